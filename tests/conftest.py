@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-# "fast" draws the same examples on every machine and in every run (derandomize): whether a commit is good must not depend on
-# luck, and two people who look at the same failure must see the same one. What that gives up, new examples each time, is the
-# work of "thorough", which is random, draws many more, and prints the blob that brings a failure back.
+# "fast" draws the same examples on every machine and in every run (derandomize): whether a commit is good must not
+# depend on luck, and two people who look at the same failure must see the same one. What that gives up, new examples
+# each time, is the work of "thorough", which is random, draws many more, and prints what brings a failure back.
 # No deadline in either: the machines that run this are shared, and a slow example is not a wrong one.
 settings.register_profile("fast", max_examples=40, deadline=None, derandomize=True, print_blob=True)
 settings.register_profile(

@@ -1,8 +1,8 @@
 """A directive that runs its code while the documentation is built, and shows what the code printed.
 
-Blocks of one page share one namespace, in order. An exception fails the build unless the option `:raises:` names its class; then
-the message is shown. `:figure: name.png` shows a picture that the code wrote. Nothing is cached: every build runs everything, in a
-temporary folder, so that a page can save files and the checkout stays clean.
+Blocks of one page share one namespace, in order. An exception fails the build unless the option `:raises:` names its
+class; then the message is shown. `:figure: name.png` shows a picture that the code wrote. Nothing is cached: every
+build runs everything, in a temporary folder, so that a page can save files and the checkout stays clean.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Executed(SphinxDirective):
         return nodes.raw("", f'<p><img src="{up}_images/{target.name}" alt="{alt}"></p>', format="html")
 
 
-def remove_folder(app: Sphinx, doctree: nodes.document) -> None:
+def remove_folder(app: Sphinx, _: nodes.document) -> None:
     """Remove the temporary folder of the page that was just read."""
     folder = app.env.temp_data.pop("executed_folder", None)
     if folder:

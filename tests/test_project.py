@@ -1,0 +1,175 @@
+"""The package as a whole: what importing costs, that it can be vendored, that its papers agree with each other."""
+
+import ast
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "lrp_ref"
+CONVENTION = re.compile(r"CONV-[A-Z0-9]+(?:-[A-Z0-9]+)*")
+
+
+def run_isolated(code: str, path: Path) -> subprocess.CompletedProcess[str]:
+    """Run `code` in a fresh interpreter that finds packages in `path` and is told nothing by the environment."""
+    program = f"import sys; sys.path.insert(0, {str(path)!r})\n{code}"
+    return subprocess.run(
+        [sys.executable, "-I", "-W", "error", "-c", program], capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def project() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def code_blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def test_importing_pulls_in_numpy_alone_and_prints_nothing():
+    done = run_isolated(
+        "import numpy\nbefore = set(sys.modules)\nimport lrp_ref\n"
+        "import json; sys.stderr.write(json.dumps(sorted(set(sys.modules) - before)))",
+        ROOT,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    loaded = {name.partition(".")[0] for name in json.loads(done.stderr)}
+    assert "lrp_ref" in loaded
+    assert loaded - {"lrp_ref", "numpy"} <= sys.stdlib_module_names
+
+
+VENDORED = """
+import importlib, pkgutil
+sys.modules["lrp_ref"] = None  # from here on `import lrp_ref` raises ImportError
+package = importlib.import_module("host._vendor.lrp_ref")
+for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+import numpy as np
+layers = importlib.import_module("host._vendor.lrp_ref.layers")
+model = package.Model.sequential([layers.Dense(np.array([[3.0, -1.0], [-1.0, 2.0]]), np.array([1.0, -1.0]))])
+e = package.explain(model, np.array([[1.0, 2.0]]), target=0, rule=package.rules.Zero())
+print(e.relevance.tolist())
+digits = package.load("zoo:digits")
+assert not [name for name in sys.modules if name.startswith("lrp_ref.")], "an absolute import inside the package"
+"""
+
+
+def test_the_package_works_when_copied_into_another_tree(tmp_path):
+    vendor = tmp_path / "host" / "_vendor"
+    vendor.mkdir(parents=True)
+    for folder in (vendor.parent, vendor):
+        (folder / "__init__.py").touch()
+    shutil.copytree(PACKAGE, vendor / "lrp_ref", ignore=shutil.ignore_patterns("__pycache__"))
+    done = run_isolated(VENDORED, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[[3.0, -2.0]]"
+
+
+def test_every_import_inside_the_package_is_relative():
+    absolute = []
+    for file in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
+            absolute += [f"{file.relative_to(ROOT)}: {n}" for n in names if n.partition(".")[0] == "lrp_ref"]
+    assert absolute == []
+
+
+def test_the_version_is_the_same_everywhere():
+    done = run_isolated("import lrp_ref; print(lrp_ref.__version__)", ROOT)
+    version = project()["version"]
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert done.stdout.strip() == version, done.stderr
+    assert re.findall(r"^version: (.*)$", citation, re.MULTILINE) == [version]
+    newest, date = re.findall(r"^## (\S+) \((\S+)\)$", changes, re.MULTILINE)[0]
+    assert newest == version
+    assert re.findall(r"^date-released: (.*)$", citation, re.MULTILINE) == [date]
+
+
+def test_conventions_have_one_id_each_and_an_anchor_of_that_name():
+    text = (ROOT / "docs" / "conventions.md").read_text(encoding="utf-8")
+    entries = re.findall(rf"^\((\S+)\)=\n### `({CONVENTION.pattern})`: ", text, re.MULTILINE)
+    ids = [name for _, name in entries]
+    assert len(ids) == text.count("\n### ") == len(set(ids))
+    assert [anchor for anchor, _ in entries] == [name.lower() for name in ids]
+    bodies = re.split(r"^### .*$", text, flags=re.MULTILINE)[1:]
+    incomplete = [n for n, body in zip(ids, bodies, strict=True) if not ("**Here.**" in body and "**Source.**" in body)]
+    assert incomplete == []
+
+
+def test_every_convention_that_is_cited_exists():
+    defined = set(CONVENTION.findall((ROOT / "docs" / "conventions.md").read_text(encoding="utf-8")))
+    files = [
+        *PACKAGE.rglob("*.py"),
+        *(ROOT / "tests").rglob("*.py"),
+        *(ROOT / "docs").rglob("*.md"),
+        *ROOT.glob("*.md"),
+    ]
+    cited = {
+        (name, str(f.relative_to(ROOT))) for f in files for name in CONVENTION.findall(f.read_text(encoding="utf-8"))
+    }
+    assert cited, "nothing cites a convention"
+    assert {(name, file) for name, file in cited if name not in defined} == set()
+
+
+def test_the_readme_opens_with_two_lines_that_do_all_their_set_up():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert text.startswith("```sh\n")
+    demo, tests = code_blocks(text, "sh")[0].splitlines()
+    for line in (demo, tests):
+        assert line.startswith("python3 -m venv .venv && .venv/bin/python -m pip install ")
+    assert demo.endswith(" && .venv/bin/lrp-ref demo")
+    assert " && .venv/bin/python -m pytest" in tests
+
+
+def test_the_lines_of_python_in_the_readme_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (block,) = code_blocks((ROOT / "README.md").read_text(encoding="utf-8"), "python")
+    exec(compile(block, "README.md", "exec"), {})
+    assert capsys.readouterr().out
+
+
+def test_the_oldest_dependencies_of_the_gate_are_the_lower_bounds():
+    extras = project()["optional-dependencies"]
+    bounds = [*project()["dependencies"], *extras["cli"], *extras["plot"]]
+    pinned = [line for line in (ROOT / ".ci" / "oldest.txt").read_text().splitlines() if not line.startswith("#")]
+
+    def release(version: str) -> list[int]:
+        return ([int(part) for part in version.split(".")] + [0, 0])[:3]
+
+    stated = {name: release(bound) for name, bound in (b.split(">=") for b in bounds)}
+    assert {name: release(pin) for name, pin in (p.split("==") for p in pinned)} == stated
+
+
+DOCUMENTED = """
+import importlib, inspect, pkgutil, lrp_ref
+names = ["lrp_ref", *(m.name for m in pkgutil.walk_packages(lrp_ref.__path__, "lrp_ref.") if "__main__" not in m.name)]
+for module in map(importlib.import_module, names):
+    for name, thing in vars(module).items():
+        if inspect.isclass(thing) and thing.__module__ == module.__name__ and not name.startswith("_"):
+            for member, value in vars(thing).items():
+                value = getattr(value, "__func__", value)
+                if not member.startswith("_") and (inspect.isfunction(value) or isinstance(value, property)):
+                    if not inspect.getdoc(getattr(thing, member)):
+                        print(f"{module.__name__}.{name}.{member}")
+"""
+
+
+def test_every_public_method_has_a_docstring_of_its_own_or_of_its_base_class():
+    done = run_isolated(DOCUMENTED, ROOT)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize("file", ["LICENSE", "CITATION.cff", "CHANGELOG.md", "CONTRIBUTING.md", "lrp_ref/py.typed"])
+def test_the_files_that_packaging_promises_exist(file):
+    assert (ROOT / file).is_file()
