@@ -1,0 +1,238 @@
+"""Number types: the whole library runs on float64, float32 and arrays of `fractions.Fraction`.
+
+Nothing here mixes number types. A parameter enters a computation through `like`, which gives it the number type of the
+array that it meets: a Python float that meets a Fraction array means its exact binary value.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import ExactnessError, NonFiniteError, NumberTypeError, ParameterError
+
+Array: TypeAlias = NDArray[Any]
+Shape: TypeAlias = tuple[int, ...]
+Number: TypeAlias = float | Fraction
+
+_to_fraction = np.frompyfunc(Fraction, 1, 1)
+
+
+def is_exact(array: Array) -> bool:
+    """Whether `array` holds rationals (an object array of `Fraction`)."""
+    return array.dtype == object
+
+
+def fractions(value: Any) -> Array:
+    """`value` as an object array of `Fraction`; floats keep their exact binary value."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "iufO":
+        raise NumberTypeError(f"rationals need numbers, found an array of {array.dtype}")
+    return np.asarray(_to_fraction(array), dtype=object).reshape(array.shape)
+
+
+def like(value: Any, array: Array) -> Array:
+    """`value` as an array in the number type of `array` (no copy where it has that type already)."""
+    if is_exact(array):
+        value = np.asarray(value)
+        if is_exact(value) and all(type(item) is Fraction for item in value.flat):
+            return value
+        return fractions(value)
+    if isinstance(value, np.ndarray) and value.dtype == array.dtype:
+        return value
+    return np.asarray(value, dtype=array.dtype)
+
+
+def zeros(shape: Shape, array: Array) -> Array:
+    """Zeros of `shape` in the number type of `array`."""
+    if is_exact(array):
+        return np.full(shape, Fraction(0), dtype=object)
+    return np.zeros(shape, dtype=array.dtype)
+
+
+def positive(a: Array) -> Array:
+    """The positive part a⁺ = max(0, a)."""
+    return np.maximum(a, like(0, a))
+
+
+def negative(a: Array) -> Array:
+    """The negative part a⁻ = min(0, a), which is negative."""
+    return np.minimum(a, like(0, a))
+
+
+def divide(numerator: Array, denominator: Array, alive: Array) -> Array:
+    """numerator / denominator where `alive`, else 0 (0/0 := 0 is decided by the caller, in `alive`)."""
+    shape = np.broadcast_shapes(numerator.shape, denominator.shape)
+    out = zeros(shape, denominator)
+    np.divide(numerator, denominator, out=out, where=alive)
+    return out
+
+
+def square_root(a: Array) -> Array:
+    """Elementwise square root; of rationals only where it is rational."""
+    if not is_exact(a):
+        return np.asarray(np.sqrt(a))
+    return np.asarray(np.frompyfunc(_rational_root, 1, 1)(a), dtype=object).reshape(a.shape)
+
+
+def _rational_root(value: Fraction) -> Fraction:
+    top, bottom = math.isqrt(value.numerator), math.isqrt(value.denominator)
+    if top * top != value.numerator or bottom * bottom != value.denominator:
+        raise ExactnessError(f"the square root of {value} is not rational")
+    return Fraction(top, bottom)
+
+
+def per_sample(a: Array) -> Array:
+    """Σ over everything but the batch axis, shape (N,); floats are added up in float64.
+
+    These sums are accounts (`lrp_ref.ledger`), never relevance, so the wider type promises nothing that the
+    result does not have.
+    """
+    rows = a.reshape(a.shape[0], math.prod(a.shape[1:]))
+    if is_exact(a):
+        return zeros((a.shape[0],), a) + rows.sum(axis=1)
+    return np.asarray(rows.sum(axis=1, dtype=np.float64))
+
+
+def sum_to(a: Array, shape: Shape) -> Array:
+    """Σ over the axes that broadcasting `shape` to the shape of `a` has added or stretched: its adjoint."""
+    added = a.ndim - len(shape)
+    axes = tuple(range(added)) + tuple(
+        axis + added for axis, extent in enumerate(shape) if extent == 1 and a.shape[axis + added] != 1
+    )
+    if not axes:
+        return a
+    total = a.sum(axis=axes).reshape(shape) if a.size else zeros(shape, a)
+    return np.asarray(total)
+
+
+def frozen(array: Array) -> Array:
+    """A read-only view of `array`."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def parameter(value: Any, name: str) -> Array:
+    """A parameter as a read-only, finite array of float32, float64 or Fraction (integers become float64)."""
+    array = np.asarray(value)
+    if array.dtype.kind in "iub":
+        array = array.astype(np.float64)
+    elif array.dtype == np.float16:
+        array = array.astype(np.float32)
+    elif is_exact(array):
+        array = like(array, array)
+    if not (is_exact(array) or array.dtype in (np.float32, np.float64)):
+        raise NumberTypeError(f"{name} must hold float32, float64 or Fraction numbers, found {array.dtype}")
+    check_finite(array, name)
+    return frozen(array)
+
+
+def check_finite(array: Array, name: str) -> None:
+    """Raise `NonFiniteError` that says where the first NaN or infinity of `array` is."""
+    if is_exact(array):
+        return
+    finite = np.isfinite(array)
+    if finite.all():
+        return
+    where = tuple(int(i) for i in np.argwhere(~finite)[0])
+    count = int(finite.size - np.count_nonzero(finite))
+    raise NonFiniteError(f"{name} has {count} value(s) that are NaN or infinite, the first {array[where]} at {where}")
+
+
+def check_number(value: Any, name: str, low: Number | None = None) -> None:
+    """Raise `ParameterError` unless `value` is one finite number, at least `low`."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, Fraction, np.integer, np.floating)):
+        raise ParameterError(f"{name} must be a number, found {value!r}")
+    if not math.isfinite(value) or (low is not None and value < low):
+        raise ParameterError(f"{name} must be finite{'' if low is None else f' and at least {low}'}, found {value!r}")
+
+
+def signs(z: Array) -> Array:
+    """The sign of z with s(±0) = +1 (papers: the ε of an ε-rule must never meet a sign of 0)."""
+    one = like(1, z)
+    return np.where(z < like(0, z), -one, one)
+
+
+class Stabiliser(ABC):
+    """What a rule adds to its denominator z."""
+
+    @abstractmethod
+    def __call__(self, z: Array) -> Array:
+        """The added e, broadcastable against z."""
+
+    @property
+    @abstractmethod
+    def formula(self) -> str:
+        """The added term as LaTeX."""
+
+
+@dataclass(frozen=True)
+class Exact(Stabiliser):
+    """Nothing is added; a zero denominator is dead, 0/0 := 0."""
+
+    def __call__(self, z: Array) -> Array:
+        return like(0, z)
+
+    @property
+    def formula(self) -> str:
+        return "0"
+
+
+@dataclass(frozen=True)
+class Signed(Stabiliser):
+    """e = ε·s(z), s(±0) = +1: pushes z away from 0 (Arras et al. 2019, §11.3.1)."""
+
+    epsilon: Number
+
+    def __call__(self, z: Array) -> Array:
+        return signs(z) * like(self.epsilon, z)
+
+    @property
+    def formula(self) -> str:
+        return rf"{self.epsilon}\,s(z_k)"
+
+
+@dataclass(frozen=True)
+class Unsigned(Stabiliser):
+    """e = ε whatever the sign of z (Montavon et al. 2019, §10.2.1); vanishes against z = −ε."""
+
+    epsilon: Number
+
+    def __call__(self, z: Array) -> Array:
+        return like(self.epsilon, z)
+
+    @property
+    def formula(self) -> str:
+        return f"{self.epsilon}"
+
+
+@dataclass(frozen=True)
+class Relative(Stabiliser):
+    """e = r·rms(z)·s(z), the root mean square over all axes but the batch, per sample.
+
+    The "0.25 std" of Montavon et al. 2019, Fig. 10.4. Unsigned: without the factor s(z).
+    """
+
+    fraction: Number
+    signed: bool = True
+
+    def __call__(self, z: Array) -> Array:
+        if is_exact(z):
+            raise ExactnessError("an ε relative to the root mean square of z is not rational")
+        count = math.prod(z.shape[1:])
+        squares = (z * z).reshape(z.shape[0], count).mean(axis=1) if count else np.zeros(z.shape[0], z.dtype)
+        rms = np.sqrt(squares).astype(z.dtype).reshape((-1,) + (1,) * (z.ndim - 1)) * like(self.fraction, z)
+        return np.asarray(rms * signs(z) if self.signed else rms)
+
+    @property
+    def formula(self) -> str:
+        return rf"{self.fraction}\,\mathrm{{rms}}(z)" + (r"\,s(z_k)" if self.signed else "")
+
+

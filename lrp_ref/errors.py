@@ -1,0 +1,88 @@
+"""One exception tree: every message says where, what was found, and what would work."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Self
+
+
+class LrpError(Exception):
+    """Base of every error that lrp_ref raises on purpose."""
+
+    def at(self, place: str) -> Self:
+        """The same error with the place where it happened in front of its message.
+
+        Layers and rules know no names; whoever walks the graph adds them.
+        """
+        return type(self)(f"{place}: {self}")
+
+
+class ShapeError(LrpError, ValueError):
+    """An array has a rank, an extent or a channel count that does not fit."""
+
+
+class NumberTypeError(LrpError, TypeError):
+    """An array holds numbers of a kind that the library does not compute with."""
+
+
+class NonFiniteError(LrpError, ValueError):
+    """NaN or infinity where a number is needed."""
+
+
+class ExactnessError(LrpError, TypeError):
+    """Rational arithmetic was asked for something that has no rational value."""
+
+
+class ParameterError(LrpError, ValueError):
+    """A parameter of a layer, a rule or a call is out of its range."""
+
+
+class RuleError(LrpError, ValueError):
+    """A rule does not fit the layer or the input that it was given."""
+
+
+class DomainError(LrpError, ValueError):
+    """Bounds of the input domain are missing or violated."""
+
+
+class GraphError(LrpError, ValueError):
+    """A network is wired in a way that cannot be computed."""
+
+
+class TargetError(LrpError, ValueError):
+    """What is to be explained does not exist or was not chosen."""
+
+
+class HeadError(LrpError, ValueError):
+    """The network ends in a squashing layer and no head was chosen."""
+
+
+class UnknownNameError(LrpError, LookupError):
+    """A node, rule, composite or backend of that name does not exist."""
+
+
+class FormatError(LrpError, ValueError):
+    """A file is broken, foreign, hostile or of an unknown version."""
+
+
+class ExistingFileError(LrpError, FileExistsError):
+    """A file is there already and nobody asked for it to be overwritten."""
+
+
+class MissingExtraError(LrpError, ImportError):
+    """An optional dependency is needed; the message says which extra installs it."""
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> UnknownNameError:
+    """An `UnknownNameError` that names the nearest match and what exists."""
+    names = [str(k) for k in known]
+    near = difflib.get_close_matches(str(name), names, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    listed = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
+    return UnknownNameError(f"unknown {kind} {name!r}.{hint} Known: {listed or 'none'}.")
+
+
+def missing_extra(package: str, extra: str, purpose: str) -> MissingExtraError:
+    """A `MissingExtraError` for `package`, which the extra `extra` installs."""
+    return MissingExtraError(f"{purpose} needs {package}: pip install 'lrp_ref[{extra}]'")

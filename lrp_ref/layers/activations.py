@@ -1,0 +1,137 @@
+"""Elementwise activations, and softmax."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array, Shape, is_exact, like, positive
+from ..errors import ExactnessError, ParameterError, ShapeError
+from .base import Layer, need_arity
+
+
+class Activation(Layer):
+    """A function of each element; relevance passes through it (Samek et al. 2021, §1.4.3)."""
+
+    def shape(self, *inputs: Shape) -> Shape:
+        need_arity(self, inputs)
+        return inputs[0]
+
+    def forward(self, *inputs: Array) -> Array:
+        self.shape(*(a.shape for a in inputs))
+        return self.function(inputs[0])
+
+    @abstractmethod
+    def function(self, z: Array) -> Array:
+        """The function itself."""
+
+
+class _Irrational(Activation):
+    """An activation that has no rational value."""
+
+    def forward(self, *inputs: Array) -> Array:
+        if is_exact(inputs[0]):
+            raise ExactnessError(f"{type(self).__name__} of a rational is not rational; use float64 arrays")
+        return super().forward(*inputs)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ReLU(Activation):
+    """max(0, z)."""
+
+    def function(self, z: Array) -> Array:
+        return positive(z)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LeakyReLU(Activation):
+    """z where z ≥ 0, slope·z elsewhere."""
+
+    slope: Any = 0.01
+
+    def function(self, z: Array) -> Array:
+        return np.where(z < like(0, z), z * like(self.slope, z), z)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Tanh(_Irrational):
+    """tanh(z)."""
+
+    def function(self, z: Array) -> Array:
+        return np.tanh(z)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Sigmoid(_Irrational):
+    """1 / (1 + exp(−z)), without overflow for either sign."""
+
+    def function(self, z: Array) -> Array:
+        small = np.exp(-np.abs(z))
+        one = like(1, z)
+        return np.where(z >= 0, one, small) / (one + small)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class GELU(_Irrational):
+    """z·Φ(z) (Hendrycks & Gimpel 2016); `approximate="tanh"` is their approximation."""
+
+    approximate: str = "none"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.approximate not in ("none", "tanh"):
+            raise ParameterError(f'GELU.approximate must be "none" or "tanh", found {self.approximate!r}')
+
+    def function(self, z: Array) -> Array:
+        half, one = like(0.5, z), like(1, z)
+        if self.approximate == "tanh":
+            inner = like(math.sqrt(2 / math.pi), z) * (z + like(0.044715, z) * z * z * z)
+            return half * z * (one + np.tanh(inner))
+        # Φ from erfc, which keeps its relative accuracy in the left tail; NumPy has neither, Python has both.
+        tail = np.asarray(np.frompyfunc(math.erfc, 1, 1)(z * like(-math.sqrt(0.5), z)))
+        return half * z * tail.astype(z.dtype).reshape(z.shape)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Softplus(_Irrational):
+    """log(1 + exp(β z)) / β, without overflow."""
+
+    beta: Any = 1.0
+
+    def function(self, z: Array) -> Array:
+        beta = like(self.beta, z)
+        return np.asarray(np.logaddexp(like(0, z), beta * z) / beta)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Softmax(_Irrational):
+    """exp(z) / Σ exp(z) over `axis`.
+
+    At the end of a network an explanation starts before it, and a head must be chosen (`lrp_ref.heads`).
+    """
+
+    axis: int = 1
+
+    def shape(self, *inputs: Shape) -> Shape:
+        need_arity(self, inputs)
+        axis = self.axis + len(inputs[0]) if self.axis < 0 else self.axis
+        if not 0 < axis < len(inputs[0]):
+            raise ShapeError(f"axis {self.axis} does not exist beside a batch axis in an input of shape {inputs[0]}")
+        return inputs[0]
+
+    def function(self, z: Array) -> Array:
+        powers = np.exp(z - z.max(axis=self.axis, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=self.axis, keepdims=True))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LogSoftmax(Softmax):
+    """log(softmax(z)) over `axis`."""
+
+    def function(self, z: Array) -> Array:
+        shifted = z - z.max(axis=self.axis, keepdims=True)
+        return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=self.axis, keepdims=True)))

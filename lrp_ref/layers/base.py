@@ -1,0 +1,135 @@
+"""What every layer is: a frozen record with a pure `forward`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from ..arrays import Array, Shape, frozen, like, parameter
+from ..errors import ShapeError
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Layer(ABC):
+    """One computation of a network. Layers know no rules, no names and no neighbours."""
+
+    #: Names of the fields that hold arrays of parameters.
+    parameter_names: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        for name in self.parameter_names:
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, parameter(value, f"{type(self).__name__}.{name}"))
+
+    @property
+    def arity(self) -> int:
+        """How many inputs the layer has."""
+        return 1
+
+    @abstractmethod
+    def shape(self, *inputs: Shape) -> Shape:
+        """The output's shape for inputs of these shapes, batch axis included.
+
+        Raises
+        ------
+        ShapeError
+            Where an input does not fit; the message says what would.
+        """
+
+    @abstractmethod
+    def forward(self, *inputs: Array) -> Array:
+        """The output, in the number type of the inputs."""
+
+    @property
+    def parameters(self) -> dict[str, Array]:
+        """The arrays that the layer holds, by field name."""
+        found = {name: getattr(self, name) for name in self.parameter_names}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def astype(self, dtype: Any) -> Self:
+        """The same layer with its parameters in another number type (`object` for rationals)."""
+        target = np.empty(0, dtype=dtype)
+        return replace(self, **{name: like(value, target) for name, value in self.parameters.items()})
+
+    def __repr__(self) -> str:
+        parts = []
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.ndarray):
+                parts.append(f"{field.name}{list(value.shape)}")
+            elif value != field.default:
+                parts.append(f"{field.name}={value!r}")
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Linear(Layer):
+    r"""A layer that is a pair of maps, each the other's transpose, plus a bias.
+
+    .. math:: z = \sum_i \mathrm{map}(a_i, w_i) + b, \qquad
+              \langle \mathrm{map}(a, w), s\rangle = \langle a, \mathrm{adjoint}(s, w)\rangle
+
+    Both maps are linear in the array *and* in the weight, so a rule may hand in any modified weight.
+    """
+
+    @property
+    @abstractmethod
+    def weights(self) -> tuple[Array, ...]:
+        """One weight for each input."""
+
+    def offset(self, ndim: int) -> Array | None:
+        """The bias, shaped to broadcast against an output of `ndim` axes; None where there is none."""
+        return None
+
+    @abstractmethod
+    def map(self, a: Array, weight: Array) -> Array:
+        """The linear part of one input."""
+
+    @abstractmethod
+    def adjoint(self, s: Array, weight: Array, shape: Shape) -> Array:
+        """The transpose of `map` for an input of `shape`."""
+
+    def forward(self, *inputs: Array) -> Array:
+        self.shape(*(a.shape for a in inputs))
+        z = self.map(inputs[0], like(self.weights[0], inputs[0]))
+        for a, weight in zip(inputs[1:], self.weights[1:], strict=True):
+            z = z + self.map(a, like(weight, a))
+        bias = self.offset(z.ndim)
+        return z if bias is None else np.asarray(z + like(bias, z))
+
+
+def ones(*, of: tuple[float, ...] = (1.0,)) -> tuple[Array, ...]:
+    """Weights of layers whose connections are all equal: one number that broadcasts, shape (1,), each."""
+    return tuple(frozen(np.array([value])) for value in of)
+
+
+def need_rank(shape: Shape, low: int, meaning: str, high: int | None = None) -> None:
+    """Raise `ShapeError` unless `shape` has `low` axes (or between `low` and `high`)."""
+    if low <= len(shape) <= (low if high is None else high):
+        return
+    hint = " The batch axis is required: x[None] adds it to a single sample." if len(shape) == low - 1 else ""
+    raise ShapeError(f"expected an input of shape {meaning}, found shape {shape}.{hint}")
+
+
+def need_arity(layer: Layer, inputs: tuple[Shape, ...]) -> None:
+    """Raise `ShapeError` unless there are as many inputs as the layer has."""
+    if len(inputs) != layer.arity:
+        raise ShapeError(f"{type(layer).__name__} has {layer.arity} input(s), found {len(inputs)}")
+
+
+def broadcast(*shapes: Shape) -> Shape:
+    """`np.broadcast_shapes` with an error of ours; batch extents must agree."""
+    try:
+        result = np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise ShapeError(f"shapes {', '.join(map(str, shapes))} do not broadcast") from None
+    batches = {shape[0] for shape in shapes if len(shape) == len(result)}
+    if len(batches) > 1:
+        raise ShapeError(f"the batch extents of {', '.join(map(str, shapes))} differ")
+    if len(batches) == 1 and any(len(shape) != len(result) for shape in shapes):
+        raise ShapeError(f"shapes {', '.join(map(str, shapes))} have different ranks; every input has a batch axis")
+    return tuple(result)

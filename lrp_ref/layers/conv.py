@@ -1,0 +1,188 @@
+"""Convolution and its transpose in 1 to 3 dimensions: one pair of maps, used both ways round."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..arrays import Array, Shape, zeros
+from ..errors import ParameterError, ShapeError
+from .base import Linear, need_arity, need_rank
+from .window import Window, gather, per_axis, paddings, scatter
+
+
+def correlate(a: Array, weight: Array, window: Window, groups: int, out: Shape) -> Array:
+    """map = matmul ∘ gather: (N, lower, *spatial) → (N, upper, *out)."""
+    upper = weight.shape[0]
+    if 0 in a.shape or 0 in weight.shape:
+        return zeros((a.shape[0], upper, *out), a)
+    columns = gather(a, window, out).reshape(a.shape[0], groups, -1, int(np.prod(out)))
+    matrix = weight.reshape(groups, upper // groups, -1)
+    return np.matmul(matrix, columns).reshape(a.shape[0], upper, *out)
+
+
+def correlate_adjoint(s: Array, weight: Array, window: Window, groups: int, shape: Shape) -> Array:
+    """adjoint = scatter ∘ matmulᵀ: (N, upper, *out) → `shape` = (N, lower, *spatial)."""
+    upper, out = weight.shape[0], s.shape[2:]
+    if 0 in s.shape or 0 in weight.shape:
+        return zeros(shape, s)
+    rows = np.ascontiguousarray(s).reshape(s.shape[0], groups, upper // groups, -1)
+    matrix = weight.reshape(groups, upper // groups, -1).swapaxes(1, 2)
+    columns = np.matmul(matrix, rows).reshape(s.shape[0], shape[1], window.taps, *out)
+    return scatter(columns, window, shape)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class _Convolution(Linear):
+    weight: Any
+    bias: Any = None
+    stride: Any = 1
+    padding: Any = 0
+    dilation: Any = 1
+    groups: int = 1
+    parameter_names: ClassVar[tuple[str, ...]] = ("weight", "bias")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        kind = type(self).__name__
+        if not 3 <= self.weight.ndim <= 5:
+            raise ShapeError(f"{kind}.weight must have 2 channel axes and 1 to 3 kernel axes, found {self.weight.shape}")
+        if 0 in self.weight.shape[2:]:
+            raise ShapeError(f"{kind}.weight has an empty kernel: {self.weight.shape}")
+        for name in ("stride", "dilation"):
+            object.__setattr__(self, name, per_axis(getattr(self, name), name, self.dims))
+        object.__setattr__(self, "padding", paddings(self.padding, self.dims))
+        if not isinstance(self.groups, int) or self.groups < 1 or self.weight.shape[0] % self.groups:
+            raise ParameterError(
+                f"{kind}.groups must divide the {self.weight.shape[0]} channels of the weight's first axis, found {self.groups!r}"
+            )
+        if self.bias is not None and (self.bias.ndim not in (1, self.dims + 1) or self.bias.shape[0] != self.upper):
+            raise ShapeError(
+                f"{kind}.bias must be ({self.upper},), or a feature map ({self.upper}, *output), found {self.bias.shape}"
+            )
+
+    @property
+    def dims(self) -> int:
+        """How many spatial axes there are."""
+        return int(self.weight.ndim) - 2
+
+    @property
+    def lower(self) -> int:
+        """Channels below."""
+        raise NotImplementedError
+
+    @property
+    def upper(self) -> int:
+        """Channels above."""
+        raise NotImplementedError
+
+    @property
+    def window(self) -> Window:
+        """Where the kernel sees its input."""
+        return Window(self.weight.shape[2:], self.stride, self.padding, self.dilation)
+
+    @property
+    def weights(self) -> tuple[Array, ...]:
+        return (self.weight,)
+
+    def offset(self, ndim: int) -> Array | None:
+        if self.bias is None or self.bias.ndim > 1:
+            return self.bias
+        return np.asarray(self.bias.reshape(-1, *(1,) * self.dims))
+
+    def _outputs(self, spatial: Shape) -> Shape:
+        raise NotImplementedError
+
+    def shape(self, *inputs: Shape) -> Shape:
+        need_arity(self, inputs)
+        need_rank(inputs[0], self.dims + 2, f"(N, {self.lower}, {', '.join('spatial' for _ in range(self.dims))})")
+        if inputs[0][1] != self.lower:
+            raise ShapeError(f"expected {self.lower} channels on axis 1, found shape {inputs[0]}")
+        out = self._outputs(inputs[0][2:])
+        if self.bias is not None and self.bias.ndim > 1 and self.bias.shape[1:] != out:
+            raise ShapeError(
+                f"the bias is a whole feature map of shape {self.bias.shape} (a batch norm in front of zero padding was "
+                f"folded in), which fixes the input size; this input would give {out}"
+            )
+        return (inputs[0][0], self.upper, *out)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Conv(_Convolution):
+    """Convolution (cross-correlation, as in every deep-learning framework), 1 to 3 dimensions.
+
+    Parameters
+    ----------
+    weight : (upper, lower/groups, *kernel)
+    bias : (upper,), a feature map (upper, *output), or None
+    stride, dilation : an int, or one per axis
+    padding : an int, or one entry per axis, each an int or a (before, after) pair; zeros
+    groups : divides both channel counts; groups = lower is depthwise
+    """
+
+    @property
+    def lower(self) -> int:
+        return int(self.weight.shape[1]) * self.groups
+
+    @property
+    def upper(self) -> int:
+        return int(self.weight.shape[0])
+
+    def _outputs(self, spatial: Shape) -> Shape:
+        return self.window.outputs(spatial)
+
+    def map(self, a: Array, weight: Array) -> Array:
+        return correlate(a, weight, self.window, self.groups, self.window.outputs(a.shape[2:]))
+
+    def adjoint(self, s: Array, weight: Array, shape: Shape) -> Array:
+        return correlate_adjoint(s, weight, self.window, self.groups, shape)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ConvTranspose(_Convolution):
+    """Transposed convolution: the two maps of `Conv` exchanged.
+
+    Parameters
+    ----------
+    weight : (lower, upper/groups, *kernel)
+    bias : (upper,), a feature map (upper, *output), or None
+    stride, dilation, padding, groups : those of the convolution that this one transposes
+    output_padding : extra cells at the end of each axis, an int or one per axis; smaller than stride or dilation
+    """
+
+    output_padding: Any = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        extra = per_axis(self.output_padding, "output_padding", self.dims, low=0)
+        object.__setattr__(self, "output_padding", extra)
+        if any(e >= max(s, d) for e, s, d in zip(extra, self.stride, self.dilation, strict=True)):
+            raise ParameterError(f"output_padding {extra} must be smaller than the stride or the dilation")
+
+    @property
+    def lower(self) -> int:
+        return int(self.weight.shape[0])
+
+    @property
+    def upper(self) -> int:
+        return int(self.weight.shape[1]) * self.groups
+
+    def _outputs(self, spatial: Shape) -> Shape:
+        out = tuple(
+            (size - 1) * stride + self.window.extent(axis) - before - after + extra
+            for axis, (size, stride, (before, after), extra) in enumerate(
+                zip(spatial, self.stride, self.padding, self.output_padding, strict=True)
+            )
+        )
+        if any(extent < 1 for extent in out):
+            raise ShapeError(f"padding {self.padding} leaves nothing of an input of {spatial} cells")
+        return out
+
+    def map(self, a: Array, weight: Array) -> Array:
+        shape = (a.shape[0], self.upper, *self._outputs(a.shape[2:]))
+        return correlate_adjoint(a, weight, self.window, self.groups, shape)
+
+    def adjoint(self, s: Array, weight: Array, shape: Shape) -> Array:
+        return correlate(s, weight, self.window, self.groups, shape[2:])

@@ -1,0 +1,203 @@
+"""Linear layers without windows: Dense, Scale, Add, Subtract, Mean."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..arrays import Array, Shape, like, sum_to, zeros
+from ..errors import ParameterError, ShapeError
+from .base import Linear, broadcast, need_arity, ones
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dense(Linear):
+    r"""Fully connected: :math:`z_k = \sum_j a_j w_{jk} + b_k`.
+
+    Parameters
+    ----------
+    weight : (lower, upper); any strided view
+    bias : (upper,), or None
+
+    Inputs are (N, …, lower), outputs (N, …, upper). Samples are multiplied one by one, so that a sample's bits do not
+    depend on the batch that it comes in.
+    """
+
+    weight: Any
+    bias: Any = None
+    parameter_names: ClassVar[tuple[str, ...]] = ("weight", "bias")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.weight.ndim != 2:
+            raise ShapeError(f"Dense.weight must be (lower, upper), found shape {self.weight.shape}")
+        if self.bias is not None and self.bias.shape != self.weight.shape[1:]:
+            raise ShapeError(f"Dense.bias must have shape {self.weight.shape[1:]}, found {self.bias.shape}")
+
+    @property
+    def weights(self) -> tuple[Array, ...]:
+        return (self.weight,)
+
+    def offset(self, ndim: int) -> Array | None:
+        return None if self.bias is None else np.asarray(self.bias)
+
+    def shape(self, *inputs: Shape) -> Shape:
+        need_arity(self, inputs)
+        lower, upper = self.weight.shape
+        if len(inputs[0]) < 2:
+            raise ShapeError(
+                f"expected an input of shape (N, …, {lower}), found shape {inputs[0]}. "
+                "The batch axis is required: x[None] adds it to a single sample."
+            )
+        if inputs[0][-1] != lower:
+            raise ShapeError(f"expected {lower} features on the last axis, found shape {inputs[0]}")
+        return (*inputs[0][:-1], upper)
+
+    def map(self, a: Array, weight: Array) -> Array:
+        return _rows_times(a, weight)
+
+    def adjoint(self, s: Array, weight: Array, shape: Shape) -> Array:
+        return _rows_times(s, weight.T)
+
+
+def _rows_times(a: Array, weight: Array) -> Array:
+    """a @ weight over the last axis, one matrix product per sample."""
+    if 0 in a.shape or 0 in weight.shape:
+        return zeros((*a.shape[:-1], weight.shape[1]), a)
+    rows = np.ascontiguousarray(a).reshape(a.shape[0], -1, a.shape[-1])
+    return np.matmul(rows, weight).reshape(*a.shape[:-1], weight.shape[1])
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Scale(Linear):
+    """An elementwise affine map, z = a·w + b with constants that broadcast against (N, …).
+
+    Parameters
+    ----------
+    weight, bias : shapes that broadcast against one sample; per channel: (C, 1, 1)
+    """
+
+    weight: Any = 1.0
+    bias: Any = None
+    parameter_names: ClassVar[tuple[str, ...]] = ("weight", "bias")
+
+    @property
+    def weights(self) -> tuple[Array, ...]:
+        return (self.weight.reshape(1) if self.weight.ndim == 0 else self.weight,)
+
+    def offset(self, ndim: int) -> Array | None:
+        return self.bias
+
+    def shape(self, *inputs: Shape) -> Shape:
+        need_arity(self, inputs)
+        for name, value in self.parameters.items():
+            if value.ndim >= len(inputs[0]) or broadcast_sample(value.shape, inputs[0]) != inputs[0]:
+                raise ShapeError(f"Scale.{name} of shape {value.shape} does not fit samples of shape {inputs[0][1:]}")
+        return inputs[0]
+
+    def map(self, a: Array, weight: Array) -> Array:
+        return np.asarray(a * weight)
+
+    def adjoint(self, s: Array, weight: Array, shape: Shape) -> Array:
+        return sum_to(s * weight, shape)
+
+
+def broadcast_sample(constant: Shape, shape: Shape) -> Shape | None:
+    """The shape of constant ∘ array, or None where they do not broadcast."""
+    try:
+        return tuple(np.broadcast_shapes(constant, shape))
+    except ValueError:
+        return None
+
+
+class _Combination(Linear):
+    """Inputs that broadcast against each other, each with one weight for all its elements."""
+
+    def shape(self, *inputs: Shape) -> Shape:
+        need_arity(self, inputs)
+        return broadcast(*inputs)
+
+    def map(self, a: Array, weight: Array) -> Array:
+        return np.asarray(a * weight)
+
+    def adjoint(self, s: Array, weight: Array, shape: Shape) -> Array:
+        return sum_to(s * weight, shape)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Add(_Combination):
+    """The sum of its inputs (a residual connection), which may broadcast against each other."""
+
+    inputs: int = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.inputs, int) or self.inputs < 1:
+            raise ParameterError(f"Add.inputs must be a positive integer, found {self.inputs!r}")
+
+    @property
+    def arity(self) -> int:
+        return self.inputs
+
+    @property
+    def weights(self) -> tuple[Array, ...]:
+        return ones(of=(1.0,) * self.inputs)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Subtract(_Combination):
+    """first − second, which may broadcast against each other: weights 1 and −1."""
+
+    @property
+    def arity(self) -> int:
+        return 2
+
+    @property
+    def weights(self) -> tuple[Array, ...]:
+        return ones(of=(1.0, -1.0))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Mean(Linear):
+    """The mean over `axes` (numbered with the batch as axis 0, which may not be among them)."""
+
+    axes: tuple[int, ...] = (1,)
+    keepdims: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        axes = (self.axes,) if isinstance(self.axes, int) else tuple(int(axis) for axis in self.axes)
+        object.__setattr__(self, "axes", axes)
+        if not axes or 0 in axes or len(set(axes)) != len(axes):
+            raise ParameterError(f"Mean.axes must be different axes other than the batch axis 0, found {axes}")
+
+    @property
+    def weights(self) -> tuple[Array, ...]:
+        return ones()
+
+    def _axes(self, ndim: int) -> tuple[int, ...]:
+        axes = tuple(axis + ndim if axis < 0 else axis for axis in self.axes)
+        if any(not 0 < axis < ndim for axis in axes) or len(set(axes)) != len(axes):
+            raise ShapeError(f"axes {self.axes} do not exist beside a batch axis in an input of {ndim} axes")
+        return axes
+
+    def _kept(self, shape: Shape) -> Shape:
+        axes = self._axes(len(shape))
+        return tuple(1 if axis in axes else extent for axis, extent in enumerate(shape))
+
+    def shape(self, *inputs: Shape) -> Shape:
+        need_arity(self, inputs)
+        axes = self._axes(len(inputs[0]))
+        kept = self._kept(inputs[0])
+        return kept if self.keepdims else tuple(e for axis, e in enumerate(kept) if axis not in axes)
+
+    def map(self, a: Array, weight: Array) -> Array:
+        count = like(math.prod(a.shape[axis] for axis in self._axes(a.ndim)), a)
+        return sum_to(a * weight, self._kept(a.shape)).reshape(self.shape(a.shape)) / count
+
+    def adjoint(self, s: Array, weight: Array, shape: Shape) -> Array:
+        count = like(math.prod(shape[axis] for axis in self._axes(len(shape))), s)
+        return np.broadcast_to(s.reshape(self._kept(shape)), shape) * weight / count

@@ -1,0 +1,80 @@
+"""Layers that bring several signals together otherwise than by adding them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..arrays import Array, Shape
+from ..errors import ParameterError, ShapeError
+from .base import Layer, broadcast, need_arity
+from .shape import Rearrangement
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Concat(Rearrangement):
+    """Its inputs side by side along `axis`."""
+
+    inputs: int = 2
+    axis: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.inputs, int) or self.inputs < 1:
+            raise ParameterError(f"Concat.inputs must be a positive integer, found {self.inputs!r}")
+        if self.axis == 0:
+            raise ParameterError("Concat.axis must not be the batch axis 0")
+
+    @property
+    def arity(self) -> int:
+        return self.inputs
+
+    def shape(self, *inputs: Shape) -> Shape:
+        need_arity(self, inputs)
+        rank = len(inputs[0])
+        axis = self.axis + rank if self.axis < 0 else self.axis
+        if not 0 < axis < rank:
+            raise ShapeError(f"axis {self.axis} does not exist beside a batch axis in an input of shape {inputs[0]}")
+        rests = {(*shape[:axis], *shape[axis + 1 :]) for shape in inputs if len(shape) == rank}
+        if len(rests) != 1 or any(len(shape) != rank for shape in inputs):
+            raise ShapeError(f"inputs {', '.join(map(str, inputs))} differ beside axis {axis}")
+        return (*inputs[0][:axis], sum(shape[axis] for shape in inputs), *inputs[0][axis + 1 :])
+
+    def forward(self, *inputs: Array) -> Array:
+        self.shape(*(a.shape for a in inputs))
+        return np.concatenate(inputs, axis=self.axis)
+
+    def restore(self, relevance: Array, *shapes: Shape) -> tuple[Array, ...]:
+        ends = np.cumsum([shape[self.axis] for shape in shapes])[:-1]
+        return tuple(np.split(relevance, ends, axis=self.axis))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Multiply(Layer):
+    """The product of two inputs, which may broadcast against each other: a signal and its gate.
+
+    Parameters
+    ----------
+    signal : which input carries the information (0 or 1), None where that is not known. It is a fact about the
+        network, which the rule `SignalTakesAll` needs.
+    """
+
+    signal: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.signal not in (None, 0, 1):
+            raise ParameterError(f"Multiply.signal must be 0, 1 or None, found {self.signal!r}")
+
+    @property
+    def arity(self) -> int:
+        return 2
+
+    def shape(self, *inputs: Shape) -> Shape:
+        need_arity(self, inputs)
+        return broadcast(*inputs)
+
+    def forward(self, *inputs: Array) -> Array:
+        self.shape(*(a.shape for a in inputs))
+        return np.asarray(inputs[0] * inputs[1])

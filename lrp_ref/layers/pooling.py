@@ -1,0 +1,233 @@
+"""Pooling in 1 to 3 dimensions. Sum and average pooling are linear layers; maximum pooling is not."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array, Shape, is_exact, like, sum_to
+from ..errors import ParameterError, ShapeError
+from .base import Layer, Linear, need_arity, need_rank, ones
+from .window import Window, gather, scatter, window_spread, window_sum
+
+
+def _window_of(layer: Any, dims: int) -> Window:
+    stride = layer.kernel if layer.stride is None else layer.stride
+    return Window.of(layer.kernel, stride, layer.padding, layer.dilation, layer.ceil_mode, dims=dims)
+
+
+def _check_pool(layer: Any) -> None:
+    """Check a pool's parameters once; entries that are not ints say how many axes there are."""
+    given = (layer.kernel, layer.stride, layer.padding, layer.dilation)
+    for name, value in zip(("kernel", "stride", "padding", "dilation"), given, strict=True):
+        if isinstance(value, list):
+            object.__setattr__(layer, name, tuple(tuple(e) if isinstance(e, list) else e for e in value))
+    lengths = {len(value) for value in given if isinstance(value, (tuple, list))}
+    if len(lengths) > 1:
+        raise ParameterError(f"kernel, stride, padding and dilation have different numbers of axes: {given}")
+    _window_of(layer, lengths.pop() if lengths else 1)
+
+
+def _pool_shape(layer: Any, inputs: tuple[Shape, ...]) -> Shape:
+    need_arity(layer, inputs)
+    need_rank(inputs[0], 3, "(N, C, *spatial) with 1 to 3 spatial axes", 5)
+    if isinstance(layer.kernel, tuple):
+        need_rank(inputs[0], len(layer.kernel) + 2, f"(N, C, {', '.join('spatial' for _ in layer.kernel)})")
+    return (*inputs[0][:2], *_window_of(layer, len(inputs[0]) - 2).outputs(inputs[0][2:]))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SumPool(Linear):
+    """The sum over each window.
+
+    Parameters
+    ----------
+    kernel, stride, dilation : an int, or one per axis; the stride defaults to the kernel
+    padding : an int, or one entry per axis, each an int or (before, after)
+    ceil_mode : whether a last window may stick out at the end; its extra cells are never counted
+    """
+
+    kernel: Any
+    stride: Any = None
+    padding: Any = 0
+    dilation: Any = 1
+    ceil_mode: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_pool(self)
+
+    @property
+    def weights(self) -> tuple[Array, ...]:
+        return ones()
+
+    def shape(self, *inputs: Shape) -> Shape:
+        return _pool_shape(self, inputs)
+
+    def map(self, a: Array, weight: Array) -> Array:
+        window = _window_of(self, a.ndim - 2)
+        return self._share(window_sum(a, window, window.outputs(a.shape[2:])) * weight, a.shape[2:])
+
+    def adjoint(self, s: Array, weight: Array, shape: Shape) -> Array:
+        return window_spread(self._share(s * weight, shape[2:]), _window_of(self, s.ndim - 2), shape)
+
+    def _share(self, z: Array, spatial: Shape) -> Array:
+        """What belongs to both maps beside the sum: nothing here, 1/n for an average."""
+        return z
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class AvgPool(SumPool):
+    """The average over each window: a sum pooling whose 1/n belongs to both maps.
+
+    Parameters
+    ----------
+    kernel, stride, padding, dilation, ceil_mode : as in `SumPool`
+    count_include_pad : whether n counts padding (the cells that `ceil_mode` adds are never counted)
+    """
+
+    count_include_pad: bool = True
+
+    def counts(self, spatial: Shape) -> Array:
+        """How many cells each window divides by, shape (*out); at least 1."""
+        window = _window_of(self, len(spatial))
+        total = np.ones((), dtype=np.int64)
+        for axis, (size, out) in enumerate(zip(spatial, window.outputs(spatial), strict=True)):
+            before, after = window.padding[axis] if self.count_include_pad else (0, 0)
+            taps = np.arange(window.kernel[axis]) * window.dilation[axis] - window.padding[axis][0]
+            cells = np.arange(out)[:, None] * window.stride[axis] + taps
+            total = np.multiply.outer(total, ((cells >= -before) & (cells < size + after)).sum(axis=1))
+        return np.maximum(total, 1)
+
+    def _share(self, z: Array, spatial: Shape) -> Array:
+        return np.asarray(z / like(self.counts(spatial), z))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class GlobalSumPool(Linear):
+    """The sum over all spatial axes, (N, C, *spatial) → (N, C, 1, …)."""
+
+    @property
+    def weights(self) -> tuple[Array, ...]:
+        return ones()
+
+    def shape(self, *inputs: Shape) -> Shape:
+        need_arity(self, inputs)
+        need_rank(inputs[0], 3, "(N, C, *spatial) with 1 to 3 spatial axes", 5)
+        return (*inputs[0][:2], *(1 for _ in inputs[0][2:]))
+
+    def map(self, a: Array, weight: Array) -> Array:
+        total = sum_to(a, self.shape(a.shape)) * weight
+        return self._share(total, a.shape[2:])
+
+    def adjoint(self, s: Array, weight: Array, shape: Shape) -> Array:
+        return np.broadcast_to(self._share(s * weight, shape[2:]), shape)
+
+    def _share(self, z: Array, spatial: Shape) -> Array:
+        """What belongs to both maps beside the sum: nothing here, 1/n for an average."""
+        return z
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class GlobalAvgPool(GlobalSumPool):
+    """The mean over all spatial axes, (N, C, *spatial) → (N, C, 1, …)."""
+
+    def _share(self, z: Array, spatial: Shape) -> Array:
+        return np.asarray(z / like(math.prod(spatial), z))
+
+
+class Selecting(Layer):
+    """A layer whose every output is one of the cells that it sees: the home of winner-takes-all."""
+
+    @abstractmethod
+    def cells(self, a: Array) -> tuple[Array, Array]:
+        """What every output sees, (N, C, cells, *out), and which of these cells exist (broadcastable against it)."""
+
+    @abstractmethod
+    def spread(self, cells: Array, shape: Shape) -> Array:
+        """The transpose of `cells` for an input of `shape`."""
+
+    @abstractmethod
+    def as_sum(self) -> Linear:
+        """The sum pooling over the same windows, for `AverageSurrogate` and `Proportional`."""
+
+    def forward(self, *inputs: Array) -> Array:
+        self.shape(*(a.shape for a in inputs))
+        cells, exist = self.cells(inputs[0])
+        return np.asarray(lowered(cells, exist).max(axis=2))
+
+
+def lowered(cells: Array, exist: Array) -> Array:
+    """`cells` with a value below every other where no cell exists, so that it never wins."""
+    if exist.all() or not cells.size:
+        return cells
+    below = min(cells.flat) - 1 if is_exact(cells) else like(-np.inf, cells)
+    return np.where(exist, cells, below)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MaxPool(Selecting):
+    """The largest cell of each window; padding is never a cell.
+
+    Parameters
+    ----------
+    kernel, stride, padding, dilation, ceil_mode : as in `SumPool`
+    """
+
+    kernel: Any
+    stride: Any = None
+    padding: Any = 0
+    dilation: Any = 1
+    ceil_mode: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_pool(self)
+
+    def shape(self, *inputs: Shape) -> Shape:
+        out = _pool_shape(self, inputs)
+        window = _window_of(self, len(out) - 2)
+        if not self._exist(inputs[0][2:], window, out[2:]).any(axis=2).all():
+            raise ShapeError(f"a window of {self} sees nothing but padding in an input of {inputs[0][2:]} cells")
+        return out
+
+    @staticmethod
+    def _exist(spatial: Shape, window: Window, out: Shape) -> Array:
+        return gather(np.ones((1, 1, *spatial), dtype=bool), window, out)
+
+    def cells(self, a: Array) -> tuple[Array, Array]:
+        window = _window_of(self, a.ndim - 2)
+        out = window.outputs(a.shape[2:])
+        return gather(a, window, out), self._exist(a.shape[2:], window, out)
+
+    def spread(self, cells: Array, shape: Shape) -> Array:
+        return scatter(cells, _window_of(self, len(shape) - 2), shape)
+
+    def as_sum(self) -> Linear:
+        return SumPool(self.kernel, self.stride, self.padding, self.dilation, self.ceil_mode)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class GlobalMaxPool(Selecting):
+    """The largest cell of each channel, (N, C, *spatial) → (N, C, 1, …)."""
+
+    def shape(self, *inputs: Shape) -> Shape:
+        need_arity(self, inputs)
+        need_rank(inputs[0], 3, "(N, C, *spatial) with 1 to 3 spatial axes", 5)
+        if 0 in inputs[0][2:]:
+            raise ShapeError(f"nothing to take a maximum of in an input of shape {inputs[0]}")
+        return (*inputs[0][:2], *(1 for _ in inputs[0][2:]))
+
+    def cells(self, a: Array) -> tuple[Array, Array]:
+        cells = a.reshape(*a.shape[:2], math.prod(a.shape[2:]), *(1 for _ in a.shape[2:]))
+        return cells, np.ones((1, 1, cells.shape[2], *cells.shape[3:]), dtype=bool)
+
+    def spread(self, cells: Array, shape: Shape) -> Array:
+        return cells.reshape(shape)
+
+    def as_sum(self) -> Linear:
+        return GlobalSumPool()

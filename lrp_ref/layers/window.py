@@ -1,0 +1,162 @@
+"""Windows over the spatial axes: their geometry, and `gather` and `scatter`, which mirror each other line for line."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array, Shape, zeros
+from ..errors import ParameterError, ShapeError
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Window:
+    """Where a kernel sees its input: one entry for each spatial axis.
+
+    Output cell o sees, through tap t, the input cell o·stride + t·dilation − before.
+    """
+
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[Pair, ...]
+    dilation: tuple[int, ...]
+    ceil_mode: bool = False
+
+    @classmethod
+    def of(
+        cls, kernel: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False, *, dims: int
+    ) -> Window:
+        """A window from the spellings that the layers accept (an int, or one entry per axis)."""
+        return cls(
+            per_axis(kernel, "kernel", dims),
+            per_axis(stride, "stride", dims),
+            paddings(padding, dims),
+            per_axis(dilation, "dilation", dims),
+            bool(ceil_mode),
+        )
+
+    @property
+    def taps(self) -> int:
+        """How many cells a window sees at the most."""
+        return math.prod(self.kernel)
+
+    def extent(self, axis: int) -> int:
+        """From the first to the last cell of a window along `axis`."""
+        return self.dilation[axis] * (self.kernel[axis] - 1) + 1
+
+    def outputs(self, spatial: Shape) -> Shape:
+        """How many windows fit along each axis.
+
+        With `ceil_mode` a last window may stick out, if it starts inside the input or its left padding.
+        """
+        found = []
+        for axis, size in enumerate(spatial):
+            before, after = self.padding[axis]
+            room = size + before + after - self.extent(axis)
+            if room < 0:
+                raise ShapeError(
+                    f"a window of extent {self.extent(axis)} does not fit spatial axis {axis} of {size} cells "
+                    f"with padding {(before, after)}"
+                )
+            step = self.stride[axis]
+            count = room // step + 1
+            if self.ceil_mode and room % step and count * step < size + before:
+                count += 1
+            found.append(count)
+        return tuple(found)
+
+    def slices(self, out: Shape) -> Iterator[tuple[slice, ...]]:
+        """For each tap, in row-major order, the padded cells that the windows `out` see through it."""
+        for tap in np.ndindex(*self.kernel):
+            yield (slice(None), slice(None)) + tuple(
+                slice(t * d, t * d + (o - 1) * s + 1, s)
+                for t, d, o, s in zip(tap, self.dilation, out, self.stride, strict=True)
+            )
+
+    def padded(self, out: Shape) -> Shape:
+        """The extents that the windows `out` reach, padding included."""
+        return tuple((o - 1) * s + self.extent(axis) for axis, (o, s) in enumerate(zip(out, self.stride, strict=True)))
+
+    def inside(self, spatial: Shape, out: Shape) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+        """The cells that input and padded input share: their slices in the input and in the padded input.
+
+        A stride may leave cells at the end that no window sees; `ceil_mode` may reach cells that do not exist.
+        """
+        whole = (slice(None), slice(None))
+        in_input, in_padded = [], []
+        for (before, _), size, reach in zip(self.padding, spatial, self.padded(out), strict=True):
+            seen = max(0, min(size, reach - before))
+            in_input.append(slice(0, seen))
+            in_padded.append(slice(before, before + seen))
+        return whole + tuple(in_input), whole + tuple(in_padded)
+
+
+def gather(x: Array, window: Window, out: Shape) -> Array:
+    """What every window sees: (N, C, *spatial) → (N, C, taps, *out), 0 where it sees padding."""
+    padded = zeros(x.shape[:2] + window.padded(out), x)
+    in_input, in_padded = window.inside(x.shape[2:], out)
+    padded[in_padded] = x[in_input]
+    columns = np.empty((*x.shape[:2], window.taps, *out), dtype=x.dtype)
+    for tap, cells in enumerate(window.slices(out)):
+        columns[:, :, tap] = padded[cells]
+    return columns
+
+
+def scatter(columns: Array, window: Window, shape: Shape) -> Array:
+    """The transpose of `gather`: (N, C, taps, *out) → `shape` = (N, C, *spatial); what falls on padding is dropped."""
+    out = columns.shape[3:]
+    padded = zeros(shape[:2] + window.padded(out), columns)
+    for tap, cells in enumerate(window.slices(out)):
+        padded[cells] += columns[:, :, tap]
+    x = zeros(shape, columns)
+    in_input, in_padded = window.inside(shape[2:], out)
+    x[in_input] = padded[in_padded]
+    return x
+
+
+def window_sum(x: Array, window: Window, out: Shape) -> Array:
+    """Σ over the cells that each window sees: `gather` and a sum over taps, without the columns."""
+    padded = zeros(x.shape[:2] + window.padded(out), x)
+    in_input, in_padded = window.inside(x.shape[2:], out)
+    padded[in_padded] = x[in_input]
+    total = zeros((*x.shape[:2], *out), x)
+    for cells in window.slices(out):
+        total += padded[cells]
+    return total
+
+
+def window_spread(s: Array, window: Window, shape: Shape) -> Array:
+    """The transpose of `window_sum`."""
+    out = s.shape[2:]
+    padded = zeros(shape[:2] + window.padded(out), s)
+    for cells in window.slices(out):
+        padded[cells] += s
+    x = zeros(shape, s)
+    in_input, in_padded = window.inside(shape[2:], out)
+    x[in_input] = padded[in_padded]
+    return x
+
+
+def per_axis(value: Any, name: str, dims: int, low: int = 1) -> tuple[int, ...]:
+    """An int, or one int for each of `dims` axes, as a tuple."""
+    entries = (value,) * dims if isinstance(value, (int, np.integer)) else tuple(value)
+    if len(entries) != dims or any(isinstance(e, bool) or not isinstance(e, (int, np.integer)) for e in entries):
+        raise ParameterError(f"{name} must be an int or {dims} ints, found {value!r}")
+    if any(e < low for e in entries):
+        raise ParameterError(f"{name} must be at least {low}, found {value!r}")
+    return tuple(int(e) for e in entries)
+
+
+def paddings(value: Any, dims: int) -> tuple[Pair, ...]:
+    """An int, or for each axis an int or a (before, after) pair, as pairs."""
+    entries: Sequence[Any] = (value,) * dims if isinstance(value, (int, np.integer)) else tuple(value)
+    if len(entries) != dims:
+        raise ParameterError(f"padding must be an int or {dims} entries, each an int or (before, after), found {value!r}")
+    pairs = [per_axis(entry, "padding", 2, low=0) for entry in entries]
+    return tuple((before, after) for before, after in pairs)

@@ -1,0 +1,239 @@
+"""The ledger: where every bit of relevance went, node by node, to the last entry."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .arrays import Array, is_exact, like, per_sample
+
+COLUMNS = ("arriving", "inputs", "bias", "stabiliser", "unassigned")
+AMOUNTS = ("turnover", "arriving_abs", "inputs_abs")
+
+
+@dataclass(frozen=True, eq=False)
+class Booking:
+    r"""What one step accounts for, per sample (arrays of shape (N,), or (N, targets)).
+
+    .. math:: \sum_k R_k = \sum_j R_j + \text{bias} + \text{stabiliser} + \text{unassigned}
+
+    holds identically in rationals; in floats up to `rounding`, which is at most 4·n·u·`turnover` with
+    n = 1 + max(fan-in, fan-out) and u the unit round-off.
+
+    Attributes
+    ----------
+    arriving : Σ_k R_k, what arrived from above
+    inputs : Σ_j R_j, what was handed on below
+    bias : the share of the bias neuron, which is trapped there
+    stabiliser : what an ε absorbed
+    unassigned : what no living share took: empty pools, zero denominators, filtered or padded-away relevance
+    turnover : Σ|R_k| + Σ|R_{j←k}| + Σ|bias shares|, the amount that moved
+    arriving_abs, inputs_abs : Σ_k |R_k| and Σ_j |R_j|, the same without their signs
+    flags : remarks, such as a rule used outside its domain
+    """
+
+    arriving: Array
+    inputs: Array
+    bias: Array
+    stabiliser: Array
+    unassigned: Array
+    turnover: Array
+    arriving_abs: Array
+    inputs_abs: Array
+    flags: tuple[str, ...] = ()
+
+    @property
+    def rounding(self) -> Array:
+        """What the columns leave over: exactly 0 in rationals."""
+        return self.arriving - self.inputs - self.bias - self.stabiliser - self.unassigned
+
+    @classmethod
+    def handed_on(
+        cls,
+        relevance: Array,
+        relevances: tuple[Array, ...],
+        *,
+        bias: Array | None = None,
+        stabiliser: Array | None = None,
+        unassigned: Array | None = None,
+        flags: tuple[str, ...] = (),
+    ) -> Booking:
+        """The booking of a step that moves whole relevances: its turnover is what arrived plus what left.
+
+        `bias`, `stabiliser`, `unassigned` are arrays with a batch axis; what is not given is 0.
+        """
+        arriving = per_sample(relevance)
+        none = arriving * like(0, arriving)
+        total = {
+            name: none if value is None else per_sample(value)
+            for name, value in (("bias", bias), ("stabiliser", stabiliser), ("unassigned", unassigned))
+        }
+        arriving_abs = per_sample(abs(relevance))
+        inputs_abs = sum((per_sample(abs(r)) for r in relevances), none)
+        return cls(
+            arriving=arriving,
+            inputs=sum((per_sample(r) for r in relevances), none),
+            turnover=arriving_abs + inputs_abs,
+            arriving_abs=arriving_abs,
+            inputs_abs=inputs_abs,
+            flags=flags,
+            **total,
+        )
+
+    @classmethod
+    def stacked(cls, bookings: list[Booking]) -> Booking:
+        """Several targets' bookings as one, with the target as the second axis."""
+        names = (*COLUMNS, *AMOUNTS)
+        columns = {name: np.stack([getattr(b, name) for b in bookings], axis=1) for name in names}
+        flags = tuple(dict.fromkeys(flag for b in bookings for flag in b.flags))
+        return cls(**columns, flags=flags)
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One line of the ledger: a node, the rule that served it, and its booking."""
+
+    node: str
+    rule: str
+    booking: Booking
+
+
+@dataclass(frozen=True, eq=False)
+class Ledger:
+    """All bookings of an explanation, from the output down to the input.
+
+    `start` is the relevance that the explanation began with and `relevance` what reached the inputs, both (N,) or
+    (N, targets). start = relevance + bias + stabiliser + unassigned + rounding.
+    """
+
+    entries: tuple[Entry, ...]
+    start: Array
+    relevance: Array
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __getitem__(self, node: str) -> Booking:
+        from .errors import unknown
+
+        for entry in self.entries:
+            if entry.node == node:
+                return entry.booking
+        raise unknown("node in the ledger", node, [entry.node for entry in self.entries])
+
+    def column(self, name: str) -> Array:
+        """The sum of one column over all nodes."""
+        total = self.start * like(0, self.start)
+        return np.asarray(sum((getattr(entry.booking, name) for entry in self.entries), total))
+
+    @property
+    def bias(self) -> Array:
+        """Relevance trapped in biases, over all nodes."""
+        return self.column("bias")
+
+    @property
+    def stabiliser(self) -> Array:
+        """Relevance absorbed by stabilisers, over all nodes."""
+        return self.column("stabiliser")
+
+    @property
+    def unassigned(self) -> Array:
+        """Relevance that no share took, over all nodes."""
+        return self.column("unassigned")
+
+    @property
+    def rounding(self) -> Array:
+        """What all accounts leave over."""
+        return self.start - self.relevance - self.bias - self.stabiliser - self.unassigned
+
+    def growth(self, node: str) -> float:
+        """Σ|R| handed on below by `node` over Σ|R| that arrived: the largest ratio over the samples."""
+        booking = self[node]
+        arrived, left = booking.arriving_abs.astype(np.float64), booking.inputs_abs.astype(np.float64)
+        ratios = left[arrived > 0] / arrived[arrived > 0]
+        return float(ratios.max()) if ratios.size else 0.0
+
+    def explosions(self, factor: float = 10.0) -> tuple[str, ...]:
+        """Nodes that hand on more than `factor` times the Σ|R| that arrived (zennit's users ask to be warned)."""
+        return tuple(entry.node for entry in self.entries if self.growth(entry.node) > factor)
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """All remarks, each with its node, explosions included."""
+        remarks = [f"{entry.node}: {flag}" for entry in self.entries for flag in entry.booking.flags]
+        remarks += [f"{node}: Σ|R| grows {self.growth(node):.3g}-fold here" for node in self.explosions()]
+        return tuple(remarks)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The table as a list of plain dictionaries, numbers as (nested) lists."""
+        return [
+            {
+                "node": entry.node,
+                "rule": entry.rule,
+                **{name: plain(getattr(entry.booking, name)) for name in (*COLUMNS, "rounding", *AMOUNTS)},
+                "flags": list(entry.booking.flags),
+            }
+            for entry in self.entries
+        ]
+
+    def to_json(self, indent: int | None = None) -> str:
+        """The ledger as JSON; rationals become strings such as "7/3"."""
+        totals = {name: plain(getattr(self, name)) for name in ("start", "relevance", "bias", "stabiliser", "unassigned", "rounding")}
+        return json.dumps({"format": "lrp_ref.ledger", "version": 1, "totals": totals, "entries": self.rows()}, indent=indent)
+
+    def _lines(self, sample: int = 0) -> list[list[str]]:
+        head = ["node", "rule", *COLUMNS, "rounding", "Σ|R|"]
+        lines = [head]
+        for entry in self.entries:
+            values = [getattr(entry.booking, name) for name in (*COLUMNS, "rounding", "inputs_abs")]
+            lines.append([entry.node, entry.rule, *(_cell(v, sample) for v in values)])
+        totals = [self.start, self.relevance, self.bias, self.stabiliser, self.unassigned, self.rounding]
+        return [*lines, ["total", "", *(_cell(v, sample) for v in totals), ""]]
+
+    def table(self, sample: int = 0) -> str:
+        """The ledger of one sample (of its first target) as text."""
+        if self.start.shape[0] == 0:
+            return "Ledger of an empty batch"
+        lines = self._lines(sample)
+        widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+        text = [
+            "  ".join(cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True)))
+            for line in lines
+        ]
+        return "\n".join([text[0], "-" * len(text[0]), *text[1:-1], "-" * len(text[0]), text[-1], *self.flags])
+
+    def __repr__(self) -> str:
+        return self.table()
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        if self.start.shape[0] == 0:
+            return "<p>Ledger of an empty batch</p>"
+        head, *rows = self._lines()
+        cells = "".join(
+            "<tr>" + "".join(f"<td style='text-align:{'left' if i < 2 else 'right'}'>{escape(c)}</td>" for i, c in enumerate(row)) + "</tr>"
+            for row in rows
+        )
+        titles = "".join(f"<th>{escape(title)}</th>" for title in head)
+        notes = "".join(f"<li>{escape(flag)}</li>" for flag in self.flags)
+        return f"<table><thead><tr>{titles}</tr></thead><tbody>{cells}</tbody></table><ul>{notes}</ul>"
+
+
+def plain(array: Array) -> Any:
+    """`array` as (nested) lists of floats, or of strings where it holds rationals."""
+    return np.vectorize(str, otypes=[object])(array).tolist() if is_exact(array) else array.tolist()
+
+
+def _cell(array: Array, sample: int) -> str:
+    value = np.asarray(array[sample]).reshape(-1)[0]
+    return str(value) if is_exact(array) else f"{float(value):.6g}"
+
+

@@ -1,0 +1,44 @@
+"""How one layer redistributes relevance. Rules know layers, and neither names nor models."""
+
+from .base import LinearRule, Rule
+from .linear import (
+    AlphaBeta,
+    Epsilon,
+    Flat,
+    Gamma,
+    GeneralizedGamma,
+    RelativeEpsilon,
+    WSquare,
+    ZBox,
+    Zero,
+    ZPlus,
+    relative,
+)
+from .passing import Pass
+from .pooling import AverageSurrogate, Proportional, WinnerTakesAll
+from .products import AbsoluteProduct, HalfProduct, ProductRule, ProportionalProduct, SignalTakesAll
+
+__all__ = [
+    "AbsoluteProduct",
+    "AlphaBeta",
+    "AverageSurrogate",
+    "Epsilon",
+    "Flat",
+    "Gamma",
+    "GeneralizedGamma",
+    "HalfProduct",
+    "LinearRule",
+    "Pass",
+    "ProductRule",
+    "Proportional",
+    "ProportionalProduct",
+    "RelativeEpsilon",
+    "Rule",
+    "SignalTakesAll",
+    "WSquare",
+    "WinnerTakesAll",
+    "ZBox",
+    "ZPlus",
+    "Zero",
+    "relative",
+]

@@ -1,0 +1,108 @@
+"""What every rule is: a value with one method."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import fields
+from typing import ClassVar
+
+from ..arrays import Array, like
+from ..errors import RuleError
+from ..layers.base import Layer, Linear
+from ..ledger import Booking
+from .shares import Quotient, Share, book, quotients, redistribute
+
+
+class Rule(ABC):
+    """How one layer redistributes the relevance of its output to its inputs. Rules compare by value."""
+
+    #: Where the rule comes from.
+    source: ClassVar[str] = ""
+    #: The layers that the rule serves, in words, for error messages and tables.
+    serves: ClassVar[str] = ""
+    #: The rule as LaTeX, with the parameters' symbols.
+    formula: ClassVar[str] = ""
+    #: Where the rule is used.
+    usage: ClassVar[str] = ""
+
+    @abstractmethod
+    def fits(self, layer: Layer) -> bool:
+        """Whether the rule serves this layer."""
+
+    @abstractmethod
+    def propagate(
+        self, layer: Layer, inputs: tuple[Array, ...], output: Array, relevance: Array
+    ) -> tuple[tuple[Array, ...], Booking]:
+        """Each input's relevance, and what the layer accounts for.
+
+        Parameters
+        ----------
+        layer : the layer
+        inputs : its inputs, each (N, …)
+        output : its output for them (of a linear layer: the pre-activation)
+        relevance : R_k, of the output's shape and number type
+
+        Raises
+        ------
+        RuleError
+            Where the rule does not serve the layer or these inputs.
+        """
+
+    def relevances(self, layer: Layer, inputs: tuple[Array, ...], output: Array, relevance: Array) -> tuple[Array, ...]:
+        """`propagate` without the accounts."""
+        return self.propagate(layer, inputs, output, relevance)[0]
+
+    def require(self, layer: Layer) -> None:
+        """Raise `RuleError` unless the rule serves `layer`."""
+        if not self.fits(layer):
+            raise RuleError(f"{self} serves {self.serves}, not {type(layer).__name__}")
+
+    def __str__(self) -> str:
+        values = [
+            f"{field.name}={getattr(self, field.name)!r}"
+            for field in fields(self)  # type: ignore[arg-type]
+            if getattr(self, field.name) != field.default
+        ]
+        return f"{type(self).__name__}({', '.join(values)})"
+
+
+class LinearRule(Rule):
+    """A rule that is data: it declares shares, and the engine of `lrp_ref.rules.shares` does the rest."""
+
+    serves: ClassVar[str] = "linear layers"
+    #: "drop" or "renormalise" (see `lrp_ref.rules.shares.quotients`).
+    empty: str = "drop"
+
+    def fits(self, layer: Layer) -> bool:
+        return isinstance(layer, Linear)
+
+    @abstractmethod
+    def shares(self, weight: Array, bias: Array | None) -> tuple[Share, ...]:
+        """The shares of one input with this weight; `bias` broadcasts against the output."""
+
+    def flags(self, inputs: tuple[Array, ...]) -> tuple[str, ...]:
+        """Remarks on using the rule on these inputs."""
+        return ()
+
+    def divided(
+        self, layer: Linear, inputs: tuple[Array, ...], output: Array, relevance: Array
+    ) -> tuple[tuple[Quotient, ...], Array]:
+        """The engine's first half: quotients, and the relevance that no share took."""
+        bias = layer.offset(output.ndim)
+        bias = None if bias is None else like(bias, output)
+        shares = [self.shares(like(w, a), bias) for w, a in zip(layer.weights, inputs, strict=True)]
+        return quotients(layer, shares, inputs, output, relevance, self.empty)
+
+    def propagate(
+        self, layer: Layer, inputs: tuple[Array, ...], output: Array, relevance: Array
+    ) -> tuple[tuple[Array, ...], Booking]:
+        self.require(layer)
+        assert isinstance(layer, Linear)
+        found, unassigned = self.divided(layer, inputs, output, relevance)
+        relevances = redistribute(layer, found, inputs)
+        return relevances, book(layer, found, unassigned, inputs, relevance, relevances, self.flags(inputs))
+
+    def relevances(self, layer: Layer, inputs: tuple[Array, ...], output: Array, relevance: Array) -> tuple[Array, ...]:
+        self.require(layer)
+        assert isinstance(layer, Linear)
+        return redistribute(layer, self.divided(layer, inputs, output, relevance)[0], inputs)

@@ -1,0 +1,333 @@
+"""The rules of linear layers, each a declaration of shares. a_0 = 1 and w_0k = b_k stand for the bias."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..arrays import (
+    Array,
+    Exact,
+    Number,
+    Relative,
+    Signed,
+    Stabiliser,
+    Unsigned,
+    check_finite,
+    check_number,
+    like,
+    negative,
+    positive,
+)
+from ..errors import DomainError, ParameterError
+from .base import LinearRule
+from .shares import (
+    IDENTITY,
+    NEGATIVE,
+    NEGATIVE_ONLY,
+    NONNEGATIVE,
+    ONE,
+    POSITIVE,
+    Above,
+    Below,
+    Share,
+    Term,
+)
+
+GAMMA = 0.25  # Montavon et al. 2019, Fig. 10.4
+EPSILON = 1e-6
+
+
+@dataclass(frozen=True)
+class RelativeEpsilon:
+    """An ε that is a fraction of the root mean square of each share's z (see `relative`)."""
+
+    fraction: Number
+
+    def __repr__(self) -> str:
+        return f"relative({self.fraction!r})"
+
+
+def relative(fraction: Number) -> RelativeEpsilon:
+    """ε = fraction · rms(z), per sample over all axes but the batch: the "0.25 std" of Montavon et al. 2019, Fig. 10.4."""
+    check_number(fraction, "relative(fraction)", 0)
+    return RelativeEpsilon(fraction)
+
+
+def _stabiliser(epsilon: Number | RelativeEpsilon, signed: bool = True) -> Stabiliser:
+    if isinstance(epsilon, RelativeEpsilon):
+        return Relative(epsilon.fraction, signed)
+    if epsilon == 0:
+        return Exact()
+    return Signed(epsilon) if signed else Unsigned(epsilon)
+
+
+def _check_epsilon(epsilon: Any, name: str) -> None:
+    if not isinstance(epsilon, RelativeEpsilon):
+        check_number(epsilon, name, 0)
+
+
+@dataclass(frozen=True)
+class Zero(LinearRule):
+    r"""LRP-0: :math:`R_j = \sum_k \frac{a_j w_{jk}}{\sum_{0,j} a_j w_{jk}} R_k`.
+
+    Used everywhere it equals gradient × input on a ReLU network. (Montavon et al. 2019, §10.2.1 and Appendix 10.A.)
+    """
+
+    source: ClassVar[str] = "Bach et al. 2015; Montavon et al. 2019, §10.2.1"
+    formula: ClassVar[str] = r"R_j = \sum_k \frac{a_j w_{jk}}{\sum_{0,j} a_j w_{jk}} R_k"
+    usage: ClassVar[str] = "upper layers; everywhere: gradient × input"
+
+    def shares(self, weight: Array, bias: Array | None) -> tuple[Share, ...]:
+        return (Share(1, (Term(IDENTITY, weight),), bias),)
+
+
+@dataclass(frozen=True)
+class Epsilon(LinearRule):
+    r"""LRP-ε: :math:`R_j = \sum_k \frac{a_j w_{jk}}{z_k + \epsilon\,s(z_k)} R_k`, :math:`z_k = \sum_{0,j} a_j w_{jk}`.
+
+    Parameters
+    ----------
+    epsilon : ε ≥ 0, or `relative(r)`
+    signed : whether ε takes the sign of z, with s(±0) = +1 (Arras et al. 2019, §11.3.1); else it is added as it is
+        (Montavon et al. 2019, §10.2.1)
+    """
+
+    epsilon: Number | RelativeEpsilon = EPSILON
+    signed: bool = True
+    source: ClassVar[str] = "Bach et al. 2015; Arras et al. 2019, §11.3.1"
+    formula: ClassVar[str] = r"R_j = \sum_k \frac{a_j w_{jk}}{\epsilon\,s(z_k) + \sum_{0,j} a_j w_{jk}} R_k"
+    usage: ClassVar[str] = "dense and middle layers; removes weak and contradictory contributions"
+
+    def __post_init__(self) -> None:
+        _check_epsilon(self.epsilon, "Epsilon.epsilon")
+
+    def shares(self, weight: Array, bias: Array | None) -> tuple[Share, ...]:
+        return (Share(1, (Term(IDENTITY, weight),), bias, _stabiliser(self.epsilon, self.signed)),)
+
+
+@dataclass(frozen=True)
+class Gamma(LinearRule):
+    r"""LRP-γ: :math:`R_j = \sum_k \frac{a_j (w_{jk} + \gamma w_{jk}^+)}{\epsilon_k + \sum_{0,j} a_j (w_{jk} + \gamma w_{jk}^+)} R_k`.
+
+    The paper's rule, for a ≥ 0; on other inputs it computes the same formula and the ledger flags it. The bias is mapped like a
+    weight. With ε it is the combined rule of Montavon 2019 (Eq. 13.1).
+    """
+
+    gamma: Number = GAMMA
+    epsilon: Number | RelativeEpsilon = 0
+    source: ClassVar[str] = "Montavon et al. 2019, §10.2.1; Montavon 2019, Eq. 13.1"
+    formula: ClassVar[str] = (
+        r"R_j = \sum_k \frac{a_j (w_{jk} + \gamma w_{jk}^+)}{\epsilon_k + \sum_{0,j} a_j (w_{jk} + \gamma w_{jk}^+)} R_k"
+    )
+    usage: ClassVar[str] = "lower convolutions on inputs a ≥ 0; favours positive contributions"
+
+    def __post_init__(self) -> None:
+        check_number(self.gamma, "Gamma.gamma", 0)
+        _check_epsilon(self.epsilon, "Gamma.epsilon")
+
+    def shares(self, weight: Array, bias: Array | None) -> tuple[Share, ...]:
+        return (Share(1, (Term(IDENTITY, _tilt(weight, self.gamma)),), _tilt(bias, self.gamma), _stabiliser(self.epsilon)),)
+
+    def flags(self, inputs: tuple[Array, ...]) -> tuple[str, ...]:
+        if self.gamma and any((a < like(0, a)).any() for a in inputs):
+            return ("outside its domain: Gamma is defined for inputs a ≥ 0 (GeneralizedGamma serves any sign)",)
+        return ()
+
+
+def _tilt(w: Array | None, gamma: Number, sign: int = 1) -> Any:
+    """w + γ w⁺, or w + γ w⁻ for sign = −1; the weight itself where γ = 0."""
+    if w is None or gamma == 0:
+        return w
+    return w + like(gamma, w) * (positive(w) if sign > 0 else negative(w))
+
+
+@dataclass(frozen=True)
+class GeneralizedGamma(LinearRule):
+    r"""LRP-γ for inputs and pre-activations of any sign (Andéol et al. 2021): the part of z that has z's own sign is favoured.
+
+    .. math::
+
+        R_j = \sum_k \frac{a_j^+ (w_{jk} + \gamma w_{jk}^\pm) + a_j^- (w_{jk} + \gamma w_{jk}^\mp)}{\sum_{0,j} \text{the same}} R_k
+
+    with the upper signs where z_k ≥ 0 and the lower ones where z_k < 0. For a ≥ 0 and z ≥ 0 it is `Gamma`. A pre-activation of
+    exactly 0 counts as ≥ 0, so that its relevance is not dropped.
+    """
+
+    gamma: Number = GAMMA
+    source: ClassVar[str] = "Andéol et al. 2021; Montavon et al. 2019, §10.2.1"
+    formula: ClassVar[str] = (
+        r"R_j = \sum_k \frac{a_j^+ (w_{jk} + \gamma w_{jk}^\pm) + a_j^- (w_{jk} + \gamma w_{jk}^\mp)}"
+        r"{\sum_{0,j} a_j^+ (w_{jk} + \gamma w_{jk}^\pm) + a_j^- (w_{jk} + \gamma w_{jk}^\mp)} R_k"
+    )
+    usage: ClassVar[str] = "lower convolutions, any sign; the presets' γ rule"
+
+    def __post_init__(self) -> None:
+        check_number(self.gamma, "GeneralizedGamma.gamma", 0)
+
+    def shares(self, weight: Array, bias: Array | None) -> tuple[Share, ...]:
+        up, down = _tilt(weight, self.gamma), _tilt(weight, self.gamma, -1)
+        return (
+            Share(1, (Term(POSITIVE, up), Term(NEGATIVE, down)), _tilt(bias, self.gamma), where=NONNEGATIVE),
+            Share(1, (Term(POSITIVE, down), Term(NEGATIVE, up)), _tilt(bias, self.gamma, -1), where=NEGATIVE_ONLY),
+        )
+
+
+@dataclass(frozen=True)
+class AlphaBeta(LinearRule):
+    r"""LRP-αβ: :math:`R_j = \sum_k \Big(\alpha \frac{(a_j w_{jk})^+}{\sum_{0,j} (a_j w_{jk})^+} - \beta \frac{(a_j w_{jk})^-}{\sum_{0,j} (a_j w_{jk})^-}\Big) R_k`.
+
+    Parameters
+    ----------
+    alpha, beta : α − β = 1, β ≥ 0
+    bias : "pool": b⁺ in the positive and b⁻ in the negative pool (Samek et al. 2021, Tab. 1.1; Montavon et al. 2019,
+        Appendix 10.A). "none": no bias (Montavon et al. 2018, Eq. 1)
+    empty : "drop": an empty pool takes nothing and its part is booked as unassigned. "renormalise": where only one pool is not
+        empty it takes all
+    """
+
+    alpha: Number = 2
+    beta: Number = 1
+    bias: str = "pool"
+    empty: str = "drop"
+    source: ClassVar[str] = "Bach et al. 2015; Montavon et al. 2018, Eq. 1; Samek et al. 2021, Tab. 1.1"
+    formula: ClassVar[str] = (
+        r"R_j = \sum_k \Big(\alpha \frac{(a_j w_{jk})^+}{\sum_{0,j} (a_j w_{jk})^+}"
+        r" - \beta \frac{(a_j w_{jk})^-}{\sum_{0,j} (a_j w_{jk})^-}\Big) R_k"
+    )
+    usage: ClassVar[str] = "convolutions; β > 0 shows contradicting evidence and makes maps sparser"
+
+    def __post_init__(self) -> None:
+        check_number(self.alpha, "AlphaBeta.alpha")
+        check_number(self.beta, "AlphaBeta.beta", 0)
+        if abs(self.alpha - self.beta - 1) > 1e-9:
+            raise ParameterError(f"AlphaBeta needs alpha − beta = 1, found {self.alpha} − {self.beta} = {self.alpha - self.beta}")
+        if self.bias not in ("pool", "none"):
+            raise ParameterError(f'AlphaBeta.bias must be "pool" or "none", found {self.bias!r}')
+        if self.empty not in ("drop", "renormalise"):
+            raise ParameterError(f'AlphaBeta.empty must be "drop" or "renormalise", found {self.empty!r}')
+
+    def shares(self, weight: Array, bias: Array | None) -> tuple[Share, ...]:
+        up, down = positive(weight), negative(weight)
+        pools = (None, None) if bias is None or self.bias == "none" else (positive(bias), negative(bias))
+        excitatory = Share(self.alpha, (Term(POSITIVE, up), Term(NEGATIVE, down)), pools[0])
+        if self.beta == 0 and self.empty == "drop":
+            return (excitatory,)
+        return (excitatory, Share(-self.beta, (Term(POSITIVE, down), Term(NEGATIVE, up)), pools[1]))
+
+
+@dataclass(frozen=True)
+class ZPlus(LinearRule):
+    r"""The z⁺ rule: :math:`R_j = \sum_k \frac{(a_j w_{jk})^+}{\sum_j (a_j w_{jk})^+} R_k`, without bias.
+
+    The deep-Taylor rule of hidden ReLU layers (Montavon et al. 2018, Eq. 2); α1β0 without its bias.
+    """
+
+    source: ClassVar[str] = "Montavon et al. 2018, Eq. 2"
+    formula: ClassVar[str] = r"R_j = \sum_k \frac{(a_j w_{jk})^+}{\sum_j (a_j w_{jk})^+} R_k"
+    usage: ClassVar[str] = "deep Taylor, hidden layers"
+
+    def shares(self, weight: Array, bias: Array | None) -> tuple[Share, ...]:
+        return (Share(1, (Term(POSITIVE, positive(weight)), Term(NEGATIVE, negative(weight)))),)
+
+
+@dataclass(frozen=True, eq=False)
+class ZBox(LinearRule):
+    r"""The zᴮ rule: :math:`R_j = \sum_k \frac{a_j w_{jk} - l_j w_{jk}^+ - h_j w_{jk}^-}{\sum_j a_j w_{jk} - l_j w_{jk}^+ - h_j w_{jk}^-} R_k`.
+
+    For a first layer whose inputs are bounded, l_j ≤ a_j ≤ h_j (Montavon et al. 2018, Tab. 2). The bias cancels. Computed as
+    (a − l) w⁺ + (a − h) w⁻: subtracting the three products of the printed form goes wrong in floats on saturated inputs.
+
+    Parameters
+    ----------
+    low, high : numbers, or arrays that broadcast against one sample; None: the model's domain
+    """
+
+    low: Any = None
+    high: Any = None
+    source: ClassVar[str] = "Montavon et al. 2018, Tab. 2"
+    formula: ClassVar[str] = (
+        r"R_j = \sum_k \frac{a_j w_{jk} - l_j w_{jk}^+ - h_j w_{jk}^-}{\sum_j a_j w_{jk} - l_j w_{jk}^+ - h_j w_{jk}^-} R_k"
+    )
+    usage: ClassVar[str] = "the first layer, on bounded inputs such as pixels"
+
+    def __post_init__(self) -> None:
+        if (self.low is None) != (self.high is None):
+            raise DomainError("ZBox needs both bounds, low and high, or neither (then the model's domain gives them)")
+        if self.low is None:
+            return
+        for name in ("low", "high"):
+            value = np.asarray(getattr(self, name))
+            if value.dtype.kind not in "iufO":
+                raise ParameterError(f"ZBox.{name} must be a number or an array, found {getattr(self, name)!r}")
+            check_finite(value, f"ZBox.{name}") if value.dtype.kind == "f" else None
+        if not np.all(np.asarray(self.low) <= np.asarray(self.high)):
+            raise DomainError(f"ZBox needs low ≤ high, found low = {self.low}, high = {self.high}")
+
+    def _key(self) -> tuple[Any, ...]:
+        return tuple(np.asarray(b).tolist() if isinstance(b, np.ndarray) else b for b in (self.low, self.high))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ZBox) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(("ZBox", str(self._key())))
+
+    def __str__(self) -> str:
+        if self.low is None:
+            return "ZBox()"
+        low, high = (b if np.ndim(b) == 0 else f"array{list(np.shape(b))}" for b in (self.low, self.high))
+        return f"ZBox(low={low}, high={high})"
+
+    def shares(self, weight: Array, bias: Array | None) -> tuple[Share, ...]:
+        if self.low is None:
+            raise DomainError("ZBox() has no bounds: give ZBox(low, high), or a model with a domain")
+        terms = (Term(Above(self.low), positive(weight)), Term(Below(self.high), negative(weight)))
+        return (Share(1, terms),)
+
+    def check(self, a: Array) -> None:
+        """Raise `DomainError` where an input leaves [low, high] by more than 1e-5·(high − low)."""
+        low, high = np.asarray(like(self.low, a)), np.asarray(like(self.high, a))
+        slack = (high - low) * like(1e-5, a)
+        outside = (a < low - slack) | (a > high + slack)
+        if outside.any():
+            where = tuple(int(i) for i in np.argwhere(outside)[0])
+            raise DomainError(
+                f"{int(np.count_nonzero(outside))} input(s) leave the bounds of {self}, the first {a[where]} at {where}; "
+                "give bounds that hold, or an input that the network was made for"
+            )
+
+    def divided(self, layer: Any, inputs: tuple[Array, ...], output: Array, relevance: Array) -> Any:
+        if self.low is not None:
+            for a in inputs:
+                self.check(a)
+        return super().divided(layer, inputs, output, relevance)
+
+
+@dataclass(frozen=True)
+class WSquare(LinearRule):
+    r"""The w² rule: :math:`R_j = \sum_k \frac{w_{jk}^2}{\sum_j w_{jk}^2} R_k`, whatever the input (Montavon et al. 2018, Tab. 2)."""
+
+    source: ClassVar[str] = "Montavon et al. 2018, Tab. 2"
+    formula: ClassVar[str] = r"R_j = \sum_k \frac{w_{jk}^2}{\sum_j w_{jk}^2} R_k"
+    usage: ClassVar[str] = "the first layer, on unbounded real inputs"
+
+    def shares(self, weight: Array, bias: Array | None) -> tuple[Share, ...]:
+        return (Share(1, (Term(ONE, weight * weight),)),)
+
+
+@dataclass(frozen=True)
+class Flat(LinearRule):
+    r"""The flat rule: :math:`R_j = \sum_k \frac{1}{\sum_j 1} R_k` over the inputs that k sees; padding is no input.
+
+    (Lapuschkin et al. 2017; Samek et al. 2021, Tab. 1.1.) It lowers the resolution of a heatmap.
+    """
+
+    source: ClassVar[str] = "Lapuschkin et al. 2017; Samek et al. 2021, Tab. 1.1"
+    formula: ClassVar[str] = r"R_j = \sum_k \frac{1}{\sum_j 1} R_k"
+    usage: ClassVar[str] = "the first layers, to lower the resolution"
+
+    def shares(self, weight: Array, bias: Array | None) -> tuple[Share, ...]:
+        return (Share(1, (Term(ONE, weight * like(0, weight) + like(1, weight)),)),)

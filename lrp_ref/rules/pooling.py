@@ -1,0 +1,108 @@
+"""The rules of maximum pooling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from ..arrays import Array, is_exact, like
+from ..errors import ParameterError, RuleError
+from ..layers.base import Layer
+from ..layers.pooling import Selecting, lowered
+from ..ledger import Booking
+from .base import LinearRule, Rule
+from .linear import Zero
+
+
+class _PoolRule(Rule):
+    serves: ClassVar[str] = "maximum pooling"
+
+    def fits(self, layer: Layer) -> bool:
+        return isinstance(layer, Selecting)
+
+
+@dataclass(frozen=True)
+class WinnerTakesAll(_PoolRule):
+    r""":math:`R_j = \sum_k 1[j = \operatorname{argmax}_{j' \to k} x_{j'}]\, R_k` (Bach et al. 2015).
+
+    Parameters
+    ----------
+    ties : "lowest": of equal cells the first, in row-major order, takes all; "split": they share equally
+    """
+
+    ties: str = "lowest"
+    source: ClassVar[str] = "Bach et al. 2015; Montavon et al. 2018, §5.3"
+    formula: ClassVar[str] = r"R_j = \sum_k 1[j = \operatorname{argmax}_{j' \to k} x_{j'}]\, R_k"
+    usage: ClassVar[str] = "maximum pooling; LRP-0 with it equals gradient × input"
+
+    def __post_init__(self) -> None:
+        if self.ties not in ("lowest", "split"):
+            raise ParameterError(f'WinnerTakesAll.ties must be "lowest" or "split", found {self.ties!r}')
+
+    def propagate(
+        self, layer: Layer, inputs: tuple[Array, ...], output: Array, relevance: Array
+    ) -> tuple[tuple[Array, ...], Booking]:
+        self.require(layer)
+        assert isinstance(layer, Selecting)
+        cells, exist = layer.cells(inputs[0])
+        shares = self._shares(lowered(cells, exist), output, exist)
+        lower = layer.spread(shares * relevance[:, :, None], inputs[0].shape)
+        return (lower,), Booking.handed_on(relevance, (lower,))
+
+    def _shares(self, cells: Array, output: Array, exist: Array) -> Array:
+        """What part of its window's relevance each cell takes."""
+        if self.ties == "split":
+            winners = ((cells == output[:, :, None]) & exist).astype(cells.dtype)
+            winners = like(winners, cells) if is_exact(cells) else winners
+            return np.asarray(winners / winners.sum(axis=2, keepdims=True))
+        taps = np.arange(cells.shape[2]).reshape(-1, *(1,) * (cells.ndim - 3))
+        first = cells.argmax(axis=2) if cells.size else np.zeros(output.shape, dtype=np.intp)
+        return like((first[:, :, None] == taps).astype(np.int8), cells)
+
+
+@dataclass(frozen=True)
+class AverageSurrogate(_PoolRule):
+    """Maximum pooling treated as sum pooling over the same windows, under a rule for linear layers (Montavon et al. 2019, §10.3.2).
+
+    Parameters
+    ----------
+    rule : the rule of the sum pooling
+    """
+
+    rule: LinearRule = Zero()
+    source: ClassVar[str] = "Montavon et al. 2019, §10.3.2"
+    formula: ClassVar[str] = r"R_j = \sum_k \frac{x_j}{\sum_{j \to k} x_j} R_k \text{ for LRP-0}"
+    usage: ClassVar[str] = "maximum pooling, as in the 2019 overview"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.rule, LinearRule):
+            raise ParameterError(f"AverageSurrogate.rule must be a rule for linear layers, found {self.rule!r}")
+
+    def propagate(
+        self, layer: Layer, inputs: tuple[Array, ...], output: Array, relevance: Array
+    ) -> tuple[tuple[Array, ...], Booking]:
+        self.require(layer)
+        assert isinstance(layer, Selecting)
+        linear = layer.as_sum()
+        return self.rule.propagate(linear, inputs, linear.forward(*inputs), relevance)
+
+
+@dataclass(frozen=True)
+class Proportional(_PoolRule):
+    r""":math:`R_j = \sum_k \frac{x_j}{\sum_{j \to k} x_j} R_k`, for x ≥ 0 (Montavon et al. 2018, §5.3).
+
+    The deep-Taylor rule of every l_p pooling. A window of zeros assigns nothing, and the ledger books it.
+    """
+
+    source: ClassVar[str] = "Montavon et al. 2018, §5.3"
+    formula: ClassVar[str] = r"R_j = \sum_k \frac{x_j}{\sum_{j \to k} x_j} R_k,\quad x \ge 0"
+    usage: ClassVar[str] = "maximum pooling in deep Taylor decomposition"
+
+    def propagate(
+        self, layer: Layer, inputs: tuple[Array, ...], output: Array, relevance: Array
+    ) -> tuple[tuple[Array, ...], Booking]:
+        if (inputs[0] < like(0, inputs[0])).any():
+            raise RuleError("Proportional needs inputs x ≥ 0 and found negative ones; WinnerTakesAll serves any sign")
+        return AverageSurrogate(Zero()).propagate(layer, inputs, output, relevance)

@@ -1,0 +1,116 @@
+"""The rules of a product of a signal and a gate (Arras et al. 2019, Table 11.1; Samek et al. 2021, §1.4.3)."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ..arrays import Array, Exact, Number, Signed, Stabiliser, Unsigned, check_number, divide, like, sum_to, zeros
+from ..errors import RuleError
+from ..layers.base import Layer
+from ..layers.merge import Multiply
+from ..ledger import Booking
+from .base import Rule
+
+
+class ProductRule(Rule):
+    """A rule for `Multiply`: it says which part of R_p each factor takes."""
+
+    serves: ClassVar[str] = "products (Multiply)"
+
+    def fits(self, layer: Layer) -> bool:
+        return isinstance(layer, Multiply)
+
+    @abstractmethod
+    def divided(self, layer: Multiply, factors: tuple[Array, Array], relevance: Array) -> tuple[Array, Array, Array, Array]:
+        """The relevance of the first and the second factor, the stabiliser's share, and what was not assigned."""
+
+    def propagate(
+        self, layer: Layer, inputs: tuple[Array, ...], output: Array, relevance: Array
+    ) -> tuple[tuple[Array, ...], Booking]:
+        self.require(layer)
+        assert isinstance(layer, Multiply)
+        first, second = inputs
+        whole = zeros(output.shape, output)
+        left, right, absorbed, lost = self.divided(layer, (first + whole, second + whole), relevance)
+        relevances = sum_to(left, first.shape), sum_to(right, second.shape)
+        return relevances, Booking.handed_on(relevance, relevances, stabiliser=absorbed, unassigned=lost)
+
+
+@dataclass(frozen=True)
+class SignalTakesAll(ProductRule):
+    """LRP-all: :math:`(R_g, R_s) = (0, R_p)`; the layer says which factor is the signal."""
+
+    source: ClassVar[str] = "Arras et al. 2017; Arras et al. 2019, Table 11.1"
+    formula: ClassVar[str] = r"(R_g, R_s) = (0, R_p)"
+    usage: ClassVar[str] = "gated products, every preset"
+
+    def divided(self, layer: Multiply, factors: tuple[Array, Array], relevance: Array) -> tuple[Array, Array, Array, Array]:
+        none = zeros(relevance.shape, relevance)
+        if layer.signal is None:
+            raise RuleError(
+                "SignalTakesAll must know which factor is the signal: make the layer Multiply(signal=0) or Multiply(signal=1), "
+                "or use HalfProduct, AbsoluteProduct or ProportionalProduct"
+            )
+        return (relevance, none, none, none) if layer.signal == 0 else (none, relevance, none, none)
+
+
+def _weighted(parts: tuple[Array, Array], stabiliser: Stabiliser, relevance: Array) -> tuple[Array, Array, Array, Array]:
+    """R_p in proportion to `parts`, 0/0 := 0."""
+    total = parts[0] + parts[1]
+    e = stabiliser(total)
+    alive = total + e != like(0, total)
+    s = divide(relevance, total + e, alive)
+    lost = relevance * like(~alive, relevance)
+    return parts[0] * s, parts[1] * s, e * s, lost
+
+
+@dataclass(frozen=True)
+class ProportionalProduct(ProductRule):
+    r"""LRP-prop: :math:`R_g = \frac{x_g}{x_g + x_s + \epsilon s(x_g + x_s)} R_p`, and the same for the signal.
+
+    Of the factors' values as they enter the product (Samek et al. 2021); the table of Arras et al. 2019 prints pre-activations.
+    """
+
+    epsilon: Number = 0
+    source: ClassVar[str] = "Ding et al. 2017; Arras et al. 2019, Table 11.1"
+    formula: ClassVar[str] = r"R_g = \frac{x_g}{x_g + x_s + \epsilon\,s(x_g + x_s)} R_p,\quad R_s = \frac{x_s}{\ldots} R_p"
+    usage: ClassVar[str] = "products, for comparison"
+
+    def __post_init__(self) -> None:
+        check_number(self.epsilon, "ProportionalProduct.epsilon", 0)
+
+    def divided(self, layer: Multiply, factors: tuple[Array, Array], relevance: Array) -> tuple[Array, Array, Array, Array]:
+        return _weighted(factors, Signed(self.epsilon) if self.epsilon else Exact(), relevance)
+
+
+@dataclass(frozen=True)
+class AbsoluteProduct(ProductRule):
+    r"""LRP-abs: :math:`R_g = \frac{|x_g|}{|x_g| + |x_s| + \epsilon} R_p`, and the same for the signal."""
+
+    epsilon: Number = 0
+    source: ClassVar[str] = "Rieger et al. 2019 (in Arras et al. 2019, Table 11.1)"
+    formula: ClassVar[str] = r"R_g = \frac{|x_g|}{|x_g| + |x_s| + \epsilon} R_p,\quad R_s = \frac{|x_s|}{\ldots} R_p"
+    usage: ClassVar[str] = "products, for comparison"
+
+    def __post_init__(self) -> None:
+        check_number(self.epsilon, "AbsoluteProduct.epsilon", 0)
+
+    def divided(self, layer: Multiply, factors: tuple[Array, Array], relevance: Array) -> tuple[Array, Array, Array, Array]:
+        sizes = abs(factors[0]), abs(factors[1])
+        return _weighted(sizes, Unsigned(self.epsilon) if self.epsilon else Exact(), relevance)
+
+
+@dataclass(frozen=True)
+class HalfProduct(ProductRule):
+    r"""LRP-half: :math:`R_g = R_s = R_p / 2`."""
+
+    source: ClassVar[str] = "Arjona-Medina et al. 2019 (in Arras et al. 2019, Table 11.1)"
+    formula: ClassVar[str] = r"R_g = R_s = R_p / 2"
+    usage: ClassVar[str] = "products whose factors both carry information"
+
+    def divided(self, layer: Multiply, factors: tuple[Array, Array], relevance: Array) -> tuple[Array, Array, Array, Array]:
+        none = zeros(relevance.shape, relevance)
+        half = relevance / like(2, relevance)
+        return half, half, none, none

@@ -1,0 +1,249 @@
+r"""The engine: a rule is data, a tuple of shares of terms.
+
+A linear layer is :math:`z_k = \sum_i \mathrm{map}(a_i, w_i)_k + b_k`. A rule replaces features and weights, and says which
+part of the relevance each share takes. With :math:`e^q` what the stabiliser of share q adds to its denominator, and a share
+*alive* at k where its denominator is not 0 and its `where` admits k:
+
+.. math::
+
+    z^q_k = \sum_i \sum_t \mathrm{map}(f_t(a_i), w_t)_k + b^q_k, \qquad
+    s^q_k = \lambda_q R_k / (z^q_k + e^q_k) \text{ where alive, else } 0,
+
+.. math::
+
+    R_j = \sum_q \sum_t f_t(a)_j \cdot \mathrm{adjoint}(s^q, w_t)_j .
+
+This is the four-step procedure of Montavon et al. 2019 (§10.2.2: forward, divide, backward, multiply) with the bias as one more
+neuron. What each k accounts for adds up to R_k identically: the inputs, the bias Σ_q b^q s^q, the stabiliser Σ_q e^q s^q, and
+R_k (1 − Σ_{q alive} λ_q), which nobody took.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..arrays import Array, Exact, Number, Stabiliser, divide, like, negative, per_sample, positive, zeros
+from ..layers.base import Linear
+from ..ledger import Booking
+
+
+class Feature(ABC):
+    """A function f of a layer's input, applied before padding: a padding cell is never an input."""
+
+    @abstractmethod
+    def __call__(self, a: Array) -> Array:
+        """f(a), of a's shape and number type."""
+
+
+@dataclass(frozen=True)
+class _Identity(Feature):
+    def __call__(self, a: Array) -> Array:
+        return a
+
+    def __repr__(self) -> str:
+        return "a"
+
+
+@dataclass(frozen=True)
+class _Positive(Feature):
+    def __call__(self, a: Array) -> Array:
+        return positive(a)
+
+    def __repr__(self) -> str:
+        return "a⁺"
+
+
+@dataclass(frozen=True)
+class _Negative(Feature):
+    def __call__(self, a: Array) -> Array:
+        return negative(a)
+
+    def __repr__(self) -> str:
+        return "a⁻"
+
+
+@dataclass(frozen=True)
+class _One(Feature):
+    def __call__(self, a: Array) -> Array:
+        return zeros(a.shape, a) + like(1, a)
+
+    def __repr__(self) -> str:
+        return "1"
+
+
+IDENTITY, POSITIVE, NEGATIVE, ONE = _Identity(), _Positive(), _Negative(), _One()
+
+
+@dataclass(frozen=True, eq=False)
+class Above(Feature):
+    """a − low: how far a is above the lower end of its domain."""
+
+    low: Array
+
+    def __call__(self, a: Array) -> Array:
+        return np.asarray(a - like(self.low, a))
+
+    def __repr__(self) -> str:
+        return "(a − low)"
+
+
+@dataclass(frozen=True, eq=False)
+class Below(Feature):
+    """a − high: how far a is below the upper end of its domain (never positive)."""
+
+    high: Array
+
+    def __call__(self, a: Array) -> Array:
+        return np.asarray(a - like(self.high, a))
+
+    def __repr__(self) -> str:
+        return "(a − high)"
+
+
+@dataclass(frozen=True)
+class Where:
+    """Which upper neurons a share serves, by the sign of their plain pre-activation (0 counts as ≥ 0)."""
+
+    name: str
+
+    def __call__(self, preactivation: Array) -> Array:
+        zero = like(0, preactivation)
+        if self.name == "z ≥ 0":
+            return np.asarray(preactivation >= zero, dtype=bool)
+        if self.name == "z < 0":
+            return np.asarray(preactivation < zero, dtype=bool)
+        return np.ones((), dtype=bool)
+
+
+ALL, NONNEGATIVE, NEGATIVE_ONLY = Where("all"), Where("z ≥ 0"), Where("z < 0")
+
+
+@dataclass(frozen=True, eq=False)
+class Term:
+    """One product of a feature of the input and a (modified) weight."""
+
+    feature: Feature
+    weight: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Share:
+    """A part λ of the relevance, redistributed in proportion to its terms."""
+
+    coefficient: Number
+    terms: tuple[Term, ...]
+    bias: Array | None = None
+    stabiliser: Stabiliser = Exact()
+    where: Where = ALL
+
+
+@dataclass(frozen=True, eq=False)
+class Quotient:
+    """A share after the division: s = λ R / (z + e), with what the ledger needs of it.
+
+    `position` holds this share once for each input of the layer; they have one denominator.
+    """
+
+    position: tuple[Share, ...]
+    s: Array
+    e: Array
+
+
+def denominator(layer: Linear, position: Sequence[Share], inputs: Sequence[Array], output: Array) -> Array:
+    """z^q: one share's forward pass, over all inputs of the layer and its bias."""
+    parts = [(a, term) for a, share in zip(inputs, position, strict=True) for term in share.terms]
+    z = zeros(output.shape, output)
+    for a, term in parts:
+        feature = term.feature(a)
+        # Nothing is added to zeros that would change a bit, so skipping changes none either.
+        if len(parts) == 1 or feature.any():
+            z += layer.map(feature, term.weight)
+    bias = position[0].bias
+    return z if bias is None else z + bias
+
+
+def quotients(
+    layer: Linear,
+    shares: Sequence[Sequence[Share]],
+    inputs: Sequence[Array],
+    output: Array,
+    relevance: Array,
+    empty: str = "drop",
+) -> tuple[tuple[Quotient, ...], Array]:
+    """The forward and the division half: every share's quotient, and the relevance that none of them took.
+
+    Parameters
+    ----------
+    shares : for each input of the layer, the rule's shares
+    output : the layer's plain pre-activation
+    empty : "drop": what a dead share would take is unassigned. "renormalise": where exactly one share is alive it takes λ = 1
+    """
+    positions = list(zip(*shares, strict=True))
+    bottoms, stabilisers, alive = [], [], []
+    for position in positions:
+        z = denominator(layer, position, inputs, output)
+        e = position[0].stabiliser(z)
+        bottoms.append(z + e)
+        stabilisers.append(e)
+        alive.append((bottoms[-1] != like(0, z)) & position[0].where(output))
+    alone = np.sum(alive, axis=0) == 1 if empty == "renormalise" else np.zeros((), dtype=bool)
+    taken = zeros(output.shape, output)
+    found = []
+    for position, bottom, e, living in zip(positions, bottoms, stabilisers, alive, strict=True):
+        part = np.where(alone, like(1, output), like(position[0].coefficient, output))
+        taken += np.where(living, part, like(0, output))
+        found.append(Quotient(position, divide(part * relevance, bottom, living), e))
+    return tuple(found), relevance * (like(1, output) - taken)
+
+
+def redistribute(layer: Linear, found: Sequence[Quotient], inputs: Sequence[Array]) -> tuple[Array, ...]:
+    """The backward half: each input's relevance."""
+    relevances = []
+    for i, a in enumerate(inputs):
+        parts = [(quotient.s, term) for quotient in found for term in quotient.position[i].terms]
+        total = zeros(a.shape, a)
+        for s, term in parts:
+            feature = term.feature(a)
+            if len(parts) == 1 or feature.any():
+                total += feature * layer.adjoint(s, term.weight, a.shape)
+        relevances.append(total)
+    return tuple(relevances)
+
+
+def book(
+    layer: Linear,
+    found: Sequence[Quotient],
+    unassigned: Array,
+    inputs: Sequence[Array],
+    relevance: Array,
+    relevances: Sequence[Array],
+    flags: tuple[str, ...] = (),
+) -> Booking:
+    """What the layer accounts for. Its turnover takes a pass with absolute values, so it is only made when asked for."""
+    arriving, arriving_abs = per_sample(relevance), per_sample(abs(relevance))
+    none = arriving * like(0, arriving)
+    bias, stabiliser, turnover = none, none, arriving_abs
+    for quotient in found:
+        first, size = quotient.position[0], abs(quotient.s)
+        if first.bias is not None:
+            bias = bias + per_sample(quotient.s * first.bias)
+            turnover = turnover + per_sample(size * abs(first.bias))
+        stabiliser = stabiliser + per_sample(quotient.s * quotient.e)
+        for a, share in zip(inputs, quotient.position, strict=True):
+            for term in share.terms:
+                turnover = turnover + per_sample(size * layer.map(abs(term.feature(a)), abs(term.weight)))
+    return Booking(
+        arriving=arriving,
+        inputs=sum((per_sample(r) for r in relevances), none),
+        bias=bias,
+        stabiliser=stabiliser,
+        unassigned=per_sample(unassigned),
+        turnover=turnover,
+        arriving_abs=arriving_abs,
+        inputs_abs=sum((per_sample(abs(r)) for r in relevances), none),
+        flags=flags,
+    )
