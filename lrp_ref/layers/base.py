@@ -55,6 +55,10 @@ class Layer(ABC):
         target = np.empty(0, dtype=dtype)
         return replace(self, **{name: like(value, target) for name, value in self.parameters.items()})
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Through the constructor, so that unpickled and copied parameters are read-only again.
+        return type(self), tuple(getattr(self, field.name) for field in fields(self) if field.init)
+
     def __repr__(self) -> str:
         parts = []
         for field in fields(self):

@@ -1,0 +1,164 @@
+"""Where relevance starts: the score before softmax, or the log-odds of a class."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .arrays import Array, is_exact, like
+from .errors import ExactnessError, HeadError, TargetError, unknown
+
+
+class Head(ABC):
+    """What of the output scores is explained."""
+
+    @abstractmethod
+    def start(self, scores: Array, targets: Array) -> tuple[Array, Array]:
+        """The starting relevance, and the explained values.
+
+        Parameters
+        ----------
+        scores : (N, *output), before any softmax
+        targets : (N, T) indices into the flattened output of a sample
+
+        Returns
+        -------
+        relevance : (N, T, *output)
+        values : (N, T), what is explained; the relevance adds up to them, or the ledger books the difference
+        """
+
+
+def one_hot(targets: Array, scores: Array) -> Array:
+    """1 at each target, 0 elsewhere: (N, T, outputs), in the number type of the scores."""
+    size = int(np.prod(scores.shape[1:]))
+    return like((targets[:, :, None] == np.arange(size)).astype(np.int8), scores)
+
+
+@dataclass(frozen=True)
+class Logit(Head):
+    """R_c = z_c, nothing for the other outputs (Montavon et al. 2019, §10.3.1)."""
+
+    def start(self, scores: Array, targets: Array) -> tuple[Array, Array]:
+        flat = scores.reshape(scores.shape[0], 1, -1)
+        relevance = one_hot(targets, scores) * flat
+        values = np.take_along_axis(flat[:, 0], targets, axis=1)
+        return relevance.reshape(*targets.shape, *scores.shape[1:]), values
+
+
+@dataclass(frozen=True)
+class LogOdds(Head):
+    r"""The log-odds :math:`\eta_c = \log\frac{P_c}{1 - P_c} = -\log\sum_{c' \ne c} e^{-(z_c - z_{c'})}` (Montavon et al. 2019, §10.3.1).
+
+    The "min-take-most" redistribution gives each contrast :math:`z_{c,c'} = z_c - z_{c'}` the relevance :math:`q_{c'} z_{c,c'}`,
+    with :math:`q_{c'} = e^{-z_{c,c'}} / \sum_{c'' \ne c} e^{-z_{c,c''}}`; LRP-0 through the difference gives, in closed form,
+
+    .. math:: R_c = z_c, \qquad R_{c'} = -q_{c'} z_{c'} .
+
+    This printed form over-distributes by the entropy of q (0 for two classes), which the ledger books.
+
+    Parameters
+    ----------
+    conserve : give each contrast q_{c'} η_c instead, and divide it by LRP-0 through z_c − z_{c'}: adds up to η_c. A contrast of
+        exactly 0 takes nothing
+    """
+
+    conserve: bool = False
+
+    def start(self, scores: Array, targets: Array) -> tuple[Array, Array]:
+        if is_exact(scores):
+            raise ExactnessError('the log-odds are not rational; use head="logit" or float64 arrays')
+        if scores.ndim != 2 or scores.shape[1] < 2:
+            raise HeadError(f'head="log-odds" needs scores (N, classes) of at least two classes, found {scores.shape}')
+        own = one_hot(targets, scores)
+        z = scores[:, None, :]
+        z_c = (own * z).sum(axis=2, keepdims=True)
+        contrast = np.where(own != 0, np.inf, z_c - z).astype(z.dtype)
+        nearest = contrast.min(axis=2, keepdims=True)
+        powers = np.exp(nearest - contrast)
+        total = powers.sum(axis=2, keepdims=True)
+        q = powers / total
+        eta = nearest - np.log(total)
+        if not self.conserve:
+            return own * z_c - q * z, eta[:, :, 0]
+        s = np.divide(q * eta, contrast, out=np.zeros_like(q), where=(contrast != 0) & (own == 0))
+        return own * (z_c * s.sum(axis=2, keepdims=True)) - s * z, eta[:, :, 0]
+
+
+HEADS: dict[str, Head] = {"logit": Logit(), "log-odds": LogOdds()}
+
+
+def head_of(value: Any) -> Head:
+    """A head from a `Head` or its name."""
+    if isinstance(value, Head):
+        return value
+    if value not in HEADS:
+        raise unknown("head", value, HEADS)
+    return HEADS[value]
+
+
+def contrasted(scores: Array, targets: Array, others: Array) -> tuple[Array, Array]:
+    """The start that explains z_target − z_other: R_target = z_target, R_other = −z_other."""
+    if (targets == others).any():
+        raise TargetError("a target cannot be contrasted with itself")
+    (up, value), (down, other) = Logit().start(scores, targets), Logit().start(scores, others)
+    return up - down, value - other
+
+
+def indices(value: Any, scores: Array, what: str = "target") -> Array:
+    """Flat output indices (N, T) from "predicted", "all", an index, or one index (or several) per sample.
+
+    Raises
+    ------
+    TargetError
+        Where an index is out of range, not an integer, or not one per sample.
+    """
+    count, outputs = scores.shape[0], scores.shape[1:]
+    size = int(np.prod(outputs))
+    if size == 0:
+        raise TargetError(f"the output of shape {scores.shape} has no elements to explain")
+    if isinstance(value, str):
+        if value == "predicted":
+            return scores.reshape(count, size).argmax(axis=1)[:, None] if count else np.zeros((0, 1), dtype=np.intp)
+        if value == "all":
+            return np.tile(np.arange(size), (count, 1))
+        raise TargetError(f'{what} must be "predicted", "all", an index or one index per sample, found {value!r}')
+    if isinstance(value, tuple) and len(outputs) > 1:
+        return np.full((count, 1), _flat(value, outputs, what))
+    found = np.asarray(value)
+    if found.dtype.kind not in "iu" and found.size:
+        raise TargetError(f"{what} must be integer, found {found.dtype}: {value!r}")
+    found = found.astype(np.intp)
+    if found.size and (found.min() < 0 or found.max() >= size):
+        bad = int(found.min() if found.min() < 0 else found.max())
+        raise TargetError(f"{what} {bad} is out of range: the output has {size} element(s), 0 to {size - 1}")
+    if found.ndim == 0:
+        return np.full((count, 1), found)
+    if found.shape != (count,):
+        raise TargetError(f"{what} of shape {found.shape} is not one index for each of {count} sample(s); targets= takes several")
+    return found[:, None]
+
+
+def several(value: Any, scores: Array) -> Array:
+    """Flat output indices (N, T) from a sequence of indices for all samples, or an array (N, T)."""
+    outputs = scores.shape[1:]
+    if isinstance(value, (tuple, list)) and len(outputs) > 1 and all(isinstance(v, tuple) for v in value):
+        value = [_flat(v, outputs, "targets") for v in value]
+    found = np.asarray(value)
+    if found.ndim == 1:
+        found = np.tile(found, (scores.shape[0], 1))
+    if found.ndim != 2 or found.shape[0] != scores.shape[0] or not found.shape[1]:
+        raise TargetError(f"targets must be indices for all samples, or (N, T) of them, found shape {np.shape(value)}")
+    columns = [indices(found[:, t], scores, "targets") for t in range(found.shape[1])]
+    return np.concatenate(columns, axis=1)
+
+
+def _flat(index: tuple[Any, ...], outputs: tuple[int, ...], what: str) -> int:
+    try:
+        return int(np.ravel_multi_index(index, outputs))
+    except (ValueError, TypeError):
+        raise TargetError(f"{what} {index} is out of range of an output of shape {outputs}") from None
+
+

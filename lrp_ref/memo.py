@@ -1,0 +1,48 @@
+"""The one thing that changes after construction: a locked, bounded, invisible memo of prepared weights."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Any
+
+LIMIT = 2**30  # bytes; VGG-16's stacked weights under one composite are 0.1 GB
+
+
+class Memo:
+    """Least recently used results, at most `limit` bytes of them. Copies and pickles are empty."""
+
+    def __init__(self, limit: int = LIMIT) -> None:
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._found: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+
+    def get(self, key: Hashable, build: Callable[[], tuple[Any, int]]) -> Any:
+        """The value of `key`; where it is missing, `build` gives it with its size in bytes."""
+        with self._lock:
+            if key in self._found:
+                self._found.move_to_end(key)
+                return self._found[key][0]
+        value, size = build()  # outside the lock: two threads may both build, and both get the same numbers
+        with self._lock:
+            self._found[key] = (value, size)
+            while self.size > self._limit and len(self._found) > 1:
+                self._found.popitem(last=False)
+        return value
+
+    @property
+    def size(self) -> int:
+        """Bytes held."""
+        return sum(size for _, size in self._found.values())
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._found.clear()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Memo, (self._limit,)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Memo:
+        return Memo(self._limit)
