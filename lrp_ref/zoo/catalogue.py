@@ -1,7 +1,7 @@
 """What is in the zoo, and how it is read.
 
-Both networks were trained by `examples/train_digits.py`, which states the protocol; `NOTICE.md` in this folder says where
-the images come from.
+Both networks were trained by `examples/train_digits.py`, which states the protocol; `NOTICE.md` in this folder says
+where the images come from.
 """
 
 from __future__ import annotations
