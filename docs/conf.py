@@ -16,6 +16,7 @@ version = release = metadata["version"]
 
 extensions = [
     "executed",
+    "plain_docstrings",
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.mathjax",

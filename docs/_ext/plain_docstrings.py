@@ -1,0 +1,44 @@
+"""Read the docstrings of this library as they are written: plain text with formulas, before they are reStructuredText.
+
+A shape such as (N, C, *spatial) is no emphasis, and `name : what it is` under *Parameters* may go on for several lines.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from sphinx.application import Sphinx
+
+STAR = re.compile(r"(?<![\w*\\])\*(?=[A-Za-z])")
+ENTRY = re.compile(r"^(\w+(?:, \w+)*) : (.*)$")
+SECTIONS = {"Parameters", "Attributes", "Other Parameters"}
+
+
+def escape_stars(line: str) -> str:
+    """Escape each star that stands in front of a word, outside of code and formulas."""
+    parts = re.split(r"(`[^`]*`)", line)
+    return "".join(part if part.startswith("`") else STAR.sub(r"\*", part) for part in parts)
+
+
+def describe(lines: list[str]) -> list[str]:
+    """Turn `name : text` into a name with a description, in the sections that list names."""
+    out: list[str] = []
+    listing = False
+    for i, line in enumerate(lines):
+        if i + 1 < len(lines) and re.fullmatch(r"-{3,}", lines[i + 1].strip()):
+            listing = line.strip() in SECTIONS
+        entry = ENTRY.match(line) if listing else None
+        out += [entry[1], f"    {entry[2]}"] if entry else [line]
+    return out
+
+
+def process(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+    """Rewrite a docstring in place."""
+    lines[:] = describe([escape_stars(line) for line in lines])
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Go before napoleon, which has the default priority of 500."""
+    app.connect("autodoc-process-docstring", process, priority=400)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
