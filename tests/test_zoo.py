@@ -18,8 +18,7 @@ NAMES = ["digits", "digits_bn"]
 
 
 def layers_of(name):
-    model = zoo.load(name)
-    return [model.node(node).layer for node in model.names]
+    return [node.layer for node in zoo.load(name).nodes]
 
 
 def test_the_names_are_the_networks_that_are_shipped():
@@ -40,8 +39,8 @@ def test_a_network_maps_images_in_0_1_to_ten_scores_in_float32(name):
 def test_the_input_shape_and_the_domain_are_stored():
     for name in NAMES:
         model = zoo.load(name)
-        assert model.input_shape == (1, 8, 8)
-        assert np.array_equal(np.ravel(model.domain), [0, 1])
+        assert model.input_shape == {"input": (1, 8, 8)}
+        assert (model.domain["input"].low, model.domain["input"].high) == (0, 1)
 
 
 def test_an_unknown_name_gets_the_nearest_one():
