@@ -40,5 +40,6 @@ def process(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Go before napoleon, which has the default priority of 500."""
+    app.setup_extension("sphinx.ext.autodoc")
     app.connect("autodoc-process-docstring", process, priority=400)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
