@@ -22,13 +22,16 @@ def escape_stars(line: str) -> str:
 
 
 def describe(lines: list[str]) -> list[str]:
-    """Turn `name : text` into a name with a description, in the sections that list names."""
+    """Turn `name : text` into a name with a description, in the sections that list names; prose ends such a section."""
     out: list[str] = []
     listing = False
     for i, line in enumerate(lines):
         if i + 1 < len(lines) and re.fullmatch(r"-{3,}", lines[i + 1].strip()):
             listing = line.strip() in SECTIONS
         entry = ENTRY.match(line) if listing else None
+        if listing and not entry and line[:1].strip() and not lines[i - 1]:
+            listing = line.strip() in SECTIONS
+            out += [] if listing else [""]  # napoleon ends a section at the second empty line
         out += [entry[1], f"    {entry[2]}"] if entry else [line]
     return out
 
