@@ -1,0 +1,59 @@
+"""A layer as a table of numbers: what every output is to every input, found by asking the layer about unit vectors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+
+from ..arrays import Array, Shape
+from ..layers.base import Layer, Linear
+
+
+def constant(value: int, shape: Shape) -> Array:
+    """A rational array that is `value` everywhere."""
+    return np.full(shape, Fraction(value), dtype=object)
+
+
+def unit_responses(layer: Layer, shapes: Sequence[Shape], others: int = 0) -> tuple[Array, ...]:
+    """For each input of the layer the matrix forward(e_j) − forward(0), rows j, columns k.
+
+    j and k number the elements of one sample in row-major order.
+
+    Parameters
+    ----------
+    shapes : the shapes of the layer's inputs, each (1, …)
+    others : what the layer's other inputs hold meanwhile: 0; 1 for a product
+    """
+    found = []
+    for i, shape in enumerate(shapes):
+        lower = math.prod(shape)
+        units = constant(0, (lower, lower))
+        units[np.arange(lower), np.arange(lower)] = Fraction(1)
+        nothing = constant(0, (lower, *shape[1:]))
+        rest = [constant(others, (lower, *other[1:])) for other in shapes]
+        response, at_zero = (
+            layer.forward(*rest[:i], a, *rest[i + 1 :]) for a in (units.reshape(nothing.shape), nothing)
+        )
+        found.append(np.asarray(response - at_zero).reshape(lower, math.prod(response.shape[1:])))
+    return tuple(found)
+
+
+def weights(layer: Linear, shapes: Sequence[Shape]) -> tuple[tuple[Array, ...], Array]:
+    """w_jk, one matrix (lower, upper) for each input of the layer, and b_k = forward(0), (upper,)."""
+    zero = layer.forward(*(constant(0, shape) for shape in shapes))
+    return unit_responses(layer, shapes), zero.reshape(-1)
+
+
+def connections(layer: Layer, shapes: Sequence[Shape], others: int = 0) -> tuple[Array, ...]:
+    """Which j feed which k, as Boolean matrices (lower, upper): a weight of 0 connects, padding does not.
+
+    The responses of the same layer with all weights 1. A layer without weights is asked as it is: a maximum
+    pooling answers a unit vector with 1 in exactly the windows that see it.
+    """
+    ones = {name: np.ones_like(layer.parameters[name]) for name in ("weight", "scale") if name in layer.parameters}
+    responses = unit_responses(replace(layer, **ones) if ones else layer, shapes, others)
+    return tuple(np.asarray(response != 0, dtype=bool) for response in responses)
