@@ -21,7 +21,18 @@ Array: TypeAlias = NDArray[Any]
 Shape: TypeAlias = tuple[int, ...]
 Number: TypeAlias = float | Fraction
 
-_to_fraction = np.frompyfunc(Fraction, 1, 1)
+
+def _rational(value: Any) -> Fraction:
+    """One number as a Fraction; strings, which `Fraction` would parse, are no numbers here."""
+    number = value.item() if isinstance(value, np.generic) else value
+    if not isinstance(number, (int, float, Fraction)):
+        raise NumberTypeError(f"rationals need numbers, found {number!r}")
+    if isinstance(number, float) and not math.isfinite(number):
+        raise NonFiniteError(f"rationals need finite numbers, found {number!r}")
+    return Fraction(number)
+
+
+_to_fraction = np.frompyfunc(_rational, 1, 1)
 
 
 def is_exact(array: Array) -> bool:
@@ -38,14 +49,20 @@ def fractions(value: Any) -> Array:
 
 
 def like(value: Any, array: Array) -> Array:
-    """`value` as an array in the number type of `array` (no copy where it has that type already)."""
+    """`value` as an array in the number type of `array` (no copy where it has that type already).
+
+    Raises
+    ------
+    NumberTypeError
+        Where `array` is neither float32, float64 nor rational: a weight that met integers would be cut off to one.
+    """
     if is_exact(array):
-        value = np.asarray(value)
-        if is_exact(value) and all(type(item) is Fraction for item in value.flat):
-            return value
-        return fractions(value)
-    if isinstance(value, np.ndarray) and value.dtype == array.dtype:
-        return value
+        found = np.asarray(value)
+        if is_exact(found) and all(type(item) is Fraction for item in found.flat):
+            return found
+        return fractions(found)
+    if array.dtype not in (np.float32, np.float64):
+        raise NumberTypeError(f"numbers must be float32, float64 or Fraction, found an array of {array.dtype}")
     return np.asarray(value, dtype=array.dtype)
 
 
@@ -95,9 +112,17 @@ def per_sample(a: Array) -> Array:
     result does not have.
     """
     rows = a.reshape(a.shape[0], math.prod(a.shape[1:]))
-    if is_exact(a):
-        return zeros((a.shape[0],), a) + rows.sum(axis=1)
-    return np.asarray(rows.sum(axis=1, dtype=np.float64))
+    return total(rows if is_exact(a) else rows.astype(np.float64, copy=False), (1,))
+
+
+def total(a: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
+    """Σ over `axes`.
+
+    NumPy adds in the order of the memory, so the same sample would have other bits in another batch or behind other
+    strides; in C order it has not.
+    """
+    added = np.asarray(np.asarray(a, order="C").sum(axis=axes, keepdims=keepdims))
+    return zeros(added.shape, a) + added if is_exact(a) else added  # an empty object sum is the int 0
 
 
 def sum_to(a: Array, shape: Shape) -> Array:
@@ -108,8 +133,7 @@ def sum_to(a: Array, shape: Shape) -> Array:
     )
     if not axes:
         return a
-    total = a.sum(axis=axes).reshape(shape) if a.size else zeros(shape, a)
-    return np.asarray(total)
+    return total(a, axes).reshape(shape)
 
 
 def frozen(array: Array) -> Array:
@@ -121,13 +145,19 @@ def frozen(array: Array) -> Array:
 
 def parameter(value: Any, name: str) -> Array:
     """A parameter as a read-only, finite array of float32, float64 or Fraction (integers become float64)."""
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise NumberTypeError(f"{name} must be an array of numbers: {error}") from None
     if array.dtype.kind in "iub":
         array = array.astype(np.float64)
     elif array.dtype == np.float16:
         array = array.astype(np.float32)
     elif is_exact(array):
-        array = like(array, array)
+        try:
+            array = like(array, array)
+        except (NumberTypeError, NonFiniteError) as error:
+            raise error.at(name) from None
     if not (is_exact(array) or array.dtype in (np.float32, np.float64)):
         raise NumberTypeError(f"{name} must hold float32, float64 or Fraction numbers, found {array.dtype}")
     check_finite(array, name)
@@ -150,8 +180,24 @@ def check_number(value: Any, name: str, low: Number | None = None) -> None:
     """Raise `ParameterError` unless `value` is one finite number, at least `low`."""
     if isinstance(value, bool) or not isinstance(value, (int, float, Fraction, np.integer, np.floating)):
         raise ParameterError(f"{name} must be a number, found {value!r}")
-    if not math.isfinite(value) or (low is not None and value < low):
+    finite = not isinstance(value, (float, np.floating)) or math.isfinite(value)
+    if not finite or (low is not None and value < low):
         raise ParameterError(f"{name} must be finite{'' if low is None else f' and at least {low}'}, found {value!r}")
+
+
+def integer(value: Any, name: str, low: int | None = None) -> int:
+    """`value` as an int; `ParameterError` unless it is an integer (a bool is none), at least `low`."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise ParameterError(f"{name} must be an integer, found {value!r}")
+    if low is not None and value < low:
+        raise ParameterError(f"{name} must be at least {low}, found {value!r}")
+    return int(value)
+
+
+def integers(value: Any, name: str) -> tuple[int, ...]:
+    """One integer, or several, as a tuple of ints."""
+    several = value if isinstance(value, (tuple, list, np.ndarray)) else (value,)
+    return tuple(integer(entry, name) for entry in several)
 
 
 def signs(z: Array) -> Array:
@@ -227,12 +273,10 @@ class Relative(Stabiliser):
         if is_exact(z):
             raise ExactnessError("an ε relative to the root mean square of z is not rational")
         count = math.prod(z.shape[1:])
-        squares = (z * z).reshape(z.shape[0], count).mean(axis=1) if count else np.zeros(z.shape[0], z.dtype)
+        squares = total((z * z).reshape(z.shape[0], count), (1,)) / max(count, 1)
         rms = np.sqrt(squares).astype(z.dtype).reshape((-1,) + (1,) * (z.ndim - 1)) * like(self.fraction, z)
         return np.asarray(rms * signs(z) if self.signed else rms)
 
     @property
     def formula(self) -> str:
         return rf"{self.fraction}\,\mathrm{{rms}}(z)" + (r"\,s(z_k)" if self.signed else "")
-
-

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, Shape, is_exact, like, positive
+from ..arrays import Array, Shape, check_number, integer, is_exact, like, positive, total
 from ..errors import ExactnessError, ParameterError, ShapeError
 from .base import Layer, need_arity
 
@@ -34,7 +34,7 @@ class _Irrational(Activation):
     """An activation that has no rational value."""
 
     def forward(self, *inputs: Array) -> Array:
-        if is_exact(inputs[0]):
+        if any(is_exact(a) for a in inputs):
             raise ExactnessError(f"{type(self).__name__} of a rational is not rational; use float64 arrays")
         return super().forward(*inputs)
 
@@ -53,6 +53,10 @@ class LeakyReLU(Activation):
 
     slope: Any = 0.01
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number(self.slope, "LeakyReLU.slope")
+
     def function(self, z: Array) -> Array:
         return np.where(z < like(0, z), z * like(self.slope, z), z)
 
@@ -62,7 +66,7 @@ class Tanh(_Irrational):
     """tanh(z)."""
 
     def function(self, z: Array) -> Array:
-        return np.tanh(z)
+        return np.asarray(np.tanh(z))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -70,9 +74,14 @@ class Sigmoid(_Irrational):
     """1 / (1 + exp(−z)), without overflow for either sign."""
 
     def function(self, z: Array) -> Array:
-        small = np.exp(-np.abs(z))
-        one = like(1, z)
-        return np.where(z >= 0, one, small) / (one + small)
+        return _logistic(z)
+
+
+def _logistic(z: Array) -> Array:
+    """1 / (1 + exp(−z)), accurate relative to itself on both sides."""
+    small = np.exp(-np.abs(z))
+    one = like(1, z)
+    return np.asarray(np.where(z >= 0, one, small) / (one + small))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -87,13 +96,14 @@ class GELU(_Irrational):
             raise ParameterError(f'GELU.approximate must be "none" or "tanh", found {self.approximate!r}')
 
     def function(self, z: Array) -> Array:
-        half, one = like(0.5, z), like(1, z)
         if self.approximate == "tanh":
-            inner = like(math.sqrt(2 / math.pi), z) * (z + like(0.044715, z) * z * z * z)
-            return half * z * (one + np.tanh(inner))
-        # Φ from erfc, which keeps its relative accuracy in the left tail; NumPy has neither, Python has both.
-        tail = np.asarray(np.frompyfunc(math.erfc, 1, 1)(z * like(-math.sqrt(0.5), z)))
-        return half * z * tail.astype(z.dtype).reshape(z.shape)
+            # ½(1 + tanh y) = 1 / (1 + exp(−2y)): the right side does not cancel in the left tail.
+            inner = like(math.sqrt(8 / math.pi), z) * (z + like(0.044715, z) * z * z * z)
+            return np.asarray(z * _logistic(inner))
+        # Φ from erfc, which keeps its relative accuracy in the left tail; NumPy has none, Python one in float64.
+        wide = z.astype(np.float64)
+        tail = np.asarray(np.frompyfunc(math.erfc, 1, 1)(wide * -math.sqrt(0.5))).astype(np.float64).reshape(z.shape)
+        return np.asarray(wide * (0.5 * tail)).astype(z.dtype)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -101,6 +111,12 @@ class Softplus(_Irrational):
     """log(1 + exp(β z)) / β, without overflow."""
 
     beta: Any = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number(self.beta, "Softplus.beta")
+        if self.beta <= 0:
+            raise ParameterError(f"Softplus.beta must be positive, found {self.beta!r}")
 
     def function(self, z: Array) -> Array:
         beta = like(self.beta, z)
@@ -116,16 +132,22 @@ class Softmax(_Irrational):
 
     axis: int = 1
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "axis", integer(self.axis, f"{type(self).__name__}.axis"))
+
     def shape(self, *inputs: Shape) -> Shape:
         need_arity(self, inputs)
         axis = self.axis + len(inputs[0]) if self.axis < 0 else self.axis
         if not 0 < axis < len(inputs[0]):
             raise ShapeError(f"axis {self.axis} does not exist beside a batch axis in an input of shape {inputs[0]}")
+        if not inputs[0][axis]:
+            raise ShapeError(f"nothing to normalise over axis {self.axis} of an input of shape {inputs[0]}")
         return inputs[0]
 
     def function(self, z: Array) -> Array:
         powers = np.exp(z - z.max(axis=self.axis, keepdims=True))
-        return np.asarray(powers / powers.sum(axis=self.axis, keepdims=True))
+        return np.asarray(powers / total(powers, (self.axis,), keepdims=True))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -134,4 +156,4 @@ class LogSoftmax(Softmax):
 
     def function(self, z: Array) -> Array:
         shifted = z - z.max(axis=self.axis, keepdims=True)
-        return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=self.axis, keepdims=True)))
+        return np.asarray(shifted - np.log(total(np.exp(shifted), (self.axis,), keepdims=True)))

@@ -20,10 +20,10 @@ class Layer(ABC):
     parameter_names: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
-        for name in self.parameter_names:
-            value = getattr(self, name)
-            if value is not None:
-                object.__setattr__(self, name, parameter(value, f"{type(self).__name__}.{name}"))
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name in self.parameter_names and not (value is None and field.default is None):
+                object.__setattr__(self, field.name, parameter(value, f"{type(self).__name__}.{field.name}"))
 
     @property
     def arity(self) -> int:
@@ -63,11 +63,26 @@ class Layer(ABC):
         parts = []
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, np.ndarray):
+            if isinstance(value, np.ndarray) and value.ndim:
                 parts.append(f"{field.name}{list(value.shape)}")
-            elif value != field.default:
+                continue
+            value = value.item() if isinstance(value, np.ndarray) else value
+            value = _short(value) if field.name in _PER_AXIS else value
+            if value != field.default:
                 parts.append(f"{field.name}={value!r}")
         return f"{type(self).__name__}({', '.join(parts)})"
+
+
+#: Fields that hold one entry per spatial axis, or one for all of them.
+_PER_AXIS = frozenset({"kernel", "stride", "padding", "dilation", "output_padding", "factor"})
+
+
+def _short(value: Any) -> Any:
+    """((1, 1), (1, 1)) as 1: one entry where all are equal."""
+    if not isinstance(value, tuple):
+        return value
+    entries = tuple(_short(entry) for entry in value)
+    return entries[0] if len(set(entries)) == 1 else entries
 
 
 @dataclass(frozen=True, eq=False, repr=False)

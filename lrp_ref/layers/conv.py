@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..arrays import Array, Shape, zeros
+from ..arrays import Array, Shape, integer, zeros
 from ..errors import ParameterError, ShapeError
 from .base import Linear, need_arity, need_rank
-from .window import Window, gather, per_axis, paddings, scatter
+from .window import Window, gather, paddings, per_axis, scatter
 
 
 def correlate(a: Array, weight: Array, window: Window, groups: int, out: Shape) -> Array:
@@ -20,7 +20,7 @@ def correlate(a: Array, weight: Array, window: Window, groups: int, out: Shape) 
         return zeros((a.shape[0], upper, *out), a)
     columns = gather(a, window, out).reshape(a.shape[0], groups, -1, int(np.prod(out)))
     matrix = weight.reshape(groups, upper // groups, -1)
-    return np.matmul(matrix, columns).reshape(a.shape[0], upper, *out)
+    return np.asarray(np.matmul(matrix, columns).reshape(a.shape[0], upper, *out))
 
 
 def correlate_adjoint(s: Array, weight: Array, window: Window, groups: int, shape: Shape) -> Array:
@@ -48,19 +48,22 @@ class _Convolution(Linear):
         super().__post_init__()
         kind = type(self).__name__
         if not 3 <= self.weight.ndim <= 5:
-            raise ShapeError(f"{kind}.weight must have 2 channel axes and 1 to 3 kernel axes, found {self.weight.shape}")
+            raise ShapeError(f"{kind}.weight must have 2 channel and 1 to 3 kernel axes, found {self.weight.shape}")
         if 0 in self.weight.shape[2:]:
             raise ShapeError(f"{kind}.weight has an empty kernel: {self.weight.shape}")
         for name in ("stride", "dilation"):
             object.__setattr__(self, name, per_axis(getattr(self, name), name, self.dims))
         object.__setattr__(self, "padding", paddings(self.padding, self.dims))
-        if not isinstance(self.groups, int) or self.groups < 1 or self.weight.shape[0] % self.groups:
+        object.__setattr__(self, "groups", integer(self.groups, f"{kind}.groups", 1))
+        if self.weight.shape[0] % self.groups:
             raise ParameterError(
-                f"{kind}.groups must divide the {self.weight.shape[0]} channels of the weight's first axis, found {self.groups!r}"
+                f"{kind}.groups must divide the {self.weight.shape[0]} channels of the weight's first axis, "
+                f"found {self.groups}"
             )
         if self.bias is not None and (self.bias.ndim not in (1, self.dims + 1) or self.bias.shape[0] != self.upper):
             raise ShapeError(
-                f"{kind}.bias must be ({self.upper},), or a feature map ({self.upper}, *output), found {self.bias.shape}"
+                f"{kind}.bias must be ({self.upper},), or a feature map ({self.upper}, *output), "
+                f"found {self.bias.shape}"
             )
 
     @property
@@ -88,9 +91,9 @@ class _Convolution(Linear):
         return (self.weight,)
 
     def offset(self, ndim: int) -> Array | None:
-        if self.bias is None or self.bias.ndim > 1:
-            return self.bias
-        return np.asarray(self.bias.reshape(-1, *(1,) * self.dims))
+        if self.bias is None:
+            return None
+        return np.asarray(self.bias if self.bias.ndim > 1 else self.bias.reshape(-1, *(1,) * self.dims))
 
     def _outputs(self, spatial: Shape) -> Shape:
         raise NotImplementedError
@@ -103,8 +106,8 @@ class _Convolution(Linear):
         out = self._outputs(inputs[0][2:])
         if self.bias is not None and self.bias.ndim > 1 and self.bias.shape[1:] != out:
             raise ShapeError(
-                f"the bias is a whole feature map of shape {self.bias.shape} (a batch norm in front of zero padding was "
-                f"folded in), which fixes the input size; this input would give {out}"
+                f"the bias is a whole feature map of shape {self.bias.shape} (a batch norm in front of zero padding "
+                f"was folded in), which fixes the input size; this input would give {out}"
             )
         return (inputs[0][0], self.upper, *out)
 
@@ -159,7 +162,7 @@ class ConvTranspose(_Convolution):
         extra = per_axis(self.output_padding, "output_padding", self.dims, low=0)
         object.__setattr__(self, "output_padding", extra)
         if any(e >= max(s, d) for e, s, d in zip(extra, self.stride, self.dilation, strict=True)):
-            raise ParameterError(f"output_padding {extra} must be smaller than the stride or the dilation")
+            raise ParameterError(f"output_padding {extra} must be smaller than the stride or the dilation of each axis")
 
     @property
     def lower(self) -> int:

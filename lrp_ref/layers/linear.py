@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..arrays import Array, Shape, like, sum_to, zeros
+from ..arrays import Array, Shape, integer, integers, like, sum_to, zeros
 from ..errors import ParameterError, ShapeError
 from .base import Linear, broadcast, need_arity, ones
 
@@ -68,7 +68,7 @@ def _rows_times(a: Array, weight: Array) -> Array:
     if 0 in a.shape or 0 in weight.shape:
         return zeros((*a.shape[:-1], weight.shape[1]), a)
     rows = np.ascontiguousarray(a).reshape(a.shape[0], -1, a.shape[-1])
-    return np.matmul(rows, weight).reshape(*a.shape[:-1], weight.shape[1])
+    return np.asarray(np.matmul(rows, weight).reshape(*a.shape[:-1], weight.shape[1]))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -89,7 +89,7 @@ class Scale(Linear):
         return (self.weight.reshape(1) if self.weight.ndim == 0 else self.weight,)
 
     def offset(self, ndim: int) -> Array | None:
-        return self.bias
+        return None if self.bias is None else np.asarray(self.bias)
 
     def shape(self, *inputs: Shape) -> Shape:
         need_arity(self, inputs)
@@ -135,8 +135,7 @@ class Add(_Combination):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.inputs, int) or self.inputs < 1:
-            raise ParameterError(f"Add.inputs must be a positive integer, found {self.inputs!r}")
+        object.__setattr__(self, "inputs", integer(self.inputs, "Add.inputs", 1))
 
     @property
     def arity(self) -> int:
@@ -169,7 +168,7 @@ class Mean(Linear):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        axes = (self.axes,) if isinstance(self.axes, int) else tuple(int(axis) for axis in self.axes)
+        axes = integers(self.axes, "Mean.axes")
         object.__setattr__(self, "axes", axes)
         if not axes or 0 in axes or len(set(axes)) != len(axes):
             raise ParameterError(f"Mean.axes must be different axes other than the batch axis 0, found {axes}")
@@ -191,6 +190,8 @@ class Mean(Linear):
     def shape(self, *inputs: Shape) -> Shape:
         need_arity(self, inputs)
         axes = self._axes(len(inputs[0]))
+        if not math.prod(inputs[0][axis] for axis in axes):
+            raise ShapeError(f"nothing to take a mean of over axes {self.axes} of an input of shape {inputs[0]}")
         kept = self._kept(inputs[0])
         return kept if self.keepdims else tuple(e for axis, e in enumerate(kept) if axis not in axes)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..arrays import Array, Shape
+from ..arrays import Array, Shape, integer
 from ..errors import ParameterError, ShapeError
 from .base import Layer, broadcast, need_arity
 from .shape import Rearrangement
@@ -21,8 +21,8 @@ class Concat(Rearrangement):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.inputs, int) or self.inputs < 1:
-            raise ParameterError(f"Concat.inputs must be a positive integer, found {self.inputs!r}")
+        object.__setattr__(self, "inputs", integer(self.inputs, "Concat.inputs", 1))
+        object.__setattr__(self, "axis", integer(self.axis, "Concat.axis"))
         if self.axis == 0:
             raise ParameterError("Concat.axis must not be the batch axis 0")
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..arrays import Array, Shape, check_number, like, square_root
 from ..errors import ParameterError, ShapeError
-from .base import Linear, need_arity
+from .base import Linear, need_arity, need_rank
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -61,7 +61,8 @@ class BatchNorm(Linear):
 
     def shape(self, *inputs: Shape) -> Shape:
         need_arity(self, inputs)
-        if len(inputs[0]) < 2 or inputs[0][1] != self.mean.shape[0]:
+        need_rank(inputs[0], 2, f"(N, {self.mean.shape[0]}, …)", max(2, len(inputs[0])))
+        if inputs[0][1] != self.mean.shape[0]:
             raise ShapeError(f"expected an input of shape (N, {self.mean.shape[0]}, …), found shape {inputs[0]}")
         return inputs[0]
 

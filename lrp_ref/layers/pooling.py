@@ -14,30 +14,43 @@ from ..errors import ParameterError, ShapeError
 from .base import Layer, Linear, need_arity, need_rank, ones
 from .window import Window, gather, scatter, window_spread, window_sum
 
+_SPELLED = ("kernel", "stride", "padding", "dilation")
 
-def _window_of(layer: Any, dims: int) -> Window:
+
+def pool_window(layer: Any, dims: int) -> Window:
+    """Where a pooling layer sees an input with `dims` spatial axes; the stride defaults to the kernel."""
     stride = layer.kernel if layer.stride is None else layer.stride
     return Window.of(layer.kernel, stride, layer.padding, layer.dilation, layer.ceil_mode, dims=dims)
 
 
 def _check_pool(layer: Any) -> None:
     """Check a pool's parameters once; entries that are not ints say how many axes there are."""
-    given = (layer.kernel, layer.stride, layer.padding, layer.dilation)
-    for name, value in zip(("kernel", "stride", "padding", "dilation"), given, strict=True):
-        if isinstance(value, list):
-            object.__setattr__(layer, name, tuple(tuple(e) if isinstance(e, list) else e for e in value))
-    lengths = {len(value) for value in given if isinstance(value, (tuple, list))}
-    if len(lengths) > 1:
+    for name in _SPELLED:
+        object.__setattr__(layer, name, _tuples(getattr(layer, name)))
+    given = {name: getattr(layer, name) for name in _SPELLED}
+    if len({len(value) for value in given.values() if isinstance(value, tuple)}) > 1:
         raise ParameterError(f"kernel, stride, padding and dilation have different numbers of axes: {given}")
-    _window_of(layer, lengths.pop() if lengths else 1)
+    pool_window(layer, _axes_given(layer) or 1)
+
+
+def _tuples(value: Any) -> Any:
+    """Sequences as tuples, which compare and hash."""
+    return tuple(_tuples(entry) for entry in value) if isinstance(value, (tuple, list, np.ndarray)) else value
+
+
+def _axes_given(layer: Any) -> int | None:
+    """How many spatial axes a pool's parameters fix, None where they are ints and serve any number."""
+    lengths = (len(value) for value in (getattr(layer, name) for name in _SPELLED) if isinstance(value, tuple))
+    return next(lengths, None)
 
 
 def _pool_shape(layer: Any, inputs: tuple[Shape, ...]) -> Shape:
     need_arity(layer, inputs)
     need_rank(inputs[0], 3, "(N, C, *spatial) with 1 to 3 spatial axes", 5)
-    if isinstance(layer.kernel, tuple):
-        need_rank(inputs[0], len(layer.kernel) + 2, f"(N, C, {', '.join('spatial' for _ in layer.kernel)})")
-    return (*inputs[0][:2], *_window_of(layer, len(inputs[0]) - 2).outputs(inputs[0][2:]))
+    dims = _axes_given(layer)
+    if dims is not None:
+        need_rank(inputs[0], dims + 2, f"(N, C, {', '.join('spatial' for _ in range(dims))})")
+    return (*inputs[0][:2], *pool_window(layer, len(inputs[0]) - 2).outputs(inputs[0][2:]))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -69,11 +82,11 @@ class SumPool(Linear):
         return _pool_shape(self, inputs)
 
     def map(self, a: Array, weight: Array) -> Array:
-        window = _window_of(self, a.ndim - 2)
+        window = pool_window(self, a.ndim - 2)
         return self._share(window_sum(a, window, window.outputs(a.shape[2:])) * weight, a.shape[2:])
 
     def adjoint(self, s: Array, weight: Array, shape: Shape) -> Array:
-        return window_spread(self._share(s * weight, shape[2:]), _window_of(self, s.ndim - 2), shape)
+        return window_spread(self._share(s * weight, shape[2:]), pool_window(self, s.ndim - 2), shape)
 
     def _share(self, z: Array, spatial: Shape) -> Array:
         """What belongs to both maps beside the sum: nothing here, 1/n for an average."""
@@ -94,7 +107,7 @@ class AvgPool(SumPool):
 
     def counts(self, spatial: Shape) -> Array:
         """How many cells each window divides by, shape (*out); at least 1."""
-        window = _window_of(self, len(spatial))
+        window = pool_window(self, len(spatial))
         total = np.ones((), dtype=np.int64)
         for axis, (size, out) in enumerate(zip(spatial, window.outputs(spatial), strict=True)):
             before, after = window.padding[axis] if self.count_include_pad else (0, 0)
@@ -135,6 +148,12 @@ class GlobalSumPool(Linear):
 @dataclass(frozen=True, eq=False, repr=False)
 class GlobalAvgPool(GlobalSumPool):
     """The mean over all spatial axes, (N, C, *spatial) → (N, C, 1, …)."""
+
+    def shape(self, *inputs: Shape) -> Shape:
+        out = super().shape(*inputs)
+        if 0 in inputs[0][2:]:
+            raise ShapeError(f"nothing to take a mean of in an input of shape {inputs[0]}")
+        return out
 
     def _share(self, z: Array, spatial: Shape) -> Array:
         return np.asarray(z / like(math.prod(spatial), z))
@@ -190,7 +209,7 @@ class MaxPool(Selecting):
 
     def shape(self, *inputs: Shape) -> Shape:
         out = _pool_shape(self, inputs)
-        window = _window_of(self, len(out) - 2)
+        window = pool_window(self, len(out) - 2)
         if not self._exist(inputs[0][2:], window, out[2:]).any(axis=2).all():
             raise ShapeError(f"a window of {self} sees nothing but padding in an input of {inputs[0][2:]} cells")
         return out
@@ -200,12 +219,12 @@ class MaxPool(Selecting):
         return gather(np.ones((1, 1, *spatial), dtype=bool), window, out)
 
     def cells(self, a: Array) -> tuple[Array, Array]:
-        window = _window_of(self, a.ndim - 2)
+        window = pool_window(self, a.ndim - 2)
         out = window.outputs(a.shape[2:])
         return gather(a, window, out), self._exist(a.shape[2:], window, out)
 
     def spread(self, cells: Array, shape: Shape) -> Array:
-        return scatter(cells, _window_of(self, len(shape) - 2), shape)
+        return scatter(cells, pool_window(self, len(shape) - 2), shape)
 
     def as_sum(self) -> Linear:
         return SumPool(self.kernel, self.stride, self.padding, self.dilation, self.ceil_mode)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, Shape, zeros
+from ..arrays import Array, Shape, check_number, integer, integers, zeros
 from ..errors import ParameterError, ShapeError
 from .base import Layer, Linear, need_arity, need_rank, ones
 from .window import paddings, per_axis
@@ -45,10 +45,14 @@ class Dropout(Identity):
 
     rate: float = 0.5
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number(self.rate, "Dropout.rate", 0)
+
 
 class _Reshaping(Rearrangement):
     def forward(self, *inputs: Array) -> Array:
-        return inputs[0].reshape(self.shape(inputs[0].shape))
+        return inputs[0].reshape(self.shape(*(a.shape for a in inputs)))
 
     def restore(self, relevance: Array, *shapes: Shape) -> tuple[Array, ...]:
         return (relevance.reshape(shapes[0]),)
@@ -60,10 +64,14 @@ class Flatten(_Reshaping):
 
     start: int = 1
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "start", integer(self.start, "Flatten.start", 1))
+
     def shape(self, *inputs: Shape) -> Shape:
         need_arity(self, inputs)
-        if not 1 <= self.start <= len(inputs[0]):
-            raise ShapeError(f"Flatten.start = {self.start} needs 1 ≤ start ≤ {len(inputs[0])} for shape {inputs[0]}")
+        if self.start > len(inputs[0]):
+            raise ShapeError(f"Flatten.start = {self.start} must be at most {len(inputs[0])} for shape {inputs[0]}")
         return (*inputs[0][: self.start], math.prod(inputs[0][self.start :]))
 
 
@@ -75,7 +83,7 @@ class Reshape(_Reshaping):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        to = (self.to,) if isinstance(self.to, int) else tuple(int(extent) for extent in self.to)
+        to = integers(self.to, "Reshape.to")
         object.__setattr__(self, "to", to)
         if to.count(-1) > 1 or any(extent < -1 for extent in to):
             raise ParameterError(f"Reshape.to must hold extents, at most one of them −1, found {to}")
@@ -98,9 +106,11 @@ class Transpose(Rearrangement):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "axes", tuple(int(axis) for axis in self.axes))
+        object.__setattr__(self, "axes", integers(self.axes, "Transpose.axes"))
         if sorted(self.axes) != list(range(len(self.axes))) or self.axes[:1] != (0,):
-            raise ParameterError(f"Transpose.axes must be a permutation that starts with the batch axis 0, found {self.axes}")
+            raise ParameterError(
+                f"Transpose.axes must be a permutation that starts with the batch axis 0, found {self.axes}"
+            )
 
     def shape(self, *inputs: Shape) -> Shape:
         need_arity(self, inputs)
@@ -113,6 +123,16 @@ class Transpose(Rearrangement):
 
     def restore(self, relevance: Array, *shapes: Shape) -> tuple[Array, ...]:
         return (relevance.transpose(tuple(int(axis) for axis in np.argsort(self.axes))),)
+
+
+def _is_one(value: Any) -> bool:
+    """Whether `value` is one int for all axes."""
+    return isinstance(value, (int, np.integer))
+
+
+def _axes_of(value: Any) -> int:
+    """How many axes `value` has entries for; one int has one."""
+    return len(value) if isinstance(value, (tuple, list, np.ndarray)) else 1
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -128,8 +148,8 @@ class Pad(Rearrangement):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.padding, int):
-            object.__setattr__(self, "padding", paddings(self.padding, len(tuple(self.padding))))
+        given = paddings(self.padding, _axes_of(self.padding))
+        object.__setattr__(self, "padding", int(self.padding) if _is_one(self.padding) else given)
 
     def pairs(self, shape: Shape) -> tuple[tuple[int, int], ...]:
         """(before, after) for each spatial axis of `shape`."""
@@ -164,10 +184,8 @@ class Upsample(Linear):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.factor, int):
-            object.__setattr__(self, "factor", per_axis(self.factor, "Upsample.factor", len(tuple(self.factor))))
-        elif self.factor < 1:
-            raise ParameterError(f"Upsample.factor must be at least 1, found {self.factor}")
+        given = per_axis(self.factor, "Upsample.factor", _axes_of(self.factor))
+        object.__setattr__(self, "factor", given[0] if _is_one(self.factor) else given)
 
     @property
     def weights(self) -> tuple[Array, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,7 +145,7 @@ def window_spread(s: Array, window: Window, shape: Shape) -> Array:
 
 def per_axis(value: Any, name: str, dims: int, low: int = 1) -> tuple[int, ...]:
     """An int, or one int for each of `dims` axes, as a tuple."""
-    entries = (value,) * dims if isinstance(value, (int, np.integer)) else tuple(value)
+    entries = _entries(value, dims)
     if len(entries) != dims or any(isinstance(e, bool) or not isinstance(e, (int, np.integer)) for e in entries):
         raise ParameterError(f"{name} must be an int or {dims} ints, found {value!r}")
     if any(e < low for e in entries):
@@ -153,10 +153,19 @@ def per_axis(value: Any, name: str, dims: int, low: int = 1) -> tuple[int, ...]:
     return tuple(int(e) for e in entries)
 
 
+def _entries(value: Any, dims: int) -> tuple[Any, ...]:
+    """One entry for each axis; none where `value` is neither an int nor a sequence."""
+    if isinstance(value, (int, np.integer)):
+        return (value,) * dims
+    return tuple(value) if isinstance(value, (tuple, list, np.ndarray)) else ()
+
+
 def paddings(value: Any, dims: int) -> tuple[Pair, ...]:
     """An int, or for each axis an int or a (before, after) pair, as pairs."""
-    entries: Sequence[Any] = (value,) * dims if isinstance(value, (int, np.integer)) else tuple(value)
+    entries = _entries(value, dims)
     if len(entries) != dims:
-        raise ParameterError(f"padding must be an int or {dims} entries, each an int or (before, after), found {value!r}")
+        raise ParameterError(
+            f"padding must be an int or {dims} entries, each an int or (before, after), found {value!r}"
+        )
     pairs = [per_axis(entry, "padding", 2, low=0) for entry in entries]
     return tuple((before, after) for before, after in pairs)
