@@ -57,14 +57,16 @@ class Booking:
         relevance: Array,
         relevances: tuple[Array, ...],
         *,
+        messages: tuple[Array, ...] | None = None,
         bias: Array | None = None,
         stabiliser: Array | None = None,
         unassigned: Array | None = None,
         flags: tuple[str, ...] = (),
     ) -> Booking:
-        """The booking of a step that moves whole relevances: its turnover is what arrived plus what left.
+        """The booking of a step that hands relevance on: its turnover is what arrived plus what left.
 
-        `bias`, `stabiliser`, `unassigned` are arrays with a batch axis; what is not given is 0.
+        `messages` are R_{j←k} in any arrangement, where several of them add up to one R_j; by default they are
+        `relevances` themselves. `bias`, `stabiliser`, `unassigned` are arrays with a batch axis; what is not given is 0.
         """
         arriving = per_sample(relevance)
         none = arriving * like(0, arriving)
@@ -74,15 +76,22 @@ class Booking:
         }
         arriving_abs = per_sample(abs(relevance))
         inputs_abs = sum((per_sample(abs(r)) for r in relevances), none)
+        moved = relevances if messages is None else messages
+        parts = moved if bias is None else (*moved, bias)
         return cls(
             arriving=arriving,
             inputs=sum((per_sample(r) for r in relevances), none),
-            turnover=arriving_abs + inputs_abs,
+            turnover=sum((per_sample(abs(part)) for part in parts), arriving_abs),
             arriving_abs=arriving_abs,
             inputs_abs=inputs_abs,
             flags=flags,
             **total,
         )
+
+    def first(self) -> Booking:
+        """The accounts of the first target alone."""
+        columns = {name: getattr(self, name)[:, 0] for name in (*COLUMNS, *AMOUNTS)}
+        return Booking(**columns, flags=self.flags)
 
     @classmethod
     def stacked(cls, bookings: list[Booking]) -> Booking:
@@ -127,6 +136,13 @@ class Ledger:
             if entry.node == node:
                 return entry.booking
         raise unknown("node in the ledger", node, [entry.node for entry in self.entries])
+
+    def first(self) -> Ledger:
+        """The accounts of the first target alone, (N,) columns."""
+        if self.start.ndim == 1:
+            return self
+        entries = tuple(Entry(entry.node, entry.rule, entry.booking.first()) for entry in self.entries)
+        return Ledger(entries, self.start[:, 0], self.relevance[:, 0])
 
     def column(self, name: str) -> Array:
         """The sum of one column over all nodes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import ClassVar
 
 from ..arrays import Array, like
@@ -60,7 +60,7 @@ class Rule(ABC):
     def __str__(self) -> str:
         values = [
             f"{field.name}={getattr(self, field.name)!r}"
-            for field in fields(self)  # type: ignore[arg-type]
+            for field in (fields(self) if is_dataclass(self) else ())
             if getattr(self, field.name) != field.default
         ]
         return f"{type(self).__name__}({', '.join(values)})"

@@ -47,9 +47,9 @@ class WinnerTakesAll(_PoolRule):
         self.require(layer)
         assert isinstance(layer, Selecting)
         cells, exist = layer.cells(inputs[0])
-        shares = self._shares(lowered(cells, exist), output, exist)
-        lower = layer.spread(shares * relevance[:, :, None], inputs[0].shape)
-        return (lower,), Booking.handed_on(relevance, (lower,))
+        messages = self._shares(lowered(cells, exist), output, exist) * relevance[:, :, None]
+        lower = layer.spread(messages, inputs[0].shape)
+        return (lower,), Booking.handed_on(relevance, (lower,), messages=(messages,))
 
     def _shares(self, cells: Array, output: Array, exist: Array) -> Array:
         """What part of its window's relevance each cell takes."""

@@ -6,6 +6,8 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from ..arrays import Array, Exact, Number, Signed, Stabiliser, Unsigned, check_number, divide, like, sum_to, zeros
 from ..errors import RuleError
 from ..layers.base import Layer
@@ -35,7 +37,9 @@ class ProductRule(Rule):
         whole = zeros(output.shape, output)
         left, right, absorbed, lost = self.divided(layer, (first + whole, second + whole), relevance)
         relevances = sum_to(left, first.shape), sum_to(right, second.shape)
-        return relevances, Booking.handed_on(relevance, relevances, stabiliser=absorbed, unassigned=lost)
+        return relevances, Booking.handed_on(
+            relevance, relevances, messages=(left, right), stabiliser=absorbed, unassigned=lost
+        )
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ def _weighted(parts: tuple[Array, Array], stabiliser: Stabiliser, relevance: Arr
     e = stabiliser(total)
     alive = total + e != like(0, total)
     s = divide(relevance, total + e, alive)
-    lost = relevance * like(~alive, relevance)
+    lost = np.where(alive, like(0, relevance), relevance)
     return parts[0] * s, parts[1] * s, e * s, lost
 
 

@@ -1,0 +1,225 @@
+"""Turning a model and its rules into Steps. This is the only module that imports `kernels/`; without it everything still works.
+
+A Step serves one node, or a run of nodes. What flows between steps on the way back is a message in one of two currencies: "R", the
+relevance itself, or "c", the quotient with R = a·c for the activation a of the node that the message is at. The reference backend
+knows R only. Messages have the shape (N, targets, …).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from .arrays import Array
+from .errors import LrpError, unknown
+from .ledger import Booking, Entry
+from .layers.activations import ReLU, Sigmoid, Softmax
+from .layers.base import Linear
+from .layers.linear import Add, Mean
+from .layers.merge import Multiply
+from .layers.pooling import GlobalSumPool, Selecting, SumPool
+from .layers.shape import Rearrangement, Upsample
+from .model import Model, Node
+from .rules.base import Rule
+
+try:
+    from .kernels import fused
+except ImportError:  # kernels/ is there for speed only
+    fused = None  # type: ignore[assignment]
+
+Currency = Literal["R", "c"]
+BACKENDS = ("reference",) if fused is None else ("reference", "numpy")
+
+
+class Step(Protocol):
+    """What serves a node, or a run of nodes that ends in `nodes[-1]`. Steps have no state."""
+
+    nodes: tuple[Node, ...]
+    arrives: Currency
+    booked: bool
+
+    @property
+    def accepts_quotient(self) -> bool:
+        """Whether a message may arrive as c."""
+
+    @property
+    def hands_on(self) -> Currency:
+        """The currency of the messages below, given that of what arrives."""
+
+    @property
+    def label(self) -> str:
+        """The step's name in tables."""
+
+    def forward(self, *inputs: Array) -> tuple[Array, Any]:
+        """The output, and everything that the way back needs."""
+
+    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry, ...]]:
+        """One message for each input, and the bookings of the nodes served (none unless `booked`)."""
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceStep:
+    """One node, its layer's forward and its rule's propagate: the definition."""
+
+    nodes: tuple[Node, ...]
+    rule: Rule
+    arrives: Currency = "R"
+    booked: bool = False
+
+    accepts_quotient = False
+    hands_on: Currency = "R"
+    label = "reference"
+
+    def forward(self, *inputs: Array) -> tuple[Array, Any]:
+        output = Model.compute(self.nodes[0], inputs)
+        return output, (inputs, output)
+
+    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry, ...]]:
+        (node,), (inputs, output) = self.nodes, saved
+        try:
+            targets = [self._one(inputs, output, message[:, t]) for t in range(message.shape[1])]
+        except LrpError as error:
+            raise error.at(node.place) from None
+        messages = tuple(np.stack(parts, axis=1) for parts in zip(*(lower for lower, _ in targets), strict=True))
+        bookings = [booking for _, booking in targets if booking is not None]
+        return messages, (Entry(node.name, str(self.rule), Booking.stacked(bookings)),) if self.booked else ()
+
+    def _one(self, inputs: tuple[Array, ...], output: Array, relevance: Array) -> tuple[tuple[Array, ...], Booking | None]:
+        layer = self.nodes[0].layer
+        if self.booked:
+            return self.rule.propagate(layer, inputs, output, relevance)
+        return self.rule.relevances(layer, inputs, output, relevance), None
+
+
+@dataclass(frozen=True, eq=False)
+class ForwardStep:
+    """A node above the start: predicted, never explained."""
+
+    nodes: tuple[Node, ...]
+    arrives: Currency = "R"
+    booked: bool = False
+
+    accepts_quotient = False
+    hands_on: Currency = "R"
+    label = "forward only"
+
+    def forward(self, *inputs: Array) -> tuple[Array, Any]:
+        return Model.compute(self.nodes[0], inputs), None
+
+    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry, ...]]:
+        raise AssertionError("no relevance reaches a node above the start")
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Which step serves which node, and in which currency messages reach each node.
+
+    Attributes
+    ----------
+    model : the (canonised) model
+    steps : in computing order
+    currency : of the message at each node and input
+    kept : nodes and inputs whose activations the way back needs
+    alias : a node inside a run, and the node at its end that has the same relevance
+    """
+
+    model: Model
+    steps: tuple[Step, ...]
+    backend: str
+    currency: Mapping[str, Currency]
+    kept: frozenset[str]
+    alias: Mapping[str, str]
+
+    def rows(self) -> list[tuple[str, str]]:
+        """(nodes, step) in computing order."""
+        return [(" + ".join(node.name for node in step.nodes), step.label) for step in self.steps]
+
+    def __repr__(self) -> str:
+        width = max(len(nodes) for nodes, _ in self.rows())
+        return "\n".join([f"plan, backend {self.backend}", *(f"  {n:<{width}}  {label}" for n, label in self.rows())])
+
+
+def plan(
+    model: Model, rules: Mapping[str, Rule], backend: str, observe: frozenset[str] = frozenset(), booked: bool = False
+) -> Plan:
+    """The steps that serve `model` under `rules`.
+
+    Parameters
+    ----------
+    model : canonised
+    rules : of the nodes that relevance passes; other nodes are predicted only
+    backend : "reference" or "numpy"
+    observe : nodes and inputs whose relevance is looked at, filtered or started from
+    booked : whether every step makes its bookings
+    """
+    if backend not in BACKENDS:
+        raise unknown("backend", backend, BACKENDS)
+    steps = _candidates(model, rules, backend, booked)
+    alias = {node.name: step.nodes[-1].name for step in steps for node in step.nodes[:-1]}
+    whole = frozenset(alias.get(name, name) for name in (*model.inputs, *model.outputs))
+    steps, currency = _currencies(model, steps, whole)
+    seen = {alias.get(name, name) for name in observe} | (set(currency) if booked else set())
+    # R = a·c is taken where someone looks at a node, and where the messages' currencies meet.
+    kept = {name for name in seen if "c" in _arriving(steps, name)}
+    kept |= {name for name, kind in currency.items() if kind == "R" and "c" in _arriving(steps, name)}
+    return Plan(model, steps, backend, currency, frozenset(kept), alias)
+
+
+def _arriving(steps: tuple[Step, ...], name: str) -> set[Currency]:
+    """The currencies in which the readers of a node send their messages."""
+    return {step.hands_on for step in steps if name in step.nodes[0].inputs and step.label != "forward only"}
+
+
+def _candidates(model: Model, rules: Mapping[str, Rule], backend: str, booked: bool) -> tuple[Step, ...]:
+    nonnegative = nonnegative_nodes(model)
+    steps: list[Step] = []
+    served: set[str] = set()
+    for node in model.nodes:
+        if node.name in served:
+            continue
+        if node.name not in rules:
+            steps.append(ForwardStep((node,)))
+            continue
+        found: Step | None = None
+        if backend == "numpy":
+            found = fused.offer(model, rules, node, nonnegative, booked)
+        steps.append(found if found is not None else ReferenceStep((node,), rules[node.name], booked=booked))
+        served |= {n.name for n in steps[-1].nodes}
+    return tuple(steps)
+
+
+def _currencies(
+    model: Model, steps: tuple[Step, ...], whole: frozenset[str]
+) -> tuple[tuple[Step, ...], dict[str, Currency]]:
+    """Decide from the output down: a node's message is c where all its readers send c and its step takes it."""
+    currency: dict[str, Currency] = {}
+    decided: list[Step] = []
+    for step in reversed(steps):
+        name = step.nodes[-1].name
+        readers = [s for s in decided if name in s.nodes[0].inputs and s.label != "forward only"]
+        quotient = step.accepts_quotient and bool(readers) and all(s.hands_on == "c" for s in readers)
+        kind: Currency = "c" if quotient and name not in whole else "R"
+        currency[name] = kind
+        decided.append(replace(step, arrives=kind) if step.arrives != kind else step)  # type: ignore[type-var]
+    return tuple(reversed(decided)), currency | dict.fromkeys(model.inputs, "R")  # type: ignore[operator]
+
+
+def nonnegative_nodes(model: Model) -> frozenset[str]:
+    """Nodes whose output is never negative, whatever the input: what shortcuts for a ≥ 0 may rely on."""
+    found: set[str] = set()
+    for node in model.nodes:
+        layer = node.layer
+        if isinstance(layer, (ReLU, Sigmoid)) or type(layer) is Softmax:
+            found.add(node.name)
+        elif isinstance(layer, (Rearrangement, Selecting, Multiply)) or _averages(layer):
+            if all(name in found for name in node.inputs):
+                found.add(node.name)
+    return frozenset(found)
+
+
+def _averages(layer: object) -> bool:
+    """Whether a linear layer has only positive weights and no bias."""
+    return isinstance(layer, Linear) and isinstance(layer, (Add, Mean, SumPool, GlobalSumPool, Upsample))
