@@ -15,10 +15,25 @@ ENTRY = re.compile(r"^(\w+(?:, \w+)*) : (.*)$")
 SECTIONS = {"Parameters", "Attributes", "Other Parameters"}
 
 
-def escape_stars(line: str) -> str:
-    """Escape each star that stands in front of a word, outside of code and formulas."""
+def escape(lines: list[str]) -> list[str]:
+    """Escape bars, and stars in front of a word, where they are text: not in code, formulas, directives or examples."""
+    out: list[str] = []
+    inside: int | None = None  # the indentation of a directive
+    example = False
+    for line in lines:
+        indent = len(line) - len(line.lstrip())
+        example = line.lstrip().startswith(">>>") or (example and bool(line.strip()))
+        if inside is not None and line.strip() and indent <= inside:
+            inside = None
+        if line.lstrip().startswith(".. "):
+            inside = indent
+        out.append(line if example or inside is not None else _escape_text(line))
+    return out
+
+
+def _escape_text(line: str) -> str:
     parts = re.split(r"(`[^`]*`)", line)
-    return "".join(part if part.startswith("`") else STAR.sub(r"\*", part) for part in parts)
+    return "".join(part if part.startswith("`") else STAR.sub(r"\*", part).replace("|", r"\|") for part in parts)
 
 
 def describe(lines: list[str]) -> list[str]:
@@ -38,7 +53,9 @@ def describe(lines: list[str]) -> list[str]:
 
 def process(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
     """Rewrite a docstring in place."""
-    lines[:] = describe([escape_stars(line) for line in lines])
+    lines[:] = describe(escape(lines))
+    if what in {"property", "attribute", "data"}:
+        lines.insert(0, "")  # else napoleon takes what stands before a colon for a type
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
