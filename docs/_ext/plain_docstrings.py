@@ -55,7 +55,7 @@ def process(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: 
     """Rewrite a docstring in place."""
     lines[:] = describe(escape(lines))
     if what in {"property", "attribute", "data"}:
-        lines.insert(0, "")  # else napoleon takes what stands before a colon for a type
+        lines[:0] = ["..", ""]  # an empty comment; else napoleon takes what stands before a colon for a type
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
