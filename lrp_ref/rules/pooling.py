@@ -103,6 +103,7 @@ class Proportional(_PoolRule):
     def propagate(
         self, layer: Layer, inputs: tuple[Array, ...], output: Array, relevance: Array
     ) -> tuple[tuple[Array, ...], Booking]:
+        self.require(layer)
         if (inputs[0] < like(0, inputs[0])).any():
             raise RuleError("Proportional needs inputs x ≥ 0 and found negative ones; WinnerTakesAll serves any sign")
         return AverageSurrogate(Zero()).propagate(layer, inputs, output, relevance)

@@ -1,0 +1,157 @@
+"""Hypothesis strategies of rules that fit a drawn case, and what the tests of rules compare with.
+
+Cases (layer, inputs, relevance) come from `strategies`; here they get a rule, bounds that hold their inputs, and a size
+that the oracle, which works one message at a time, can take.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn, SearchStrategy
+from strategies import LINEAR, REARRANGEMENTS, SELECTING, Case, cases, dyadics, nonnegatives
+
+from lrp_ref import layers as L
+from lrp_ref import oracle, rules
+from lrp_ref.arrays import Array, fractions
+from lrp_ref.ledger import Booking
+
+#: What nearly every network is made of comes up more often than the other linear layers.
+OFTEN = (L.Dense, L.Conv, L.Dense, L.Conv, L.ConvTranspose)
+
+#: u, the unit round-off.
+ROUNDOFF = {np.dtype(np.float64): Fraction(1, 2**53), np.dtype(np.float32): Fraction(1, 2**24)}
+
+#: Messages that one sample of a drawn case may have, at the most (the oracle takes about 10 µs for each).
+MOST = 600
+
+
+def small(case: Case) -> bool:
+    """Whether the oracle can take the case."""
+    lower = max(math.prod(shape[1:]) for shape in case.shapes)
+    return lower * math.prod(case.relevance.shape[1:]) <= MOST
+
+
+def exactly_folded(case: Case) -> bool:
+    """Whether float64 holds the layer's own factors exactly: a batch norm's quotient may have no dyadic value."""
+    if not isinstance(case.layer, L.BatchNorm):
+        return True
+    rational = case.layer.astype(object)
+    return all(
+        (fractions(mine) == exact).all()
+        for mine, exact in ((case.layer.factor, rational.factor), (case.layer.translation, rational.translation))
+    )
+
+
+# ---- rules -----------------------------------------------------------------------------------------------------------
+
+Rules = SearchStrategy[rules.Rule]
+
+_epsilons = st.sampled_from([0.25, 1, 0.5, Fraction(1, 8), 0])
+_gammas = st.sampled_from([0.25, 1, 2.5, Fraction(1, 2), 0])
+
+
+def _boxes(case: Case) -> Rules:
+    """Bounds around the inputs, some of them touching: numbers, one per channel, or one per element."""
+    low = min((float(a.min()) for a in case.inputs if a.size), default=0.0)
+    high = max((float(a.max()) for a in case.inputs if a.size), default=0.0)
+    # The engine refuses nothing where low = high; it divides 0 by 0 and books what it could not assign.
+    numbers = [rules.ZBox(low, high), rules.ZBox(min(low, 0) - 1, high + 0.5), rules.ZBox(low - 0.25, high)]
+    if len(case.inputs) > 1 or not case.inputs[0].size:
+        return st.sampled_from(numbers)
+    a = case.inputs[0]
+    spatial = tuple(range(2, a.ndim))
+    channels = rules.ZBox(a.min(axis=(0, *spatial), keepdims=True)[0], a.max(axis=(0, *spatial), keepdims=True)[0])
+    elements = rules.ZBox(a.min(axis=0) - 0.5, a.max(axis=0))
+    return st.sampled_from([*numbers, channels, elements])
+
+
+def _alpha_betas() -> Rules:
+    pairs = st.sampled_from([(2, 1), (1, 0), (1.5, 0.5), (Fraction(5, 4), Fraction(1, 4))])
+    return st.builds(
+        lambda pair, bias, empty: rules.AlphaBeta(*pair, bias, empty),
+        pairs,
+        st.sampled_from(["pool", "none"]),
+        st.sampled_from(["drop", "renormalise"]),
+    )
+
+
+#: For each rule of linear layers a strategy of it, given a case.
+LINEAR_RULES: dict[type[rules.Rule], Callable[[Case], Rules]] = {
+    rules.Zero: lambda case: st.just(rules.Zero()),
+    rules.Epsilon: lambda case: st.builds(rules.Epsilon, _epsilons, st.booleans()),
+    rules.Gamma: lambda case: st.builds(rules.Gamma, _gammas, st.sampled_from([0, 0, 0.25])),
+    rules.GeneralizedGamma: lambda case: st.builds(rules.GeneralizedGamma, _gammas),
+    rules.AlphaBeta: lambda case: _alpha_betas(),
+    rules.ZPlus: lambda case: st.just(rules.ZPlus()),
+    rules.ZBox: _boxes,
+    rules.WSquare: lambda case: st.just(rules.WSquare()),
+    rules.Flat: lambda case: st.just(rules.Flat()),
+}
+
+_surrogates = st.sampled_from([rules.Zero(), rules.Epsilon(0.25), rules.Flat(), rules.AlphaBeta(2, 1), rules.ZPlus()])
+
+OTHER_RULES: dict[type[rules.Rule], Callable[[Case], Rules]] = {
+    rules.WinnerTakesAll: lambda case: st.builds(rules.WinnerTakesAll, st.sampled_from(["lowest", "split"])),
+    rules.Proportional: lambda case: st.just(rules.Proportional()),
+    rules.AverageSurrogate: lambda case: st.builds(rules.AverageSurrogate, _surrogates),
+    rules.SignalTakesAll: lambda case: st.just(rules.SignalTakesAll()),
+    rules.ProportionalProduct: lambda case: st.builds(rules.ProportionalProduct, _epsilons),
+    rules.AbsoluteProduct: lambda case: st.builds(rules.AbsoluteProduct, _epsilons),
+    rules.HalfProduct: lambda case: st.just(rules.HalfProduct()),
+    rules.Pass: lambda case: st.just(rules.Pass()),
+}
+ALL_RULES = {**LINEAR_RULES, **OTHER_RULES}
+
+
+def _cases_for(kind: type[rules.Rule], **options: Any) -> SearchStrategy[Case]:
+    """Cases of the layers that a rule serves."""
+    if kind in LINEAR_RULES:
+        return cases(*OFTEN, *LINEAR, **options)
+    if kind is rules.Pass:
+        return cases(L.ReLU, L.LeakyReLU, L.Scale, L.BatchNorm, *REARRANGEMENTS, **options)
+    if issubclass(kind, rules.ProductRule):
+        known = kind is rules.SignalTakesAll
+        return cases(L.Multiply, **options).filter(lambda case: not known or case.layer.signal is not None)
+    if kind is rules.Proportional:
+        options = {**options, "inputs": options.get("inputs", nonnegatives()).map(abs)}
+    return cases(*SELECTING, **options)
+
+
+@dataclass(frozen=True, eq=False)
+class Ruled:
+    """A case and a rule that serves it."""
+
+    case: Case
+    rule: rules.Rule
+
+    def astype(self, dtype: Any) -> Ruled:
+        return Ruled(self.case.astype(dtype), self.rule)
+
+    def sample(self, n: int) -> Ruled:
+        return Ruled(self.case.sample(n), self.rule)
+
+    def propagate(self) -> tuple[tuple[Array, ...], Booking]:
+        """What the engine makes of it."""
+        case = self.case
+        return self.rule.propagate(case.layer, case.inputs, case.layer.forward(*case.inputs), case.relevance)
+
+    def messages(self) -> list[oracle.Messages]:
+        """What the oracle makes of each sample."""
+        found = [self.case.sample(n) for n in range(self.case.batch)]
+        return [oracle.messages(one.layer, self.rule, one.inputs, one.relevance) for one in found]
+
+
+@st.composite
+def ruled(draw: DrawFn, kind: type[rules.Rule], fits: Callable[[Case], bool] = small, **options: Any) -> Ruled:
+    """A rule of `kind`, drawn together with a case that it serves; `options` are those of `strategies.cases`."""
+    options.setdefault("batch", st.sampled_from([1, 2, 0]))
+    options.setdefault("relevance", dyadics())
+    case = draw(_cases_for(kind, **options).filter(fits))
+    return Ruled(case, draw(ALL_RULES[kind](case)))
