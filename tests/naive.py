@@ -253,14 +253,14 @@ def windows_along(size: int, k: int, s: int, d: int, before: int, after: int, ce
     """For each window along one axis the input cells (negative or ≥ size: padding) that its taps fall on.
 
     Windows start at −before, −before + s, … as long as they fit into size + after. With `ceil_mode` one more is taken
-    if the last one left cells over, and it starts inside the input or its left padding.
+    if the last one (or one before the first) left cells over, and it starts inside the input or its left padding.
     """
     starts = []
     start = -before
     while start + d * (k - 1) + 1 <= size + after:
         starts.append(start)
         start += s
-    left_over = starts[-1] + d * (k - 1) + 1 < size + after
+    left_over = start - s + d * (k - 1) + 1 < size + after
     if ceil_mode and left_over and start < size:
         starts.append(start)
     return [[start + t * d for t in range(k)] for start in starts]

@@ -391,8 +391,10 @@ def _conv_transpose(draw: DrawFn, numbers: Numbers) -> Drawn:
 @st.composite
 def _pool(draw: DrawFn, numbers: Numbers, kind: Any) -> Drawn:
     g = draw(geometries())
-    sample = (draw(st.integers(1, 3)), *g.spatial)
     options: dict[str, Any] = {"ceil_mode": draw(st.booleans())}
+    if options["ceil_mode"]:  # inputs that are smaller than the window
+        g = replace(g, spatial=tuple(max(1, n - draw(st.integers(0, 2))) for n in g.spatial))
+    sample = (draw(st.integers(1, 3)), *g.spatial)
     if kind is L.AvgPool:
         options["count_include_pad"] = draw(st.booleans())
     if draw(st.booleans()):

@@ -1,4 +1,4 @@
-"""A linear layer is a pair of maps, each the other's transpose; what moves elements has a transpose too. In rationals."""
+"""A linear layer is a pair of maps, each the other's transpose; what moves elements has one too. All in rationals."""
 
 from fractions import Fraction
 

@@ -53,21 +53,22 @@ class Window:
     def outputs(self, spatial: Shape) -> Shape:
         """How many windows fit along each axis.
 
-        With `ceil_mode` a last window may stick out, if it starts inside the input or its left padding.
+        With `ceil_mode` one more window is taken where the last one left cells over, if it starts inside the input or
+        its left padding; it sticks out at the end. An input smaller than the window has room for none, or for that one.
         """
         found = []
         for axis, size in enumerate(spatial):
             before, after = self.padding[axis]
             room = size + before + after - self.extent(axis)
-            if room < 0:
-                raise ShapeError(
-                    f"a window of extent {self.extent(axis)} does not fit spatial axis {axis} of {size} cells "
-                    f"with padding {(before, after)}"
-                )
             step = self.stride[axis]
             count = room // step + 1
             if self.ceil_mode and room % step and count * step < size + before:
                 count += 1
+            if count < 1:
+                raise ShapeError(
+                    f"a window of extent {self.extent(axis)} does not fit spatial axis {axis} of {size} cells "
+                    f"with padding {(before, after)}"
+                )
             found.append(count)
         return tuple(found)
 
