@@ -149,11 +149,14 @@ class Explainer:
     def _canonized(self, model: Model, shapes: Mapping[str, Shape] | None) -> Model:
         if not self.canonical:
             return model
-        key = ("canonical", None if shapes is None else tuple(sorted(shapes.items())))
+        shapes = dict(model.input_shape) if shapes is None else shapes
+        key = ("canonical", tuple(sorted(shapes.items())))
 
         def build() -> tuple[Model, int]:
             found = canonize(model, shapes)
-            return found, sum(a.nbytes for n in found.nodes for a in n.layer.parameters.values())
+            shared = {id(node.layer) for node in model.nodes}
+            made = {id(node.layer): node.layer for node in found.nodes if id(node.layer) not in shared}
+            return found, sum(a.nbytes for layer in made.values() for a in layer.parameters.values())
 
         found: Model = model._memo.get(key, build)
         return found

@@ -38,11 +38,17 @@ def offer(
         return None
     layer, rule = node.layer, rules[node.name]
     if isinstance(layer, Linear) and isinstance(rule, LinearRule) and not isinstance(layer, BatchNorm):
-        prepared = _prepared(model, node, rule, tuple(name in nonnegative for name in node.inputs))
+        sure = tuple(name in nonnegative for name in node.inputs)
+        prepared = _prepared(model, node, rule, sure, False)
         if prepared is None:
             return None
         behind = _activation(model, rules, node)
-        return FusedLinear((node,) if behind is None else (node, behind), rule, prepared, booked=booked)
+        if behind is None:
+            return FusedLinear((node,), rule, prepared, prepared, booked=booked)
+        # With c at a ReLU, R = a·c is 0 where z < 0: shares for z < 0 alone can take nothing.
+        rectified = _prepared(model, node, rule, sure, True)
+        assert rectified is not None
+        return FusedLinear((node, behind), rule, prepared, rectified, booked=booked)
     if isinstance(rule, Pass) and isinstance(layer, (ReLU, Rearrangement)):
         return PassThrough((node,), rule, booked=booked)
     if type(layer) is MaxPool and rule == WinnerTakesAll():
@@ -84,13 +90,16 @@ class Prepared:
     backward: Array | None = None  # stacked: the shares' weights
 
 
-def _prepared(model: Model, node: Node, rule: LinearRule, nonnegative: tuple[bool, ...]) -> Prepared | None:
+def _prepared(
+    model: Model, node: Node, rule: LinearRule, nonnegative: tuple[bool, ...], rectified: bool
+) -> Prepared | None:
+    """The layer under the rule; `rectified` leaves out the shares for z < 0."""
     more = any(getattr(type(rule), name) is not getattr(LinearRule, name) for name in ("divided", "propagate", "relevances"))
     if more or rule.empty != "drop":
         return None  # a rule that does more than declare shares takes the reference step
 
     def build() -> tuple[Prepared | None, int]:
-        made = _prepare(node.layer, rule, nonnegative, model.dtype)  # type: ignore[arg-type]
+        made = _prepare(node.layer, rule, nonnegative, model.dtype, rectified)  # type: ignore[arg-type]
         arrays = [] if made is None else [made.forward, made.backward, *(w for s in made.shares for w in s.weights)]
         distinct = {id(a if a.base is None else a.base): a for a in arrays if a is not None}
         own = {id(w if w.base is None else w.base) for w in node.layer.parameters.values()}
@@ -98,11 +107,13 @@ def _prepared(model: Model, node: Node, rule: LinearRule, nonnegative: tuple[boo
 
     if type(rule).__hash__ is None:
         return build()[0]
-    found: Prepared | None = model._memo.get((node.layer, rule, nonnegative), build)
+    found: Prepared | None = model._memo.get((node.layer, rule, nonnegative, rectified), build)
     return found
 
 
-def _prepare(layer: Linear, rule: LinearRule, nonnegative: tuple[bool, ...], dtype: Any) -> Prepared | None:
+def _prepare(
+    layer: Linear, rule: LinearRule, nonnegative: tuple[bool, ...], dtype: Any, rectified: bool
+) -> Prepared | None:
     some = np.empty(0, dtype)
     weights = tuple(like(w, some) for w in layer.weights)
     offset = layer.offset(0)  # of these layers it does not depend on the rank
@@ -116,7 +127,8 @@ def _prepare(layer: Linear, rule: LinearRule, nonnegative: tuple[bool, ...], dty
         reduced = _reduce(position, weights, bias, nonnegative, some)
         if reduced is None:
             return None
-        shares.append(reduced)
+        if not (rectified and reduced.where is NEGATIVE_ONLY):
+            shares.append(reduced)
     if isinstance(layer, (Dense, Conv)):
         extra = [s.weights[0] for s in shares if not s.plain and s.weights[0] is not None]
         upward = [s.weights[0] for s in shares if s.weights[0] is not None]
@@ -151,7 +163,8 @@ class FusedLinear:
 
     nodes: tuple[Node, ...]
     rule: LinearRule
-    prepared: Prepared
+    for_relevance: Prepared
+    for_quotient: Prepared
     arrives: Currency = "R"
     booked: bool = False
 
@@ -161,6 +174,11 @@ class FusedLinear:
     @property
     def label(self) -> str:
         return f"numpy, fused, {self.arrives} → c"
+
+    @property
+    def prepared(self) -> Prepared:
+        """The shares that can take anything of what arrives."""
+        return self.for_quotient if self.arrives == "c" else self.for_relevance
 
     @property
     def layer(self) -> Linear:
@@ -174,19 +192,9 @@ class FusedLinear:
         except LrpError as error:
             raise error.at(self.nodes[0].place) from None
         z, bottoms = self._products(inputs)
-        rectified = len(self.nodes) == 2
-        output = np.maximum(z, like(0, z)) if rectified else z
-        factors = [self._factor(share, bottom, z, output) for share, bottom in self._served(bottoms)]
-        shapes = tuple(a.shape for a in inputs)
-        return output, (factors, shapes, (inputs, z, output) if self.booked else None)
-
-    def _served(self, bottoms: list[Array]) -> list[tuple[Reduced, Array]]:
-        """The shares that can take anything: with c at a ReLU, R = a·c is 0 where z < 0."""
-        pairs = zip(self.prepared.shares, bottoms, strict=True)
-        return [(s, b) for s, b in pairs if not self._idle(s)]
-
-    def _idle(self, share: Reduced) -> bool:
-        return self.arrives == "c" and len(self.nodes) == 2 and share.where is NEGATIVE_ONLY
+        output = np.maximum(z, like(0, z)) if len(self.nodes) == 2 else z
+        factors = [self._factor(s, bottom, z, output) for s, bottom in zip(self.prepared.shares, bottoms, strict=True)]
+        return output, (factors, tuple(a.shape for a in inputs), (inputs, z, output) if self.booked else None)
 
     def _products(self, inputs: tuple[Array, ...]) -> tuple[Array, list[Array]]:
         """The pre-activation, and each share's denominator without its stabiliser."""
@@ -199,47 +207,47 @@ class FusedLinear:
             z = _total(layer, inputs, made.weights)
             products = [_total(layer, inputs, s.weights) for s in extra]
         if made.bias is not None:
-            z = z + made.bias
+            z += made.bias
         rest = iter(products)
         bottoms = []
         for share in made.shares:
             bottom = z if share.plain else next(rest) if share.weights[0] is not None else np.zeros_like(z)
-            bottoms.append(bottom if share.plain or share.bias is None else bottom + share.bias)
+            if not share.plain and share.bias is not None:
+                bottom += share.bias
+            bottoms.append(bottom)
         return z, bottoms
 
     def _factor(self, share: Reduced, bottom: Array, z: Array, output: Array) -> Array:
         """λ·a/(z + e) where c arrives, λ/(z + e) where R does; 0 where the share is dead."""
         if not isinstance(share.stabiliser, Exact):
             bottom = bottom + share.stabiliser(bottom)
-        # x / inf = 0 is the dead share's factor, and keeps the division one plain pass
-        bottom = np.where(bottom == 0, like(np.inf, bottom), bottom)
+        dead = bottom == 0
         if share.where is not ALL and not (self.arrives == "c" and len(self.nodes) == 2):
-            bottom = np.where(share.where(z), bottom, like(np.inf, bottom))
-        top = share.coefficient if self.arrives == "R" else output
-        factor = np.divide(top, bottom, out=bottom)
+            dead |= ~share.where(z)
+        if dead.any():
+            # x / inf = 0 is the dead share's factor, and keeps the division one plain pass
+            bottom = np.where(dead, like(np.inf, bottom), bottom)
+        factor = np.divide(output if self.arrives == "c" else share.coefficient, bottom, out=None if bottom is z else bottom)
         if self.arrives == "c" and share.coefficient != 1:
             factor *= share.coefficient
         return factor
 
     def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry, ...]]:
         factors, shapes, seen = saved
-        served = [s for s in self.prepared.shares if not self._idle(s)]
         quotients = [_folded(message * factor[:, None]) for factor in factors]
         targets = message.shape[1]
         messages = tuple(
-            self._adjoint(i, served, quotients, (shape[0] * targets, *shape[1:])).reshape(shape[0], targets, *shape[1:])
+            self._adjoint(i, quotients, (shape[0] * targets, *shape[1:])).reshape(shape[0], targets, *shape[1:])
             for i, shape in enumerate(shapes)
         )
         return messages, self._entries(seen, message, messages) if self.booked else ()
 
-    def _adjoint(self, i: int, served: list[Reduced], quotients: list[Array], shape: Shape) -> Array:
+    def _adjoint(self, i: int, quotients: list[Array], shape: Shape) -> Array:
         layer, made = self.layer, self.prepared
-        pairs = [(s, w) for s, share in zip(quotients, served, strict=True) if (w := share.weights[i]) is not None]
-        if made.backward is not None and pairs:
+        pairs = [(s, w) for s, share in zip(quotients, made.shares, strict=True) if (w := share.weights[i]) is not None]
+        if made.backward is not None:
             assert isinstance(layer, (Dense, Conv))
-            whole = len(pairs) == sum(share.weights[0] is not None for share in made.shares)
-            stacked = made.backward if whole else stack(layer, [w for _, w in pairs])
-            return adjoints(layer, [s for s, _ in pairs], stacked, shape)
+            return adjoints(layer, [s for s, _ in pairs], made.backward, shape)
         total = np.zeros(shape, quotients[0].dtype)
         for s, w in pairs:
             total += layer.adjoint(s, w, shape)
@@ -345,11 +353,12 @@ class Winners:
         padded = np.full(a.shape[:2] + window.padded(out), -np.inf, a.dtype)
         in_input, in_padded = window.inside(a.shape[2:], out)
         padded[in_padded] = a[in_input]
-        best, winner = np.full((*a.shape[:2], *out), -np.inf, a.dtype), np.zeros((*a.shape[:2], *out), np.int32)
+        counter = np.uint8 if window.taps < 256 else np.int32
+        best, winner = np.full((*a.shape[:2], *out), -np.inf, a.dtype), np.zeros((*a.shape[:2], *out), counter)
         for tap, cells in enumerate(window.slices(out)):
             better = padded[cells] > best  # strictly: of equal cells the first wins
-            np.copyto(best, padded[cells], where=better)
-            np.copyto(winner, np.int32(tap), where=better)
+            np.maximum(best, padded[cells], out=best)
+            np.copyto(winner, counter(tap), where=better)
         return best, (winner, a.shape, (a, best) if self.booked else None)
 
     def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry, ...]]:
