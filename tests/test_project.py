@@ -7,6 +7,7 @@ import json
 import pkgutil
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tomllib
@@ -229,6 +230,11 @@ def test_every_public_method_is_documented_by_itself_its_base_class_or_its_proto
     done = run_isolated(DOCUMENTED, ROOT)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == []
+
+
+def test_no_test_reaches_the_network():
+    with socket.socket() as one, pytest.raises(RuntimeError, match="a test tried to reach the network"):
+        one.connect(("127.0.0.1", 9))
 
 
 @pytest.mark.parametrize("file", ["LICENSE", "CITATION.cff", "CHANGELOG.md", "CONTRIBUTING.md", "lrp_ref/py.typed"])
