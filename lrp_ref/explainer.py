@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from .arrays import Array, Shape, check_finite, is_exact, like, per_sample, zeros
 from .canonize import canonize
 from .composites import Composite, composite_of, uniform
-from .errors import HeadError, NonFiniteError, ParameterError, ShapeError, TargetError, unknown
+from .errors import HeadError, NonFiniteError, ParameterError, ShapeError, TargetError, UnknownNameError, unknown
 from .explanation import Explanation
 from .heads import Head, Logit, LogOdds, contrasted, head_of, indices, several
 from .layers.activations import LogSoftmax, Sigmoid, Softmax
@@ -101,12 +101,13 @@ class Explainer:
     def __post_init__(self) -> None:
         if self.composite is not None and self.rule is not None:
             raise ParameterError("give composite= or rule=, not both: rule= means composites.uniform(rule)")
-        made = uniform(self.rule) if self.rule is not None else composite_of(self.composite or "epsilon_plus")
+        made = uniform(self.rule) if self.rule is not None else composite_of(_or(self.composite, "epsilon_plus"))
         if self.backend is not None and self.backend not in BACKENDS:
             raise unknown("backend", self.backend, BACKENDS)
         if self.precision is not None and self.precision not in PRECISIONS:
             raise unknown("precision", self.precision, PRECISIONS)
-        model = self.model if self.precision is None else self.model.astype(PRECISIONS[self.precision])
+        object.__setattr__(self, "keep", self.keep if isinstance(self.keep, str) else tuple(self.keep))
+        model = self._cast()
         if self.output is None and len(model.outputs) > 1:
             raise TargetError(f"the model has several outputs; choose output= from {', '.join(model.outputs)}")
         if self.output is not None and self.output not in model.outputs:
@@ -118,7 +119,18 @@ class Explainer:
         made.assign(rewritten, ancestors(rewritten, self._start_node(rewritten)))
         self._kept_nodes(rewritten)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Through the constructor: what is derived from the model shares its memo again.
+        return Explainer, tuple(getattr(self, field.name) for field in fields(self) if field.init)
+
     # --- choices that depend on the model --------------------------------------------------------------------------
+
+    def _cast(self) -> Model:
+        """The model in the one number type that is computed in."""
+        dtype = np.dtype(self.model.dtype if self.precision is None else PRECISIONS[self.precision])
+        if all(a.dtype == dtype for node in self.model.nodes for a in node.layer.parameters.values()) and dtype == self.model.dtype:
+            return self.model
+        return _derived(self.model, ("precision", dtype), lambda: self.model.astype(dtype))
 
     def _output_node(self, model: Model) -> str:
         return model.outputs[self.model.outputs.index(self.output)] if self.output else model.outputs[0]
@@ -150,16 +162,8 @@ class Explainer:
         if not self.canonical:
             return model
         shapes = dict(model.input_shape) if shapes is None else shapes
-        key = ("canonical", tuple(sorted(shapes.items())))
-
-        def build() -> tuple[Model, int]:
-            found = canonize(model, shapes)
-            shared = {id(node.layer) for node in model.nodes}
-            made = {id(node.layer): node.layer for node in found.nodes if id(node.layer) not in shared}
-            return found, sum(a.nbytes for layer in made.values() for a in layer.parameters.values())
-
-        found: Model = model._memo.get(key, build)
-        return found
+        key = ("canonical", model.dtype, tuple(sorted(shapes.items())))
+        return _derived(model, key, lambda: canonize(model, shapes))
 
     def _kept_nodes(self, model: Model) -> tuple[str, ...]:
         if isinstance(self.keep, str) and self.keep == "input":
@@ -170,24 +174,30 @@ class Explainer:
         known = (*model.inputs, *(node.name for node in model.nodes))
         for name in names:
             if name not in known:
-                gone = name in self.model and name not in model
-                error = unknown("node to keep", name, known)
-                raise type(error)(f"{error} It was folded into its linear neighbour.") if gone else error
+                raise self._unknown_node("node to keep", name, known)
         return tuple(dict.fromkeys((*model.inputs, *names)))
 
-    def plan(self, shapes: Mapping[str, Shape] | None = None, observe: Sequence[str] = ()) -> Plan:
+    def _unknown_node(self, what: str, name: str, known: Sequence[str]) -> UnknownNameError:
+        error = unknown(what, name, known)
+        folded = self.canonical and name in self.model
+        return UnknownNameError(f"{error} It was folded into its linear neighbour.") if folded else error
+
+    def plan(
+        self, shapes: Mapping[str, Shape] | None = None, observe: Sequence[str] = (), start_at: str | None = None
+    ) -> Plan:
         """The steps that serve the model.
 
         Parameters
         ----------
         shapes : of one sample of each input; None: the model's own, if it has them
-        observe : nodes whose relevance is filtered or started from
+        observe : nodes whose relevance is filtered
+        start_at : the node that a given relevance starts at
         """
         model = self._canonized(self._model, shapes)
         needed = ancestors(model, self._start_node(model))
         rules = self._composite.assign(model, needed)
         seen = frozenset((*self._kept_nodes(model), *observe, self._start_node(model)))
-        return plan(model, rules, self._backend(model), seen, self.ledger)
+        return plan(model, rules, self._backend(model), seen, self.ledger, start_at)
 
     @property
     def rules(self) -> Mapping[str, Rule]:
@@ -227,11 +237,11 @@ class Explainer:
         """
         arrays = self._model.prepare(x)
         shapes = {name: array.shape[1:] for name, array in arrays.items()}
-        made = self.plan(shapes, tuple(n for n in (start_at, *(filter or {})) if n is not None))
+        made = self.plan(shapes, tuple(filter or ()), start_at)
         run = _Run(self, made, arrays, self._start_node(made.model))
         at = run.begin if start_at is None else run.node(start_at, "node to start at")
         relevance, value, chosen, single = run.start(at, target, targets, contrast, start, start_at)
-        self._refuse_negative(value)
+        self._refuse_negative(value if start is None else relevance)
         return run.back(at, relevance, value, chosen, single, run.masks(filter or {}))
 
     def _refuse_negative(self, value: Array) -> None:
@@ -271,6 +281,23 @@ class Explainer:
         lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
         head = f"Explainer: {self._composite.name}, head {self._head}, {made.model.dtype}, backend {made.backend}"
         return "\n".join([head, *lines])
+
+
+def _or(value: Any, default: Any) -> Any:
+    return default if value is None else value
+
+
+def _derived(model: Model, key: Hashable, build: Callable[[], Model]) -> Model:
+    """A model made from `model`, once. It shares the memo: what is derived from a model is bounded and forgotten with it."""
+
+    def made() -> tuple[Model, int]:
+        found = build()
+        object.__setattr__(found, "_memo", model._memo)
+        own = {id(node.layer) for node in model.nodes}
+        return found, sum(a.nbytes for n in found.nodes if id(n.layer) not in own for a in n.layer.parameters.values())
+
+    found: Model = model._memo.get(key, made)
+    return found
 
 
 def ancestors(model: Model, name: str) -> frozenset[str]:
@@ -313,10 +340,13 @@ class _Run:
 
     def node(self, name: str, what: str) -> str:
         """A node that exists in the canonised model and that the explained output depends on."""
-        known = [n for n in self.shapes if n in ancestors(self.model, self.begin) or n in self.model.inputs]
-        if name not in known:
-            raise unknown(what, name, known)
-        return name
+        below = ancestors(self.model, self.begin)
+        known = [n for n in self.shapes if n in below or n in self.model.inputs]
+        if name in known:
+            return name
+        if name in self.model:
+            raise UnknownNameError(f"{what} {name!r} is not below the explained output, so no relevance reaches it")
+        raise self.explainer._unknown_node(what, name, known)
 
     # --- where relevance starts --------------------------------------------------------------------------------------
 
@@ -325,8 +355,10 @@ class _Run:
     ) -> tuple[Array, Array, Array | None, bool]:
         """(relevance (N, T, …), value (N, T), targets (N, T) or None, whether there is one target only)."""
         if start is not None or start_at is not None:
-            if target is not None or targets is not None or contrast is not None or start is None:
-                raise TargetError("start= is a whole starting relevance (start_at= says where): give it without target=, targets= or contrast=")
+            if start is None:
+                raise TargetError(f"start_at={start_at!r} says where start= begins, and start= is missing")
+            if target is not None or targets is not None or contrast is not None:
+                raise TargetError("start= is a whole starting relevance: give it without target=, targets= or contrast=")
             return self._given(start, at)
         scores = self.values[self.begin]
         if targets is not None:

@@ -42,7 +42,7 @@ class Logit(Head):
     """R_c = z_c, nothing for the other outputs (Montavon et al. 2019, §10.3.1)."""
 
     def start(self, scores: Array, targets: Array) -> tuple[Array, Array]:
-        flat = scores.reshape(scores.shape[0], 1, -1)
+        flat = scores.reshape(scores.shape[0], 1, int(np.prod(scores.shape[1:])))
         relevance = one_hot(targets, scores) * flat
         values = np.take_along_axis(flat[:, 0], targets, axis=1)
         return relevance.reshape(*targets.shape, *scores.shape[1:]), values

@@ -11,12 +11,13 @@ LIMIT = 2**30  # bytes; VGG-16's stacked weights under one composite are 0.1 GB
 
 
 class Memo:
-    """Least recently used results, at most `limit` bytes of them. Copies and pickles are empty."""
+    """Least recently used results, at most `limit` bytes of them (or one that is larger). Copies and pickles are empty."""
 
     def __init__(self, limit: int = LIMIT) -> None:
         self._limit = limit
         self._lock = threading.Lock()
         self._found: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+        self._size = 0
 
     def get(self, key: Hashable, build: Callable[[], tuple[Any, int]]) -> Any:
         """The value of `key`; where it is missing, `build` gives it with its size in bytes."""
@@ -24,22 +25,29 @@ class Memo:
             if key in self._found:
                 self._found.move_to_end(key)
                 return self._found[key][0]
-        value, size = build()  # outside the lock: two threads may both build, and both get the same numbers
+        value, size = build()  # outside the lock: two threads may both build, and the first to finish is kept
         with self._lock:
+            if key in self._found:
+                return self._found[key][0]
             self._found[key] = (value, size)
-            while self.size > self._limit and len(self._found) > 1:
-                self._found.popitem(last=False)
+            self._size += size
+            while self._size > self._limit and len(self._found) > 1:
+                self._size -= self._found.popitem(last=False)[1][1]
         return value
 
     @property
     def size(self) -> int:
         """Bytes held."""
-        return sum(size for _, size in self._found.values())
+        return self._size
+
+    def __len__(self) -> int:
+        return len(self._found)
 
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:
             self._found.clear()
+            self._size = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Memo, (self._limit,)

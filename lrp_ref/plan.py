@@ -16,12 +16,11 @@ import numpy as np
 from .arrays import Array
 from .errors import LrpError, unknown
 from .ledger import Booking, Entry
-from .layers.activations import ReLU, Sigmoid, Softmax
-from .layers.base import Linear
+from .layers.activations import ReLU, Sigmoid, Softmax, Softplus
 from .layers.linear import Add, Mean
-from .layers.merge import Multiply
-from .layers.pooling import GlobalSumPool, Selecting, SumPool
-from .layers.shape import Rearrangement, Upsample
+from .layers.merge import Concat, Multiply
+from .layers.pooling import AvgPool, GlobalAvgPool, GlobalMaxPool, GlobalSumPool, MaxPool, SumPool
+from .layers.shape import Dropout, Flatten, Identity, Pad, Reshape, Transpose, Upsample
 from .model import Model, Node
 from .rules.base import Rule
 
@@ -143,7 +142,12 @@ class Plan:
 
 
 def plan(
-    model: Model, rules: Mapping[str, Rule], backend: str, observe: frozenset[str] = frozenset(), booked: bool = False
+    model: Model,
+    rules: Mapping[str, Rule],
+    backend: str,
+    observe: frozenset[str] = frozenset(),
+    booked: bool = False,
+    start_at: str | None = None,
 ) -> Plan:
     """The steps that serve `model` under `rules`.
 
@@ -152,14 +156,17 @@ def plan(
     model : canonised
     rules : of the nodes that relevance passes; other nodes are predicted only
     backend : "reference" or "numpy"
-    observe : nodes and inputs whose relevance is looked at, filtered or started from
+    observe : nodes and inputs whose relevance is looked at or filtered
     booked : whether every step makes its bookings
+    start_at : the node that relevance starts at, where that is not an output
     """
     if backend not in BACKENDS:
         raise unknown("backend", backend, BACKENDS)
     steps = _candidates(model, rules, backend, booked)
     alias = {node.name: step.nodes[-1].name for step in steps for node in step.nodes[:-1]}
-    whole = frozenset(alias.get(name, name) for name in (*model.inputs, *model.outputs))
+    # A given start is R, and no quotient makes R where a = 0: the node that it starts at takes R.
+    given = () if start_at is None else (start_at,)
+    whole = frozenset(alias.get(name, name) for name in (*model.inputs, *model.outputs, *given))
     steps, currency = _currencies(model, steps, whole)
     seen = {alias.get(name, name) for name in observe} | (set(currency) if booked else set())
     # R = a·c is taken where someone looks at a node, and where the messages' currencies meet.
@@ -208,18 +215,22 @@ def _currencies(
 
 
 def nonnegative_nodes(model: Model) -> frozenset[str]:
-    """Nodes whose output is never negative, whatever the input: what shortcuts for a ≥ 0 may rely on."""
+    """Nodes whose output is never negative, whatever the input: what shortcuts for a ≥ 0 may rely on.
+
+    Layers are known by their exact class: a subclass may compute something else.
+    """
     found: set[str] = set()
     for node in model.nodes:
-        layer = node.layer
-        if isinstance(layer, (ReLU, Sigmoid)) or type(layer) is Softmax:
+        sure = type(node.layer) in _KEEPS_SIGN and all(name in found for name in node.inputs)
+        if sure or type(node.layer) in _NONNEGATIVE:
             found.add(node.name)
-        elif isinstance(layer, (Rearrangement, Selecting, Multiply)) or _averages(layer):
-            if all(name in found for name in node.inputs):
-                found.add(node.name)
     return frozenset(found)
 
 
-def _averages(layer: object) -> bool:
-    """Whether a linear layer has only positive weights and no bias."""
-    return isinstance(layer, Linear) and isinstance(layer, (Add, Mean, SumPool, GlobalSumPool, Upsample))
+#: Layers whose output is never negative.
+_NONNEGATIVE = (ReLU, Sigmoid, Softplus, Softmax)
+#: Layers whose output is not negative where their inputs are not.
+_KEEPS_SIGN = (
+    *(Add, Mean, SumPool, AvgPool, GlobalSumPool, GlobalAvgPool, Upsample, MaxPool, GlobalMaxPool, Multiply),
+    *(Concat, Dropout, Flatten, Identity, Pad, Reshape, Transpose),
+)

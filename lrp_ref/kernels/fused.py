@@ -16,11 +16,10 @@ from ..arrays import Array, Exact, Shape, Stabiliser, like
 from ..errors import LrpError
 from ..layers.activations import ReLU
 from ..layers.base import Linear
-from ..layers.conv import Conv
-from ..layers.linear import Dense
-from ..layers.normalization import BatchNorm
-from ..layers.pooling import MaxPool, pool_window
-from ..layers.shape import Rearrangement
+from ..layers.conv import Conv, ConvTranspose
+from ..layers.linear import Add, Dense, Mean, Scale, Subtract
+from ..layers.pooling import AvgPool, GlobalAvgPool, GlobalSumPool, MaxPool, SumPool, pool_window
+from ..layers.shape import Rearrangement, Upsample
 from ..ledger import Booking, Entry
 from ..model import Model, Node
 from ..rules import LinearRule, Pass, Rule, WinnerTakesAll
@@ -28,6 +27,12 @@ from ..rules.shares import ALL, IDENTITY, NEGATIVE, NEGATIVE_ONLY, POSITIVE, Sha
 from .products import adjoints, maps, stack
 
 Currency = Literal["R", "c"]
+
+#: The linear layers whose offset does not depend on the rank of their input (a batch norm's does).
+_LINEAR = (
+    *(Dense, Conv, ConvTranspose, Scale, Add, Subtract, Mean, Upsample),
+    *(SumPool, AvgPool, GlobalSumPool, GlobalAvgPool),
+)
 
 
 def offer(
@@ -37,7 +42,8 @@ def offer(
     if model.dtype == object:
         return None
     layer, rule = node.layer, rules[node.name]
-    if isinstance(layer, Linear) and isinstance(rule, LinearRule) and not isinstance(layer, BatchNorm):
+    # Layers and rules are known by their exact class: a subclass may compute something else.
+    if type(layer) in _LINEAR and isinstance(rule, LinearRule):
         sure = tuple(name in nonnegative for name in node.inputs)
         prepared = _prepared(model, node, rule, sure, False)
         if prepared is None:
@@ -49,7 +55,7 @@ def offer(
         rectified = _prepared(model, node, rule, sure, True)
         assert rectified is not None
         return FusedLinear((node, behind), rule, prepared, rectified, booked=booked)
-    if isinstance(rule, Pass) and isinstance(layer, (ReLU, Rearrangement)):
+    if type(rule) is Pass and (type(layer) is ReLU or isinstance(layer, Rearrangement)):
         return PassThrough((node,), rule, booked=booked)
     if type(layer) is MaxPool and rule == WinnerTakesAll():
         return Winners((node,), rule, booked=booked)
@@ -61,7 +67,7 @@ def _activation(model: Model, rules: Mapping[str, Rule], node: Node) -> Node | N
     readers = model.readers(node.name)
     if len(readers) != 1 or node.name in model.outputs or type(readers[0].layer) is not ReLU:
         return None
-    return readers[0] if isinstance(rules.get(readers[0].name), Pass) else None
+    return readers[0] if type(rules.get(readers[0].name)) is Pass else None
 
 
 # --- what is prepared once for a layer and a rule ----------------------------------------------------------------------
@@ -77,6 +83,11 @@ class Reduced:
     stabiliser: Stabiliser
     where: Where
     plain: bool  # whether its denominator is the layer's own pre-activation
+
+    @property
+    def weighted(self) -> bool:
+        """Whether any input has a term."""
+        return any(w is not None for w in self.weights)
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,7 +210,7 @@ class FusedLinear:
     def _products(self, inputs: tuple[Array, ...]) -> tuple[Array, list[Array]]:
         """The pre-activation, and each share's denominator without its stabiliser."""
         layer, made = self.layer, self.prepared
-        extra = [s for s in made.shares if not s.plain and s.weights[0] is not None]
+        extra = [s for s in made.shares if not s.plain and s.weighted]
         if made.forward is not None:
             assert isinstance(layer, (Dense, Conv))
             z, *products = maps(layer, inputs[0], made.forward, 1 + len(extra))
@@ -211,7 +222,7 @@ class FusedLinear:
         rest = iter(products)
         bottoms = []
         for share in made.shares:
-            bottom = z if share.plain else next(rest) if share.weights[0] is not None else np.zeros_like(z)
+            bottom = z if share.plain else next(rest) if share.weighted else np.zeros_like(z)
             if not share.plain and share.bias is not None:
                 bottom += share.bias
             bottoms.append(bottom)

@@ -26,8 +26,8 @@ def stack(layer: Dense | Conv, weights: Sequence[Array]) -> Array:
 def maps(layer: Dense | Conv, a: Array, stacked: Array, count: int) -> list[Array]:
     """map(a, w) for each of the `count` stacked weights."""
     if isinstance(layer, Dense):
-        rows = np.ascontiguousarray(a).reshape(a.shape[0], -1, a.shape[-1])
-        z = np.matmul(rows, stacked).reshape(*a.shape[:-1], -1)
+        rows = np.ascontiguousarray(a).reshape(a.shape[0], math.prod(a.shape[1:-1]), a.shape[-1])
+        z = np.matmul(rows, stacked).reshape(*a.shape[:-1], stacked.shape[1])
         return [z] if count == 1 else np.split(z, count, axis=-1)
     out = layer.window.outputs(a.shape[2:])
     return _correlate(a, stacked, layer, out, count)
@@ -37,8 +37,8 @@ def adjoints(layer: Dense | Conv, quotients: Sequence[Array], stacked: Array, sh
     """Σ_q adjoint(s_q, w_q) for the stacked weights, in one product."""
     if isinstance(layer, Dense):
         s = quotients[0] if len(quotients) == 1 else np.concatenate(quotients, axis=-1)
-        rows = np.ascontiguousarray(s).reshape(s.shape[0], -1, s.shape[-1])
-        return np.matmul(rows, stacked.T).reshape(*s.shape[:-1], -1)
+        rows = np.ascontiguousarray(s).reshape(s.shape[0], math.prod(s.shape[1:-1]), s.shape[-1])
+        return np.matmul(rows, stacked.T).reshape(*s.shape[:-1], stacked.shape[0])
     return _correlate_adjoint(quotients, stacked, layer, shape)
 
 
@@ -88,7 +88,7 @@ def _correlate(a: Array, stacked: Array, layer: Conv, out: Shape, count: int) ->
     part = layer.upper // groups
     z = [np.empty((samples, groups, part, *out), a.dtype) for _ in range(count)]
     if 0 in a.shape or 0 in out:
-        return [array.reshape(samples, layer.upper, *out) for array in z]
+        return [np.zeros((samples, layer.upper, *out), a.dtype) for _ in z]
     padded = _padded(a, window, out)
     for n, rows in _blocks(samples, out, _row_bytes(lower, window, out, a.itemsize)):
         many, height = n.stop - n.start, rows.stop - rows.start
