@@ -61,9 +61,14 @@ def like(value: Any, array: Array) -> Array:
         if is_exact(found) and all(type(item) is Fraction for item in found.flat):
             return found
         return fractions(found)
-    if array.dtype not in (np.float32, np.float64):
-        raise NumberTypeError(f"numbers must be float32, float64 or Fraction, found an array of {array.dtype}")
+    check_type(array)
     return np.asarray(value, dtype=array.dtype)
+
+
+def check_type(array: Array) -> None:
+    """Raise `NumberTypeError` unless `array` holds float32, float64 or Fraction numbers."""
+    if not is_exact(array) and array.dtype not in (np.float32, np.float64):
+        raise NumberTypeError(f"numbers must be float32, float64 or Fraction, found an array of {array.dtype}")
 
 
 def zeros(shape: Shape, array: Array) -> Array:

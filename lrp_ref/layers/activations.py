@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, Shape, check_number, integer, is_exact, like, positive, total
+from ..arrays import Array, Shape, check_number, check_type, integer, is_exact, like, positive, total
 from ..errors import ExactnessError, ParameterError, ShapeError
 from .base import Layer, need_arity
 
@@ -36,6 +36,8 @@ class _Irrational(Activation):
     def forward(self, *inputs: Array) -> Array:
         if any(is_exact(a) for a in inputs):
             raise ExactnessError(f"{type(self).__name__} of a rational is not rational; use float64 arrays")
+        for a in inputs:
+            check_type(a)
         return super().forward(*inputs)
 
 

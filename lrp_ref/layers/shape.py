@@ -52,7 +52,8 @@ class Dropout(Identity):
 
 class _Reshaping(Rearrangement):
     def forward(self, *inputs: Array) -> Array:
-        return inputs[0].reshape(self.shape(*(a.shape for a in inputs)))
+        shape = self.shape(*(a.shape for a in inputs))
+        return inputs[0].reshape(shape)
 
     def restore(self, relevance: Array, *shapes: Shape) -> tuple[Array, ...]:
         return (relevance.reshape(shapes[0]),)
