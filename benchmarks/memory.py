@@ -24,7 +24,7 @@ if options.case is None:
     sys.exit()
 
 from networks import smooth_image, vgg16  # noqa: E402
-from timing import peak_megabytes  # noqa: E402
+from timing import forget_peak, peak_megabytes  # noqa: E402
 
 import lrp_ref  # noqa: E402
 
@@ -32,6 +32,7 @@ model = vgg16(size=options.size)
 x = smooth_image(options.size)
 weights = sum(a.nbytes for node in model.nodes for a in node.layer.parameters.values()) / 2**20
 estimate = 0.0
+forget_peak()
 if options.case == "prediction":
     model(x)
 elif options.case in lrp_ref.BACKENDS:

@@ -9,6 +9,7 @@ import statistics
 import time
 from collections.abc import Callable
 from importlib import metadata
+from pathlib import Path
 
 
 def alternate(contenders: dict[str, Callable[[], object]], rounds: int, warmup: int = 1) -> dict[str, tuple[float, float, float]]:
@@ -50,6 +51,18 @@ def machine(*packages: str) -> str:
     return f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} CPUs, {platform.machine()}, Python {platform.python_version()}, {', '.join(versions)}"
 
 
+def forget_peak() -> None:
+    """Start counting the peak memory afresh (Linux; elsewhere the peak since the start stays)."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        print("the peak memory cannot be reset here: figures include what came before")
+
+
 def peak_megabytes() -> float:
-    """The peak resident memory of this process."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """The peak resident memory of this process, since `forget_peak`."""
+    try:
+        status = Path("/proc/self/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) / 1024
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from typing import Self
 
@@ -76,6 +75,8 @@ class MissingExtraError(LrpError, ImportError):
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> UnknownNameError:
     """An `UnknownNameError` that names the nearest match and what exists."""
+    import difflib  # here, because only who mistypes a name needs it
+
     names = [str(k) for k in known]
     near = difflib.get_close_matches(str(name), names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""

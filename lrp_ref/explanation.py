@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from html import escape
-from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .arrays import Array, frozen, is_exact, like
 from .errors import ExistingFileError, GraphError, ParameterError, ShapeError, unknown
 from .ledger import Ledger, plain
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FORMAT, VERSION = "lrp_ref.explanation", 1
 
@@ -166,6 +167,8 @@ class Explanation:
         ExistingFileError
             Where the file exists and `overwrite` is not set.
         """
+        from pathlib import Path
+
         target = Path(path)
         if target.suffix != ".npz":
             raise ParameterError(f"an explanation is saved as .npz, not {target.suffix or 'without a suffix'}: {target}")
@@ -204,6 +207,8 @@ class Explanation:
         return "\n".join(["Explanation", *(f"  {name:<{width}}  {text}" for name, text in facts)])
 
     def _repr_html_(self) -> str:
+        from html import escape
+
         body = "".join(f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in self._facts())
         return f"<table><caption>Explanation</caption>{body}</table>"
 

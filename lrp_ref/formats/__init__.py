@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import FormatError
 from ..model import Model
-from . import npz
 
-READERS = {".npz": npz.load}
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SUFFIXES = (".npz",)
 
 
 def load(path: str | Path, **options: Any) -> Model:
@@ -20,12 +21,18 @@ def load(path: str | Path, **options: Any) -> Model:
     FormatError
         Where the file is missing, broken, foreign or of a kind that is not read.
     """
+    from pathlib import Path  # here, because it costs as much to import as all rules together
+
     source = Path(path)
-    if source.suffix.lower() not in READERS:
-        raise FormatError(f"{source}: files of kind {source.suffix or '(no suffix)'!r} are not read; known: {', '.join(READERS)}")
-    return READERS[source.suffix.lower()](source, **options)
+    if source.suffix.lower() not in SUFFIXES:
+        raise FormatError(f"{source}: files of kind {source.suffix or '(no suffix)'!r} are not read; known: {', '.join(SUFFIXES)}")
+    from . import npz  # here, because reading archives is not needed to explain
+
+    return npz.load(source, **options)
 
 
 def save(model: Model, path: str | Path, *, overwrite: bool = False) -> Path:
     """Write a model in the native `.npz` format; see `lrp_ref.formats.npz`."""
+    from . import npz
+
     return npz.save(model, path, overwrite=overwrite)

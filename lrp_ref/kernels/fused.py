@@ -6,8 +6,8 @@ back, and what is handed on is c again, c_j = Σ_k w_jk s_k. Only floats; ration
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from ..arrays import Array, Exact, Shape, Stabiliser, like
 from ..errors import LrpError
 from ..layers.activations import ReLU
-from ..layers.base import Linear
+from ..layers.base import Layer, Linear
 from ..layers.conv import Conv, ConvTranspose
 from ..layers.linear import Add, Dense, Mean, Scale, Subtract
 from ..layers.pooling import AvgPool, GlobalAvgPool, GlobalSumPool, MaxPool, SumPool, pool_window
@@ -44,17 +44,15 @@ def offer(
     layer, rule = node.layer, rules[node.name]
     # Layers and rules are known by their exact class: a subclass may compute something else.
     if type(layer) in _LINEAR and isinstance(rule, LinearRule):
-        sure = tuple(name in nonnegative for name in node.inputs)
-        prepared = _prepared(model, node, rule, sure, False)
-        if prepared is None:
-            return None
         behind = _activation(model, rules, node)
-        if behind is None:
-            return FusedLinear((node,), rule, prepared, prepared, booked=booked)
-        # With c at a ReLU, R = a·c is 0 where z < 0: shares for z < 0 alone can take nothing.
-        rectified = _prepared(model, node, rule, sure, True)
-        assert rectified is not None
-        return FusedLinear((node, behind), rule, prepared, rectified, booked=booked)
+        sure = tuple(name in nonnegative for name in node.inputs)
+
+        def prepare(rectified: bool) -> Prepared | None:
+            return _prepared(model, node, rule, sure, rectified)
+
+        if prepare(behind is not None) is None:
+            return None
+        return FusedLinear((node,) if behind is None else (node, behind), rule, prepare, booked=booked)
     if type(rule) is Pass and (type(layer) is ReLU or isinstance(layer, Rearrangement)):
         return PassThrough((node,), rule, booked=booked)
     if type(layer) is MaxPool and rule == WinnerTakesAll():
@@ -111,15 +109,20 @@ def _prepared(
 
     def build() -> tuple[Prepared | None, int]:
         made = _prepare(node.layer, rule, nonnegative, model.dtype, rectified)  # type: ignore[arg-type]
-        arrays = [] if made is None else [made.forward, made.backward, *(w for s in made.shares for w in s.weights)]
-        distinct = {id(a if a.base is None else a.base): a for a in arrays if a is not None}
-        own = {id(w if w.base is None else w.base) for w in node.layer.parameters.values()}
-        return made, sum(a.nbytes for key, a in distinct.items() if key not in own)
+        return made, 0 if made is None else _size(made, node.layer)
 
     if type(rule).__hash__ is None:
         return build()[0]
     found: Prepared | None = model._memo.get((node.layer, rule, nonnegative, rectified), build)
     return found
+
+
+def _size(made: Prepared, layer: Layer) -> int:
+    """The bytes that preparing took beyond the layer's own parameters."""
+    arrays = [made.forward, made.backward, *(w for share in made.shares for w in share.weights)]
+    whole = {id(base): base for a in arrays if a is not None for base in [a if a.base is None else a.base]}
+    own = {id(w if w.base is None else w.base) for w in layer.parameters.values()}
+    return sum(base.nbytes for key, base in whole.items() if key not in own)
 
 
 def _prepare(
@@ -141,12 +144,22 @@ def _prepare(
         if not (rectified and reduced.where is NEGATIVE_ONLY):
             shares.append(reduced)
     if isinstance(layer, (Dense, Conv)):
-        extra = [s.weights[0] for s in shares if not s.plain and s.weights[0] is not None]
-        upward = [s.weights[0] for s in shares if s.weights[0] is not None]
-        return Prepared(
-            tuple(shares), bias, weights, stack(layer, [weights[0], *extra]), stack(layer, upward) if upward else None
-        )
+        return _stacked(layer, tuple(shares), bias, weights)
     return Prepared(tuple(shares), bias, weights)
+
+
+def _stacked(layer: Dense | Conv, shares: tuple[Reduced, ...], bias: Array | None, own: tuple[Array, ...]) -> Prepared:
+    """The layer's own weight and the shares' in one array, and the part of it that the way back needs: a view, if it can be."""
+    upward = [(s, w) for s in shares if (w := s.weights[0]) is not None]
+    extra = [w for s, w in upward if not s.plain]
+    forward = stack(layer, [own[0], *extra])
+    if len(extra) == len(upward):
+        backward = forward[:, forward.shape[1] // (1 + len(extra)) :]
+    else:
+        backward = stack(layer, [w for _, w in upward])
+    # From here on the stacked arrays hold the numbers; a share has to know only that it has a weight.
+    lean = tuple(s if s.plain or s.weights[0] is None else replace(s, weights=(forward[:0],)) for s in shares)
+    return Prepared(lean, bias, own, forward, backward if upward else None)
 
 
 def _reduce(
@@ -174,8 +187,7 @@ class FusedLinear:
 
     nodes: tuple[Node, ...]
     rule: LinearRule
-    for_relevance: Prepared
-    for_quotient: Prepared
+    prepare: Callable[[bool], Prepared | None]  # whether shares for z < 0 alone are left out
     arrives: Currency = "R"
     booked: bool = False
 
@@ -188,8 +200,10 @@ class FusedLinear:
 
     @property
     def prepared(self) -> Prepared:
-        """The shares that can take anything of what arrives."""
-        return self.for_quotient if self.arrives == "c" else self.for_relevance
+        """The shares that can take anything of what arrives: with c at a ReLU, R = a·c is 0 where z < 0."""
+        made = self.prepare(self.arrives == "c" and len(self.nodes) == 2)
+        assert made is not None
+        return made
 
     @property
     def layer(self) -> Linear:
@@ -202,14 +216,15 @@ class FusedLinear:
             self.layer.shape(*(a.shape for a in inputs))
         except LrpError as error:
             raise error.at(self.nodes[0].place) from None
-        z, bottoms = self._products(inputs)
+        made = self.prepared
+        z, bottoms = self._products(made, inputs)
         output = np.maximum(z, like(0, z)) if len(self.nodes) == 2 else z
-        factors = [self._factor(s, bottom, z, output) for s, bottom in zip(self.prepared.shares, bottoms, strict=True)]
-        return output, (factors, tuple(a.shape for a in inputs), (inputs, z, output) if self.booked else None)
+        factors = [self._factor(s, bottom, z, output) for s, bottom in zip(made.shares, bottoms, strict=True)]
+        return output, (made, factors, tuple(a.shape for a in inputs), (inputs, z, output) if self.booked else None)
 
-    def _products(self, inputs: tuple[Array, ...]) -> tuple[Array, list[Array]]:
+    def _products(self, made: Prepared, inputs: tuple[Array, ...]) -> tuple[Array, list[Array]]:
         """The pre-activation, and each share's denominator without its stabiliser."""
-        layer, made = self.layer, self.prepared
+        layer = self.layer
         extra = [s for s in made.shares if not s.plain and s.weighted]
         if made.forward is not None:
             assert isinstance(layer, (Dense, Conv))
@@ -244,17 +259,17 @@ class FusedLinear:
         return factor
 
     def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry, ...]]:
-        factors, shapes, seen = saved
+        made, factors, shapes, seen = saved
         quotients = [_folded(message * factor[:, None]) for factor in factors]
         targets = message.shape[1]
         messages = tuple(
-            self._adjoint(i, quotients, (shape[0] * targets, *shape[1:])).reshape(shape[0], targets, *shape[1:])
+            self._adjoint(made, i, quotients, (shape[0] * targets, *shape[1:])).reshape(shape[0], targets, *shape[1:])
             for i, shape in enumerate(shapes)
         )
         return messages, self._entries(seen, message, messages) if self.booked else ()
 
-    def _adjoint(self, i: int, quotients: list[Array], shape: Shape) -> Array:
-        layer, made = self.layer, self.prepared
+    def _adjoint(self, made: Prepared, i: int, quotients: list[Array], shape: Shape) -> Array:
+        layer = self.layer
         pairs = [(s, w) for s, share in zip(quotients, made.shares, strict=True) if (w := share.weights[i]) is not None]
         if made.backward is not None:
             assert isinstance(layer, (Dense, Conv))
