@@ -182,7 +182,7 @@ def test_every_rule_is_linear_in_the_relevance(kind, data):
     st.data(),
 )
 def test_without_bias_and_stabiliser_the_size_of_the_input_does_not_matter(kind, data):
-    """papers: R(t x) = t R(x) for nets without bias, t > 0; for one layer under the same R_k nothing changes."""
+    """R(t x) = t R(x) for nets without bias, t > 0; for one layer under the same R_k nothing changes."""
     drawn = data.draw(ruled(kind, lambda case: True)).astype(object)
     case, rule = drawn.case, drawn.rule
     assume(not isinstance(case.layer, L.BatchNorm))
