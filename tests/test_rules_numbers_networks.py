@@ -291,7 +291,7 @@ def test_a_neuron_split_far_enough_takes_everything(w, R):
     ids=str,
 )
 def test_near_the_hinge_of_one_relu(rule, d, expected):
-    """max(0, a1 − a2) at (1, 1 − d): LRP-0 jumps from size 1 to 0, γ and ε go to 0. Σ is f under γ, f²/(f + ε) under ε."""
+    """max(0, a1 − a2) at (1, 1 − d): LRP-0 jumps from size 1 to 0, γ and ε go to 0. Σ R is f, or f²/(f + ε)."""
     f = F(d)
     R = everywhere(DIFFERENCE, rule, row(1, 1 - f))[0]
     assert (row(*expected) == R).all()
