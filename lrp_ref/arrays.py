@@ -43,7 +43,7 @@ def is_exact(array: Array) -> bool:
 def fractions(value: Any) -> Array:
     """`value` as an object array of `Fraction`; floats keep their exact binary value."""
     array = np.asarray(value)
-    if array.dtype.kind not in "iufO":
+    if array.dtype.kind not in "biufO":
         raise NumberTypeError(f"rationals need numbers, found an array of {array.dtype}")
     return np.asarray(_to_fraction(array), dtype=object).reshape(array.shape)
 
@@ -127,7 +127,7 @@ def total(a: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
     strides; in C order it has not.
     """
     added = np.asarray(np.asarray(a, order="C").sum(axis=axes, keepdims=keepdims))
-    return zeros(added.shape, a) + added if is_exact(a) else added  # an empty object sum is the int 0
+    return np.asarray(zeros(added.shape, a) + added) if is_exact(a) else added  # an empty object sum is the int 0
 
 
 def sum_to(a: Array, shape: Shape) -> Array:

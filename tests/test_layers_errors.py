@@ -136,9 +136,7 @@ def test_a_wrong_parameter_is_refused_when_the_layer_is_made(make, error, messag
 def test_nan_and_infinity_in_a_parameter_name_the_field_and_the_index(value):
     weight = ONES((2, 3, 1, 2))
     weight[1, 2, 0, 1] = value
-    with raises(
-        NonFiniteError, f"Conv.weight has 1 value(s) that are NaN or infinite, the first {value} at (1, 2, 0, 1)"
-    ):
+    with raises(NonFiniteError, f"Conv.weight has 1 value(s) that are NaN or infinite, the first {value} at (1, 2, 0, 1)"):
         L.Conv(weight)
     with raises(NonFiniteError, "Dense.bias has 2 value(s) that are NaN or infinite, the first nan at (0,)"):
         L.Dense(ONES((1, 3)), [NAN, 1.0, value])
@@ -235,6 +233,8 @@ WRONG_SHAPES = [
      "Scale.weight of shape (2, 1, 1) does not fit samples of shape (3, 4, 4)"),
     (L.Scale(1.0, ONES((1, 3))), [(1, 3)], "Scale.bias of shape (1, 3) does not fit samples of shape (3,)"),
     (L.Scale(ONES(3)), [(1, 1)], "Scale.weight of shape (3,) does not fit samples of shape (1,)"),
+    (L.Add(), [(1, 2), ()], "an input of Add is a single number: every input has a batch axis"),
+    (L.ReLU(), [()], "an input of ReLU is a single number: every input has a batch axis"),
     (L.Add(), [(1, 2), (1, 3)], "shapes (1, 2), (1, 3) do not broadcast"),
     (L.Add(), [(1, 2), (2, 2)], "the batch extents of (1, 2), (2, 2) differ"),
     (L.Subtract(), [(2, 3), (3,)], "shapes (2, 3), (3,) have different ranks; every input has a batch axis"),

@@ -140,9 +140,11 @@ def need_rank(shape: Shape, low: int, meaning: str, high: int | None = None) -> 
 
 
 def need_arity(layer: Layer, inputs: tuple[Shape, ...]) -> None:
-    """Raise `ShapeError` unless there are as many inputs as the layer has."""
+    """Raise `ShapeError` unless there are as many inputs as the layer has, each with a first axis."""
     if len(inputs) != layer.arity:
         raise ShapeError(f"{type(layer).__name__} has {layer.arity} input(s), found {len(inputs)}")
+    if () in inputs:
+        raise ShapeError(f"an input of {type(layer).__name__} is a single number: every input has a batch axis")
 
 
 def broadcast(*shapes: Shape) -> Shape:
