@@ -16,7 +16,10 @@ BLOCK = 64 * 2**20  # bytes of columns at a time: larger ones leave the cache, a
 
 
 def stack(layer: Dense | Conv, weights: Sequence[Array]) -> Array:
-    """Weights side by side on the output axis: (lower, q·upper) for Dense, (groups, q·upper/groups, lower·taps/groups) for Conv."""
+    """Weights side by side on the output axis.
+
+    (lower, q·upper) for Dense, (groups, q·upper/groups, lower·taps/groups) for Conv.
+    """
     if isinstance(layer, Dense):
         return weights[0] if len(weights) == 1 else np.concatenate(weights, axis=1)
     matrices = [w.reshape(layer.groups, w.shape[0] // layer.groups, -1) for w in weights]
@@ -66,9 +69,8 @@ def _row_bytes(channels: int, window: Window, out: Shape, itemsize: int) -> int:
 
 def _taps(window: Window, out: Shape, rows: slice) -> Iterator[tuple[slice, ...]]:
     """The padded cells that the output rows `rows` see through each tap."""
-    moved = Window(window.kernel, window.stride, window.padding, window.dilation)
     first = rows.start * window.stride[0]
-    for cells in moved.slices((rows.stop - rows.start, *out[1:])):
+    for cells in window.slices((rows.stop - rows.start, *out[1:])):
         row = cells[2]
         yield (*cells[:2], slice(row.start + first, row.stop + first, row.step), *cells[3:])
 

@@ -58,11 +58,8 @@ class Rule(ABC):
             raise RuleError(f"{self} serves {self.serves}, not {type(layer).__name__}")
 
     def __str__(self) -> str:
-        values = [
-            f"{field.name}={getattr(self, field.name)!r}"
-            for field in (fields(self) if is_dataclass(self) else ())
-            if getattr(self, field.name) != field.default
-        ]
+        given = fields(self) if is_dataclass(self) else ()
+        values = [f"{f.name}={getattr(self, f.name)!r}" for f in given if getattr(self, f.name) != f.default]
         return f"{type(self).__name__}({', '.join(values)})"
 
 

@@ -110,7 +110,9 @@ class Epsilon(LinearRule):
 
 @dataclass(frozen=True)
 class Gamma(LinearRule):
-    r"""LRP-γ: :math:`R_j = \sum_k \frac{a_j (w_{jk} + \gamma w_{jk}^+)}{\epsilon_k + \sum_{0,j} a_j (w_{jk} + \gamma w_{jk}^+)} R_k`.
+    r"""LRP-γ.
+
+    .. math:: R_j = \sum_k \frac{a_j (w_{jk} + \gamma w_{jk}^+)}{\epsilon_k + \sum_{0,j} a_j (w_{jk} + \gamma w_{jk}^+)} R_k
 
     The paper's rule, for a ≥ 0; on other inputs it computes the same formula and the ledger flags it. The bias is mapped like a
     weight. With ε it is the combined rule of Montavon 2019 (Eq. 13.1).
@@ -129,7 +131,8 @@ class Gamma(LinearRule):
         _check_epsilon(self.epsilon, "Gamma.epsilon")
 
     def shares(self, weight: Array, bias: Array | None) -> tuple[Share, ...]:
-        return (Share(1, (Term(IDENTITY, _tilt(weight, self.gamma)),), _tilt(bias, self.gamma), _stabiliser(self.epsilon)),)
+        term = Term(IDENTITY, _tilt(weight, self.gamma))
+        return (Share(1, (term,), _tilt(bias, self.gamma), _stabiliser(self.epsilon)),)
 
     def flags(self, inputs: tuple[Array, ...]) -> tuple[str, ...]:
         if self.gamma and any((a < like(0, a)).any() for a in inputs):
@@ -146,7 +149,7 @@ def _tilt(w: Array | None, gamma: Number, sign: int = 1) -> Any:
 
 @dataclass(frozen=True)
 class GeneralizedGamma(LinearRule):
-    r"""LRP-γ for inputs and pre-activations of any sign (Andéol et al. 2021): the part of z that has z's own sign is favoured.
+    r"""LRP-γ for inputs and pre-activations of any sign: the part of z that has z's own sign is favoured (Andéol et al. 2021).
 
     .. math::
 
@@ -177,7 +180,12 @@ class GeneralizedGamma(LinearRule):
 
 @dataclass(frozen=True)
 class AlphaBeta(LinearRule):
-    r"""LRP-αβ: :math:`R_j = \sum_k \Big(\alpha \frac{(a_j w_{jk})^+}{\sum_{0,j} (a_j w_{jk})^+} - \beta \frac{(a_j w_{jk})^-}{\sum_{0,j} (a_j w_{jk})^-}\Big) R_k`.
+    r"""LRP-αβ.
+
+    .. math::
+
+        R_j = \sum_k \Big(\alpha \frac{(a_j w_{jk})^+}{\sum_{0,j} (a_j w_{jk})^+}
+            - \beta \frac{(a_j w_{jk})^-}{\sum_{0,j} (a_j w_{jk})^-}\Big) R_k
 
     Parameters
     ----------
@@ -202,7 +210,7 @@ class AlphaBeta(LinearRule):
     def __post_init__(self) -> None:
         check_number(self.alpha, "AlphaBeta.alpha")
         check_number(self.beta, "AlphaBeta.beta", 0)
-        if abs(self.alpha - self.beta - 1) > 1e-9:
+        if abs(float(self.alpha) - float(self.beta) - 1) > 1e-9:
             raise ParameterError(f"AlphaBeta needs alpha − beta = 1, found {self.alpha} − {self.beta} = {self.alpha - self.beta}")
         if self.bias not in ("pool", "none"):
             raise ParameterError(f'AlphaBeta.bias must be "pool" or "none", found {self.bias!r}')
@@ -235,7 +243,9 @@ class ZPlus(LinearRule):
 
 @dataclass(frozen=True, eq=False)
 class ZBox(LinearRule):
-    r"""The zᴮ rule: :math:`R_j = \sum_k \frac{a_j w_{jk} - l_j w_{jk}^+ - h_j w_{jk}^-}{\sum_j a_j w_{jk} - l_j w_{jk}^+ - h_j w_{jk}^-} R_k`.
+    r"""The zᴮ rule.
+
+    .. math:: R_j = \sum_k \frac{a_j w_{jk} - l_j w_{jk}^+ - h_j w_{jk}^-}{\sum_j a_j w_{jk} - l_j w_{jk}^+ - h_j w_{jk}^-} R_k
 
     For a first layer whose inputs are bounded, l_j ≤ a_j ≤ h_j (Montavon et al. 2018, Tab. 2). The bias cancels. Computed as
     (a − l) w⁺ + (a − h) w⁻: subtracting the three products of the printed form goes wrong in floats on saturated inputs.
@@ -308,7 +318,10 @@ class ZBox(LinearRule):
 
 @dataclass(frozen=True)
 class WSquare(LinearRule):
-    r"""The w² rule: :math:`R_j = \sum_k \frac{w_{jk}^2}{\sum_j w_{jk}^2} R_k`, whatever the input (Montavon et al. 2018, Tab. 2)."""
+    r"""The w² rule: :math:`R_j = \sum_k \frac{w_{jk}^2}{\sum_j w_{jk}^2} R_k`, whatever the input.
+
+    (Montavon et al. 2018, Tab. 2.)
+    """
 
     source: ClassVar[str] = "Montavon et al. 2018, Tab. 2"
     formula: ClassVar[str] = r"R_j = \sum_k \frac{w_{jk}^2}{\sum_j w_{jk}^2} R_k"

@@ -64,7 +64,9 @@ class WinnerTakesAll(_PoolRule):
 
 @dataclass(frozen=True)
 class AverageSurrogate(_PoolRule):
-    """Maximum pooling treated as sum pooling over the same windows, under a rule for linear layers (Montavon et al. 2019, §10.3.2).
+    """Maximum pooling treated as sum pooling over the same windows, under a rule for linear layers.
+
+    (Montavon et al. 2019, §10.3.2.)
 
     Parameters
     ----------

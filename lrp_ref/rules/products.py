@@ -37,9 +37,7 @@ class ProductRule(Rule):
         whole = zeros(output.shape, output)
         left, right, absorbed, lost = self.divided(layer, (first + whole, second + whole), relevance)
         relevances = sum_to(left, first.shape), sum_to(right, second.shape)
-        return relevances, Booking.handed_on(
-            relevance, relevances, messages=(left, right), stabiliser=absorbed, unassigned=lost
-        )
+        return relevances, Booking.handed_on(relevance, relevances, messages=(left, right), stabiliser=absorbed, unassigned=lost)
 
 
 @dataclass(frozen=True)
