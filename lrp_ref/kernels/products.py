@@ -41,7 +41,7 @@ def adjoints(layer: Dense | Conv, quotients: Sequence[Array], stacked: Array, sh
     if isinstance(layer, Dense):
         s = quotients[0] if len(quotients) == 1 else np.concatenate(quotients, axis=-1)
         rows = np.ascontiguousarray(s).reshape(s.shape[0], math.prod(s.shape[1:-1]), s.shape[-1])
-        return np.matmul(rows, stacked.T).reshape(*s.shape[:-1], stacked.shape[0])
+        return np.asarray(np.matmul(rows, stacked.T).reshape(*s.shape[:-1], stacked.shape[0]))
     return _correlate_adjoint(quotients, stacked, layer, shape)
 
 

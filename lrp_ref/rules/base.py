@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import fields, is_dataclass
-from typing import ClassVar
+from dataclasses import Field, fields, is_dataclass
+from typing import Any, ClassVar
 
 from ..arrays import Array, like
 from ..errors import RuleError
@@ -58,7 +58,7 @@ class Rule(ABC):
             raise RuleError(f"{self} serves {self.serves}, not {type(layer).__name__}")
 
     def __str__(self) -> str:
-        given = fields(self) if is_dataclass(self) else ()
+        given: tuple[Field[Any], ...] = fields(self) if is_dataclass(self) else ()
         values = [f"{f.name}={getattr(self, f.name)!r}" for f in given if getattr(self, f.name) != f.default]
         return f"{type(self).__name__}({', '.join(values)})"
 

@@ -153,7 +153,8 @@ class GeneralizedGamma(LinearRule):
 
     .. math::
 
-        R_j = \sum_k \frac{a_j^+ (w_{jk} + \gamma w_{jk}^\pm) + a_j^- (w_{jk} + \gamma w_{jk}^\mp)}{\sum_{0,j} \text{the same}} R_k
+        R_j = \sum_k \frac{a_j^+ (w_{jk} + \gamma w_{jk}^\pm) + a_j^- (w_{jk} + \gamma w_{jk}^\mp)}
+            {\sum_{0,j} \text{the same}} R_k
 
     with the upper signs where z_k ≥ 0 and the lower ones where z_k < 0. For a ≥ 0 and z ≥ 0 it is `Gamma`. A pre-activation of
     exactly 0 counts as ≥ 0, so that its relevance is not dropped.
