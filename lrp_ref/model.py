@@ -6,65 +6,23 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from .arrays import Array, Shape, check_finite, fractions, frozen, is_exact, parameter
+from .arrays import Array, Shape, check_finite, fractions, frozen, integer, is_exact
+from .domain import Domain
 from .errors import DomainError, GraphError, LrpError, NumberTypeError, ShapeError, UnknownNameError, unknown
 from .layers.base import Layer
 from .memo import Memo
+from .wiring import Node, check_layer, check_names, ordered
 
+__all__ = ["Domain", "Model", "Node", "Trace", "default_names"]
 
-@dataclass(frozen=True, eq=False)
-class Node:
-    """A layer with a name and the names of what it reads: other nodes, or inputs of the model."""
-
-    name: str
-    layer: Layer
-    inputs: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        given = (self.inputs,) if isinstance(self.inputs, str) else tuple(self.inputs)
-        object.__setattr__(self, "inputs", given)
-
-    @property
-    def place(self) -> str:
-        """How error messages call the node."""
-        return f"node {self.name!r} ({type(self.layer).__name__})"
-
-
-@dataclass(frozen=True, eq=False)
-class Domain:
-    """The values that an input can take: low ≤ x ≤ high, numbers or arrays that broadcast against one sample."""
-
-    low: Any
-    high: Any
-
-    def __post_init__(self) -> None:
-        for name in ("low", "high"):
-            object.__setattr__(self, name, parameter(getattr(self, name), f"Domain.{name}"))
-        if not np.all(self.low <= self.high):
-            raise DomainError(f"a domain needs low ≤ high, found low = {self.low}, high = {self.high}")
-
-    @classmethod
-    def of(cls, value: Any) -> Domain:
-        """A domain from a `Domain` or a (low, high) pair."""
-        if isinstance(value, Domain):
-            return value
-        try:
-            low, high = value
-        except (TypeError, ValueError):
-            raise DomainError(f"a domain is a pair (low, high), found {value!r}") from None
-        return cls(low, high)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Domain, (self.low, self.high)
-
-    def __repr__(self) -> str:
-        low, high = (b.item() if b.ndim == 0 else f"array{list(b.shape)}" for b in (self.low, self.high))
-        return f"[{low}, {high}]"
+#: Names of up to this length set the width of a table's column; longer ones stand out of it.
+COLUMN = 40
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +53,8 @@ class Model:
     ------
     GraphError
         Where names clash or are missing, or the graph has a cycle.
+    DomainError
+        Where the bounds of an input do not fit its samples.
     """
 
     nodes: tuple[Node, ...]
@@ -102,29 +62,34 @@ class Model:
     outputs: tuple[str, ...] = None  # type: ignore[assignment]
     domain: Mapping[str, Domain] = None  # type: ignore[assignment]
     input_shape: Mapping[str, Shape] = None  # type: ignore[assignment]
+    _named: Mapping[str, Node] = field(init=False)
+    _readers: Mapping[str, tuple[Node, ...]] = field(init=False)
     _memo: Memo = field(default_factory=Memo, init=False)
 
     def __post_init__(self) -> None:
         inputs = (self.inputs,) if isinstance(self.inputs, str) else tuple(self.inputs)
-        nodes = _sorted(tuple(self.nodes), inputs)
-        read = {name for node in nodes for name in node.inputs}
-        outputs = self.outputs if self.outputs is not None else [n.name for n in nodes if n.name not in read]
-        outputs = (outputs,) if isinstance(outputs, str) else tuple(outputs)
-        known = {node.name for node in nodes}
-        for name in outputs:
-            if name not in known:
-                raise unknown("output", name, known)
-        if not outputs:
-            raise GraphError("a model needs at least one node")
-        domain = {k: Domain.of(v) for k, v in _by_input(self.domain, inputs, (Domain, tuple, list)).items()}
-        shapes = _by_input(self.input_shape, inputs, (tuple, list))
-        shapes = {name: tuple(int(extent) for extent in shape) for name, shape in shapes.items()}
+        nodes = (self.nodes,) if isinstance(self.nodes, Node) else tuple(self.nodes)
+        check_names(nodes, inputs)
+        nodes = ordered(nodes, inputs)
+        readers: dict[str, list[Node]] = {}
+        for node in nodes:
+            for name in dict.fromkeys(node.inputs):
+                readers.setdefault(name, []).append(node)
+        outputs = self.outputs if self.outputs is not None else [n.name for n in nodes if n.name not in readers]
+        outputs = _check_outputs((outputs,) if isinstance(outputs, str) else tuple(outputs), nodes)
+        shapes = {name: _sample(shape, name) for name, shape in _by_input(self.input_shape, inputs).items()}
+        domain = {name: Domain.of(pair) for name, pair in _by_input(self.domain, inputs).items()}
+        for name, found in domain.items():
+            if name in shapes and not found.fits(shapes[name]):
+                raise DomainError(f"the domain {found} of input {name!r} does not fit samples of shape {shapes[name]}")
         for name, value in (
             ("nodes", nodes),
             ("inputs", inputs),
             ("outputs", outputs),
             ("domain", MappingProxyType(domain)),
             ("input_shape", MappingProxyType(shapes)),
+            ("_named", {node.name: node for node in nodes}),
+            ("_readers", {name: tuple(found) for name, found in readers.items()}),
         ):
             object.__setattr__(self, name, value)
 
@@ -135,8 +100,10 @@ class Model:
     def sequential(
         cls, layers: Iterable[Layer], names: Sequence[str] | None = None, *, domain: Any = None, input_shape: Any = None
     ) -> Model:
-        """Layers one after the other; the default names are conv1, relu1, conv2, …"""
+        """Layers one after the other; the default names are conv1, relu1, conv2 and so on."""
         layers = tuple(layers)
+        for position, layer in enumerate(layers, start=1):
+            check_layer(layer, f"layer {position} of {len(layers)}")
         names = default_names(layers) if names is None else tuple(names)
         if len(names) != len(layers):
             raise GraphError(f"{len(layers)} layers need as many names, found {len(names)}")
@@ -145,17 +112,16 @@ class Model:
         return cls(nodes, domain=domain, input_shape=input_shape)
 
     def __getitem__(self, name: str) -> Node:
-        for node in self.nodes:
-            if node.name == name:
-                return node
-        raise unknown("node", name, [node.name for node in self.nodes])
+        if name not in self._named:
+            raise unknown("node", name, self._named)
+        return self._named[name]
 
-    def __contains__(self, name: str) -> bool:
-        return any(node.name == name for node in self.nodes)
+    def __contains__(self, name: object) -> bool:
+        return name in self._named
 
     def readers(self, name: str) -> tuple[Node, ...]:
         """The nodes that read the node or input `name`."""
-        return tuple(node for node in self.nodes if name in node.inputs)
+        return self._readers.get(name, ())
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -166,12 +132,17 @@ class Model:
         return np.dtype(np.result_type(*kinds)) if kinds else np.dtype(np.float64)
 
     def astype(self, dtype: Any) -> Model:
-        """The same model in float64, float32 or exact rationals (`object`); shared layers stay shared."""
-        if np.dtype(dtype) not in (np.float32, np.float64, np.dtype(object)):
-            raise NumberTypeError(f"a model computes in float64, float32 or object (Fraction), not {dtype}")
+        """The same model in float64, float32 or exact rationals (`object`), domain included; shared layers stay shared."""
+        try:
+            known = np.dtype(dtype) in (np.float32, np.float64, np.dtype(object))
+        except TypeError:
+            known = False
+        if not known:
+            raise NumberTypeError(f"a model computes in float64, float32 or object (Fraction), not {dtype!r}")
         cast = {id(node.layer): node.layer.astype(dtype) for node in self.nodes}
         nodes = tuple(Node(node.name, cast[id(node.layer)], node.inputs) for node in self.nodes)
-        return Model(nodes, self.inputs, self.outputs, dict(self.domain), dict(self.input_shape))
+        domain = {name: bounds.astype(dtype) for name, bounds in self.domain.items()}
+        return Model(nodes, self.inputs, self.outputs, domain, dict(self.input_shape))
 
     def forget(self) -> None:
         """Free the prepared weights that explainers of this model keep."""
@@ -179,7 +150,7 @@ class Model:
 
     def shapes(self, inputs: Mapping[str, Shape] | Shape) -> dict[str, Shape]:
         """The shape of every input's and node's output, batch axis included, for inputs of these shapes."""
-        found: dict[str, Shape] = dict(inputs) if isinstance(inputs, Mapping) else {self.inputs[0]: tuple(inputs)}
+        found: dict[str, Shape] = {name: tuple(shape) for name, shape in self._given(inputs).items()}
         for node in self.nodes:
             try:
                 found[node.name] = node.layer.shape(*(found[name] for name in node.inputs))
@@ -189,6 +160,13 @@ class Model:
 
     def prepare(self, x: Any) -> dict[str, Array]:
         """The inputs by name, checked and cast to the model's number type."""
+        dtype = self.dtype
+        arrays = {name: _cast(value, name, dtype) for name, value in self._given(x).items()}
+        self._check_shapes(arrays)
+        return arrays
+
+    def _given(self, x: Any) -> dict[str, Any]:
+        """What is given for each input, from a mapping or, where there is one input, from what is given for it."""
         if isinstance(x, Mapping):
             for name in x:
                 if name not in self.inputs:
@@ -196,30 +174,10 @@ class Model:
             missing = [name for name in self.inputs if name not in x]
             if missing:
                 raise UnknownNameError(f"the model also needs the input(s) {', '.join(missing)}")
-            given = dict(x)
-        elif len(self.inputs) == 1:
-            given = {self.inputs[0]: x}
-        else:
+            return {name: x[name] for name in self.inputs}
+        if len(self.inputs) > 1:
             raise UnknownNameError(f"the model has {len(self.inputs)} inputs; give a mapping with {', '.join(self.inputs)}")
-        arrays = {name: self._cast(given[name], name) for name in self.inputs}
-        self._check_shapes(arrays)
-        return arrays
-
-    def _cast(self, value: Any, name: str) -> Array:
-        array = np.asarray(value)
-        if is_exact(array) and not is_exact(np.empty(0, self.dtype)):
-            raise NumberTypeError(
-                f"input {name!r} holds Python objects and the model computes in {self.dtype}; "
-                "model.astype(object) computes in exact rationals"
-            )
-        if array.dtype.kind not in "fO":
-            raise NumberTypeError(
-                f"input {name!r} has the number type {array.dtype}; convert it, as in x.astype(np.{np.dtype(self.dtype).name})"
-                if array.dtype.kind in "iub" and self.dtype != object
-                else f"input {name!r} has the number type {array.dtype}; floating point numbers (or Fractions) are needed"
-            )
-        check_finite(array, f"input {name!r}")
-        return fractions(array) if self.dtype == object else np.ascontiguousarray(array, dtype=self.dtype)
+        return {self.inputs[0]: x}
 
     def _check_shapes(self, arrays: Mapping[str, Array]) -> None:
         for name, array in arrays.items():
@@ -229,7 +187,8 @@ class Model:
             if expected is None or array.shape[1:] == expected:
                 continue
             hint = ". The batch axis is required: x[None] adds it to a single sample" if array.shape == expected else ""
-            raise ShapeError(f"input {name!r} must have shape (N, {', '.join(map(str, expected))}), found {array.shape}{hint}")
+            wanted = ", ".join(map(str, ("N", *expected)))
+            raise ShapeError(f"input {name!r} must have shape ({wanted}), found {array.shape}{hint}")
         batches = {array.shape[0] for array in arrays.values()}
         if len(batches) > 1:
             raise ShapeError(f"the inputs' batch extents differ: {sorted(batches)}")
@@ -251,13 +210,16 @@ class Model:
             raise error.at(node.place) from None
 
     def __call__(self, x: Any) -> Any:
-        """The output for a batch of inputs (a mapping, where there are several outputs)."""
+        """The output for a batch of inputs (a mapping, where there are several outputs).
+
+        An activation is dropped when its last reader has seen it.
+        """
         left = Counter(name for node in self.nodes for name in set(node.inputs))
         found = self.prepare(x)
         for node in self.nodes:
             found[node.name] = self.compute(node, [found[name] for name in node.inputs])
-            for name in set(node.inputs):
-                left[name] -= 1
+            left.subtract(set(node.inputs))
+            for name in {*node.inputs, node.name}:
                 if not left[name] and name not in self.outputs:
                     del found[name]
         if len(self.outputs) == 1:
@@ -273,14 +235,15 @@ class Model:
     def __repr__(self) -> str:
         count = sum({id(n.layer): row[3] for n, row in zip(self.nodes, self.rows(), strict=True)}.values())
         head = f"Model: {len(self.nodes)} nodes, {count} parameters, {self.dtype}"
-        about = [f"  {name}: {self.input_shape.get(name, 'any shape')}, domain {self.domain.get(name, 'unknown')}" for name in self.inputs]
-        width = max(len(n.name) for n in self.nodes)
+        about = [
+            f"  {name}: {self.input_shape.get(name, 'any shape')}, domain {self.domain.get(name, 'unknown')}"
+            for name in self.inputs
+        ]
+        width = min(COLUMN, max(len(n.name) for n in self.nodes))
         lines = [f"  {name:<{width}}  {layer}  ← {reads}" for name, layer, reads, _ in self.rows()]
         return "\n".join([head, *about, *lines])
 
     def _repr_html_(self) -> str:
-        from html import escape
-
         body = "".join(
             f"<tr><td>{escape(name)}</td><td>{escape(layer)}</td><td>{escape(reads)}</td><td>{count}</td></tr>"
             for name, layer, reads, count in self.rows()
@@ -299,7 +262,44 @@ def default_names(layers: Iterable[Layer]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _by_input(value: Any, inputs: tuple[str, ...], single: tuple[type, ...]) -> dict[str, Any]:
+def _cast(value: Any, name: str, dtype: np.dtype[Any]) -> Array:
+    """One input, checked, in the model's number type."""
+    is_rational = dtype.hasobject
+    place = f"input {name!r}"
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ShapeError(f"{place} is no array of numbers: {error}") from None
+    if array.dtype.kind in "iub":
+        to = "object" if is_rational else f"np.{dtype.name}"
+        raise NumberTypeError(f"{place} has the number type {array.dtype}; convert it, as in x.astype({to})")
+    if array.dtype.kind not in "fO":
+        raise NumberTypeError(f"{place} has the number type {array.dtype}; floating point numbers (or Fractions) are needed")
+    if is_exact(array) and not is_rational:
+        raise NumberTypeError(
+            f"{place} holds Python objects and the model computes in {dtype}: model.astype(object) computes in exact "
+            f"rationals, x.astype(np.{dtype.name}) rounds the input"
+        )
+    check_finite(array, place)
+    if is_rational:
+        try:
+            return fractions(array)
+        except LrpError as error:
+            raise error.at(place) from None
+    with np.errstate(over="ignore"):
+        cast = np.asarray(array, dtype=dtype, order="C")
+    check_finite(cast, f"{place}, cast to {dtype},")
+    return cast
+
+
+def _sample(shape: Any, name: str) -> Shape:
+    """The shape of one sample of an input."""
+    if not isinstance(shape, (tuple, list)):
+        raise GraphError(f"input_shape of {name!r} is a tuple such as (3, 224, 224), without the batch axis; found {shape!r}")
+    return tuple(integer(extent, f"an extent of input_shape of {name!r}", 0) for extent in shape)
+
+
+def _by_input(value: Any, inputs: tuple[str, ...]) -> dict[str, Any]:
     """A mapping by input name from a mapping, from one value for the only input, or from None."""
     if value is None:
         return {}
@@ -308,31 +308,18 @@ def _by_input(value: Any, inputs: tuple[str, ...], single: tuple[type, ...]) -> 
             if name not in inputs:
                 raise unknown("input", name, inputs)
         return dict(value)
-    if isinstance(value, single) and len(inputs) == 1:
+    if len(inputs) == 1:
         return {inputs[0]: value}
     raise GraphError(f"expected a mapping from the inputs {', '.join(inputs)}, found {value!r}")
 
 
-def _sorted(nodes: tuple[Node, ...], inputs: tuple[str, ...]) -> tuple[Node, ...]:
-    """The nodes in an order in which everything is computed before it is read; the given order where it is one."""
-    counts = Counter([*inputs, *(node.name for node in nodes)])
-    for name, count in counts.items():
-        if not isinstance(name, str) or not name:
-            raise GraphError(f"names must be non-empty strings, found {name!r}")
-        if count > 1:
-            raise GraphError(f"the name {name!r} is used {count} times")
-    for node in nodes:
-        for name in node.inputs:
-            if name not in counts:
-                raise GraphError(f"{node.place} reads {name!r}, which does not exist; known: {', '.join(counts)}")
-        if node.layer.arity != len(node.inputs):
-            raise GraphError(f"{node.place} has {node.layer.arity} input(s) and reads {len(node.inputs)}: {node.inputs}")
-    done, order, waiting = set(inputs), [], list(nodes)
-    while waiting:
-        ready = [node for node in waiting if all(name in done for name in node.inputs)]
-        if not ready:
-            raise GraphError(f"the graph has a cycle through {', '.join(node.name for node in waiting)}")
-        order += ready
-        done |= {node.name for node in ready}
-        waiting = [node for node in waiting if node.name not in done]
-    return tuple(order)
+def _check_outputs(outputs: tuple[str, ...], nodes: tuple[Node, ...]) -> tuple[str, ...]:
+    if not nodes:
+        raise GraphError("a model needs at least one node")
+    if not outputs or len(set(outputs)) != len(outputs):
+        raise GraphError(f"outputs must be different nodes, at least one, found {outputs}")
+    known = {node.name: node for node in nodes}
+    for name in outputs:
+        if name not in known:
+            raise unknown("output", name, known)
+    return outputs
