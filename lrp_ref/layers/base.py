@@ -59,11 +59,6 @@ class Layer(ABC):
         # Through the constructor, so that unpickled and copied parameters are read-only again.
         return type(self), tuple(getattr(self, field.name) for field in fields(self) if field.init)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Unpickled and copied arrays are writable; those of a layer are not."""
-        for name, value in state.items():
-            object.__setattr__(self, name, frozen(value) if isinstance(value, np.ndarray) else value)
-
     def __repr__(self) -> str:
         parts = []
         for field in fields(self):

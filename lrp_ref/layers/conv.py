@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -72,14 +73,14 @@ class _Convolution(Linear):
         return int(self.weight.ndim) - 2
 
     @property
+    @abstractmethod
     def lower(self) -> int:
         """Channels below."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def upper(self) -> int:
         """Channels above."""
-        raise NotImplementedError
 
     @property
     def window(self) -> Window:
@@ -95,8 +96,9 @@ class _Convolution(Linear):
             return None
         return np.asarray(self.bias if self.bias.ndim > 1 else self.bias.reshape(-1, *(1,) * self.dims))
 
+    @abstractmethod
     def _outputs(self, spatial: Shape) -> Shape:
-        raise NotImplementedError
+        """The extents of the output."""
 
     def shape(self, *inputs: Shape) -> Shape:
         need_arity(self, inputs)
