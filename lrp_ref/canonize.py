@@ -7,22 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 
-from .arrays import Array, Shape, like
-from .layers.base import Linear
+from .arrays import Array, Shape, is_exact, like
+from .errors import GraphError, LrpError, NonFiniteError, unknown
+from .layers.base import Layer
 from .layers.conv import Conv, ConvTranspose
 from .layers.linear import Dense, Scale
 from .layers.normalization import BatchNorm
 from .model import Model, Node
 
-_Weighted = (Dense, Conv, ConvTranspose)
+Weighted: TypeAlias = Dense | Conv | ConvTranspose
+Affine: TypeAlias = BatchNorm | Scale
 
 
 @dataclass(frozen=True)
 class Merge:
-    """A node that was merged, and the linear node that it was merged into."""
+    """A node that was merged, and the linear nodes that it was merged into."""
 
     node: str
     into: tuple[str, ...]
@@ -32,168 +35,212 @@ def canonize(model: Model, input_shape: Mapping[str, Shape] | Shape | None = Non
     r"""The same function with batch norms and constant factors folded into adjacent Dense, Conv and ConvTranspose layers.
 
     After a linear layer, with factor s and translation t: :math:`w'_{jk} = w_{jk} s_k,\; b'_k = s_k b_k + t_k`. Before one:
-    :math:`w'_{jk} = s_j w_{jk},\; b'_k = b_k + \sum_j t_j w_{jk}`, where the sum leaves out zero padding, so that the bias of a padded
-    convolution becomes a whole feature map (Samek et al. 2021, §1.4.1; Montavon et al. 2019, §10.3.2). The linear node keeps its name.
+    :math:`w'_{jk} = s_j w_{jk},\; b'_k = b_k + \sum_j t_j w_{jk}`, where the sum leaves out zero padding, so that the bias of a
+    padded convolution becomes a whole feature map (Samek et al. 2021, §1.4.1; Montavon et al. 2019, §10.3.2). The linear node
+    keeps its name. A fold that would overflow is not made.
 
     Parameters
     ----------
     model : the model
-    input_shape : of one sample, for each input or for the only one; None: the model's own. Where it is not known, what depends on
-        it (a fold in front of a padded convolution, or of a Dense layer on inputs of unknown rank) is left alone
+    input_shape : of one sample, for each input or for the only one; None: the model's own. Where it is not known, what depends
+        on it is left alone: a translation in front of a padded or a transposed convolution, and a batch norm beside a Dense
+        layer, whose features are the channels that it counts for inputs (N, features) only
+
+    Raises
+    ------
+    GraphError, ShapeError, ExactnessError
+        Where `input_shape` does not fit the model, or a batch norm of an exact model has no rational factor.
     """
     return canonized(model, input_shape)[0]
 
 
 def canonized(model: Model, input_shape: Mapping[str, Shape] | Shape | None = None) -> tuple[Model, tuple[Merge, ...]]:
     """`canonize`, and what was merged into what."""
-    if input_shape is not None and not isinstance(input_shape, Mapping):
-        input_shape = {model.inputs[0]: input_shape}
-    known = dict(model.input_shape) if input_shape is None else dict(input_shape)
+    known = _known(model, input_shape)
     merges: list[Merge] = []
-    step: tuple[Model, Merge] | None = (model, Merge("", ()))
-    while step is not None:
-        model = step[0]
-        shapes = _shapes(model, known)
+    while True:
+        shapes = model.shapes({name: (1, *shape) for name, shape in known.items()}) if known else {}
         step = next(filter(None, (_fold(model, node, shapes) for node in model.nodes)), None)
-        if step is not None:
-            merges.append(step[1])
-    return model, tuple(merges)
+        if step is None:
+            return model, tuple(merges)
+        model = step[0]
+        merges.append(step[1])
 
 
-def _shapes(model: Model, known: Mapping[str, Shape]) -> dict[str, Shape]:
-    if set(known) != set(model.inputs):
-        return {}
-    return model.shapes({name: (1, *shape) for name, shape in known.items()})
+def _known(model: Model, input_shape: Mapping[str, Shape] | Shape | None) -> dict[str, Shape]:
+    """The shape of one sample of every input; none where one is missing."""
+    if input_shape is None:
+        found = dict(model.input_shape)
+    elif isinstance(input_shape, Mapping):
+        found = {name: tuple(shape) for name, shape in input_shape.items()}
+    elif len(model.inputs) == 1:
+        found = {model.inputs[0]: tuple(input_shape)}
+    else:
+        raise GraphError(f"the model has several inputs; give a mapping from {', '.join(model.inputs)} to shapes")
+    for name in found:
+        if name not in model.inputs:
+            raise unknown("input", name, model.inputs)
+    return found if len(found) == len(model.inputs) else {}
 
 
 def _fold(model: Model, node: Node, shapes: Mapping[str, Shape]) -> tuple[Model, Merge] | None:
     """Fold `node` into a neighbour, if it is an affine map of one input and a neighbour can take it exactly."""
     if not isinstance(node.layer, (BatchNorm, Scale)):
         return None
-    return _fold_after(model, node) or _fold_before(model, node, shapes)
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return _fold_after(model, node, node.layer, shapes) or _fold_before(model, node, node.layer, shapes)
+    except NonFiniteError:
+        return None
+    except LrpError as error:
+        raise error.at(node.place) from None
 
 
-def _per_channel(layer: Linear, channels: int, spatial: int) -> tuple[Array, Array] | None:
-    """(factor, translation), each (channels,), of an affine layer on (N, channels, *spatial); None where it is not of that kind."""
-    if isinstance(layer, BatchNorm):
-        return layer.factor, layer.translation
-    factor = layer.weights[0]
-    bias = layer.offset(0)
-    parts = (factor, np.zeros(1, factor.dtype) * factor.flat[0] if bias is None else bias)
-    found = []
-    for part in parts:
-        extents = (1,) * max(0, 1 + spatial - part.ndim) + part.shape
-        if len(extents) != 1 + spatial or extents[0] not in (1, channels) or any(e != 1 for e in extents[1:]):
+def _parts(affine: Affine, layer: Weighted, channels: int, shape: Shape | None) -> tuple[Array, Array] | None:
+    """(factor, translation), each (channels,), in the number type of the merged layer; None where they are not of that kind.
+
+    `shape` is that of the array between the two layers, None where it is not known.
+    """
+    if isinstance(affine, BatchNorm):
+        # A batch norm counts channels on axis 1, which is Dense's feature axis for inputs (N, features) only.
+        if isinstance(layer, Dense) and (shape is None or len(shape) != 2):
             return None
-        found.append(np.broadcast_to(part.reshape(-1), (channels,)))
-    return found[0], found[1]
+        found: list[Array | None] = [affine.factor, affine.translation]
+        found = [part if part is not None and part.shape == (channels,) else None for part in found]
+    else:
+        axes = 0 if isinstance(layer, Dense) else layer.dims
+        bias = like(0, affine.weight) if affine.bias is None else affine.bias
+        found = [_channelwise(part, channels, axes) for part in (affine.weight, bias)]
+    factor, translation = found
+    if factor is None or translation is None:
+        return None
+    kind = _common(factor, translation, layer.weight, *(() if layer.bias is None else (layer.bias,)))
+    return like(factor, kind), like(translation, kind)
 
 
-def _fold_after(model: Model, node: Node) -> tuple[Model, Merge] | None:
+def _channelwise(constant: Array, channels: int, spatial: int) -> Array | None:
+    """(channels,) from a constant that broadcasts against samples (…, channels, *spatial); None where it varies elsewhere."""
+    extents = (1,) * (1 + spatial - constant.ndim) + constant.shape
+    axis = len(extents) - 1 - spatial
+    if extents[axis] not in (1, channels) or any(e != 1 for i, e in enumerate(extents) if i != axis):
+        return None
+    return np.broadcast_to(constant.reshape(-1), (channels,))
+
+
+def _common(*arrays: Array) -> Array:
+    """An empty array of the widest number type among `arrays`, so that folding rounds to none that is narrower."""
+    exact = any(is_exact(a) for a in arrays)
+    return np.empty(0, dtype=object if exact else np.result_type(*arrays))
+
+
+# --- a linear layer, then the affine map -----------------------------------------------------------------------------
+
+
+def _fold_after(model: Model, node: Node, affine: Affine, shapes: Mapping[str, Shape]) -> tuple[Model, Merge] | None:
     (source,) = node.inputs
     if source in model.inputs or source in model.outputs or len(model.readers(source)) != 1:
         return None
     layer = model[source].layer
-    if not isinstance(layer, _Weighted):
+    if not isinstance(layer, (Dense, Conv, ConvTranspose)):
         return None
-    dense = isinstance(layer, Dense)
-    upper = layer.weight.shape[1] if isinstance(layer, Dense) else layer.upper
-    affine = _per_channel(node.layer, upper, 0 if dense else layer.dims)  # type: ignore[union-attr, arg-type]
-    if affine is None:
+    upper = int(layer.weight.shape[1]) if isinstance(layer, Dense) else layer.upper
+    parts = _parts(affine, layer, upper, shapes.get(source))
+    if parts is None:
         return None
-    s, t = (like(part, layer.weight) for part in affine)
-    merged = _scaled_above(layer, s, t)
-    nodes = [
-        replace(n, layer=merged) if n.name == source else _rewired(n, node.name, source) for n in model.nodes if n is not node
-    ]
+    merged = _scaled_above(layer, *parts)
+    rest = (n for n in model.nodes if n is not node)
+    nodes = [replace(n, layer=merged) if n.name == source else _rewired(n, node.name, source) for n in rest]
     outputs = tuple(source if name == node.name else name for name in model.outputs)
     return _rebuilt(model, nodes, outputs), Merge(node.name, (source,))
 
 
-def _scaled_above(layer: Linear, s: Array, t: Array) -> Linear:
+def _scaled_above(layer: Weighted, s: Array, t: Array) -> Weighted:
     """`layer` followed by s·z + t."""
-    assert isinstance(layer, _Weighted)
+    weight = like(layer.weight, s)
+    dims = 0 if isinstance(layer, Dense) else layer.dims
     if isinstance(layer, Dense):
-        weight, ones = layer.weight * s, ()
+        weight = weight * s
     elif isinstance(layer, Conv):
-        weight, ones = layer.weight * s.reshape(-1, *(1,) * (layer.weight.ndim - 1)), (1,) * layer.dims
+        weight = weight * s.reshape(-1, *(1,) * (dims + 1))
     else:
-        groups, dims = layer.groups, layer.dims
-        split = layer.weight.reshape(groups, -1, *layer.weight.shape[1:])
-        weight = (split * s.reshape(groups, 1, -1, *(1,) * dims)).reshape(layer.weight.shape)
-        ones = (1,) * dims
-    if layer.bias is None:
-        bias = t
-    elif layer.bias.ndim == 1:
-        bias = s * layer.bias + t
-    else:
-        bias = s.reshape(-1, *ones) * layer.bias + t.reshape(-1, *ones)
+        split = weight.reshape(layer.groups, -1, *weight.shape[1:])
+        weight = (split * s.reshape(layer.groups, 1, -1, *(1,) * dims)).reshape(weight.shape)
+    bias = t
+    if layer.bias is not None:
+        axes = (1,) * (layer.bias.ndim - 1)
+        bias = like(layer.bias, s) * s.reshape(-1, *axes) + t.reshape(-1, *axes)
     return replace(layer, weight=weight, bias=bias)
 
 
-def _fold_before(model: Model, node: Node, shapes: Mapping[str, Shape]) -> tuple[Model, Merge] | None:
+# --- the affine map, then a linear layer -----------------------------------------------------------------------------
+
+
+def _fold_before(model: Model, node: Node, affine: Affine, shapes: Mapping[str, Shape]) -> tuple[Model, Merge] | None:
+    """Into all the readers of `node`, if every one of them can take it: else it stays, for all of them."""
     readers = model.readers(node.name)
     if not readers or node.name in model.outputs:
         return None
-    merged: dict[str, Linear] = {}
+    merged: dict[str, Layer] = {}
     for reader in readers:
-        layer = _scaled_below(reader.layer, node, shapes)
+        layer = _scaled_below(reader.layer, affine, shapes.get(node.name))
         if layer is None:
             return None
         merged[reader.name] = layer
-    nodes = [
-        Node(n.name, merged[n.name], node.inputs) if n.name in merged else n for n in model.nodes if n is not node
-    ]
+    rest = (n for n in model.nodes if n is not node)
+    nodes = [Node(n.name, merged[n.name], node.inputs) if n.name in merged else n for n in rest]
     return _rebuilt(model, nodes, model.outputs), Merge(node.name, tuple(merged))
 
 
-def _scaled_below(layer: object, node: Node, shapes: Mapping[str, Shape]) -> Linear | None:
-    """`layer` with the affine map of `node` in front of it, or None where that cannot be done exactly."""
-    if not isinstance(layer, _Weighted):
+def _scaled_below(layer: Layer, affine: Affine, shape: Shape | None) -> Weighted | None:
+    """`layer` with the affine map in front of it, or None where that cannot be done exactly."""
+    if not isinstance(layer, (Dense, Conv, ConvTranspose)):
         return None
-    shape = shapes.get(node.name)
-    if isinstance(layer, Dense):
-        # A batch norm counts channels on axis 1, which is Dense's feature axis for inputs (N, features) only.
-        if shape is None or len(shape) != 2:
-            return None
-        lower, spatial = layer.weight.shape[0], 0
-    else:
-        lower, spatial = layer.lower, layer.dims
-    affine = _per_channel(node.layer, lower, spatial)  # type: ignore[arg-type]
-    if affine is None:
+    parts = _parts(affine, layer, int(layer.weight.shape[0]) if isinstance(layer, Dense) else layer.lower, shape)
+    if parts is None:
         return None
-    s, t = (like(part, layer.weight) for part in affine)
-    moved = (t != like(0, t)).any()
-    if moved and shape is None:
-        return None
+    s, t = parts
     bias = layer.bias
-    if moved:
-        assert shape is not None
-        constant = np.broadcast_to(t.reshape(1, -1, *(1,) * spatial), (1, *shape[1:]))
-        z = layer.map(np.ascontiguousarray(constant), layer.weight)
-        offset = layer.offset(z.ndim)
-        whole = (z if offset is None else z + offset)[0]
-        bias = whole if _varies(layer) else whole.reshape(whole.shape[0], -1)[:, 0]
+    if (t != like(0, t)).any():
+        bias = _translated(layer, t, shape)
+        if bias is None:
+            return None
     return replace(layer, weight=_weight_below(layer, s), bias=bias)
 
 
-def _varies(layer: Linear) -> bool:
-    """Whether the image of a constant input differs from place to place: at zero padding, or between transposed windows."""
+def _translated(layer: Weighted, t: Array, shape: Shape | None) -> Array | None:
+    """The bias of `layer` on inputs to which t is added; a whole feature map where the image of a constant is none."""
+    varies = _varies(layer)
+    if varies and shape is None:
+        return None
+    if isinstance(layer, Dense):
+        sample: Shape = (1, len(t))
+    elif varies and shape is not None:
+        sample = (1, *shape[1:])
+    else:
+        sample = (1, len(t), *(layer.window.extent(axis) for axis in range(layer.dims)))
+    constant = np.broadcast_to(t.reshape(-1, *(1,) * (len(sample) - 2)), sample)
+    z = layer.map(np.ascontiguousarray(constant), like(layer.weight, t))
+    offset = layer.offset(z.ndim)
+    whole: Array = (z if offset is None else z + like(offset, t))[0]
+    return whole if varies else whole.reshape(len(whole))
+
+
+def _varies(layer: Weighted) -> bool:
+    """Whether the image of a constant input may differ from place to place: at zero padding, or between transposed windows."""
     if isinstance(layer, Dense):
         return False
-    assert isinstance(layer, (Conv, ConvTranspose))
     mapped = layer.bias is not None and layer.bias.ndim > 1
     return mapped or isinstance(layer, ConvTranspose) or any(any(pair) for pair in layer.padding)
 
 
-def _weight_below(layer: Linear, s: Array) -> Array:
+def _weight_below(layer: Weighted, s: Array) -> Array:
     """w'_jk = s_j w_jk."""
-    assert isinstance(layer, _Weighted)
+    weight = like(layer.weight, s)
     if isinstance(layer, Conv):
-        split = layer.weight.reshape(layer.groups, -1, *layer.weight.shape[1:])
+        split = weight.reshape(layer.groups, -1, *weight.shape[1:])
         factor = s.reshape(layer.groups, 1, -1, *(1,) * layer.dims)
-        return np.asarray((split * factor).reshape(layer.weight.shape))
-    return np.asarray(layer.weight * s.reshape(-1, *(1,) * (layer.weight.ndim - 1)))
+        return np.asarray((split * factor).reshape(weight.shape))
+    return np.asarray(weight * s.reshape(-1, *(1,) * (weight.ndim - 1)))
 
 
 def _rewired(node: Node, old: str, new: str) -> Node:
