@@ -122,9 +122,7 @@ def joint_shape(inputs: tuple[np.ndarray, ...]) -> Index:
 
 
 def add(layer: L.Add, *inputs: np.ndarray) -> np.ndarray:
-    return build(
-        joint_shape(inputs), inputs[0], lambda index: total((broadcast_at(a, index) for a in inputs), inputs[0])
-    )
+    return build(joint_shape(inputs), inputs[0], lambda index: total((broadcast_at(a, index) for a in inputs), inputs[0]))
 
 
 def subtract(layer: L.Subtract, a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -143,9 +141,7 @@ def mean(layer: L.Mean, x: np.ndarray) -> np.ndarray:
     def average(index: Index) -> Any:
         cells = list(np.ndindex(*(x.shape[axis] for axis in gone)))
         place = dict(zip(kept, index, strict=True))
-        terms = (
-            x[tuple((place | dict(zip(gone, cell, strict=True)))[axis] for axis in range(x.ndim))] for cell in cells
-        )
+        terms = (x[tuple((place | dict(zip(gone, cell, strict=True)))[axis] for axis in range(x.ndim))] for cell in cells)
         return total(terms, x) / number(len(cells), x)
 
     out = build(tuple(x.shape[axis] for axis in kept), x, average)
@@ -221,8 +217,7 @@ def conv_transpose(layer: L.ConvTranspose, x: np.ndarray) -> np.ndarray:
     extra = each(layer.output_padding, dims)
     spatial = x.shape[2:]
     out = tuple(
-        (spatial[a] - 1) * stride[a] + dilation[a] * (kernel[a] - 1) + 1 + extra[a] - sum(padding[a])
-        for a in range(dims)
+        (spatial[a] - 1) * stride[a] + dilation[a] * (kernel[a] - 1) + 1 + extra[a] - sum(padding[a]) for a in range(dims)
     )
     per_group = layer.weight.shape[1]
     lowers = layer.weight.shape[0] // layer.groups
@@ -272,10 +267,7 @@ def pool(layer: Any, x: np.ndarray, collect: Callable[[list[Any], list[Index]], 
     kernel, dilation, padding = each(layer.kernel, dims), each(layer.dilation, dims), pairs(layer.padding, dims)
     stride = kernel if layer.stride is None else each(layer.stride, dims)
     spatial = x.shape[2:]
-    axes = [
-        windows_along(spatial[a], kernel[a], stride[a], dilation[a], *padding[a], bool(layer.ceil_mode))
-        for a in range(dims)
-    ]
+    axes = [windows_along(spatial[a], kernel[a], stride[a], dilation[a], *padding[a], bool(layer.ceil_mode)) for a in range(dims)]
 
     def cell(index: Index) -> Any:
         n, c, *o = index
@@ -383,9 +375,7 @@ def softmax(layer: L.Softmax, x: np.ndarray) -> np.ndarray:
 
 
 def log_softmax(layer: L.LogSoftmax, x: np.ndarray) -> np.ndarray:
-    return normalised(
-        layer, x, lambda z, row: z - max(row) - math.log(math.fsum(math.exp(other - max(row)) for other in row))
-    )
+    return normalised(layer, x, lambda z, row: z - max(row) - math.log(math.fsum(math.exp(other - max(row)) for other in row)))
 
 
 # ---- merging and moving ----------------------------------------------------------------------------------------------
@@ -406,9 +396,7 @@ def concat(layer: L.Concat, *inputs: np.ndarray) -> np.ndarray:
 
 def reordered(x: np.ndarray, shape: Index) -> np.ndarray:
     """Every sample's cells in row-major order, in another shape."""
-    return build(
-        (x.shape[0], *shape), x, lambda index: x[(index[0], *from_row_major(row_major(index[1:], shape), x.shape[1:]))]
-    )
+    return build((x.shape[0], *shape), x, lambda index: x[(index[0], *from_row_major(row_major(index[1:], shape), x.shape[1:]))])
 
 
 def flatten(layer: L.Flatten, x: np.ndarray) -> np.ndarray:

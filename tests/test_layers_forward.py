@@ -147,9 +147,7 @@ def test_irrational_activations_refuse_rationals_by_name(kind):
     @given(cases(kind))
     def check(drawn):
         case = drawn.astype(object)
-        with pytest.raises(
-            ExactnessError, match=rf"^{kind.__name__} of a rational is not rational; use float64 arrays"
-        ):
+        with pytest.raises(ExactnessError, match=rf"^{kind.__name__} of a rational is not rational; use float64 arrays"):
             case.layer.forward(*case.inputs)
 
     check()

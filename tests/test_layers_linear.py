@@ -34,9 +34,7 @@ def test_map_and_adjoint_are_transposes_of_each_other(kind):
         s = dense_values(case.relevance.shape, 0)
         for i, (shape, own) in enumerate(zip(case.shapes, case.layer.weights, strict=True)):
             a, weight = dense_values(shape, 1 + i), dense_values(own.shape, 10 + i)
-            assert inner(spread(case.layer.map(a, weight), s.shape), s) == inner(
-                a, case.layer.adjoint(s, weight, shape)
-            )
+            assert inner(spread(case.layer.map(a, weight), s.shape), s) == inner(a, case.layer.adjoint(s, weight, shape))
 
     check()
 

@@ -58,13 +58,11 @@ class _Convolution(Linear):
         object.__setattr__(self, "groups", integer(self.groups, f"{kind}.groups", 1))
         if self.weight.shape[0] % self.groups:
             raise ParameterError(
-                f"{kind}.groups must divide the {self.weight.shape[0]} channels of the weight's first axis, "
-                f"found {self.groups}"
+                f"{kind}.groups must divide the {self.weight.shape[0]} channels of the weight's first axis, found {self.groups}"
             )
         if self.bias is not None and (self.bias.ndim not in (1, self.dims + 1) or self.bias.shape[0] != self.upper):
             raise ShapeError(
-                f"{kind}.bias must be ({self.upper},), or a feature map ({self.upper}, *output), "
-                f"found {self.bias.shape}"
+                f"{kind}.bias must be ({self.upper},), or a feature map ({self.upper}, *output), found {self.bias.shape}"
             )
 
     @property

@@ -109,9 +109,7 @@ class Transpose(Rearrangement):
         super().__post_init__()
         object.__setattr__(self, "axes", integers(self.axes, "Transpose.axes"))
         if sorted(self.axes) != list(range(len(self.axes))) or self.axes[:1] != (0,):
-            raise ParameterError(
-                f"Transpose.axes must be a permutation that starts with the batch axis 0, found {self.axes}"
-            )
+            raise ParameterError(f"Transpose.axes must be a permutation that starts with the batch axis 0, found {self.axes}")
 
     def shape(self, *inputs: Shape) -> Shape:
         need_arity(self, inputs)

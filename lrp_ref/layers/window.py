@@ -76,8 +76,7 @@ class Window:
         """For each tap, in row-major order, the padded cells that the windows `out` see through it."""
         for tap in np.ndindex(*self.kernel):
             yield (slice(None), slice(None)) + tuple(
-                slice(t * d, t * d + (o - 1) * s + 1, s)
-                for t, d, o, s in zip(tap, self.dilation, out, self.stride, strict=True)
+                slice(t * d, t * d + (o - 1) * s + 1, s) for t, d, o, s in zip(tap, self.dilation, out, self.stride, strict=True)
             )
 
     def padded(self, out: Shape) -> Shape:
@@ -165,8 +164,6 @@ def paddings(value: Any, dims: int) -> tuple[Pair, ...]:
     """An int, or for each axis an int or a (before, after) pair, as pairs."""
     entries = _entries(value, dims)
     if len(entries) != dims:
-        raise ParameterError(
-            f"padding must be an int or {dims} entries, each an int or (before, after), found {value!r}"
-        )
+        raise ParameterError(f"padding must be an int or {dims} entries, each an int or (before, after), found {value!r}")
     pairs = [per_axis(entry, "padding", 2, low=0) for entry in entries]
     return tuple((before, after) for before, after in pairs)
