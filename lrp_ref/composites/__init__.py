@@ -1,0 +1,50 @@
+"""Which rule at which node: ordered (matcher, rule) pairs, the first match wins; and the presets."""
+
+from .composite import Composite
+from .matchers import Bounded, Depth, First, Matcher, Name, Predicate, Stages, Type, matcher_of, stages
+from .presets import (
+    PRESETS,
+    alpha1_beta0,
+    composite_of,
+    deep_taylor,
+    epsilon_alpha2_beta1,
+    epsilon_alpha2_beta1_flat,
+    epsilon_gamma_box,
+    epsilon_plus,
+    epsilon_plus_flat,
+    innvestigate_a,
+    innvestigate_a_flat,
+    innvestigate_b,
+    innvestigate_b_flat,
+    lrp_overview,
+    uniform,
+)
+
+__all__ = [
+    "PRESETS",
+    "Bounded",
+    "Composite",
+    "Depth",
+    "First",
+    "Matcher",
+    "Name",
+    "Predicate",
+    "Stages",
+    "Type",
+    "alpha1_beta0",
+    "composite_of",
+    "deep_taylor",
+    "epsilon_alpha2_beta1",
+    "epsilon_alpha2_beta1_flat",
+    "epsilon_gamma_box",
+    "epsilon_plus",
+    "epsilon_plus_flat",
+    "innvestigate_a",
+    "innvestigate_a_flat",
+    "innvestigate_b",
+    "innvestigate_b_flat",
+    "lrp_overview",
+    "matcher_of",
+    "stages",
+    "uniform",
+]

@@ -1,0 +1,183 @@
+"""An ordered list of (matcher, rule) pairs, the first match wins; and the bounds that `ZBox()` takes from a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from html import escape
+from typing import Any, TypeAlias
+
+from .. import rules as rule_module
+from ..arrays import Shape
+from ..errors import DomainError, LrpError, ParameterError, RuleError, unknown
+from ..layers.activations import Activation, Sigmoid, Softmax
+from ..layers.base import Layer, Linear
+from ..layers.conv import Conv, ConvTranspose
+from ..layers.linear import Scale
+from ..layers.merge import Multiply
+from ..layers.normalization import BatchNorm
+from ..layers.pooling import Selecting
+from ..layers.shape import Identity, Pad, Rearrangement
+from ..model import COLUMN, Domain, Model, Node
+from ..rules import Rule, ZBox
+from .matchers import Matcher, matcher_of
+
+Entry: TypeAlias = tuple[Matcher, Rule]
+_CHANGED = ", changed"
+
+#: Layers in front of a rule that keep the rank, so that it can be told from the rule's layer.
+_RANK_KEPT = (Scale, BatchNorm, Identity, Pad)
+
+
+@dataclass(frozen=True)
+class Composite:
+    """An ordered tuple of (matcher, rule) pairs; the first that matches a node gives its rule.
+
+    Parameters
+    ----------
+    entries : the pairs. A matcher may be a layer class, a tuple of layer classes or a node name (a glob)
+    name : for tables
+    positive_start : whether the decomposition is defined for a positive start only (deep Taylor)
+    """
+
+    entries: tuple[Entry, ...]
+    name: str = "custom"
+    positive_start: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "entries", tuple(_entry(entry) for entry in self.entries))
+
+    def with_rules(self, rules: Mapping[Any, Rule] | Iterable[Entry]) -> Composite:
+        """The composite with more specific entries in front, such as {"conv1": rules.Flat()}."""
+        added = tuple(rules.items() if isinstance(rules, Mapping) else rules)
+        name = self.name if self.name.endswith(_CHANGED) else self.name + _CHANGED
+        return replace(self, entries=(*added, *self.entries), name=name)
+
+    def assign(self, model: Model, needed: frozenset[str] | None = None) -> dict[str, Rule]:
+        """The rule of every node, or of those `needed`. `ZBox()` gets its bounds from the model's domain.
+
+        Raises
+        ------
+        RuleError
+            Where nodes have no rule, or one that does not serve them; all are listed, with what would fit.
+        """
+        found: dict[str, Rule] = {}
+        for matcher, rule in self.entries:
+            for name in matcher(model):
+                found.setdefault(name, rule)
+        nodes = [node for node in model.nodes if needed is None or node.name in needed]
+        wrong = [
+            f"{node.place}: {_complaint(found.get(node.name), node.layer)}"
+            for node in nodes
+            if node.name not in found or not found[node.name].fits(node.layer)
+        ]
+        if wrong:
+            raise RuleError("no rule for " + "; ".join(wrong))
+        open_boxes = [node for node in nodes if found[node.name] == ZBox()]
+        shapes = _sample_shapes(model) if open_boxes else {}
+        boxes = {node.name: _boxed(model, node, shapes) for node in open_boxes}
+        return {node.name: boxes.get(node.name, found[node.name]) for node in nodes}
+
+    def rows(self, model: Model, needed: frozenset[str] | None = None) -> list[tuple[str, str, str]]:
+        """(node, layer, rule) for every node; a squashing layer at the end has none, the explanation starts before it."""
+        if needed is None:
+            ends = {n.name for n in model.nodes if n.name in model.outputs and isinstance(n.layer, (Softmax, Sigmoid))}
+            needed = frozenset(n.name for n in model.nodes) - ends
+        rules = self.assign(model, needed)
+        return [(node.name, repr(node.layer), str(rules.get(node.name, "–"))) for node in model.nodes]
+
+    def table(self, model: Model) -> str:
+        """Which rule every node gets, as text. Long names and layers stand out of their columns, nothing is cut off."""
+        rows = [("node", "layer", "rule"), *self.rows(model)]
+        widths = [min(limit, max(len(row[i]) for row in rows)) for i, limit in enumerate((COLUMN, 2 * COLUMN))]
+        lines = [f"{name:<{widths[0]}}  {layer:<{widths[1]}}  {rule}" for name, layer, rule in rows]
+        line = "-" * (sum(widths) + 4 + max(len(row[2]) for row in rows))
+        return "\n".join([f"composite {self.name}", lines[0], line, *lines[1:]])
+
+    def __repr__(self) -> str:
+        return "\n".join([f"composite {self.name}", *(f"  {matcher}: {rule}" for matcher, rule in self.entries)])
+
+    def _repr_html_(self) -> str:
+        body = "".join(f"<tr><td>{escape(repr(m))}</td><td>{escape(str(r))}</td></tr>" for m, r in self.entries)
+        return f"<table><caption>{escape(self.name)}</caption>{body}</table>"
+
+
+def _entry(entry: Any) -> Entry:
+    try:
+        matcher, rule = entry
+    except (TypeError, ValueError):
+        raise ParameterError(f"an entry of a composite is a pair (matcher, rule), found {entry!r}") from None
+    return matcher_of(matcher), rule_of(rule)
+
+
+def rule_of(value: Any) -> Rule:
+    """A rule from a `Rule`; classes and names are slips that the error explains."""
+    if isinstance(value, Rule):
+        return value
+    if isinstance(value, str):
+        kinds = [name for name in rule_module.__all__ if isinstance(getattr(rule_module, name), type)]
+        if value not in kinds:
+            raise unknown("rule", value, kinds)
+        raise ParameterError(f"a rule is an object, not a name: rules.{value}(…) for {value!r}")
+    hint = f"; did you mean {value.__name__}()?" if isinstance(value, type) and issubclass(value, Rule) else ""
+    raise ParameterError(f"a rule is needed, found {value!r}{hint}")
+
+
+_FITTING: tuple[tuple[type | tuple[type, ...], str], ...] = (
+    (Selecting, "WinnerTakesAll(), Proportional() or AverageSurrogate()"),
+    (Multiply, "SignalTakesAll(), ProportionalProduct(), AbsoluteProduct() or HalfProduct()"),
+    (Softmax, "none: explain the score before it, or end the model there"),
+    ((Activation, Rearrangement), "Pass()"),
+    (Linear, "a rule for linear layers, such as Epsilon()"),
+)
+
+
+def _complaint(rule: Rule | None, layer: Layer) -> str:
+    fitting = next((text for types, text in _FITTING if isinstance(layer, types)), "a rule of your own (a subclass of Rule)")
+    return f"{'nothing matches' if rule is None else f'{rule} does not serve it'} (fits: {fitting})"
+
+
+# --- the bounds of ZBox() --------------------------------------------------------------------------------------------
+
+
+def _sample_shapes(model: Model) -> dict[str, Shape]:
+    """The shape of one sample of everything, where the model knows those of its inputs."""
+    if set(model.input_shape) != set(model.inputs):
+        return {}
+    found = model.shapes({name: (1, *shape) for name, shape in model.input_shape.items()})
+    return {name: shape[1:] for name, shape in found.items()}
+
+
+def _boxed(model: Model, node: Node, shapes: Mapping[str, Shape]) -> ZBox:
+    """`ZBox()` with the bounds of the node's input: the model's domain, through what stands in front of it."""
+    rank = node.layer.dims + 2 if isinstance(node.layer, (Conv, ConvTranspose)) else None
+    try:
+        first, *others = (_domain_at(model, name, shapes, rank) for name in node.inputs)
+        if not all(first.same_as(other) for other in others):
+            raise DomainError(f"ZBox() has one pair of bounds and the inputs have {first}, {', '.join(map(repr, others))}")
+    except LrpError as error:
+        raise error.at(node.place) from None
+    return ZBox(first.low, first.high)
+
+
+def _domain_at(model: Model, name: str, shapes: Mapping[str, Shape], rank: int | None) -> Domain:
+    """The bounds of the node or input `name`. `rank` is that of its output, None where it is not known."""
+    passed: list[tuple[Node, int | None]] = []
+    while name not in model.inputs:
+        node = model[name]
+        if len(node.inputs) > 1 or not isinstance(node.layer, (Scale, BatchNorm, Rearrangement)):
+            raise DomainError(f"ZBox() stands behind {node.place}, whose values the domain does not bound: give ZBox(low, high)")
+        name = node.inputs[0]
+        rank = len(shapes[name]) + 1 if name in shapes else rank if isinstance(node.layer, _RANK_KEPT) else None
+        passed.append((node, rank))
+    if name not in model.domain:
+        raise DomainError(
+            f"ZBox() needs bounds and the model has no domain for {name!r}: give low= and high=, or Model(…, domain=(low, high))"
+        )
+    domain = model.domain[name]
+    for node, rank in reversed(passed):
+        try:
+            domain = domain.behind(node.layer, shapes.get(node.inputs[0]), rank)
+        except LrpError as error:
+            raise error.at(f"behind {node.place}") from None
+    return domain

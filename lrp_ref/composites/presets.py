@@ -1,0 +1,232 @@
+"""The presets, as a table of data: one row for each, the rule of each kind of node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..arrays import Number
+from ..errors import ParameterError, unknown
+from ..layers.activations import Activation, Softmax
+from ..layers.conv import Conv, ConvTranspose
+from ..layers.linear import Add, Dense, Mean, Scale, Subtract
+from ..layers.merge import Multiply
+from ..layers.normalization import BatchNorm
+from ..layers.pooling import GlobalSumPool, Selecting, SumPool
+from ..layers.shape import Rearrangement, Upsample
+from ..rules import (
+    AlphaBeta,
+    AverageSurrogate,
+    Epsilon,
+    Flat,
+    Gamma,
+    GeneralizedGamma,
+    LinearRule,
+    Pass,
+    Proportional,
+    Rule,
+    SignalTakesAll,
+    WinnerTakesAll,
+    WSquare,
+    ZBox,
+    Zero,
+    ZPlus,
+    relative,
+)
+from .composite import Composite, rule_of
+from .matchers import Bounded, First, Stages, Type
+
+_CONVOLUTIONS = (Conv, ConvTranspose)
+_SUMS = (Add, Subtract, Mean, SumPool, GlobalSumPool, Upsample)
+_CONSTANTS = (BatchNorm, Scale)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One preset: the rule of each kind of node. `first` is the rule of the first linear layer, None: like the others."""
+
+    conv: Rule
+    dense: Rule
+    sums: Rule
+    pool: Rule
+    first: Rule | None = None
+    lower: Rule | None = None  # convolutions of the lower stages
+    bounded: Rule | None = None  # the first linear layer, where the model knows the domain
+
+    def composite(self, name: str, gamma_stages: int | None = None) -> Composite:
+        bounded = [(First() & Bounded(), self.bounded)] if self.bounded else []
+        first = [(First(), self.first)] if self.first else []
+        lower = [(Stages(gamma_stages), self.lower)] if self.lower else []
+        return Composite(
+            (
+                *bounded,
+                *first,
+                *lower,
+                (Type(*_CONVOLUTIONS), self.conv),
+                (Type(Dense), self.dense),
+                (Type(*_SUMS), self.sums),
+                (Type(Selecting), self.pool),
+                (Type(Multiply), SignalTakesAll()),
+                (Type(*_CONSTANTS), Pass()),
+                (Type(Activation) & ~Type(Softmax), Pass()),
+                (Type(Rearrangement), Pass()),
+            ),
+            name,
+        )
+
+
+_ROWS: dict[str, _Row] = {
+    "epsilon_plus": _Row(AlphaBeta(1, 0), Epsilon(), Epsilon(), WinnerTakesAll()),
+    "epsilon_alpha2_beta1": _Row(AlphaBeta(2, 1), Epsilon(), Epsilon(), WinnerTakesAll()),
+    "epsilon_gamma_box": _Row(GeneralizedGamma(), Epsilon(), Epsilon(), WinnerTakesAll(), first=ZBox()),
+    "deep_taylor": _Row(ZPlus(), ZPlus(), ZPlus(), Proportional(), first=WSquare(), bounded=ZBox()),
+    "alpha1_beta0": _Row(AlphaBeta(1, 0), AlphaBeta(1, 0), ZPlus(), WinnerTakesAll()),
+    "lrp_overview": _Row(Epsilon(relative(0.25)), Zero(), Epsilon(), AverageSurrogate(), first=ZBox(), lower=Gamma()),
+    "innvestigate_a": _Row(AlphaBeta(1, 0), Epsilon(0.1), Epsilon(), WinnerTakesAll()),
+    "innvestigate_b": _Row(AlphaBeta(2, 1), Epsilon(0.1), Epsilon(), WinnerTakesAll()),
+}
+for _name in ("epsilon_plus", "epsilon_alpha2_beta1", "innvestigate_a", "innvestigate_b"):
+    _ROWS[f"{_name}_flat"] = replace(_ROWS[_name], first=Flat())
+
+
+def epsilon_plus(epsilon: Number = 1e-6) -> Composite:
+    """α1β0 (bias in the pool) on convolutions, ε on dense layers: the default (Samek et al. 2021, Fig. 1.1)."""
+    return _with_epsilon("epsilon_plus", epsilon)
+
+
+def epsilon_plus_flat(epsilon: Number = 1e-6) -> Composite:
+    """`epsilon_plus` with the flat rule in the first linear layer."""
+    return _with_epsilon("epsilon_plus_flat", epsilon)
+
+
+def epsilon_alpha2_beta1(epsilon: Number = 1e-6) -> Composite:
+    """α2β1 on convolutions, ε on dense layers."""
+    return _with_epsilon("epsilon_alpha2_beta1", epsilon)
+
+
+def epsilon_alpha2_beta1_flat(epsilon: Number = 1e-6) -> Composite:
+    """`epsilon_alpha2_beta1` with the flat rule in the first linear layer."""
+    return _with_epsilon("epsilon_alpha2_beta1_flat", epsilon)
+
+
+def _with_epsilon(name: str, epsilon: Number) -> Composite:
+    row = replace(_ROWS[name], dense=Epsilon(epsilon), sums=Epsilon(epsilon))
+    return row.composite(name if epsilon == 1e-6 else f"{name}(epsilon={epsilon})")
+
+
+def epsilon_gamma_box(low: Any = None, high: Any = None, gamma: Number = 0.25, epsilon: Number = 1e-6) -> Composite:
+    """zᴮ in the first linear layer, generalised γ on convolutions, ε on dense layers.
+
+    Parameters
+    ----------
+    low, high : the bounds of the first layer's input; None: the model's domain
+    gamma, epsilon : of the γ and the ε rules
+    """
+    row = replace(
+        _ROWS["epsilon_gamma_box"],
+        first=ZBox(low, high),
+        conv=GeneralizedGamma(gamma),
+        dense=Epsilon(epsilon),
+        sums=Epsilon(epsilon),
+    )
+    return row.composite("epsilon_gamma_box")
+
+
+def deep_taylor(low: Any = None, high: Any = None) -> Composite:
+    """Deep Taylor decomposition: z⁺, and in the first linear layer zᴮ, or w² without bounds (Montavon et al. 2018, Tab. 2).
+
+    It is defined for a positive start only; the explainer refuses others unless `allow_negative=True`.
+    """
+    row = _ROWS["deep_taylor"]
+    if low is not None or high is not None:
+        row = replace(row, first=ZBox(low, high), bounded=None)
+    return replace(row.composite("deep_taylor"), positive_start=True)
+
+
+def alpha1_beta0() -> Composite:
+    """α1β0 in every weighted layer."""
+    return _ROWS["alpha1_beta0"].composite("alpha1_beta0")
+
+
+def lrp_overview(low: Any = None, high: Any = None, gamma_stages: int | None = None) -> Composite:
+    """zᴮ first, γ on the lower stages, ε of 0.25 rms on the upper ones, LRP-0 on dense layers (Montavon et al. 2019, Fig. 10.4).
+
+    Parameters
+    ----------
+    low, high : the bounds of the first layer's input; None: the model's domain
+    gamma_stages : how many stages take γ; None: the first ⌈3/5⌉ (on VGG-16 the first three of five blocks)
+    """
+    return replace(_ROWS["lrp_overview"], first=ZBox(low, high)).composite("lrp_overview", gamma_stages)
+
+
+def innvestigate_a() -> Composite:
+    """ε = 0.1 on dense layers, α1β0 on convolutions (iNNvestigate's sequential preset A)."""
+    return _ROWS["innvestigate_a"].composite("innvestigate_a")
+
+
+def innvestigate_b() -> Composite:
+    """ε = 0.1 on dense layers, α2β1 on convolutions (iNNvestigate's sequential preset B)."""
+    return _ROWS["innvestigate_b"].composite("innvestigate_b")
+
+
+def innvestigate_a_flat() -> Composite:
+    """`innvestigate_a` with the flat rule in the first linear layer."""
+    return _ROWS["innvestigate_a_flat"].composite("innvestigate_a_flat")
+
+
+def innvestigate_b_flat() -> Composite:
+    """`innvestigate_b` with the flat rule in the first linear layer."""
+    return _ROWS["innvestigate_b_flat"].composite("innvestigate_b_flat")
+
+
+def uniform(rule: LinearRule, pool: Rule | None = None) -> Composite:
+    """One rule for every linear layer, Scale and batch norm included.
+
+    αβ with β > 0 is never used on pooling, sums and constant factors, whose negative pool is empty: they take ε = 1e-6 then.
+
+    Parameters
+    ----------
+    rule : a rule for linear layers
+    pool : the rule of maximum pooling; None: `WinnerTakesAll()`, with which uniform LRP-0 equals gradient × input
+    """
+    if not isinstance(rule_of(rule), LinearRule):
+        raise ParameterError(f"uniform needs a rule for linear layers, found {rule!r}")
+    signed = isinstance(rule, AlphaBeta) and rule.beta > 0
+    row = _Row(rule, rule, Epsilon() if signed else rule, pool or WinnerTakesAll())
+    made = row.composite(f"uniform {rule}")
+    return Composite(((Type(*_CONSTANTS), row.sums), *made.entries), made.name)
+
+
+PRESETS: dict[str, Callable[[], Composite]] = {
+    function.__name__: function
+    for function in (
+        epsilon_plus,
+        epsilon_plus_flat,
+        epsilon_alpha2_beta1,
+        epsilon_alpha2_beta1_flat,
+        epsilon_gamma_box,
+        deep_taylor,
+        alpha1_beta0,
+        lrp_overview,
+        innvestigate_a,
+        innvestigate_a_flat,
+        innvestigate_b,
+        innvestigate_b_flat,
+    )
+}
+
+
+def composite_of(value: Any) -> Composite:
+    """A composite from a `Composite` or a preset's name."""
+    if isinstance(value, Composite):
+        return value
+    if isinstance(value, str):
+        if value not in PRESETS:
+            raise unknown("composite", value, PRESETS)
+        return PRESETS[value]()
+    slip = next((name for name, function in PRESETS.items() if function is value), None)
+    hint = (
+        f"; did you mean composites.{slip}()?" if slip else "; a single rule is given as rule=" if isinstance(value, Rule) else ""
+    )
+    raise ParameterError(f"a composite is a Composite or the name of a preset, found {value!r}{hint}")
