@@ -183,21 +183,20 @@ class Explainer:
         return UnknownNameError(f"{error} It was folded into its linear neighbour.") if folded else error
 
     def plan(
-        self, shapes: Mapping[str, Shape] | None = None, observe: Sequence[str] = (), start_at: str | None = None
+        self, shapes: Mapping[str, Shape] | None = None, cuts: Sequence[str] = ()
     ) -> Plan:
         """The steps that serve the model.
 
         Parameters
         ----------
         shapes : of one sample of each input; None: the model's own, if it has them
-        observe : nodes whose relevance is filtered
-        start_at : the node that a given relevance starts at
+        cuts : nodes whose relevance is filtered, or given
         """
         model = self._canonized(self._model, shapes)
         needed = ancestors(model, self._start_node(model))
         rules = self._composite.assign(model, needed)
-        seen = frozenset((*self._kept_nodes(model), *observe, self._start_node(model)))
-        return plan(model, rules, self._backend(model), seen, self.ledger, start_at)
+        seen = frozenset((*self._kept_nodes(model), self._start_node(model)))
+        return plan(model, rules, self._backend(model), seen, self.ledger, frozenset(cuts))
 
     @property
     def rules(self) -> Mapping[str, Rule]:
@@ -237,7 +236,7 @@ class Explainer:
         """
         arrays = self._model.prepare(x)
         shapes = {name: array.shape[1:] for name, array in arrays.items()}
-        made = self.plan(shapes, tuple(filter or ()), start_at)
+        made = self.plan(shapes, [*(filter or ()), *([] if start_at is None else [start_at])])
         run = _Run(self, made, arrays, self._start_node(made.model))
         at = run.begin if start_at is None else run.node(start_at, "node to start at")
         relevance, value, chosen, single = run.start(at, target, targets, contrast, start, start_at)
@@ -391,12 +390,11 @@ class _Run:
 
     def masks(self, chosen: Mapping[str, Any]) -> dict[str, Array]:
         """For each filtered node what its relevance is multiplied by."""
-        found = {}
-        for name, choice in chosen.items():
-            where = self.plan.alias.get(self.node(name, "node to filter"), name)
-            mask = like(_mask(choice, self.shapes[name][1:], name).astype(np.int8), next(iter(self.inputs.values())))
-            found[where] = found[where] * mask if where in found else mask
-        return found
+        some = next(iter(self.inputs.values()))
+        return {
+            name: like(_mask(choice, self.shapes[self.node(name, "node to filter")][1:], name).astype(np.int8), some)
+            for name, choice in chosen.items()
+        }
 
     # --- the way back --------------------------------------------------------------------------------------------------
 
@@ -405,8 +403,7 @@ class _Run:
     ) -> Explanation:
         """Take the starting relevance down to the inputs."""
         entries: list[Entry] = []
-        begin = self.plan.alias.get(at, at)
-        heaps: dict[str, dict[str, Array]] = {begin: {"R": start}}
+        heaps: dict[str, dict[str, Array]] = {at: {"R": start}}
         whole: dict[str, Array] = {}
         explained = self.explainer.ledger
         if explained and (chosen is not None):
@@ -443,10 +440,10 @@ class _Run:
             message = heap["c"]
         assert message is not None
         if name in masks:
-            relevance = self._relevance(name, message, kind)
-            message = message * masks[name]
+            chosen = message * masks[name]
             if self.explainer.ledger:
-                entries.append(_filtered(name, relevance, relevance * masks[name]))
+                entries.append(_filtered(name, message, chosen))
+            message = chosen
         self._check(message, name)
         if name in self._seen():
             whole[name] = self._relevance(name, message, kind)

@@ -147,7 +147,7 @@ def plan(
     backend: str,
     observe: frozenset[str] = frozenset(),
     booked: bool = False,
-    start_at: str | None = None,
+    cuts: frozenset[str] = frozenset(),
 ) -> Plan:
     """The steps that serve `model` under `rules`.
 
@@ -156,18 +156,15 @@ def plan(
     model : canonised
     rules : of the nodes that relevance passes; other nodes are predicted only
     backend : "reference" or "numpy"
-    observe : nodes and inputs whose relevance is looked at or filtered
+    observe : nodes and inputs whose relevance is looked at
     booked : whether every step makes its bookings
-    start_at : the node that relevance starts at, where that is not an output
+    cuts : nodes and inputs whose relevance is filtered, or given: no run goes across one, and what is there is R
     """
     if backend not in BACKENDS:
         raise unknown("backend", backend, BACKENDS)
-    steps = _candidates(model, rules, backend, booked)
+    steps = _candidates(model, rules, backend, booked, cuts)
     alias = {node.name: step.nodes[-1].name for step in steps for node in step.nodes[:-1]}
-    # A given start is R, and no quotient makes R where a = 0: the node that it starts at takes R.
-    given = () if start_at is None else (start_at,)
-    whole = frozenset(alias.get(name, name) for name in (*model.inputs, *model.outputs, *given))
-    steps, currency = _currencies(model, steps, whole)
+    steps, currency = _currencies(model, steps, frozenset((*model.inputs, *model.outputs, *cuts)))
     seen = {alias.get(name, name) for name in observe} | (set(currency) if booked else set())
     # R = a·c is taken where someone looks at a node, and where the messages' currencies meet.
     kept = {name for name in seen if "c" in _arriving(steps, name)}
@@ -180,7 +177,9 @@ def _arriving(steps: tuple[Step, ...], name: str) -> set[Currency]:
     return {step.hands_on for step in steps if name in step.nodes[0].inputs and step.label != "forward only"}
 
 
-def _candidates(model: Model, rules: Mapping[str, Rule], backend: str, booked: bool) -> tuple[Step, ...]:
+def _candidates(
+    model: Model, rules: Mapping[str, Rule], backend: str, booked: bool, cuts: frozenset[str]
+) -> tuple[Step, ...]:
     nonnegative = nonnegative_nodes(model)
     steps: list[Step] = []
     served: set[str] = set()
@@ -192,7 +191,7 @@ def _candidates(model: Model, rules: Mapping[str, Rule], backend: str, booked: b
             continue
         found: Step | None = None
         if backend == "numpy":
-            found = fused.offer(model, rules, node, nonnegative, booked)
+            found = fused.offer(model, rules, node, nonnegative, booked, cuts)
         steps.append(found if found is not None else ReferenceStep((node,), rules[node.name], booked=booked))
         served |= {n.name for n in steps[-1].nodes}
     return tuple(steps)

@@ -36,7 +36,12 @@ _LINEAR = (
 
 
 def offer(
-    model: Model, rules: Mapping[str, Rule], node: Node, nonnegative: frozenset[str], booked: bool
+    model: Model,
+    rules: Mapping[str, Rule],
+    node: Node,
+    nonnegative: frozenset[str],
+    booked: bool,
+    cuts: frozenset[str] = frozenset(),
 ) -> FusedLinear | PassThrough | Winners | None:
     """The fused step for `node` (and perhaps the activation behind it), None where there is none."""
     if model.dtype == object:
@@ -44,7 +49,7 @@ def offer(
     layer, rule = node.layer, rules[node.name]
     # Layers and rules are known by their exact class: a subclass may compute something else.
     if type(layer) in _LINEAR and isinstance(rule, LinearRule):
-        behind = _activation(model, rules, node)
+        behind = None if node.name in cuts else _activation(model, rules, node)
         sure = tuple(name in nonnegative for name in node.inputs)
 
         def prepare(rectified: bool) -> Prepared | None:
