@@ -52,7 +52,7 @@ class Shown(SphinxDirective):
         page = self.env.docname
         target = Path(self.env.app.outdir) / "_images" / f"{page.replace('/', '-')}-{source.name}"
         if not source.exists():
-            raise self.error(f"the code wrote no file {self.options['figure']}")
+            raise self.error(f"no file {self.options['figure']} was written")
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, target)
         path = "../" * page.count("/") + f"_images/{target.name}"
