@@ -11,7 +11,7 @@ LIMIT = 2**30  # bytes; VGG-16's stacked weights under one composite are 0.1 GB
 
 
 class Memo:
-    """Least recently used results, at most `limit` bytes of them (or one that is larger). Copies and pickles are empty."""
+    """Least recently used results, at most `limit` bytes of them, or the last one alone. Copies and pickles are empty."""
 
     def __init__(self, limit: int = LIMIT) -> None:
         self._limit = limit
@@ -25,9 +25,9 @@ class Memo:
             if key in self._found:
                 self._found.move_to_end(key)
                 return self._found[key][0]
-        value, size = build()  # outside the lock: two threads may both build, and the first to finish is kept
+        value, size = build()  # outside the lock: a build may ask the memo itself
         with self._lock:
-            if key in self._found:
+            if key in self._found:  # another thread was faster; whoever asks gets the same object
                 return self._found[key][0]
             self._found[key] = (value, size)
             self._size += size
@@ -39,9 +39,6 @@ class Memo:
     def size(self) -> int:
         """Bytes held."""
         return self._size
-
-    def __len__(self) -> int:
-        return len(self._found)
 
     def clear(self) -> None:
         """Forget everything."""

@@ -1,32 +1,35 @@
 """The native format: one `.npz` with a JSON description of the graph and one member per array.
 
-Nothing in it is code and nothing is unpickled. Everything is checked before it is believed: sizes before memory is taken, the JSON
-before layers are made, the graph by `Model` itself.
+Nothing in it is code and nothing is unpickled. Everything is checked before it is believed: sizes before memory is taken
+(`lrp_ref.formats.archive`), the version before the rest, the JSON before layers are made, the graph by `Model` itself.
 """
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
-import zlib
-from collections.abc import Mapping
-from dataclasses import fields
+import re
+from dataclasses import Field, fields
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .. import layers as layer_module
-from ..arrays import Array, is_exact
-from ..errors import ExistingFileError, FormatError, LrpError, NumberTypeError, ParameterError
+from ..arrays import Array, integer, is_exact
+from ..errors import FormatError, LrpError, NumberTypeError, ParameterError
 from ..layers.base import Layer
-from ..model import Model, Node
+from ..model import Domain, Model, Node
+from . import archive
 
 FORMAT, VERSION = "lrp_ref.model", 1
 BUDGET = 4 * 2**30  # bytes that the members of a file may take when unpacked
-GRAPH_BUDGET = 16 * 2**20  # bytes that the JSON may take
-MEMBERS = 100_000
+CHARACTERS = 4 * 2**20  # of the graph's JSON
+DIGITS = 18  # of an integer in the JSON
+NAME = 1_000  # characters of a node's name
+
+#: What building a network from a file that is not one may raise; anything else would be a defect of ours.
+_UNFIT = (LrpError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError, MemoryError)
 
 LAYERS: dict[str, type[Layer]] = {
     name: kind
@@ -35,25 +38,29 @@ LAYERS: dict[str, type[Layer]] = {
 }
 
 
+# --- writing ---------------------------------------------------------------------------------------------------------
+
+
 def save(model: Model, path: str | Path, *, overwrite: bool = False) -> Path:
-    """Write `model` (float32 or float64) to `path`, which ends in `.npz`.
+    """Write `model` (float32 or float64) to `path`, which ends in `.npz`; the same model gives the same bytes.
 
     Raises
     ------
     ExistingFileError
-        Where the file exists and `overwrite` is not set.
+        Where the file exists and `overwrite` is not set. It is replaced whole or not at all.
     FormatError
-        Where the model has layers that the format does not know, or exact rationals.
+        Where the model has layers that the format does not know, or the file cannot be written.
+    NumberTypeError
+        Where the model or its domain holds exact rationals.
     """
     target = Path(path)
     if target.suffix != ".npz":
         raise ParameterError(f"a model is saved as .npz, found {target}")
-    if target.exists() and not overwrite:
-        raise ExistingFileError(f"{target} exists; overwrite=True replaces it")
     graph, arrays = describe(model)
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, graph=np.array(json.dumps(graph)), **arrays)  # type: ignore[arg-type]
-    target.write_bytes(buffer.getvalue())
+    text = json.dumps(graph, allow_nan=False)
+    if len(text) > CHARACTERS or len(arrays) >= archive.MEMBERS:
+        raise FormatError(f"the model has {len(model.nodes)} nodes, more than the .npz format holds")
+    archive.write(target, {"graph": np.array(text), **arrays}, overwrite)
     return target
 
 
@@ -68,11 +75,13 @@ def describe(model: Model) -> tuple[dict[str, Any], dict[str, Array]]:
             layers[id(node.layer)] = len(described)
             described.append(_describe_layer(node, len(described), arrays))
         nodes.append({"name": node.name, "layer": layers[id(node.layer)], "inputs": list(node.inputs)})
-    domain = {}
-    for name, bounds in model.domain.items():
+    domain: dict[str, dict[str, str]] = {}
+    for index, (name, bounds) in enumerate(model.domain.items()):
+        domain[name] = {}
         for end in ("low", "high"):
-            arrays[f"domain/{name}/{end}"] = np.asarray(getattr(bounds, end))
-        domain[name] = {end: f"domain/{name}/{end}" for end in ("low", "high")}
+            member = f"domain/{index}/{end}"
+            arrays[member] = _stored(getattr(bounds, end), f"the domain of input {name!r}")
+            domain[name][end] = member
     graph = {
         "format": FORMAT,
         "version": VERSION,
@@ -94,14 +103,35 @@ def _describe_layer(node: Node, index: int, arrays: dict[str, Array]) -> dict[st
     for field in fields(node.layer):
         value = getattr(node.layer, field.name)
         if isinstance(value, np.ndarray):
-            if is_exact(value):
-                raise NumberTypeError(f"{node.place}: rationals are not saved; model.astype(np.float64) first")
             member = f"layers/{index}/{field.name}"
-            arrays[member] = np.ascontiguousarray(value) if value.ndim else np.asarray(value)
+            arrays[member] = _stored(value, node.place)
             members[field.name] = member
-        elif value != field.default:
-            options[field.name] = float(value) if not isinstance(value, (int, str, tuple, bool, type(None))) else value
+        elif field.name not in node.layer.parameter_names:
+            # Written even where it is the default, so that another default one day changes no stored network.
+            options[field.name] = _plain(value, f"{node.place}: {field.name}")
     return {"kind": kind, "options": options, "arrays": members}
+
+
+def _stored(value: Array, place: str) -> Array:
+    if is_exact(value):
+        raise NumberTypeError(f"{place}: rationals are not saved; model.astype(np.float64) first")
+    return np.asarray(value)
+
+
+def _plain(value: Any, place: str) -> Any:
+    """An option as JSON: numbers, texts, lists of them; a Fraction as a mapping, so that it stays exact."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Fraction):
+        return {"fraction": str(value)}
+    if isinstance(value, (tuple, list)):
+        return [_plain(entry, place) for entry in value]
+    raise FormatError(f"{place} = {value!r} cannot be stored")
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
 
 
 def load(path: str | Path, *, budget: int = BUDGET) -> Model:
@@ -118,158 +148,135 @@ def load(path: str | Path, *, budget: int = BUDGET) -> Model:
         Where the file is missing, truncated, foreign, too large, of a newer version, or describes a network that cannot be.
     """
     source = Path(path)
+    budget = integer(budget, "budget", 0)
     try:
-        graph, arrays = _read(source, budget)
-        return _built(graph, arrays)
+        with archive.opened(source, budget) as members:
+            return _built(_graph(members), members)
     except FormatError as error:
-        raise error.at(str(source)) from None
-    except LrpError as error:
-        raise FormatError(f"{source}: the file describes no valid network: {error}") from None
+        raise FormatError(f"{source}: {_brief(error)}") from None
+    except _UNFIT as error:
+        raise FormatError(f"{source}: the file describes no valid network: {_brief(error)}") from None
 
 
-def _read(source: Path, budget: int) -> tuple[dict[str, Any], dict[str, Array]]:
+def _brief(error: object) -> str:
+    text = str(error)
+    return text if len(text) <= 500 else f"{text[:500]}…"
+
+
+def _graph(members: archive.Archive) -> dict[str, Any]:
+    if "graph" not in members.names:
+        found = ", ".join(members.names[:5]) or "nothing"
+        raise FormatError(f"this .npz file holds no lrp_ref model (no member 'graph'); found {found}")
     try:
-        with zipfile.ZipFile(source) as archive:
-            members = archive.infolist()
-            _check_sizes(members, budget)
-            arrays = {info.filename.removesuffix(".npy"): _member(archive, info) for info in members}
-    except OSError as error:
-        raise FormatError(f"the file cannot be read: {error.strerror or error}") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise FormatError(f"this is no readable .npz file: {error}") from None
-    if "graph" not in arrays:
-        raise FormatError(f"this .npz file holds no lrp_ref model (no member 'graph'); found {', '.join(list(arrays)[:5])}")
-    return _graph(arrays.pop("graph")), arrays
-
-
-def _check_sizes(members: list[zipfile.ZipInfo], budget: int) -> None:
-    if len(members) > MEMBERS:
-        raise FormatError(f"the file has {len(members)} members, more than {MEMBERS}")
-    names = [info.filename for info in members]
-    if len(set(names)) != len(names):
-        raise FormatError("two members of the file have the same name")
-    size = sum(info.file_size for info in members)
-    if size > budget:
-        raise FormatError(f"the members would take {size} bytes, more than the budget of {budget}; load(…, budget=…) raises it")
-
-
-def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Array:
-    """One array, read as what its header says only where that is what the archive holds."""
-    if not info.filename.endswith(".npy"):
-        raise FormatError(f"member {info.filename!r} is no array")
-    # Read through the size that the archive's directory states: a member that lies about it stops there.
-    with archive.open(info) as file:
-        data = file.read(info.file_size + 1)
-    if len(data) != info.file_size:
-        raise FormatError(f"member {info.filename!r} has not the size that the archive states")
-    stream = io.BytesIO(data)
-    try:
-        version = np.lib.format.read_magic(stream)
-        reader = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
-        if reader is None:
-            raise ValueError(f"array format {version} is not supported")
-        shape, fortran, dtype = reader(stream, max_header_size=10_000)
-    except (ValueError, SyntaxError, TypeError, KeyError, RecursionError, MemoryError) as error:
-        raise FormatError(f"member {info.filename!r} has no valid array header: {error}") from None
-    if dtype.hasobject:
-        raise FormatError(f"member {info.filename!r} holds pickled Python objects, which are never loaded")
-    if not (dtype in (np.float32, np.float64) or (info.filename == "graph.npy" and dtype.kind == "U")):
-        raise FormatError(f"member {info.filename!r} has the number type {dtype}, not float32 or float64")
-    count = 1
-    for extent in shape:
-        count *= int(extent)
-    if any(int(extent) < 0 for extent in shape) or count * dtype.itemsize != len(data) - stream.tell():
-        raise FormatError(f"member {info.filename!r} states the shape {shape}, which its data does not have")
-    array = np.frombuffer(data, dtype, count, stream.tell())
-    return array.reshape(shape, order="F" if fortran else "C")
-
-
-def _graph(member: Array) -> dict[str, Any]:
-    if member.dtype.kind != "U" or member.ndim or member.nbytes > GRAPH_BUDGET:
-        raise FormatError("the member 'graph' is no JSON text of a reasonable size")
-    try:
-        graph = json.loads(str(member))
+        graph = json.loads(members.text("graph", CHARACTERS), parse_int=_integer, parse_constant=_constant)
     except (ValueError, RecursionError) as error:
+        if isinstance(error, FormatError):
+            raise
         raise FormatError(f"the member 'graph' is no valid JSON: {error}") from None
     if not isinstance(graph, dict) or graph.get("format") != FORMAT:
         raise FormatError(f"this is no lrp_ref model: the graph's format is not {FORMAT!r}")
-    if graph.get("version") != VERSION:
-        raise FormatError(f"the file has version {graph.get('version')!r}; this lrp_ref reads version {VERSION}")
+    version = graph.get("version")
+    if type(version) is not int or version != VERSION:
+        newer = "; a newer lrp_ref wrote it" if type(version) is int and version > VERSION else ""
+        raise FormatError(f"the file has version {version!r}, this lrp_ref reads version {VERSION}{newer}")
     return graph
 
 
-def _built(graph: dict[str, Any], arrays: Mapping[str, Array]) -> Model:
-    layers = [_layer(entry, arrays) for entry in _list(graph, "layers")]
+def _integer(text: str) -> int:
+    if len(text) > DIGITS:
+        raise FormatError(f"an integer in the graph has {len(text)} digits")
+    return int(text)
+
+
+def _constant(text: str) -> float:
+    raise FormatError(f"the graph holds {text}, which is no number")
+
+
+class _Members:
+    """The arrays of a file; each may be named once, so that no file makes more work than its size."""
+
+    def __init__(self, members: archive.Archive) -> None:
+        self._archive = members
+        self._left = set(members.names) - {"graph"}
+
+    def take(self, name: Any) -> Array:
+        if not isinstance(name, str) or name not in self._left:
+            raise FormatError(f"the graph names the array {_brief(repr(name))}, which the file does not hold, or names it twice")
+        self._left.remove(name)
+        return self._archive.array(name)
+
+
+def _built(graph: dict[str, Any], archived: archive.Archive) -> Model:
+    members = _Members(archived)
+    layers = [_layer(entry, members) for entry in _get(graph, "layers", list)]
     nodes = []
-    for entry in _list(graph, "nodes"):
-        name, index, inputs = (_get(entry, key) for key in ("name", "layer", "inputs"))
-        if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < len(layers):
-            raise FormatError(f"node {name!r} names layer {index!r}, which does not exist")
-        nodes.append(Node(_text(name), layers[index], tuple(_text(i) for i in _sequence(inputs))))
-    shapes = _mapping(graph, "input_shape")
-    if any(not isinstance(e, int) or not 0 <= e < 2**31 for shape in shapes.values() for e in _sequence(shape)):
-        raise FormatError("an input shape in the file is not made of reasonable extents")
+    for entry in _get(graph, "nodes", list):
+        name, index = _text(_get(entry, "name", str)), _get(entry, "layer", int)
+        if not 0 <= index < len(layers):
+            raise FormatError(f"node {name!r} names layer {index}, which does not exist")
+        nodes.append(Node(name, layers[index], tuple(_text(read) for read in _get(entry, "inputs", list))))
+    shapes = {name: tuple(_extent(e) for e in _of(shape, list)) for name, shape in _get(graph, "input_shape", dict).items()}
     domain = {
-        name: tuple(_array(_get(bounds, end), arrays) for end in ("low", "high"))
-        for name, bounds in _mapping(graph, "domain").items()
+        name: Domain(*(members.take(_get(bounds, end, str)) for end in ("low", "high")))
+        for name, bounds in _get(graph, "domain", dict).items()
     }
-    inputs, outputs = (tuple(_text(name) for name in _list(graph, key)) for key in ("inputs", "outputs"))
-    return Model(tuple(nodes), inputs, outputs, domain, {name: tuple(shape) for name, shape in shapes.items()})
+    inputs, outputs = (tuple(_text(name) for name in _get(graph, key, list)) for key in ("inputs", "outputs"))
+    return Model(tuple(nodes), inputs, outputs, domain, shapes)
 
 
-def _layer(entry: Any, arrays: Mapping[str, Array]) -> Layer:
-    kind = _get(entry, "kind")
-    if not isinstance(kind, str) or kind not in LAYERS:
-        raise FormatError(f"the file uses the layer {kind!r}, which this lrp_ref does not know")
-    names = {field.name for field in fields(LAYERS[kind])}
-    options = {name: _tuples(value) for name, value in _mapping(entry, "options").items()}
-    members = {name: _array(member, arrays) for name, member in _mapping(entry, "arrays").items()}
-    strange = (set(options) | set(members)) - names
+def _layer(entry: Any, members: _Members) -> Layer:
+    kind = _get(entry, "kind", str)
+    if kind not in LAYERS:
+        raise FormatError(f"the file uses the layer {_brief(repr(kind))}, which this lrp_ref does not know")
+    known = {field.name: field for field in fields(LAYERS[kind])}
+    arrays = set(LAYERS[kind].parameter_names)
+    given, named = _get(entry, "options", dict), _get(entry, "arrays", dict)
+    strange = (given.keys() - (known.keys() - arrays)) | (named.keys() - arrays)
     if strange:
-        raise FormatError(f"layer {kind} has no parameter {', '.join(sorted(map(repr, strange)))}")
-    try:
-        return LAYERS[kind](**options, **members)
-    except (TypeError, AttributeError, OverflowError) as error:
-        raise FormatError(f"layer {kind} cannot be made from the file: {error}") from None
+        raise FormatError(f"layer {kind} has no parameter {_brief(', '.join(sorted(map(repr, strange))))}")
+    options = {name: _option(value, known[name], kind) for name, value in given.items()}
+    return LAYERS[kind](**options, **{name: members.take(member) for name, member in named.items()})
 
 
-def _array(member: Any, arrays: Mapping[str, Array]) -> Array:
-    if not isinstance(member, str) or member not in arrays:
-        raise FormatError(f"the graph names the array {member!r}, which the file does not hold")
-    return arrays[member]
+def _option(value: Any, field: Field[Any], kind: str) -> Any:
+    """A parameter from JSON. Only a switch is a bool: elsewhere Python would take it for 0 or 1."""
+    if isinstance(value, bool) != isinstance(field.default, bool) and value is not field.default:
+        wanted = "true or false" if isinstance(field.default, bool) else "no switch"
+        raise FormatError(f"{kind}.{field.name} is {wanted}, found {_brief(repr(value))}")
+    return _value(value)
 
 
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+def _value(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_value(entry) for entry in value)
+    if isinstance(value, dict):
+        text = _get(value, "fraction", str)
+        if not re.fullmatch(r"-?\d{1,300}(/[1-9]\d{0,299})?", text):
+            raise FormatError(f"{_brief(repr(text))} is no fraction")
+        return Fraction(text)
+    return value
 
 
-def _get(entry: Any, key: str) -> Any:
+def _get(entry: Any, key: str, kind: type) -> Any:
+    """The value of `key`, which must be there and of type `kind`."""
     if not isinstance(entry, dict) or key not in entry:
-        raise FormatError(f"an entry of the graph has no {key!r}: {str(entry)[:80]}")
-    return entry[key]
+        raise FormatError(f"an entry of the graph has no {key!r}: {_brief(entry)}")
+    return _of(entry[key], kind, f" under {key!r}")
 
 
-def _list(entry: Any, key: str) -> list[Any]:
-    value = _get(entry, key)
-    if not isinstance(value, list):
-        raise FormatError(f"the graph's {key!r} is no list")
-    return value
-
-
-def _mapping(entry: Any, key: str) -> dict[str, Any]:
-    value = _get(entry, key)
-    if not isinstance(value, dict):
-        raise FormatError(f"the graph's {key!r} is no mapping")
-    return value
-
-
-def _sequence(value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise FormatError(f"expected a list in the graph, found {str(value)[:80]}")
+def _of(value: Any, kind: type, where: str = "") -> Any:
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
+        raise FormatError(f"the graph holds {_brief(repr(value))}{where}, which is no {kind.__name__}")
     return value
 
 
 def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise FormatError(f"expected a name in the graph, found {str(value)[:80]}")
+    if not isinstance(value, str) or not 0 < len(value) <= NAME:
+        raise FormatError(f"expected a name in the graph, found {_brief(repr(value))}")
+    return value
+
+
+def _extent(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 2**31:
+        raise FormatError(f"the extents of an input shape are integers of a reasonable size, found {_brief(repr(value))}")
     return value
