@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
-from strategies import LINEAR, REARRANGEMENTS, SELECTING, Case, cases, dyadics, nonnegatives
+from strategies import LINEAR, REARRANGEMENTS, SELECTING, Case, cases, dyadics, floats
 
 from lrp_ref import layers as L
 from lrp_ref import oracle, rules
@@ -119,8 +119,6 @@ def _cases_for(kind: type[rules.Rule], **options: Any) -> SearchStrategy[Case]:
     if issubclass(kind, rules.ProductRule):
         known = kind is rules.SignalTakesAll
         return cases(L.Multiply, **options).filter(lambda case: not known or case.layer.signal is not None)
-    if kind is rules.Proportional:
-        options = {**options, "inputs": options.get("inputs", nonnegatives()).map(abs)}
     return cases(*SELECTING, **options)
 
 
@@ -148,10 +146,51 @@ class Ruled:
         return [oracle.messages(one.layer, self.rule, one.inputs, one.relevance) for one in found]
 
 
+#: Mixed signs, and zeros of both signs; sums and products of a few hundred are exact in float64.
+PALETTE = np.array([*(k / 4 for k in (-12, -8, -5, -4, -3, -2, -1, 1, 2, 3, 4, 6, 7, 12)), 0.0, 0.0, -0.0])
+
+
+def mixed(case: Case, seed: int, general: bool) -> Case:
+    """The case with other numbers: from `PALETTE`, or `general` ones that float32 holds, one in eight of them 0.
+
+    Hypothesis prefers few and simple values, with which many branches of a rule give the same. Here nearly every neuron
+    has contributions of both signs.
+    """
+    rng = np.random.default_rng(seed)
+
+    def other(array: Array) -> Array:
+        if general:
+            values = rng.normal(size=array.shape).astype(np.float32).astype(np.float64)
+            return np.where(rng.random(array.shape) < 1 / 8, 0.0, values)
+        return rng.choice(PALETTE, array.shape)
+
+    names = set(case.layer.parameter_names) - {"variance"}
+    parameters = {name: other(value) for name, value in case.layer.parameters.items() if name in names}
+    return Case(replace(case.layer, **parameters), tuple(map(other, case.inputs)), other(case.relevance))
+
+
 @st.composite
-def ruled(draw: DrawFn, kind: type[rules.Rule], fits: Callable[[Case], bool] = small, **options: Any) -> Ruled:
-    """A rule of `kind`, drawn together with a case that it serves; `options` are those of `strategies.cases`."""
-    options.setdefault("batch", st.sampled_from([1, 2, 0]))
-    options.setdefault("relevance", dyadics())
-    case = draw(_cases_for(kind, **options).filter(fits))
+def ruled(
+    draw: DrawFn,
+    kind: type[rules.Rule],
+    fits: Callable[[Case], bool] = small,
+    general: bool = False,
+    batch: SearchStrategy[int] | None = None,
+) -> Ruled:
+    """A rule of `kind`, drawn together with a case that it serves.
+
+    Parameters
+    ----------
+    fits : what else is asked of the case
+    general : whether numbers are general ones rather than dyadic
+    batch : the batch extent; default: 0 to 2
+    """
+    numbers = floats() if general else None
+    options = {"numbers": numbers, "inputs": numbers, "relevance": floats() if general else dyadics()}
+    extent = st.sampled_from([1, 2, 0]) if batch is None else batch
+    case = draw(_cases_for(kind, batch=extent, **options).filter(fits))
+    if draw(st.sampled_from([True, True, True, False])):
+        case = mixed(case, draw(st.integers(0, 2**32 - 1)), general)
+    if kind is rules.Proportional:
+        case = replace(case, inputs=tuple(abs(a) for a in case.inputs))
     return Ruled(case, draw(ALL_RULES[kind](case)))
