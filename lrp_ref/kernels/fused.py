@@ -413,5 +413,8 @@ class Winners:
         a, output = seen
         if self.arrives == "c":
             message, lower = message * output[:, None], lower * a[:, None]
-        bookings = [Booking.handed_on(message[:, t], (lower[:, t],)) for t in range(message.shape[1])]
+        # Every message to a winner is a whole R_k; where windows overlap they add up in `lower`, and may cancel there.
+        bookings = [
+            Booking.handed_on(message[:, t], (lower[:, t],), messages=(message[:, t],)) for t in range(message.shape[1])
+        ]
         return (Entry(self.nodes[0].name, str(self.rule), Booking.stacked(bookings)),)

@@ -109,7 +109,7 @@ def _correlate(a: Array, stacked: Array, layer: Conv, out: Shape, count: int) ->
 
 def _correlate_adjoint(quotients: Sequence[Array], stacked: Array, layer: Conv, shape: Shape) -> Array:
     window, groups, (samples, lower), out = layer.window, layer.groups, shape[:2], quotients[0].shape[2:]
-    if 0 in shape or 0 in out:
+    if 0 in shape or 0 in quotients[0].shape:
         return np.zeros(shape, quotients[0].dtype)
     part, matrix = layer.upper // groups, stacked.swapaxes(1, 2)
     padded = np.zeros((samples, lower, *window.padded(out)), quotients[0].dtype)
