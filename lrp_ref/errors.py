@@ -78,7 +78,8 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> UnknownNameError:
     import difflib  # here, because only who mistypes a name needs it
 
     names = [str(k) for k in known]
-    near = difflib.get_close_matches(str(name), names, n=1)
+    # The comparison is quadratic in the names' length: a file may hold a hundred thousand names, or long ones.
+    near = difflib.get_close_matches(str(name)[:100], [n for n in names[:1000] if len(n) <= 100], n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     listed = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
     return UnknownNameError(f"unknown {kind} {name!r}.{hint} Known: {listed or 'none'}.")
