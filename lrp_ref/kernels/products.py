@@ -22,7 +22,7 @@ def stack(layer: Dense | Conv, weights: Sequence[Array]) -> Array:
     """
     if isinstance(layer, Dense):
         return weights[0] if len(weights) == 1 else np.concatenate(weights, axis=1)
-    matrices = [w.reshape(layer.groups, w.shape[0] // layer.groups, -1) for w in weights]
+    matrices = [w.reshape(layer.groups, w.shape[0] // layer.groups, math.prod(w.shape[1:])) for w in weights]
     return matrices[0] if len(matrices) == 1 else np.concatenate(matrices, axis=1)
 
 
