@@ -114,6 +114,7 @@ def test_where_nothing_supports_a_neuron_there_is_no_root():
 
 
 def test_a_neuron_at_the_hinge():
+    """CONV-ROOT-POINT: no slope c_k makes a relevance of 1 from an activation of 0."""
     neuron, a = L.Dense(fractions([[1], [-1]])), fractions([[2, 2]])
     with pytest.raises(DomainError, match=r"neuron \(0,\) has z_k = 0 and R_k = 1"):
         root_point(neuron, rules.ZPlus(), a, fractions([[1]]), 0)
@@ -124,6 +125,7 @@ def test_a_neuron_at_the_hinge():
 
 
 def test_below_the_hinge_the_terms_are_those_without_the_relu():
+    """CONV-ROOT-POINT: z = −2."""
     found = root_point(NEURON, rules.Epsilon(1), fractions([[0, 1]]), fractions([[6]]), 0)
     assert (found.z, found.c, found.active) == (-2, -3, False)
     assert (found.terms == fractions([0, 2])).all()
@@ -340,6 +342,23 @@ def test_the_printed_table():
     ]
 
 
+def test_inputs_of_weight_0():
+    """CONV-ROOT-ZERO-WEIGHT: z⁺, w² and zᴮ leave them where they are, zᴮ also where 0 is outside of the box."""
+    neuron, a, R = L.Dense(fractions([[1], [0]])), fractions([[2, 2]]), fractions([[4]])
+    for rule, expected in (
+        (rules.ZPlus(), [0, 2]),
+        (rules.WSquare(), [0, 2]),
+        (rules.ZBox(1, 3), [0, 2]),
+        (rules.Zero(), [0, 0]),
+        (rules.Gamma(1), [0, 0]),
+    ):
+        found = root_point(neuron, rule, a, R, 0)
+        assert found.root.tolist() == expected
+        assert found.terms.tolist() == [4, 0]
+    assert not root_point(neuron, rules.ZBox(1, 3), a, R, 0).in_domain, "its corner, z = 1, is still active"
+    assert root_point(neuron, rules.ZBox(1, 3), fractions([[1, 2]]), fractions([[1]]), 0).exists is False
+
+
 def test_long_tables_are_cut_and_images_are_indexed():
     layer = L.Conv(np.ones((1, 2, 4, 4)))
     point = root_point(layer, rules.ZPlus(), np.ones((1, 2, 5, 5)), np.ones((1, 1, 2, 2)), (0, 1, 1))
@@ -358,8 +377,13 @@ def test_all_neurons_at_once():
     assert len(points) == 2
     assert points[-1].neuron == points[1].neuron == (1,)
     assert points.in_domain.tolist() == [[True, True]]
-    assert repr(points) == "root points of Dense(weight[2, 2], bias[2]) under ZPlus(): 2 of 2 in their domain"
+    assert points.active.tolist() == [[True, True]]
+    shown = "root points of Dense(weight[2, 2], bias[2]) under ZPlus(): {} active neurons have theirs in its domain"
+    assert repr(points) == shown.format("2 of 2")
     assert (points.relevances == fractions([[2, 9]])).all()
+    silent = root_points(layer, rules.ZPlus(), fractions([[2, 1]]), fractions([[10, 0]]))
+    assert silent.active.tolist() == [[True, False]]
+    assert repr(silent) == shown.format("1 of 1")
 
 
 def test_records_are_read_only_and_pickle():
@@ -421,6 +445,7 @@ NAN = np.array([[np.nan, 1.0]])
         (ShapeError, "one sample", {"a": fractions([[2, 1], [2, 1]])}),
         (ShapeError, "batch axis is required", {"a": fractions([2, 1])}),
         (ShapeError, "expected 2 features", {"a": fractions([[2, 1, 1]])}),
+        (ShapeError, "no neurons", {"layer": L.Dense(np.zeros((2, 0)))}),
         (ShapeError, "shape of the layer's output", {"relevance": fractions([12])}),
         (NumberTypeError, "found an array of int", {"a": np.array([[2, 1]])}),
         (NonFiniteError, "a has 1 value", {"a": NAN}),

@@ -129,7 +129,7 @@ def test_a_linear_model_under_lrp_0_gets_its_weights_averaged():
 
 
 def test_what_comes_in_is_filled_and_its_relevance_booked():
-    """By hand: f = 3 x_1 + 5 x_2 on (1, 2), moved right by one with a 7 coming in: f = 3·7 + 5·1."""
+    """CONV-TRANSLATE, by hand: f = 3 x_1 + 5 x_2 on (1, 2), moved right by one with a 7 coming in: f = 3·7 + 5·1."""
     model = Model.sequential([L.Dense(fractions([[3], [5]]))])
     found = wrappers.translated(Explainer(model, rule=rules.Zero()), fractions([[1, 2]]), [(1,)], fill=7, axes=1)
     assert found.value.tolist() == [26]
@@ -139,7 +139,7 @@ def test_what_comes_in_is_filled_and_its_relevance_booked():
 
 
 def test_all_translations_explain_the_target_of_the_input_itself():
-    """Scores (x_1, x_2): moved by one, the other class would be predicted."""
+    """CONV-TRANSLATE: scores (x_1, x_2); moved by one, the other class would be predicted."""
     model = Model.sequential([L.Dense(fractions([[1, 0], [0, 1]]))])
     explainer = Explainer(model, rule=rules.Zero())
     x = fractions([[3, 1], [1, 3]])
@@ -216,7 +216,7 @@ def test_windows_conserve_exactly(data):
     """Σ R = Σ_s f(X[s]) − Σ_s residuals; the residuals are the biases' and stabilisers' shares."""
     composite = data.draw(st.sampled_from([EPSILON, composites.uniform(rules.ZPlus()), composites.epsilon_plus(F(1, 8))]))
     explainer = Explainer(cnn(object, seed=data.draw(st.integers(0, 3))), composite, ledger=data.draw(st.booleans()))
-    x = fractions(image(2, 2, 6, 5, seed=data.draw(st.integers(0, 9))))
+    x = fractions(image(2, 2, 6, 4, seed=data.draw(st.integers(0, 9))))
     target = data.draw(st.sampled_from(["predicted", 1, "all"]))
     found = wrappers.sliding_window(explainer, x, stride=1, target=target, batch=data.draw(st.integers(1, 9)))
     assert (found.total == found.values.sum(axis=1) - found.residuals.sum(axis=1)).all()
@@ -229,7 +229,7 @@ def test_windows_conserve_exactly(data):
 
 @BACKENDS
 def test_predicted_is_decided_on_the_sum_of_all_windows(backend):
-    """Windows of scores (1, 0), (1, 0) and (0, 3): the sum says class 1, two of three windows class 0."""
+    """CONV-WINDOW-TARGET: windows of scores (1, 0), (1, 0) and (0, 3): the sum says class 1, two of three windows class 0."""
     model = Model.sequential([L.Dense(np.eye(2)), L.Softmax()], input_shape=(2,))
     explainer = Explainer(model, rule=rules.Zero(), head="logit", backend=backend)
     x = np.array([[1.0, 0.0, 1.0, 0.0, 0.0, 3.0], [0.0, 2.0, 0.0, 2.0, 3.0, 0.0]])
@@ -288,6 +288,7 @@ def test_windows_with_several_targets_and_contrasts(backend):
 
 
 def test_edges():
+    """CONV-WINDOW-EDGES."""
     explainer = Explainer(cnn(), EPSILON)
     x = image(1, 2, 8, 4)
     with pytest.raises(ParameterError, match="windows of 5 with a stride of 2 leave 1 of 8 cells out"):

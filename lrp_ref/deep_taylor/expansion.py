@@ -64,6 +64,8 @@ def _arrays(layer: Layer, rule: rules.Rule, a: Any, relevance: Any) -> tuple[Arr
     shape = layer.shape(inputs.shape)
     if shape[0] != 1:
         raise ShapeError(f"root points are found for one sample, with a batch axis of 1; found {shape[0]} samples")
+    if not math.prod(shape):
+        raise ShapeError(f"the layer's output of shape {shape} has no neurons to expand")
     R = like(relevance, inputs)
     if R.shape != shape:
         raise ShapeError(f"relevance must have the shape of the layer's output, {shape}, found {R.shape}")

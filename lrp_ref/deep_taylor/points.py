@@ -159,9 +159,15 @@ class RootPoints:
         """For each upper neuron whether its root lies in its domain, in the shape of the output."""
         return np.array([point.in_domain for point in self.points], dtype=bool).reshape(self.shape)
 
+    @property
+    def active(self) -> Array:
+        """For each upper neuron whether z_k > 0, in the shape of the output."""
+        return np.array([point.active for point in self.points], dtype=bool).reshape(self.shape)
+
     def __repr__(self) -> str:
-        inside, first = int(np.count_nonzero(self.in_domain)), self.points[0]
-        return f"root points of {first.layer!r} under {first.rule}: {inside} of {len(self)} in their domain"
+        inside, active = (int(np.count_nonzero(which)) for which in (self.in_domain & self.active, self.active))
+        of = f"{self.points[0].layer!r} under {self.points[0].rule}"
+        return f"root points of {of}: {inside} of {active} active neurons have theirs in its domain"
 
 
 def number(k: Any, shape: Shape) -> int:
@@ -189,7 +195,7 @@ def _index(index: tuple[int, ...]) -> str:
 def _written(value: Any) -> str:
     """A number as it is printed: a fraction while it is short, else six digits."""
     short = not isinstance(value, (float, np.floating)) and len(str(value)) <= 13
-    return str(value) if short else f"{float(value):.6g}"
+    return str(value) if short else f"{float(value) + 0.0:.6g}"  # + 0.0: no −0
 
 
 def _summand(value: Any) -> str:
