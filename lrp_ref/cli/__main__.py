@@ -1,0 +1,5 @@
+"""`python -m lrp_ref.cli` is `lrp-ref`."""
+
+from . import main
+
+main()

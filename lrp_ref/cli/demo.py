@@ -1,0 +1,166 @@
+"""`lrp-ref demo`: handwritten digits, a network that reads them, and every rule side by side."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from .. import zoo
+from ..explainer import explain
+from ..explanation import Explanation
+from ..rules import AlphaBeta, Epsilon, Gamma, LinearRule, Zero, ZPlus, relative
+from .output import Output, number
+from .records import balance, record_of, show_ledger
+from .writing import DPI, whole
+
+MODEL = "digits"
+SHOWN = 3  # the digit whose ledger is shown
+ACCOUNT = Epsilon(relative(0.25))  # under this rule, since every column of its ledger has something in it
+
+#: One rule everywhere: the column's heading, and the rule.
+RULES: tuple[tuple[str, LinearRule], ...] = (
+    ("LRP-0", Zero()),
+    ("LRP-ε\nε = ¼ rms(z)", ACCOUNT),
+    ("LRP-γ\nγ = ¼", Gamma(0.25)),
+    ("LRP-αβ\nα = 2, β = 1", AlphaBeta(2, 1)),
+    ("z⁺", ZPlus()),
+)
+COMPOSITES = ("epsilon_plus", "epsilon_alpha2_beta1", "epsilon_gamma_box", "deep_taylor", "alpha1_beta0", "lrp_overview")
+
+
+@click.command(short_help="Explain ten handwritten digits under every rule, side by side.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="DIR", help="Where to write  [default: lrp-demo, or lrp-demo-2, …]"
+)
+@click.option("--force", is_flag=True, help="Overwrite files that are there already.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def demo(out: Path | None, force: bool, as_json: bool) -> None:
+    """Explain handwritten digits that ship with the package, and write a picture of the rules side by side."""
+    say = Output(as_json)
+    folder = out or _free(Path("lrp-demo"))
+    model, digits = zoo.load(MODEL), zoo.digits()
+    columns = _columns(model, digits.images)
+    account = columns["LRP-ε"]
+    assert account.ledger is not None
+    predictions = _predictions(account, digits.labels)
+    say.heading(f"What the network zoo:{MODEL} reads in ten handwritten digits that it was not trained on")
+    say.table(("digit", "predicted", "score", "runner-up", "score"), [tuple(p.values()) for p in predictions], right=(2, 4))
+    one = explain(model, digits.images[SHOWN : SHOWN + 1], rule=ACCOUNT, ledger=True)
+    assert one.ledger is not None
+    record = record_of(one, ledger=True)
+    say.heading(f"The ledger of digit {SHOWN} under LRP-ε with ε = ¼ rms(z): where its score went")
+    show_ledger(say, one.ledger)
+    say.say(f"\n{balance(record['targets'][0]['ledger'])}")
+    written = _write(folder, force, digits, columns, predictions)
+    say.heading("Written")
+    width = max(len(str(path)) for path in written)
+    for path, what in written.items():
+        say.say(f"{path!s:<{width}}  {what}")
+    commands = next_commands(folder)
+    say.heading("What to try next")
+    for command in commands:
+        say.say(f"  {command}")
+    say.document(
+        {
+            "format": "lrp_ref.demo",
+            "version": 1,
+            "model": f"zoo:{MODEL}",
+            "predictions": predictions,
+            "relevance": {name: e.total.tolist() for name, e in columns.items()},
+            "example": {"digit": SHOWN, "rule": str(ACCOUNT), **record},
+            "written": [str(path) for path in written],
+            "next": commands,
+        }
+    )
+
+
+def _free(folder: Path) -> Path:
+    """`folder`, or the first of folder-2, folder-3, … that does not exist."""
+    found, i = folder, 1
+    while found.exists():
+        i += 1
+        found = folder.with_name(f"{folder.name}-{i}")
+    return found
+
+
+def _columns(model: Any, images: Any) -> dict[str, Explanation]:
+    """All digits under each rule and each composite, by the first line of the column's heading."""
+    found = {title.splitlines()[0]: explain(model, images, rule=rule, ledger=rule == ACCOUNT) for title, rule in RULES}
+    return found | {name: explain(model, images, composite=name) for name in COMPOSITES}
+
+
+def _predictions(explanation: Explanation, labels: Any) -> list[dict[str, Any]]:
+    found = []
+    for label, scores in zip(labels, explanation.prediction, strict=True):
+        first, second = np.argsort(-scores, kind="stable")[:2]
+        found.append(
+            {
+                "digit": int(label),
+                "predicted": int(first),
+                "score": number(float(scores[first])),
+                "second": int(second),
+                "second_score": number(float(scores[second])),
+            }
+        )
+    return found
+
+
+def _write(
+    folder: Path, force: bool, digits: Any, columns: dict[str, Explanation], predictions: list[dict[str, Any]]
+) -> dict[Path, str]:
+    """The picture, and the digits as arrays to go on with."""
+    from .. import render
+
+    rows = [f"digit {p['digit']}\npredicted {p['predicted']}\nscore {p['score']}" for p in predictions]
+    figure = render.grid(
+        digits.images,
+        [[e.relevance[i] for e in columns.values()] for i in range(len(rows))],
+        rows=rows,
+        columns=[title for title, _ in RULES] + [name.replace("_", "_\n", 1) for name in COMPOSITES],
+        groups=(("one rule everywhere", len(RULES)), ("composites: a rule for each kind of layer", len(COMPOSITES))),
+        title="Which pixels speak for the class that the network predicts, and which against it",
+    )
+    picture, samples = folder / "demo.png", folder / "digits"
+    with whole(picture, force) as part:
+        figure.savefig(part, dpi=DPI)
+    for label, image in zip(digits.labels, digits.images, strict=True):
+        with whole(samples / f"{label}.npy", force) as part:
+            np.save(part, image)
+    return {picture: "every digit under every rule", samples: "the digits as .npy, to be explained one by one"}
+
+
+def next_commands(folder: Path) -> list[str]:
+    """Commands that work as they stand, in the folder and with the program that the demo was called in and with."""
+    program, samples = _program(), folder / "digits"
+
+    def line(*words: object) -> str:
+        return shlex.join([*program, *map(str, words)])
+
+    network = f"zoo:{MODEL}"
+    return [
+        line("explain", network, samples / "3.npy", "--out", folder / "three.png"),
+        line("explain", network, samples / "3.npy", "--target", "all", "--out", folder / "all.png"),
+        line("explain", network, samples / "8.npy", "--contrast", "3", "--composite", "epsilon_gamma_box"),
+        line("explain", network, samples / "4.npy", "--rule", "*=Epsilon(0.25)", "--ledger"),
+        line("explain", network, samples, "--out", folder / "maps" / "digit.png"),
+        line("inspect", "zoo:digits_bn", "--composite", "lrp_overview"),
+        line("rules"),
+    ]
+
+
+def _program() -> list[str]:
+    """How this program is called from here: its name where the shell finds it, else the path that was typed."""
+    called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return [Path(sys.executable).name, "-m", "lrp_ref.cli"]
+    found = shutil.which("lrp-ref")
+    if os.sep not in sys.argv[0] or (found and called.exists() and Path(found).samefile(called)):
+        return ["lrp-ref"]
+    return [sys.argv[0]]

@@ -1,0 +1,70 @@
+"""`lrp-ref info`: versions, backends and what computes."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from importlib import import_module, metadata
+from typing import Any
+
+import click
+import numpy as np
+
+from .. import __version__, zoo
+from ..composites import PRESETS
+from ..explainer import PRECISIONS
+from ..formats import SUFFIXES
+from ..plan import BACKENDS
+from .output import Output
+
+_OPTIONAL = {"click": "cli", "rich": "cli", "matplotlib": "plot", "Pillow": "plot", "threadpoolctl": None}
+
+
+@click.command(short_help="Show versions, backends, number types, threads.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def info(as_json: bool) -> None:
+    """Versions, backends, number types, and the threads of the BLAS library."""
+    out = Output(as_json)
+    facts = {
+        "lrp_ref": __version__,
+        "python": f"{platform.python_version()} ({platform.python_implementation()}, {platform.machine()}, {sys.platform})",
+        "numpy": np.__version__,
+        "packages": {name: _version(name) for name in _OPTIONAL},
+        "backends": list(BACKENDS),
+        "default_backend": BACKENDS[-1],
+        "number_types": list(PRECISIONS),
+        "blas": _blas(),
+        "formats": list(SUFFIXES),
+        "zoo": list(zoo.names()),
+        "composites": list(PRESETS),
+    }
+    for name, value in facts.items():
+        out.say(f"{name.replace('_', ' '):<16}{_text(name, value)}")
+    out.document({"format": "lrp_ref.info", "version": 1, **facts})
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _blas() -> list[dict[str, Any]] | None:
+    """Libraries and their threads; None where threadpoolctl is not there to ask."""
+    try:
+        threadpoolctl = import_module("threadpoolctl")
+    except ImportError:
+        return None
+    keys = ("internal_api", "version", "num_threads", "architecture")
+    return [{key: found.get(key) for key in keys} for found in threadpoolctl.threadpool_info() if found.get("user_api") == "blas"]
+
+
+def _text(name: str, value: Any) -> str:
+    if name == "packages":
+        return ", ".join(f"{package} {version or 'not installed'}" for package, version in value.items())
+    if name == "blas":
+        if value is None:
+            return "unknown: threadpoolctl is not installed"
+        return ", ".join(f"{b['internal_api']} {b['version']}, {b['num_threads']} threads" for b in value) or "none found"
+    return ", ".join(value) if isinstance(value, list) else str(value)

@@ -1,0 +1,142 @@
+"""What is typed: models, rules, targets. Nothing that is typed is ever executed."""
+
+from __future__ import annotations
+
+import ast
+import fnmatch
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import rules, zoo
+from ..composites import Composite, Matcher, composite_of
+from ..domain import Domain
+from ..errors import LrpError, ParameterError, UnknownNameError, unknown
+from ..formats import load
+from ..model import Model
+from ..rules import Rule
+
+
+def known_rules() -> dict[str, type[Rule]]:
+    """Every rule of `lrp_ref.rules` that can be made, by name, in the order of their definition."""
+    waiting, found = [Rule], {}
+    while waiting:
+        kind = waiting.pop(0)
+        waiting = [*kind.__subclasses__(), *waiting]
+        if getattr(rules, kind.__name__, None) is kind and not inspect.isabstract(kind):
+            found[kind.__name__] = kind
+    return found
+
+
+def model_of(spec: str, low: float | None = None, high: float | None = None) -> Model:
+    """A model from `zoo:NAME` or a path; `low` and `high` become the domain of its inputs.
+
+    Raises
+    ------
+    ParameterError
+        Where one bound is given without the other.
+    """
+    if (low is None) != (high is None):
+        raise ParameterError("--low and --high are the two ends of the input's domain: give both")
+    model = zoo.load(spec.removeprefix("zoo:")) if spec.startswith("zoo:") else load(Path(spec))
+    if low is None:
+        return model
+    domain = dict.fromkeys(model.inputs, Domain(low, high))
+    return Model(model.nodes, model.inputs, model.outputs, domain, dict(model.input_shape))
+
+
+@dataclass(frozen=True)
+class Served(Matcher):
+    """Nodes whose name fits a glob and that the rule serves: "*" with a rule for linear layers means all of these."""
+
+    pattern: str
+    rule: Rule
+
+    def __call__(self, model: Model) -> frozenset[str]:
+        names = [node.name for node in model.nodes]
+        fitting = [name for name in names if fnmatch.fnmatchcase(name, self.pattern)]
+        if self.pattern in names:
+            return frozenset([self.pattern])  # asked for by its name: a rule that does not serve it is an error
+        if not fitting:
+            raise unknown("node", self.pattern, names)
+        found = frozenset(name for name in fitting if self.rule.fits(model[name].layer))
+        if not found:
+            raise UnknownNameError(f"{self.rule} serves none of the nodes that fit {self.pattern!r}: {', '.join(fitting)}")
+        return found
+
+    def __repr__(self) -> str:
+        return f"name {self.pattern!r}"
+
+
+def composite(name: str, assignments: Sequence[str]) -> Composite:
+    """The preset `name` with rules such as "conv1=Flat()" in front; of several that match a node the first holds."""
+    found = composite_of(name)
+    pairs = [assignment(text) for text in assignments]
+    return found.with_rules({Served(node, rule): rule for node, rule in pairs}) if pairs else found
+
+
+def assignment(text: str) -> tuple[str, Rule]:
+    """(node or glob, rule) from NODE=RULE."""
+    node, sign, rule = text.partition("=")
+    if not sign or not node.strip() or not rule.strip():
+        raise ParameterError(f'--rule takes NODE=RULE, such as "conv1=Flat()" or "dense*=Epsilon(0.25)", found {text!r}')
+    return node.strip(), rule_of(rule.strip())
+
+
+def rule_of(text: str) -> Rule:
+    """A rule from what its constructor looks like: literals, rules inside rules, and `relative(0.25)`.
+
+    Raises
+    ------
+    ParameterError
+        Where it is no call with literal arguments, or the rule does not take them.
+    UnknownNameError
+        Where there is no such rule; the message gives the nearest.
+    """
+    try:
+        tree = ast.parse(text, mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise ParameterError(f'{text!r} is no rule; one looks like "Epsilon(0.25)"') from None
+    made = _made(tree, text)
+    if not isinstance(made, Rule):
+        raise ParameterError(f'{text!r} is no rule; one looks like "Epsilon(0.25)"')
+    return made
+
+
+def _made(node: ast.expr, text: str) -> Any:
+    """The value of a literal, or of a call of a rule with such values."""
+    name = node.func if isinstance(node, ast.Call) else node
+    if not isinstance(name, ast.Name):
+        try:
+            return ast.literal_eval(node)
+        except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+            raise ParameterError(f"{text!r}: arguments are literals such as 0.25 or 'none', or other rules") from None
+    makers: dict[str, Callable[..., Any]] = {**known_rules(), "relative": rules.relative}
+    if name.id not in makers:
+        raise unknown("rule", name.id, makers)
+    call = node if isinstance(node, ast.Call) else ast.Call(name, [], [])
+    if any(isinstance(a, ast.Starred) for a in call.args) or any(k.arg is None for k in call.keywords):
+        raise ParameterError(f"{text!r}: arguments are written out, without * and **")
+    values = [_made(a, text) for a in call.args]
+    named = {str(k.arg): _made(k.value, text) for k in call.keywords}
+    try:
+        return makers[name.id](*values, **named)
+    except LrpError:
+        raise
+    except TypeError:
+        # A wrong argument of a constructor; its own message speaks of __init__.
+        takes = [str(p.replace(annotation=p.empty)) for p in inspect.signature(makers[name.id]).parameters.values()]
+        raise ParameterError(f"{text!r}: {name.id} takes {', '.join(takes) or 'no arguments'}") from None
+
+
+def target_of(text: str) -> Any:
+    """What `target=` takes, from "predicted", "all", "3", or "1,2" for outputs of several axes."""
+    if text in ("predicted", "all"):
+        return text
+    if not re.fullmatch(r"-?\d+(,-?\d+)*", text):
+        raise ParameterError(f'--target is "predicted", "all", or the index of an output, found {text!r}')
+    indices = tuple(int(part) for part in text.split(","))
+    return indices[0] if len(indices) == 1 else indices

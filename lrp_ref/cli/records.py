@@ -1,0 +1,150 @@
+"""One explained sample as plain data, and that data as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array
+from ..explanation import Explanation
+from ..ledger import COLUMNS, Ledger
+from .output import Output, number
+
+STRONGEST = 5
+TOTALS = ("inputs", "bias", "stabiliser", "unassigned", "rounding")
+_AXES = {1: "", 2: " (row, column)", 3: " (channel, row, column)"}
+
+
+def record_of(explanation: Explanation, ledger: bool) -> dict[str, Any]:
+    """An explanation of one sample as plain data: prediction, and for each target value, accounts and features."""
+    scores = np.asarray(explanation.prediction[0], dtype=np.float64)
+    found: dict[str, Any] = {
+        "predicted": _index(int(scores.argmax()), scores.shape),
+        "prediction": scores.tolist(),
+        "targets": [_target(explanation, t) for t in range(np.atleast_1d(explanation.value[0]).size)],
+        "notes": list(explanation.ledger.flags) if explanation.ledger else [],
+    }
+    if ledger and explanation.ledger:
+        found["ledger"] = explanation.ledger.rows()
+    return found
+
+
+def _target(explanation: Explanation, t: int) -> dict[str, Any]:
+    def pick(array: Array) -> float:
+        return float(np.atleast_1d(array[0])[t])
+
+    accounts = explanation.ledger
+    assert accounts is not None, "the command line always asks for the ledger"
+    totals = (accounts.relevance, accounts.bias, accounts.stabiliser, accounts.unassigned, accounts.rounding)
+    relevance = {name: explanation.relevances[name][0] for name in explanation.inputs}
+    if explanation.several:
+        relevance = {name: array[t] for name, array in relevance.items()}
+    values = {name: explanation.activations[name][0] for name in explanation.inputs}
+    up, down = strongest(relevance, values)
+    target = None if explanation.target is None else np.atleast_1d(explanation.target[0])[t]
+    return {
+        "target": None if target is None else _index(int(target), explanation.prediction.shape[1:]),
+        "value": pick(explanation.value),
+        "ledger": {"start": pick(accounts.start), **{n: pick(a) for n, a in zip(TOTALS, totals, strict=True)}},
+        "positive": up,
+        "negative": down,
+    }
+
+
+def _index(flat: int, shape: tuple[int, ...]) -> int | list[int]:
+    return flat if len(shape) < 2 else [int(i) for i in np.unravel_index(flat, shape)]
+
+
+def strongest(
+    relevance: dict[str, Array], values: dict[str, Array], count: int = STRONGEST
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The features with the largest positive and the most negative relevance, strongest first; zeros are neither."""
+    found: list[dict[str, Any]] = []
+    for name, array in relevance.items():
+        flat = np.asarray(array, dtype=np.float64).reshape(-1)
+        kept = min(count, flat.size)
+        ends = {*np.argsort(flat, kind="stable")[:kept].tolist(), *np.argsort(-flat, kind="stable")[:kept].tolist()}
+        for i in sorted(ends):
+            index = [int(k) for k in np.unravel_index(i, array.shape)]
+            x = float(values[name].reshape(-1)[i])
+            found.append({"input": name, "feature": index, "x": x, "relevance": float(flat[i])})
+    found.sort(key=lambda entry: -entry["relevance"])
+    up = [entry for entry in found if entry["relevance"] > 0][:count]
+    down = [entry for entry in reversed(found) if entry["relevance"] < 0][:count]
+    return up, down
+
+
+def feature(entry: dict[str, Any], named: bool) -> str:
+    """What a table calls a feature: 12, [3, 4], or input[3, 4] where there are several inputs."""
+    index = entry["feature"]
+    text = str(index[0]) if len(index) == 1 else f"[{', '.join(map(str, index))}]"
+    return f"{entry['input']} {text}" if named else text
+
+
+def question(record: dict[str, Any], target: Any) -> str:
+    """What was explained, in words."""
+    if target is None:
+        return "the given start"
+    if record["head"] == "log-odds":
+        return f"the log-odds of output {target}"
+    against = "" if record["contrast"] is None else f" minus that of output {record['contrast']}"
+    return f"the score of output {target}{against}"
+
+
+def show_one(out: Output, record: dict[str, Any]) -> None:
+    """Everything about one sample."""
+    scores = np.array(record["prediction"]).reshape(-1)
+    order = np.argsort(-scores, kind="stable")[:STRONGEST]
+    shape = np.shape(record["prediction"])
+    ranked = [f"{_index(int(i), shape)} ({number(scores[i])})" for i in order]
+    out.say(f"prediction  {ranked[0]}" + (f", then {', '.join(ranked[1:])}" if len(ranked) > 1 else ""))
+    for target in record["targets"]:
+        out.say(f"explained   {question(record, target['target'])}, {number(target['value'], 6)}")
+        entries = [*target["positive"], *target["negative"]]
+        named = len({entry["input"] for entry in entries}) > 1
+        axes = _AXES.get(len(entries[0]["feature"]), "") if entries else ""
+        for title, side in (("The strongest features for it", "positive"), ("The strongest against it", "negative")):
+            out.heading(title if target[side] else f"{title}: none")
+            if target[side]:
+                rows = [(feature(e, named), number(e["x"]), number(e["relevance"])) for e in target[side]]
+                out.table((f"feature{axes}", "x", "relevance"), rows, right=(1, 2))
+        out.say()
+        out.say(f"ledger      {balance(target['ledger'])}")
+    for note in record["notes"]:
+        out.say(f"note        {note}")
+
+
+def balance(totals: dict[str, float]) -> str:
+    """The ledger's total as an equation."""
+    parts = [f"inputs {number(totals['inputs'], 6)}"]
+    for name in TOTALS[1:]:
+        sign = "-" if totals[name] < 0 else "+"
+        parts.append(f"{sign} {name} {number(abs(totals[name]), 3)}")
+    return f"{number(totals['start'], 6)} = {' '.join(parts)}"
+
+
+def show_several(out: Output, records: Sequence[dict[str, Any]]) -> None:
+    """One table, a row for each sample and target."""
+    columns = ("sample", "predicted", "target", "value", *TOTALS[:-1], "most for", "most against", "status")
+    rows: list[tuple[Any, ...]] = []
+    for record in records:
+        if not record.get("targets"):
+            rows.append((record["name"], *("",) * (len(columns) - 2), record["status"]))
+        for target in record.get("targets", ()):
+            ends = [feature(target[side][0], False) if target[side] else "–" for side in ("positive", "negative")]
+            totals = [number(target["ledger"][name]) for name in TOTALS[:-1]]
+            value = number(target["value"])
+            rows.append((record["name"], record["predicted"], target["target"], value, *totals, *ends, record["status"]))
+    out.table(columns, rows, right=range(1, 8))
+
+
+def show_ledger(out: Output, accounts: Ledger | Sequence[dict[str, Any]]) -> None:
+    """The ledger of one sample, of its first target, as a table."""
+    rows = accounts.rows() if isinstance(accounts, Ledger) else accounts
+    lines = []
+    for row in rows:
+        first = [float(np.reshape(row[name], -1)[0]) for name in (*COLUMNS, "rounding", "inputs_abs")]
+        lines.append((row["node"], row["rule"], *(number(value) for value in first)))
+    out.table(("node", "rule", *COLUMNS, "rounding", "Σ|R| below"), lines, right=range(2, 9))

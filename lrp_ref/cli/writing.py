@@ -1,0 +1,120 @@
+"""Where explanations are written: nothing is overwritten unless asked, nothing is left half written, runs resume."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .. import render
+from ..errors import ExistingFileError, ParameterError
+from ..explanation import Explanation
+
+SUFFIXES = (".png", ".npz", ".json")
+DPI = 150
+
+
+@contextmanager
+def whole(path: Path, force: bool = False) -> Iterator[Path]:
+    """A path to write to, which becomes `path` when all went well, so that an interruption leaves no half file.
+
+    Raises
+    ------
+    ExistingFileError
+        Where `path` exists and `force` is not set.
+    """
+    if path.exists() and not force:
+        raise ExistingFileError(f"{path} exists; --force overwrites it")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.stem}.part{path.suffix}")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write(explanation: Explanation, path: Path, force: bool = False) -> None:
+    """An explanation as a picture, as arrays, or as JSON, by the suffix of `path`."""
+    with whole(path, force) as part:
+        if path.suffix == ".png":
+            render.picture(explanation).savefig(part, dpi=DPI)
+        elif path.suffix == ".npz":
+            explanation.save(part, overwrite=True)
+        else:
+            part.write_text(explanation.to_json() + "\n", encoding="utf-8")
+
+
+def check_suffix(path: Path | None) -> None:
+    """Refuse an output of a kind that is not written, before anything is computed."""
+    if path is not None and path.suffix not in SUFFIXES:
+        raise ParameterError(f"--out {path}: the suffix says what is written, and must be one of {', '.join(SUFFIXES)}")
+
+
+def names_of(files: Sequence[Path]) -> list[str]:
+    """A short name for each file, and no name twice: the stem, or more of the path where stems clash."""
+    for shorten in (lambda p: p.stem, lambda p: p.name, lambda p: "-".join(p.resolve().parts[1:])):
+        names = [shorten(file) for file in files]
+        if len(set(names)) == len(names):
+            break
+    return names
+
+
+@dataclass(eq=False)
+class Journal:
+    """What a run over several samples has written, in STEM.run.jsonl beside its outputs: settings, then a line per sample.
+
+    A resumed run reads it, so that its table is whole, and so that outputs of other settings are not taken for its own.
+    """
+
+    out: Path
+    settings: dict[str, Any]
+    force: bool = False
+    done: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def path(self) -> Path:
+        """The journal's own file."""
+        return self.out.with_name(f"{self.out.stem}.run.jsonl")
+
+    def output(self, name: str) -> Path:
+        """Where the sample `name` is written: heat.png becomes heat-NAME.png."""
+        return self.out.with_name(f"{self.out.stem}-{name}{self.out.suffix}")
+
+    def open(self) -> None:
+        """Read what an earlier run wrote, or begin.
+
+        Raises
+        ------
+        ExistingFileError
+            Where an earlier run had other settings, and `force` is not set.
+        """
+        lines = [] if self.force or not self.path.exists() else self._lines()
+        if lines and lines[0] != self.settings:
+            changed = [key for key in self.settings if lines[0].get(key) != self.settings[key]]
+            raise ExistingFileError(
+                f"{self.path} says that these outputs were made with other settings ({', '.join(changed)}); "
+                "choose another --out, or --force to write all of them again"
+            )
+        self.done = {str(line["name"]): line for line in lines[1:] if "name" in line}
+        if not lines:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.write_text(json.dumps(self.settings) + "\n", encoding="utf-8")
+
+    def _lines(self) -> list[dict[str, Any]]:
+        """The lines that can be read: an interrupted run may have left half of the last one."""
+        found = []
+        for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                found.append(json.loads(line))
+            except json.JSONDecodeError:
+                continue
+        return [line for line in found if isinstance(line, dict)]
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Note a sample whose output is written."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")

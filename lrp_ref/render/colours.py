@@ -1,0 +1,94 @@
+"""From relevance to colours, with NumPy alone.
+
+The scale is signed and symmetric: zero is white, evidence for is orange, evidence against is blue, and −R has the
+lightness of R. Each side darkens steadily, so that the size reads in greyscale too; blue and orange are a pair that
+the forms of red-green colour blindness leave apart.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array
+from ..errors import NonFiniteError, ParameterError, ShapeError
+
+#: What zero looks like.
+NEUTRAL = (255, 255, 255)
+#: From zero outwards at equal steps, chosen in OKLCH so that the two sides have the same lightness at each step.
+POSITIVE = (NEUTRAL, (254, 223, 182), (253, 178, 100), (226, 120, 19), (167, 73, 9), (106, 34, 3))
+NEGATIVE = (NEUTRAL, (201, 234, 254), (136, 205, 253), (33, 157, 252), (10, 103, 197), (2, 50, 144))
+#: Colours on each side of zero.
+STEPS = 255
+
+
+def _ramp(anchors: tuple[tuple[int, int, int], ...]) -> Array:
+    """(STEPS + 1, 3) colours from zero outwards, linear between the anchors."""
+    at = np.linspace(0, len(anchors) - 1, STEPS + 1)
+    channels = np.array(anchors, dtype=np.float64).T
+    ramps = [np.interp(at, np.arange(len(anchors)), channel) for channel in channels]
+    return np.asarray(np.rint(np.stack(ramps, axis=1)), dtype=np.uint8)
+
+
+def scale() -> Array:
+    """The colour scale from −1 to 1, (2·STEPS + 1, 3) uint8; zero is the middle."""
+    return np.concatenate([_ramp(NEGATIVE)[:0:-1], _ramp(POSITIVE)])
+
+
+def limit_of(relevance: Any) -> float:
+    """max |R|: the relevance that takes the full colour, 0 for an empty or all-zero map."""
+    return float(np.abs(plain_map(relevance)).max(initial=0.0))
+
+
+def plain_map(relevance: Any) -> Array:
+    """One sample's relevance as a float64 map (H, W): channels are summed, a vector is one row.
+
+    Raises
+    ------
+    ShapeError
+        Where the sample has no axis or more than three: (F,), (H, W) or (C, H, W) are drawn.
+    """
+    try:
+        array = np.asarray(relevance, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ParameterError(f"relevance must be an array of numbers: {error}") from None
+    if array.ndim not in (1, 2, 3):
+        raise ShapeError(f"one sample (F,), (H, W) or (C, H, W) can be drawn, found {array.shape}; choose one, as in R[0]")
+    if not np.isfinite(array).all():
+        raise NonFiniteError("NaN or infinity in the relevance to be drawn")
+    if array.ndim == 3:
+        return np.asarray(array.sum(axis=0))
+    return array if array.ndim == 2 else array[None]
+
+
+def heatmap(relevance: Any, *, limit: float | None = None, transparent: bool = False) -> Array:
+    """Relevance as colours: zero is white, positive orange, negative blue, on a symmetric scale.
+
+    Parameters
+    ----------
+    relevance : of one sample: (C, H, W) whose channels are summed, (H, W), or (F,) drawn as one row
+    limit : the |R| that takes the full colour, larger values too; None: max |R| of this map
+    transparent : add an alpha channel that grows with |R|, to lay the map over a picture
+
+    Returns
+    -------
+    (H, W, 3) uint8, or (H, W, 4) where `transparent`
+
+    Raises
+    ------
+    ShapeError, NonFiniteError, ParameterError
+        Where the map cannot be drawn, or the limit is no positive number.
+    """
+    values = plain_map(relevance)
+    if limit is not None and not (limit > 0 and np.isfinite(limit)):
+        raise ParameterError(f"limit must be a positive number, found {limit}")
+    full = limit_of(values) if limit is None else float(limit)
+    with np.errstate(over="ignore"):  # a tiny limit: infinity is clipped to the full colour
+        ratio = np.clip(values / full, -1.0, 1.0) if full > 0 else np.zeros_like(values)
+    steps = np.rint(ratio * STEPS).astype(np.intp)
+    colours: Array = scale()[steps + STEPS]
+    if not transparent:
+        return colours
+    alpha = np.rint(255 * np.sqrt(np.abs(ratio))).astype(np.uint8)
+    return np.concatenate([colours, alpha[..., None]], axis=-1)

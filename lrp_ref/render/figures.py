@@ -1,0 +1,208 @@
+"""One explanation as a picture: the input, the heatmap, both on top of each other, and what was explained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..arrays import Array
+from ..errors import ParameterError, ShapeError
+from ..explanation import Explanation
+from .canvas import GREY, SLIM, as_image, colour_scale, figure, show
+from .colours import NEGATIVE, POSITIVE, heatmap, limit_of, plain_map
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_TARGETS = 12
+_ACROSS = 4  # maps in a row, where there are several targets
+_PANEL = 2.5  # inches
+
+
+@dataclass(frozen=True, eq=False)
+class _Map:
+    """One heatmap: of which input, for which target."""
+
+    name: str
+    caption: str
+    relevance: Array
+    x: Array
+
+
+def picture(explanation: Explanation, x: Any = None, *, sample: int = 0, labels: Sequence[str] | None = None) -> Figure:
+    """An explanation of one sample: input, heatmap, overlay and colour bar, with the class and its score.
+
+    Vectors (N, F) become bars. Of several targets each gets its heatmap, at most `MOST_TARGETS`, those with the largest
+    values, all on one colour scale; several inputs get a row each.
+
+    Parameters
+    ----------
+    explanation : what `explain` returned
+    x : what to show as the only input, such as the photograph before preprocessing, (H, W), (H, W, 3) or (C, H, W);
+        None: the values that were explained
+    sample : which of the batch
+    labels : the names of the classes
+
+    Raises
+    ------
+    ShapeError
+        Where the input has more than three axes without the batch axis.
+    ParameterError
+        Where there is no such sample.
+    """
+    count = explanation.value.shape[0]
+    if not 0 <= sample < count:
+        raise ParameterError(f"there is no sample {sample} in an explanation of {count}")
+    maps = _maps(explanation, x, sample, labels)
+    limit = max(limit_of(m.relevance) for m in maps) or 1.0
+    vectors = [m.relevance.ndim == 1 for m in maps]
+    if all(vectors):
+        made = _bars(maps)
+    elif len(maps) == len(explanation.inputs):
+        made = _panels(maps, limit, len(explanation.inputs) > 1)
+    else:
+        made = _gallery(maps, limit, len(explanation.inputs) > 1)
+    facts = f"{explanation.composite} · {explanation.precision} · backend {explanation.backend}"
+    made.supxlabel(facts, fontsize=8, color=GREY)
+    return made
+
+
+def _maps(explanation: Explanation, x: Any, sample: int, labels: Sequence[str] | None) -> list[_Map]:
+    values = np.atleast_1d(explanation.value[sample])
+    targets = None if explanation.target is None else np.atleast_1d(explanation.target[sample])
+    order = np.argsort(-values.astype(np.float64), kind="stable")[:MOST_TARGETS] if values.size > 1 else np.arange(1)
+    found = []
+    for name in explanation.inputs:
+        relevance, value = explanation.relevances[name][sample], explanation.activations[name][sample]
+        if value.ndim > 3 or not value.ndim:
+            raise ShapeError(
+                f"input {name!r} has samples of shape {value.shape}; a picture needs (F,), (H, W) or (C, H, W). "
+                "render.heatmap draws one slice"
+            )
+        shown = value if x is None or len(explanation.inputs) > 1 else np.asarray(x)
+        for t in order:
+            one = relevance[t] if explanation.several else relevance
+            target = None if targets is None else int(targets[t])
+            caption = _caption(target, float(values[t]), explanation.prediction[sample], labels)
+            one = one if one.ndim == 1 else plain_map(one)
+            found.append(_Map(name, caption, np.asarray(one, dtype=np.float64), shown))
+    return found
+
+
+def _caption(target: int | None, value: float, prediction: Array, labels: Sequence[str] | None) -> str:
+    number = f"{value:.4g}".replace("-", "−")
+    if target is None:
+        return f"start with Σ R = {number}"
+    name = f"class {target}" if labels is None else str(labels[target])
+    # The log-odds or a contrast is not the score; a softmax at the end shows probabilities as the prediction.
+    score = np.isclose(float(prediction.reshape(-1)[target]), value, rtol=1e-4)
+    return f"{name}, {'score' if score else 'value'} {number}"
+
+
+def _panels(maps: Sequence[_Map], limit: float, named: bool) -> Figure:
+    """One row for each input: input, heatmap, overlay."""
+    heights = [_PANEL * _height(m.relevance) for m in maps]
+    made = figure(3 * _PANEL + 1.1, sum(heights) + 0.85, layout="constrained")
+    axes = made.subplots(len(maps), 3, squeeze=False, height_ratios=heights)
+    for row, one in zip(axes, maps, strict=True):
+        base = as_image(one.x)
+        show(row[0], base)
+        show(row[1], heatmap(one.relevance, limit=limit))
+        _overlay(row[2], base, one.relevance, limit)
+        row[0].set_ylabel(one.name if named else "")
+    for axis, title in zip(axes[0], ("input", "relevance", "overlay"), strict=True):
+        axis.set_title(title, fontsize=10)
+    made.suptitle(fill(maps[0].caption, 80))
+    _bar(made, axes, limit)
+    return made
+
+
+def _gallery(maps: Sequence[_Map], limit: float, named: bool) -> Figure:
+    """The input of each input node, then its heatmaps for all targets, on one scale."""
+    blocks: list[list[_Map]] = []
+    for one in maps:
+        if not blocks or blocks[-1][0].name != one.name:
+            blocks.append([])
+        blocks[-1].append(one)
+    depth = -(-(len(blocks[0]) + 1) // _ACROSS)
+    heights = [0.8 * _PANEL * _height(block[0].relevance) + 0.25 for block in blocks for _ in range(depth)]
+    made = figure(_ACROSS * 0.8 * _PANEL + 1.1, sum(heights) + 0.4, layout="constrained")
+    axes = made.subplots(len(blocks) * depth, _ACROSS, squeeze=False, height_ratios=heights)
+    for number, block in enumerate(blocks):
+        places = list(axes[number * depth : (number + 1) * depth].flat)
+        show(places[0], as_image(block[0].x))
+        places[0].set_title(f"input {block[0].name}" if named else "input", fontsize=10)
+        for axis, one in zip(places[1:], block, strict=False):
+            show(axis, heatmap(one.relevance, limit=limit))
+            axis.set_title(fill(one.caption, 26), fontsize=10)
+        for axis in places[len(block) + 1 :]:
+            axis.set_axis_off()
+    _bar(made, axes, limit)
+    return made
+
+
+def _height(relevance: Array) -> float:
+    """Height over width of a panel: that of the map, within reason."""
+    rows, columns = np.atleast_2d(relevance).shape
+    ratio = rows / columns if columns else 1.0
+    return min(1.6, ratio) if ratio > SLIM else 0.5
+
+
+def _overlay(axes: Axes, base: Array, relevance: Array, limit: float) -> None:
+    """The map, as transparent as it is weak, over a pale grey of the input."""
+    grey = base.mean(axis=2, keepdims=True).repeat(3, axis=2)
+    # The picture keeps a third of its contrast on a light ground, so that neither side of the scale drowns in it.
+    show(axes, np.rint(255 - (255 - grey) * 0.45).astype(np.uint8))
+    height, width = base.shape[:2]
+    over = heatmap(relevance, limit=limit, transparent=True)
+    axes.imshow(over, extent=(-0.5, width - 0.5, height - 0.5, -0.5), interpolation="nearest", aspect=axes.get_aspect())
+
+
+def _bar(made: Figure, axes: Any, limit: float) -> None:
+    bar = made.colorbar(colour_scale(limit), ax=axes, shrink=0.8, aspect=25, pad=0.02)
+    bar.set_label("relevance: against ◂  ▸ for", fontsize=9)
+    bar.ax.tick_params(labelsize=8)
+
+
+def _bars(maps: Sequence[_Map]) -> Figure:
+    """Vectors: the values of each input, and below them the relevance of every feature."""
+    panels: list[tuple[str, str, Array, bool]] = []
+    for i, one in enumerate(maps):
+        if i == 0 or one.name != maps[i - 1].name:
+            panels.append((one.name, "", np.asarray(one.x, dtype=np.float64).reshape(-1), False))
+        panels.append(("relevance", one.caption, one.relevance, True))
+    made = figure(8.0, 1.7 * len(panels) + 0.6, layout="constrained")
+    column = made.subplots(len(panels), 1, squeeze=False)[:, 0]
+    limit = max(limit_of(values) for _, _, values, signed in panels if signed) or 1.0
+    for axes, (name, caption, values, signed) in zip(column, panels, strict=True):
+        up, down = (_unit(POSITIVE[3]), _unit(NEGATIVE[3])) if signed else ("0.45", "0.45")
+        _draw(axes, values, up, down)
+        axes.set_ylabel(name)
+        axes.set_title(fill(caption, 90), fontsize=10)
+        if signed:
+            axes.set_ylim(-1.08 * limit, 1.08 * limit)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.axhline(0, color="0.6", linewidth=0.6)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    column[-1].set_xlabel("feature")
+    return made
+
+
+def _draw(axes: Axes, values: Array, up: Any, down: Any) -> None:
+    """A bar for every feature; of very many the outline, which draws fast."""
+    at = np.arange(values.size)
+    for part, colour in ((np.maximum(values, 0), up), (np.minimum(values, 0), down)):
+        if values.size <= 400:
+            axes.bar(at, part, width=0.85 if values.size <= 60 else 1.0, color=colour)
+        else:
+            axes.fill_between(at, part, step="mid", color=colour, linewidth=0)
+    axes.margins(x=0.01)
+
+
+def _unit(colour: tuple[int, int, int]) -> tuple[float, ...]:
+    return tuple(c / 255 for c in colour)
