@@ -55,10 +55,12 @@ PUBLIC = {
         explain heads layers load rules save
     """,
     ".layers": """
-        Activation Add AvgPool BatchNorm Concat Conv ConvTranspose Dense Dropout Flatten GELU GlobalAvgPool
-        GlobalMaxPool GlobalSumPool Identity Layer LeakyReLU Linear LogSoftmax MaxPool Mean Multiply Pad
-        ReLU Rearrangement Reshape Scale Selecting Sigmoid Softmax Softplus Subtract SumPool Tanh Transpose
-        Upsample
+        Abs Activation Add Attach AvgPool BatchNorm CELU Clip Concat Conv ConvTranspose Dense DepthToSpace
+        Divide Dropout ELU Embedding Erf Exp Expand Flatten GELU Gather GlobalAvgPool GlobalLpPool GlobalMaxPool
+        GlobalSumPool GroupNorm HardSigmoid HardSwish Identity InstanceNorm LRN Layer LayerNorm LeakyReLU Linear
+        Log LogSoftmax LpPool MatMul MaxPool Maximum Mean Minimum Mish Multiply PReLU Pad PadWith Pow Power ReLU
+        Rearrangement Reciprocal ReduceMax Reshape Resize SELU Scale Selecting SiLU Sigmoid Slice Softmax
+        Softplus Softsign SpaceToDepth Sqrt Subtract Sum SumPool Tanh Tile Transpose Upsample
     """,
     ".rules": """
         AbsoluteProduct AlphaBeta AverageSurrogate Epsilon Flat Gamma GeneralizedGamma HalfProduct
@@ -163,9 +165,7 @@ def test_every_convention_that_is_cited_exists():
         *(ROOT / "docs").rglob("*.md"),
         *ROOT.glob("*.md"),
     ]
-    cited = {
-        (name, str(f.relative_to(ROOT))) for f in files for name in CONVENTION.findall(f.read_text(encoding="utf-8"))
-    }
+    cited = {(name, str(f.relative_to(ROOT))) for f in files for name in CONVENTION.findall(f.read_text(encoding="utf-8"))}
     assert cited, "nothing cites a convention"
     assert {(name, file) for name, file in cited if name not in defined} == set()
 

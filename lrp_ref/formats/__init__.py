@@ -10,11 +10,11 @@ from ..model import Model
 if TYPE_CHECKING:
     from pathlib import Path
 
-SUFFIXES = (".npz",)
+SUFFIXES = (".npz", ".onnx")
 
 
 def load(path: str | Path, **options: Any) -> Model:
-    """Read a model from a file; the suffix says how: `.npz`.
+    """Read a model from a file; the suffix says how: `.npz` or `.onnx`.
 
     Raises
     ------
@@ -25,7 +25,13 @@ def load(path: str | Path, **options: Any) -> Model:
 
     source = Path(path)
     if source.suffix.lower() not in SUFFIXES:
-        raise FormatError(f"{source}: files of kind {source.suffix or '(no suffix)'!r} are not read; known: {', '.join(SUFFIXES)}")
+        raise FormatError(
+            f"{source}: files of kind {source.suffix or '(no suffix)'!r} are not read; known: {', '.join(SUFFIXES)}"
+        )
+    if source.suffix.lower() == ".onnx":
+        from . import onnx
+
+        return onnx.load(source, **options)
     from . import npz  # here, because reading archives is not needed to explain
 
     return npz.load(source, **options)

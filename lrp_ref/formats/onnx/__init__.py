@@ -1,0 +1,220 @@
+"""Reading ONNX files: a network from any framework as a `Model`, to be explained without that framework.
+
+The `onnx` package (extra `onnx`) parses the file; everything else is done here. A file is data from outside: names, wiring, types, extents
+and sizes are checked before they are believed, and what cannot be represented is refused by name, all of it in one message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...arrays import Shape
+from ...errors import FormatError, LrpError, unknown
+from ...layers.shape import Identity
+from ...model import Model, Node
+from .folding import fold
+from .graph import BATCH, Broken, Builder, Tensor, Value, run
+from .operators import FOLDED, FOREIGN, HINTS, OPERATORS, OTHERS
+from .patterns import recognised
+from .reader import BUDGET, Declared, OpNode, Record, needed, read, record
+from .tensors import FLOATS, kind_name
+
+__all__ = ["BUDGET", "load"]
+
+
+def load(
+    source: Any,
+    *,
+    outputs: str | Sequence[str] | None = None,
+    input_shape: Mapping[str, Shape] | Shape | None = None,
+    batched: bool = True,
+    patterns: bool = True,
+    folder: str | Path | None = None,
+    budget: int = BUDGET,
+) -> Model:
+    """Read an ONNX model.
+
+    Parameters
+    ----------
+    source : a path, the bytes of a file, or an `onnx.ModelProto`
+    outputs : names of the values (outputs or any others) that the model computes; None: the file's outputs, those left out that pick
+        indices (ArgMax, TopK)
+    input_shape : of one sample, for each input or for the only one, where the file leaves extents open
+    batched : whether the first axis of every input is the batch axis; False: the file describes a single sample, and the model gets a batch
+        axis in front
+    patterns : whether what exporters take apart (GELU, SiLU, layer norm, dense layers, gates, …) is put together again
+    folder : where external data may lie; None: beside the file
+    budget : how many bytes each tensor, and all initializers together, may take
+
+    Returns
+    -------
+    Model
+        Nodes have the names of the file's nodes; inputs and outputs those of the file's inputs and outputs. An extent of the batch axis that
+        the file fixes is not kept: the model takes batches of any size.
+
+    Raises
+    ------
+    FormatError
+        Where the file is missing, truncated, no ONNX file, of an unknown version, too large, or describes a network that cannot be
+        represented: unknown operators and nodes that mix samples are all listed.
+    MissingExtraError
+        Where the `onnx` package is not installed.
+    """
+    place = f"{source}: " if isinstance(source, (str, Path)) else ""
+    try:
+        proto, store = read(source, budget, None if folder is None else Path(folder))
+        return _model(record(proto, store), outputs, input_shape, batched, patterns, budget)
+    except FormatError as error:
+        raise FormatError(f"{place}{error}") from None
+
+
+def _model(
+    graph: Record, outputs: str | Sequence[str] | None, input_shape: Any, batched: bool, patterns: bool, budget: int
+) -> Model:
+    chosen = _chosen(graph, outputs)
+    nodes = needed(graph, chosen)
+    versions = _versions(nodes, graph.opset)
+    used = {name for node in nodes for name in node.inputs} | set(chosen)
+    inputs = [value for value in graph.inputs if value.name in used]
+    if not inputs:
+        raise FormatError("the outputs depend on no input")
+    batch = _batch(inputs) if batched else None
+    double = any(value.kind == 11 for value in inputs)
+    builder = Builder(np.dtype(np.float64 if double else np.float32), budget, batch, graph.opset)
+    values: dict[str, Value | Broken] = {n: graph.constant(n) for n in graph.initializers if n in used}
+    shapes = _given_shapes(input_shape, [value.name for value in inputs])
+    for value in inputs:
+        values[value.name] = builder.given(value.name, _sample_shape(value, shapes.get(value.name), batched, nodes))
+    run(nodes, values, builder, versions, OPERATORS, fold)
+    found = _named_outputs(builder, chosen, values)
+    kept = {value.name: value.shape for value in (builder.tensors[i.name] for i in inputs)}
+    try:
+        model = Model(tuple(found), tuple(kept), chosen, None, kept)
+    except LrpError as error:
+        raise FormatError(str(error)) from None
+    return recognised(model) if patterns else model
+
+
+def _chosen(graph: Record, outputs: str | Sequence[str] | None) -> tuple[str, ...]:
+    """The values that the model computes."""
+    makers = {name: node for node in graph.nodes for name in node.outputs if name}
+    if outputs is not None:
+        names = (outputs,) if isinstance(outputs, str) else tuple(outputs)
+        for name in names:
+            if name not in makers:
+                raise FormatError(str(unknown("output", name, makers)))
+        if len(set(names)) != len(names) or not names:
+            raise FormatError(f"outputs must be different names, found {names}")
+        return names
+    for name in graph.outputs:
+        if name not in makers:
+            raise FormatError(f"the output {name!r} is computed by no node")
+    # A class label beside the scores is no score: what picks indices is left out, and explained is what it picks from.
+    scores = [name for name in graph.outputs if makers[name].op not in ("ArgMax", "TopK")]
+    if not scores:
+        scores = [makers[name].inputs[0] for name in graph.outputs if makers[name].inputs]
+        if any(name not in makers for name in scores):
+            raise FormatError("the outputs are indices picked from an input or a constant")
+    return tuple(dict.fromkeys(scores))
+
+
+def _versions(nodes: Sequence[OpNode], opset: int) -> dict[str, int]:
+    """The version of every operator's schema.
+
+    Raises
+    ------
+    FormatError
+        Where operators are not known; all are listed, with what would help.
+    """
+    from onnx import defs
+
+    found, wrong = {}, {}
+    for node in nodes:
+        if node.op in found or node.op in wrong:
+            continue
+        try:
+            found[node.op] = int(defs.get_schema(node.op, opset).since_version)
+        except defs.SchemaError:
+            wrong[node.op] = FOREIGN if "." in node.op else f"ONNX has no such operator in version {opset}"
+            continue
+        known = (node.op, found[node.op]) in OPERATORS or node.op in FOLDED
+        if not known:
+            newer = any(op == node.op for op, _ in OPERATORS)
+            wrong[node.op] = f"its schema of version {found[node.op]} is not known yet" if newer else HINTS.get(node.op, OTHERS)
+    if wrong:
+        listed = [f"{op} ({sum(node.op == op for node in nodes)}×: {hint})" for op, hint in sorted(wrong.items())]
+        raise FormatError(f"the network uses operators that are not read: {'; '.join(listed)}")
+    return found
+
+
+def _batch(inputs: Sequence[Declared]) -> int:
+    """The extent that stands for the batch axis: the one that the file fixes, or the symbol."""
+    extents = {value.dims[0] for value in inputs if value.dims}
+    if any(value.dims == () for value in inputs):
+        raise FormatError("an input is a single number and has no batch axis; batched=False gives every input one")
+    fixed = extents - {None, 0}
+    if len(fixed) > 1:
+        raise FormatError(
+            f"the inputs' first extents differ ({sorted(map(str, fixed))}): they are no batch; batched=False gives them one"
+        )
+    # Where one input leaves the batch open, so do all.
+    return next(iter(fixed)) if fixed and None not in extents else BATCH  # type: ignore[return-value]
+
+
+def _given_shapes(input_shape: Any, names: Sequence[str]) -> dict[str, Shape]:
+    if input_shape is None:
+        return {}
+    if isinstance(input_shape, Mapping):
+        for name in input_shape:
+            if name not in names:
+                raise FormatError(str(unknown("input", name, names)))
+        return {name: tuple(int(extent) for extent in shape) for name, shape in input_shape.items()}
+    if len(names) != 1:
+        raise FormatError(f"input_shape must be a mapping from the inputs {', '.join(names)}")
+    return {names[0]: tuple(int(extent) for extent in input_shape)}
+
+
+def _sample_shape(value: Declared, given: Shape | None, batched: bool, nodes: Sequence[OpNode]) -> Shape:
+    """The shape of one sample of an input, checked: a network of unknown extents cannot be laid out."""
+    whole = all(node.op in ("Cast", "Gather") for node in nodes if value.name in node.inputs)
+    if value.kind not in FLOATS and not (whole and value.kind in range(2, 14)):
+        raise FormatError(
+            f"input {value.name!r} holds {kind_name(value.kind)} values; only floating point inputs can be explained"
+        )
+    declared = None if value.dims is None else value.dims[1:] if batched else value.dims
+    if given is not None:
+        fits = (
+            declared is None or len(declared) == len(given) and all(d in (None, g) for d, g in zip(declared, given, strict=True))
+        )
+        if not fits or min(given, default=1) < 1:
+            raise FormatError(f"input_shape {given} does not fit input {value.name!r}, which the file declares as {declared}")
+        return given
+    if declared is None or None in declared or 0 in declared:
+        shown = "any shape" if declared is None else f"({', '.join('?' if d is None else str(d) for d in declared)})"
+        raise FormatError(f"input {value.name!r} has samples of shape {shown}: give input_shape=, the shape of one sample")
+    return tuple(extent for extent in declared if extent is not None)
+
+
+def _named_outputs(builder: Builder, chosen: Sequence[str], values: Mapping[str, Value | Broken]) -> list[Node]:
+    """The nodes, those that compute outputs under the outputs' names."""
+    renamed: dict[str, str] = {}
+    extra: list[tuple[str, str]] = []
+    for name in chosen:
+        value = values.get(name)
+        if not isinstance(value, Tensor):
+            raise FormatError(f"the output {name!r} does not depend on the network's input")
+        if value.name in builder.nodes and value.name not in renamed:
+            renamed[value.name] = name
+        else:
+            extra.append((name, value.name))
+    taken = set(chosen)
+    for old in builder.nodes:
+        if old in taken and old not in renamed:
+            renamed[old] = builder.unique(f"{old}_node")
+    new = {name: renamed.get(name, name) for name in builder.tensors}
+    nodes = [Node(new[n.name], n.layer, tuple(new[i] for i in n.inputs)) for n in builder.nodes.values()]
+    return nodes + [Node(name, Identity(), (new[source],)) for name, source in extra]

@@ -1,0 +1,47 @@
+"""The operators that are read: one function for each, listed by the versions of the schema that it was written for.
+
+An operator that a newer ONNX changes is not read by a function that was written for the older one: it is refused by name until someone has
+looked at the change and listed its version.
+"""
+
+from __future__ import annotations
+
+from ..folding import FOLDS
+from ..graph import Operator
+from . import activations, arithmetic, einsum, linear, reductions, shapes, windows
+
+OPERATORS: dict[tuple[str, int], Operator] = {
+    **activations.TABLE,
+    **arithmetic.TABLE,
+    **einsum.TABLE,
+    **linear.TABLE,
+    **reductions.TABLE,
+    **shapes.TABLE,
+    **windows.TABLE,
+}
+
+#: Operators that may stand between constants only, and serve no signal.
+FOLDED = frozenset(FOLDS) - {op for op, _ in OPERATORS}
+
+#: What would help where an operator is not read.
+HINTS: dict[str, str] = {
+    **dict.fromkeys(("LSTM", "GRU", "RNN"), "recurrent cells are not read from ONNX yet; build the model from layers"),
+    **dict.fromkeys(("If", "Loop", "Scan"), "export the network without control flow, for fixed choices"),
+    **dict.fromkeys(
+        (
+            "QuantizeLinear",
+            "DequantizeLinear",
+            "QLinearConv",
+            "QLinearMatMul",
+            "ConvInteger",
+            "MatMulInteger",
+            "DynamicQuantizeLinear",
+        ),
+        "export the network before quantisation",
+    ),
+    "Attention": "export the network with its matrix products written out",
+}
+FOREIGN = (
+    "the operator belongs to a runtime or a framework: export the network without its optimisations, in ONNX's own operators"
+)
+OTHERS = "end the model before it with outputs=, or export the network in other operators"

@@ -1,0 +1,100 @@
+"""Operators that reduce axes, and normalisations by the input's own statistics."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ....arrays import Array
+from ....errors import FormatError
+from ....layers import (
+    LRN,
+    GlobalAvgPool,
+    GlobalMaxPool,
+    GroupNorm,
+    Identity,
+    InstanceNorm,
+    LayerNorm,
+    Mean,
+    ReduceMax,
+    Sum,
+)
+from ....layers.base import Layer
+from ..graph import Call, Operator, Tensor
+from .alignment import affine
+from .tables import versions
+
+
+def _reduce(layer: type[Layer], over_space: type[Layer] | None, since: int) -> Operator:
+    """A reduction; `over_space` is the pooling that it is where it goes over all spatial axes and keeps them."""
+
+    def function(call: Call) -> Tensor:
+        x = call.tensor()
+        given = call.listed(1, "axes", since)
+        if not given and call.integer("noop_with_empty_axes", 0):
+            return call.emit(Identity(), x)
+        rank = call.rank(x)
+        axes = call.axes(given or tuple(range(rank)), rank)
+        keep = bool(call.integer("keepdims", 1))
+        spatial = tuple(range(2, len(x.shape) + 1))
+        if over_space is not None and keep and axes == spatial and 1 <= len(spatial) <= 3:
+            return call.emit(over_space(), x)
+        return call.emit(layer(axes, keep), x)  # type: ignore[call-arg]
+
+    return function
+
+
+def _lrn(call: Call) -> Tensor:
+    layer = LRN(call.integer("size"), call.number("alpha", 1e-4), call.number("beta", 0.75), call.number("bias", 1.0))
+    return call.emit(layer, call.tensor())
+
+
+def _instance_norm(call: Call) -> Tensor:
+    scale, shift = (call.parameter(call.constant(index)) for index in (1, 2))
+    return call.emit(InstanceNorm(scale, shift, call.number("epsilon", 1e-5)), call.tensor())
+
+
+def _group_norm(call: Call) -> Tensor:
+    x, groups = call.tensor(), call.integer("num_groups")
+    scale, shift = (call.parameter(call.constant(index)) for index in (1, 2))
+    if call.version < 21 and x.shape and groups > 0 and x.shape[0] % groups == 0:  # one number for each group, then
+        scale, shift = (np.repeat(values, x.shape[0] // groups) for values in (scale, shift))
+    return call.emit(GroupNorm(groups, scale, shift, call.number("epsilon", 1e-5)), x)
+
+
+def _layer_norm(call: Call) -> list[Tensor | None]:
+    x = call.tensor()
+    first = call.axis(call.integer("axis", -1), call.rank(x))
+    axes = len(x.shape) - first + 1
+    scale, shift = _over(call, call.constant(1), axes), call.optional_constant(2)
+    epsilon = call.number("epsilon", 1e-5)
+    if scale is not None and (shift is None or _over(call, shift, axes) is not None):
+        return [call.emit(LayerNorm(axes, scale, None if shift is None else _over(call, shift, axes), epsilon), x)]
+    plain = call.emit(LayerNorm(axes, None, None, epsilon), x, part="normalised")
+    constants = [None if c is None else call.per_sample(c, call.rank(x)) for c in (call.constant(1), shift)]
+    return [affine(call, plain, *constants)]
+
+
+def _over(call: Call, constant: Array, axes: int) -> Array | None:
+    """A constant that varies along the last `axes` axes only; None where it varies along others too."""
+    if math.prod(constant.shape[: max(0, constant.ndim - axes)]) != 1:
+        return None
+    return call.parameter(constant.reshape(constant.shape[max(0, constant.ndim - axes) :]))
+
+
+def _ignored(call: Call) -> list[Tensor | None]:
+    raise FormatError("it picks indices, which cannot be explained; end the model before it with outputs=")
+
+
+TABLE: dict[tuple[str, int], Operator] = {
+    **versions("ArgMax", _ignored, 1, 11, 12, 13),
+    **versions("GroupNormalization", _group_norm, 18, 21),
+    **versions("InstanceNormalization", _instance_norm, 6, 22),
+    **versions("LRN", _lrn, 1, 13),
+    **versions("LayerNormalization", _layer_norm, 17),
+    **versions("ReduceMax", _reduce(ReduceMax, GlobalMaxPool, 18), 1, 11, 12, 13, 18, 20),
+    **versions("ReduceMean", _reduce(Mean, GlobalAvgPool, 18), 1, 11, 13, 18),
+    **versions("ReduceSum", _reduce(Sum, None, 13), 1, 11, 13),
+    **versions("TopK", _ignored, 1, 10, 11, 24),
+}

@@ -1,0 +1,345 @@
+"""Operators that rearrange: reshape, transpose, pick, repeat, join, pad, resize."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+
+import numpy as np
+
+from ....arrays import Array
+from ....errors import FormatError
+from ....layers import (
+    Attach,
+    Concat,
+    DepthToSpace,
+    Embedding,
+    Expand,
+    Flatten,
+    Gather,
+    Identity,
+    Pad,
+    PadWith,
+    Reshape,
+    Resize,
+    Slice,
+    SpaceToDepth,
+    Tile,
+    Transpose,
+    Upsample,
+)
+from ..folding import python_slice, reshaped, shape_of, slices, split_sizes
+from ..graph import Call, Operator, Tensor, Value
+from .tables import versions
+
+
+def reshape_to(call: Call, x: Tensor, full: Sequence[int]) -> Tensor:
+    """`x` in another shape, given as the file counts axes."""
+    sample = call.sample(full)
+    if sample == x.shape:
+        return call.emit(Identity(), x)
+    flat = len(sample) == 1 and call.lead == 1
+    return call.emit(Flatten() if flat else Reshape(sample), x)
+
+
+def _reshape(call: Call) -> Tensor:
+    x = call.tensor()
+    given = call.integer_list(1)
+    full = reshaped(given or (), call.builder.full_shape(x), bool(call.integer("allowzero", 0)))
+    return reshape_to(call, x, full)
+
+
+def _flatten(call: Call) -> Tensor:
+    x = call.tensor()
+    full, axis = call.builder.full_shape(x), call.integer("axis", 1)
+    axis = axis + len(full) if axis < 0 else axis
+    if not 0 <= axis <= len(full):
+        raise FormatError(f"axis {axis} does not exist in shape {full}")
+    return reshape_to(call, x, (math.prod(full[:axis]), math.prod(full[axis:])))
+
+
+def _transpose(call: Call) -> Tensor:
+    x = call.tensor()
+    rank = call.rank(x)
+    order = call.integers("perm", tuple(reversed(range(rank))))
+    if sorted(order) != list(range(rank)):
+        raise FormatError(f"the attribute perm is {order}, which is no order of {rank} axes")
+    if call.lead and order[0] != 0:
+        raise FormatError(f"it moves the batch axis (perm {order}), and samples are explained one by one")
+    axes = order if call.lead else (0, *(axis + 1 for axis in order))
+    return call.emit(Transpose(axes), x)
+
+
+def _squeeze(call: Call) -> Tensor:
+    x = call.tensor()
+    full = call.builder.full_shape(x)
+    given = call.listed(1, "axes", 13)
+    if given is None:
+        given = tuple(axis for axis, extent in enumerate(full) if extent == 1 and axis >= call.lead)
+    axes = {axis - 1 + call.lead for axis in call.axes(given, len(full))}
+    if any(full[axis] != 1 for axis in axes):
+        raise FormatError(f"axes {tuple(given)} of shape {full} are not all of extent 1")
+    return reshape_to(call, x, [extent for axis, extent in enumerate(full) if axis not in axes])
+
+
+def _unsqueeze(call: Call) -> Tensor:
+    x, given = call.tensor(), call.listed(1, "axes", 13)
+    if given is None or len(given) > 32:
+        raise FormatError("its axes are missing")
+    rank = call.rank(x) + len(given)
+    axes = {axis - 1 + call.lead for axis in call.axes(given, rank)}
+    rest = iter(call.builder.full_shape(x))
+    return reshape_to(call, x, [1 if axis in axes else next(rest) for axis in range(rank)])
+
+
+def _shape(call: Call) -> Array:
+    return shape_of(call, call.builder.full_shape(call.tensor()))
+
+
+def _size(call: Call) -> Array:
+    return np.asarray(math.prod(call.builder.full_shape(call.tensor())), dtype=np.int64)
+
+
+def _expand(call: Call) -> Tensor:
+    x, given = call.tensor(), call.integer_list(1) or ()
+    if len(given) > 32 or any(extent < 0 for extent in given):
+        raise FormatError(f"its target shape is {given}")
+    rank = call.rank(x)
+    if call.lead and len(given) > rank:
+        raise FormatError(f"the target {given} puts axes in front of the batch axis")
+    # An extent 1 in the batch's place leaves the batch as it is.
+    full = call.builder.full_shape(x)
+    sample = call.sample([int(extent) for extent in np.broadcast_shapes(full, given)])
+    call.builder.check(sample, "its output")
+    return call.emit(Identity() if sample == x.shape else Expand(sample), x)
+
+
+def _tile(call: Call) -> Tensor:
+    x, repeats = call.tensor(), call.integer_list(1) or ()
+    if len(repeats) != call.rank(x):
+        raise FormatError(f"{len(repeats)} repeats do not fit {call.rank(x)} axes")
+    if call.lead and repeats[0] != 1:
+        raise FormatError("it repeats samples along the batch axis")
+    call.builder.check([e * r for e, r in zip(x.shape, repeats[call.lead :], strict=True)], "its output")
+    return call.emit(Tile(repeats[call.lead :]), x)
+
+
+def _concat(call: Call) -> Tensor:
+    values = [call.value(index) for index in range(len(call.inputs))]
+    rank = max(call.rank(v) if isinstance(v, Tensor) else v.ndim for v in values)
+    axis = call.axis(call.integer("axis", 1), rank)
+    signals = [v for v in values if isinstance(v, Tensor)]
+    if len(signals) == len(values):
+        return call.emit(Concat(len(signals), axis) if len(signals) > 1 else Identity(), *signals)
+    if len(signals) > 1:
+        raise FormatError("several signals and constants are joined at once; join the signals first")
+    place = next(index for index, v in enumerate(values) if isinstance(v, Tensor))
+    ends = [_joined(call, values[:place], signals[0], axis), _joined(call, values[place + 1 :], signals[0], axis)]
+    return call.emit(Attach(ends[0], ends[1], axis), signals[0])
+
+
+def _joined(call: Call, constants: Sequence[Value], x: Tensor, axis: int) -> Array | None:
+    """Constants beside a signal, side by side, shaped like one sample."""
+    found = [call.per_sample(np.asarray(v), call.rank(x)) for v in constants]
+    return call.parameter(np.concatenate(found, axis=axis - 1)) if found else None
+
+
+def _split(call: Call) -> list[Tensor | None]:
+    x = call.tensor()
+    axis = call.axis(call.integer("axis", 0), call.rank(x))
+    sizes = split_sizes(call, x.shape[axis - 1])
+    ends = np.cumsum((0, *sizes))
+    parts = enumerate(zip(ends[:-1], ends[1:], strict=True))
+    return [call.emit(Slice(int(start), int(stop), axis), x, part=f"part_{k}") for k, (start, stop) in parts]
+
+
+def _slice(call: Call) -> Tensor:
+    x = call.tensor()
+    full = call.builder.full_shape(x)
+    cuts = []
+    for axis, start, stop, step in slices(call, len(full)):
+        cells = python_slice(start, stop, step, full[axis])
+        if cells.indices(full[axis]) != (0, full[axis], 1):
+            cuts.append((call.axis(axis, len(full)), cells))
+    for number, (axis, cells) in enumerate(cuts):
+        last = number == len(cuts) - 1
+        x = call.emit(Slice(cells.start, cells.stop, axis, cells.step), x, part="" if last else f"axis_{axis}")
+    return x if cuts else call.emit(Identity(), x)
+
+
+def _gather(call: Call) -> Tensor:
+    source, picked = call.value(0), call.value(1)
+    if isinstance(picked, Tensor):
+        return _embedding(call, source, picked)
+    assert isinstance(source, Tensor)
+    if picked.dtype.kind not in "iu" or picked.size > 1_000_000:
+        raise FormatError("its indices must be a list of integers")
+    axis = call.axis(call.integer("axis", 0), call.rank(source))
+    cells = tuple(int(index) for index in picked.reshape(-1))
+    shape = (*source.shape[: axis - 1], *picked.shape, *source.shape[axis:])
+    call.builder.check(shape, "its output")
+    if picked.ndim == 1:
+        return call.emit(Gather(cells, axis), source)
+    return call.emit(Reshape(shape), call.emit(Gather(cells, axis), source, part="gather"))
+
+
+def _embedding(call: Call, table: Value, picked: Tensor) -> Tensor:
+    if isinstance(table, Tensor):
+        raise FormatError("it picks elements of one signal by another, which is not supported")
+    if call.integer("axis", 0) not in (0, -table.ndim) or table.ndim != 2:
+        raise FormatError(f"rows of a table are picked by a signal; a table of shape {table.shape} has other axes")
+    return call.emit(Embedding(call.parameter(table)), picked)
+
+
+# --- padding ----------------------------------------------------------------------------------------------------------------
+
+
+def _pad(call: Call) -> Tensor:
+    x = call.tensor()
+    rank = call.rank(x)
+    given = call.listed(1, "pads", 11) or ()
+    value = (call.number("value", 0.0) if call.version < 11 else call.scalar(2)) or 0.0
+    axes = call.integer_list(3) if call.version >= 18 else None
+    axes = tuple(range(rank)) if axes is None else tuple(a + rank if a < 0 else a for a in axes)
+    if len(given) != 2 * len(axes) or len(set(axes)) != len(axes) or any(not 0 <= a < rank for a in axes):
+        raise FormatError(f"pads {given} do not fit {len(axes)} of {rank} axes")
+    pairs = dict(zip(axes, zip(given[: len(axes)], given[len(axes) :], strict=True), strict=True))
+    if call.lead and any(pairs.pop(0, (0, 0))):
+        raise FormatError("it adds samples along the batch axis")
+    sample = [pairs.get(axis + call.lead, (0, 0)) for axis in range(len(x.shape))]
+    return _padded(call, x, sample, call.text("mode", "constant"), value)
+
+
+def _padded(call: Call, x: Tensor, pairs: list[tuple[int, int]], mode: str, value: float) -> Tensor:
+    cropped = [(max(0, -before), max(0, -after)) for before, after in pairs]
+    if any(b + a >= e for (b, a), e in zip(cropped, x.shape, strict=True) if b + a):
+        raise FormatError(f"pads {pairs} leave nothing of samples of shape {x.shape}")
+    for axis, (before, after) in enumerate(cropped, start=1):
+        if before or after:
+            x = call.emit(Slice(before, x.shape[axis - 1] - after, axis), x, part=f"crop_{axis}")
+    grown = tuple((max(0, before), max(0, after)) for before, after in pairs)
+    call.builder.check([e + b + a for e, (b, a) in zip(x.shape, grown, strict=True)], "its output")
+    if not any(map(any, grown)):
+        return call.emit(Identity(), x)
+    if mode == "constant" and value == 0 and 2 <= len(grown) <= 4 and not any(grown[0]):
+        return call.emit(Pad(grown[1:]), x)
+    return call.emit(PadWith(grown, mode, value), x)
+
+
+# --- resizing ---------------------------------------------------------------------------------------------------------------
+
+
+def _upsample(call: Call) -> Tensor:
+    x = call.tensor()
+    scales = call.node.attributes.get("scales", ()) if call.version < 9 else call.constant(1).reshape(-1)
+    return _resized(call, x, [float(s) for s in scales], None, call.text("mode", "nearest"), "asymmetric", "floor")
+
+
+def _resize_10(call: Call) -> Tensor:
+    scales = [float(s) for s in call.constant(1).reshape(-1)]
+    return _resized(call, call.tensor(), scales, None, call.text("mode", "nearest"), "asymmetric", "floor")
+
+
+def _resize(call: Call) -> Tensor:
+    x = call.tensor()
+    rank = call.rank(x)
+    scales, sizes = call.optional_constant(2), call.integer_list(3)
+    given = [float(s) for s in scales.reshape(-1)] if scales is not None and scales.size else None
+    axes = call.integers("axes", tuple(range(rank)))
+    axes = tuple(a + rank if a < 0 else a for a in axes)
+    chosen = sizes if given is None else given
+    if chosen is None or len(chosen) != len(axes) or any(not 0 <= a < rank for a in axes):
+        raise FormatError("it needs one scale or one size for each axis")
+    full = call.builder.full_shape(x)
+    if given is not None:
+        by_axis = dict(zip(axes, given, strict=True))
+        whole, extents = [by_axis.get(axis, 1.0) for axis in range(rank)], None
+    else:
+        assert sizes is not None
+        whole, extents = _fitted(call, full, dict(zip(axes, sizes, strict=True)))
+    coordinates = call.text("coordinate_transformation_mode", "half_pixel")
+    return _resized(
+        call, x, whole, extents, call.text("mode", "nearest"), coordinates, call.text("nearest_mode", "round_prefer_floor")
+    )
+
+
+def _fitted(call: Call, full: Sequence[int], sizes: dict[int, int]) -> tuple[list[float] | None, list[int]]:
+    """Scales (None: those that follow from the extents) and extents, by the policy for the aspect ratio."""
+    policy = call.text("keep_aspect_ratio_policy", "stretch")
+    if policy == "stretch":
+        return None, [sizes.get(axis, extent) for axis, extent in enumerate(full)]
+    if policy not in ("not_larger", "not_smaller"):
+        raise FormatError(f"the attribute keep_aspect_ratio_policy is {policy!r}")
+    ratios = [Fraction(size, full[axis]) for axis, size in sizes.items()]
+    scale = min(ratios) if policy == "not_larger" else max(ratios)
+    extents = [math.floor(scale * e + Fraction(1, 2)) if axis in sizes else e for axis, e in enumerate(full)]
+    return [float(scale) if axis in sizes else 1.0 for axis in range(len(full))], extents
+
+
+def _resized(
+    call: Call, x: Tensor, scales: list[float] | None, extents: list[int] | None, mode: str, coordinates: str, rounding: str
+) -> Tensor:
+    full = call.builder.full_shape(x)
+    if scales is not None and (len(scales) != len(full) or not all(0 < s < 1e6 for s in scales)):
+        raise FormatError(f"scales {scales} do not fit {len(full)} axes")
+    if extents is None:
+        assert scales is not None
+        extents = [math.floor(Fraction(s) * e) if s != 1 else e for s, e in zip(scales, full, strict=True)]
+    sample = call.sample(extents)
+    call.builder.check(sample, "its output")
+    factors = None if scales is None else tuple(scales[call.lead :])
+    whole = [t // e if e and t % e == 0 else 0 for e, t in zip(x.shape, sample, strict=True)]
+    exact = factors is None or all(f == w for f, w in zip(factors, whole, strict=True))
+    plain = mode == "nearest" and exact and min(whole, default=0) > 0 and whole[:1] == [1] and 2 <= len(whole) <= 4
+    if plain and (coordinates, rounding) in _REPEATS:
+        return call.emit(Upsample(tuple(whole[1:])), x)
+    mode = {"bilinear": "linear"}.get(mode, mode)
+    layer = Resize(
+        sample,
+        factors,
+        mode,
+        coordinates,
+        rounding,
+        call.number("cubic_coeff_a", -0.75),
+        bool(call.integer("exclude_outside", 0)),
+        bool(call.integer("antialias", 0)),
+    )
+    return call.emit(layer, x)
+
+
+#: Nearest-neighbour conventions that repeat each cell where the scale is a whole number.
+_REPEATS = {("asymmetric", "floor"), ("half_pixel", "round_prefer_floor"), ("half_pixel", "round_prefer_ceil")}
+
+
+def _depth_to_space(call: Call) -> Tensor:
+    return call.emit(DepthToSpace(call.integer("blocksize"), call.text("mode", "DCR")), call.tensor())
+
+
+def _space_to_depth(call: Call) -> Tensor:
+    return call.emit(SpaceToDepth(call.integer("blocksize")), call.tensor())
+
+
+_LATE = (21, 23, 24, 25)
+
+TABLE: dict[tuple[str, int], Operator] = {
+    **versions("Concat", _concat, 4, 11, 13),
+    **versions("DepthToSpace", _depth_to_space, 1, 11, 13, 28),
+    **versions("Expand", _expand, 8, 13),
+    **versions("Flatten", _flatten, 1, 9, 11, 13, *_LATE),
+    **versions("Gather", _gather, 1, 11, 13),
+    **versions("Pad", _pad, 2, 11, 13, 18, 19, *_LATE),
+    **versions("Reshape", _reshape, 5, 13, 14, 19, *_LATE),
+    **versions("Resize", _resize_10, 10),
+    **versions("Resize", _resize, 11, 13, 18, 19),
+    **versions("Shape", _shape, 1, 13, 15, 19, *_LATE),
+    **versions("Size", _size, 1, 13, 19, *_LATE),
+    **versions("Slice", _slice, 1, 10, 11, 13),
+    **versions("SpaceToDepth", _space_to_depth, 1, 13, 28),
+    **versions("Split", _split, 2, 11, 13, 18),
+    **versions("Squeeze", _squeeze, 1, 11, 13, *_LATE),
+    **versions("Tile", _tile, 6, 13),
+    **versions("Transpose", _transpose, 1, 13, *_LATE),
+    **versions("Unsqueeze", _unsqueeze, 1, 11, 13, *_LATE),
+    **versions("Upsample", _upsample, 7, 9, 10),
+}

@@ -1,0 +1,154 @@
+"""Layers that reduce axes or windows beyond mean, sum and maximum pooling: Sum, ReduceMax, LpPool, GlobalLpPool."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array, Shape, check_number, check_type, integers, is_exact, sum_to
+from ..errors import ExactnessError, ParameterError, ShapeError
+from .base import Layer, Linear, need_arity, need_rank, ones
+from .pooling import _check_pool, _pool_shape, pool_window
+from .window import window_sum
+
+
+def _reduced_axes(given: Any, kind: str) -> tuple[int, ...]:
+    """Different axes other than the batch axis."""
+    axes = integers(given, f"{kind}.axes")
+    if not axes or 0 in axes or len(set(axes)) != len(axes):
+        raise ParameterError(f"{kind}.axes must be different axes other than the batch axis 0, found {axes}")
+    return axes
+
+
+def _counted(axes: tuple[int, ...], ndim: int) -> tuple[int, ...]:
+    """The axes counted from the front of an input of `ndim` axes."""
+    found = tuple(axis + ndim if axis < 0 else axis for axis in axes)
+    if any(not 0 < axis < ndim for axis in found) or len(set(found)) != len(found):
+        raise ShapeError(f"axes {axes} do not exist beside a batch axis in an input of {ndim} axes")
+    return found
+
+
+def _kept(shape: Shape, axes: tuple[int, ...]) -> Shape:
+    return tuple(1 if axis in axes else extent for axis, extent in enumerate(shape))
+
+
+def _reduced(shape: Shape, axes: tuple[int, ...], keepdims: bool) -> Shape:
+    return _kept(shape, axes) if keepdims else tuple(e for axis, e in enumerate(shape) if axis not in axes)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Sum(Linear):
+    """The sum over `axes` (numbered with the batch as axis 0, which may not be among them)."""
+
+    axes: tuple[int, ...] = (1,)
+    keepdims: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "axes", _reduced_axes(self.axes, "Sum"))
+
+    @property
+    def weights(self) -> tuple[Array, ...]:
+        return ones()
+
+    def shape(self, *inputs: Shape) -> Shape:
+        need_arity(self, inputs)
+        return _reduced(inputs[0], _counted(self.axes, len(inputs[0])), self.keepdims)
+
+    def map(self, a: Array, weight: Array) -> Array:
+        kept = _kept(a.shape, _counted(self.axes, a.ndim))
+        return np.asarray(sum_to(a * weight, kept).reshape(self.shape(a.shape)))
+
+    def adjoint(self, s: Array, weight: Array, shape: Shape) -> Array:
+        kept = _kept(shape, _counted(self.axes, len(shape)))
+        return np.asarray(np.broadcast_to(s.reshape(kept), shape) * weight)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ReduceMax(Layer):
+    """The largest element over `axes` (numbered with the batch as axis 0, which may not be among them)."""
+
+    axes: tuple[int, ...] = (1,)
+    keepdims: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "axes", _reduced_axes(self.axes, "ReduceMax"))
+
+    def shape(self, *inputs: Shape) -> Shape:
+        need_arity(self, inputs)
+        axes = _counted(self.axes, len(inputs[0]))
+        if not math.prod(inputs[0][axis] for axis in axes):
+            raise ShapeError(f"nothing to take a maximum of over axes {self.axes} of an input of shape {inputs[0]}")
+        return _reduced(inputs[0], axes, self.keepdims)
+
+    def forward(self, *inputs: Array) -> Array:
+        self.shape(*(a.shape for a in inputs))
+        return np.asarray(inputs[0].max(axis=_counted(self.axes, inputs[0].ndim), keepdims=self.keepdims))
+
+
+def _norm(powers: Array, p: Any) -> Array:
+    return np.asarray(np.sqrt(powers) if p == 2 else powers if p == 1 else powers ** powers.dtype.type(1 / p))
+
+
+def _powered(layer: Layer, a: Array, p: Any) -> Array:
+    if p == 1:
+        return np.asarray(abs(a))
+    if is_exact(a):
+        raise ExactnessError(f"{type(layer).__name__} of rationals is not rational; use float64 arrays")
+    check_type(a)
+    return np.asarray(a * a if p == 2 else abs(a) ** a.dtype.type(p))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LpPool(Layer):
+    r"""The p-norm of each window, :math:`(\sum |a|^p)^{1/p}`; padding counts as 0.
+
+    Parameters
+    ----------
+    kernel, stride, padding, dilation, ceil_mode : as in `SumPool`
+    p : at least 1
+    """
+
+    kernel: Any
+    stride: Any = None
+    padding: Any = 0
+    dilation: Any = 1
+    ceil_mode: bool = False
+    p: Any = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number(self.p, "LpPool.p", 1)
+        _check_pool(self)
+
+    def shape(self, *inputs: Shape) -> Shape:
+        return _pool_shape(self, inputs)
+
+    def forward(self, *inputs: Array) -> Array:
+        out = self.shape(*(a.shape for a in inputs))
+        powers = _powered(self, inputs[0], self.p)
+        return _norm(window_sum(powers, pool_window(self, powers.ndim - 2), out[2:]), self.p)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class GlobalLpPool(Layer):
+    r"""The p-norm of each channel, (N, C, \*spatial) → (N, C, 1, …)."""
+
+    p: Any = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number(self.p, "GlobalLpPool.p", 1)
+
+    def shape(self, *inputs: Shape) -> Shape:
+        need_arity(self, inputs)
+        need_rank(inputs[0], 3, "(N, C, *spatial) with 1 to 3 spatial axes", 5)
+        return (*inputs[0][:2], *(1 for _ in inputs[0][2:]))
+
+    def forward(self, *inputs: Array) -> Array:
+        out = self.shape(*(a.shape for a in inputs))
+        return _norm(sum_to(_powered(self, inputs[0], self.p), out), self.p)

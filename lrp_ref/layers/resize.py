@@ -1,0 +1,153 @@
+"""Interpolation along axes: a linear layer whose two maps are a matrix and its transpose for each axis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array, Shape, check_number, integers, like
+from ..errors import ParameterError, ShapeError
+from .base import Linear, need_arity, need_rank, ones
+
+#: Where output cell i of n (of an axis of m) lies among the input's cells, for a scale factor s: (i, s, m, n) → position.
+POSITIONS: dict[str, Callable[[Fraction, Fraction, int, int], Fraction]] = {
+    "half_pixel": lambda i, s, m, n: (i + Fraction(1, 2)) / s - Fraction(1, 2),
+    "asymmetric": lambda i, s, m, n: i / s,
+    "align_corners": lambda i, s, m, n: i * (m - 1) / (n - 1) if n > 1 else Fraction(0),
+    "pytorch_half_pixel": lambda i, s, m, n: (i + Fraction(1, 2)) / s - Fraction(1, 2) if n > 1 else Fraction(0),
+    # The output is cut off to whole cells; this variant keeps it centred on the input.
+    "half_pixel_symmetric": lambda i, s, m, n: (
+        (i + Fraction(1, 2)) / s - Fraction(1, 2) + Fraction(m, 2) * (1 - Fraction(n) / (s * m))
+    ),
+    "tf_half_pixel_for_nn": lambda i, s, m, n: (i + Fraction(1, 2)) / s,
+}
+ROUNDINGS: dict[str, Callable[[Fraction], int]] = {
+    "floor": math.floor,
+    "ceil": math.ceil,
+    "round_prefer_floor": lambda x: math.ceil(x - Fraction(1, 2)),
+    "round_prefer_ceil": lambda x: math.floor(x + Fraction(1, 2)),
+}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Resize(Linear):
+    """A sample resampled to extents `to` by nearest, linear or cubic interpolation along each axis.
+
+    Parameters
+    ----------
+    to : the extents of a sample after resizing, the channels' included
+    scales : the scale factor of each axis; None: output extent / input extent
+    mode : "nearest", "linear" or "cubic" (Keys 1981)
+    coordinates : where output cells lie, one of `POSITIONS`
+    rounding : of positions in mode "nearest", one of `ROUNDINGS`
+    cubic : the coefficient a of the cubic kernel
+    exclude_outside : whether cells outside have weight 0 (and the others more), instead of being the border's
+    antialias : whether linear and cubic kernels are widened where an axis shrinks
+    """
+
+    to: tuple[int, ...]
+    scales: tuple[Any, ...] | None = None
+    mode: str = "nearest"
+    coordinates: str = "half_pixel"
+    rounding: str = "round_prefer_floor"
+    cubic: Any = -0.75
+    exclude_outside: bool = False
+    antialias: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "to", integers(self.to, "Resize.to"))
+        if any(extent < 1 for extent in self.to):
+            raise ParameterError(f"Resize.to must hold positive extents, found {self.to}")
+        if self.scales is not None:
+            object.__setattr__(self, "scales", tuple(self.scales))
+            if len(self.scales) != len(self.to):
+                raise ParameterError(f"Resize.scales must hold {len(self.to)} numbers, found {self.scales}")
+            for scale in self.scales:
+                check_number(scale, "Resize.scales")
+                if scale <= 0:
+                    raise ParameterError(f"Resize.scales must be positive, found {self.scales}")
+        check_number(self.cubic, "Resize.cubic")
+        choices = (("mode", ("nearest", "linear", "cubic")), ("coordinates", POSITIONS), ("rounding", ROUNDINGS))
+        for name, known in choices:
+            if getattr(self, name) not in known:
+                raise ParameterError(f"Resize.{name} must be one of {', '.join(known)}, found {getattr(self, name)!r}")
+
+    @property
+    def weights(self) -> tuple[Array, ...]:
+        return ones()
+
+    def shape(self, *inputs: Shape) -> Shape:
+        need_arity(self, inputs)
+        need_rank(inputs[0], len(self.to) + 1, f"with {len(self.to)} axes beside the batch")
+        if 0 in inputs[0][1:]:
+            raise ShapeError(f"nothing to interpolate in an input of shape {inputs[0]}")
+        return (inputs[0][0], *self.to)
+
+    def map(self, a: Array, weight: Array) -> Array:
+        for axis, matrix in self._matrices(a.shape):
+            a = _along(a, like(matrix, a).T, axis)
+        return np.asarray(a * weight)
+
+    def adjoint(self, s: Array, weight: Array, shape: Shape) -> Array:
+        for axis, matrix in self._matrices(shape):
+            s = _along(s, like(matrix, s), axis)
+        return np.asarray(s * weight)
+
+    def _matrices(self, shape: Shape) -> list[tuple[int, Array]]:
+        """(axis, matrix (output cells, input cells)) for each axis that changes."""
+        found = []
+        for axis, (m, n) in enumerate(zip(shape[1:], self.to, strict=True), start=1):
+            scale = Fraction(n, m) if self.scales is None else Fraction(self.scales[axis - 1])
+            if m != n or scale != 1:
+                found.append((axis, self.matrix(m, n, scale)))
+        return found
+
+    def matrix(self, m: int, n: int, scale: Fraction) -> Array:
+        """The weights of m input cells in each of n output cells, exact rationals, shape (n, m)."""
+        matrix = np.full((n, m), Fraction(0), dtype=object)
+        for i in range(n):
+            position = POSITIONS[self.coordinates](Fraction(i), scale, m, n)
+            for cell, share in self._cells(position, m, scale):
+                matrix[i, min(max(cell, 0), m - 1)] += share
+        return matrix
+
+    def _cells(self, position: Fraction, m: int, scale: Fraction) -> list[tuple[int, Fraction]]:
+        if self.mode == "nearest":
+            return [(ROUNDINGS[self.rounding](position), Fraction(1))]
+        reach = 1 if self.mode == "linear" else 2
+        kernel = _triangle if self.mode == "linear" else _keys(Fraction(self.cubic))
+        shrink = min(Fraction(1), scale) if self.antialias else Fraction(1)
+        first = math.floor(position - reach / shrink) + 1
+        cells = range(first, math.ceil(position + reach / shrink))
+        found = [(cell, kernel((position - cell) * shrink)) for cell in cells]
+        if self.exclude_outside:
+            found = [(cell, share) for cell, share in found if 0 <= cell < m]
+        whole = sum((share for _, share in found), Fraction(0))
+        return [(cell, share / whole) for cell, share in found] if whole else found
+
+
+def _triangle(x: Fraction) -> Fraction:
+    return max(Fraction(0), 1 - abs(x))
+
+
+def _keys(a: Fraction) -> Callable[[Fraction], Fraction]:
+    def kernel(x: Fraction) -> Fraction:
+        x = abs(x)
+        if x <= 1:
+            return (a + 2) * x**3 - (a + 3) * x**2 + 1
+        return a * x**3 - 5 * a * x**2 + 8 * a * x - 4 * a if x < 2 else Fraction(0)
+
+    return kernel
+
+
+def _along(a: Array, matrix: Array, axis: int) -> Array:
+    """Σ_j a_j matrix_jk along one axis, sample by sample."""
+    rows = np.ascontiguousarray(np.moveaxis(a, axis, -1))
+    product = np.matmul(rows.reshape(a.shape[0], -1, rows.shape[-1]), np.ascontiguousarray(matrix))
+    return np.ascontiguousarray(np.moveaxis(product.reshape(*rows.shape[:-1], matrix.shape[1]), -1, axis))

@@ -1,0 +1,80 @@
+"""Cases of the layers that networks from files need: for each layer class some layers with the shapes of their inputs' samples."""
+
+import numpy as np
+
+from lrp_ref import layers as L
+
+RNG = np.random.default_rng(3)
+
+
+def numbers(*shape, low=-8, high=9):
+    """Small dyadic numbers, which are exact in every number type."""
+    return RNG.integers(low, high, shape) / 4
+
+
+CASES = {
+    L.Abs: [(L.Abs(), [(3, 2)])],
+    L.Attach: [
+        (L.Attach(numbers(1, 4)), [(3, 4)]),
+        (L.Attach(None, numbers(2, 3, 2), 3), [(2, 3, 4)]),
+        (L.Attach(numbers(1, 2), numbers(3, 2), 1), [(2, 2)]),
+    ],
+    L.CELU: [(L.CELU(), [(4, 3)]), (L.CELU(0.5), [(4, 3)]), (L.CELU(-0.5), [(4,)])],
+    L.Clip: [(L.Clip(0, 1.5), [(4, 4)]), (L.Clip(low=-0.5), [(5,)]), (L.Clip(high=0.25), [(5,)]), (L.Clip(), [(5,)])],
+    L.DepthToSpace: [(L.DepthToSpace(2), [(8, 2, 3)]), (L.DepthToSpace(2, "CRD"), [(8, 2, 3)]), (L.DepthToSpace(1), [(2, 2, 3)])],
+    L.Divide: [(L.Divide(), [(3, 2), (3, 2)]), (L.Divide(), [(3, 2), (1, 2)])],
+    L.ELU: [(L.ELU(), [(4, 3)]), (L.ELU(0.5), [(4, 3)])],
+    L.Embedding: [(L.Embedding(numbers(5, 3)), [(4,)]), (L.Embedding(numbers(5, 3)), [(2, 2)])],
+    L.Erf: [(L.Erf(), [(4, 3)])],
+    L.Exp: [(L.Exp(), [(4, 3)])],
+    L.Expand: [(L.Expand((3, 2, 4)), [(2, 1)]), (L.Expand((3, 4)), [(3, 4)]), (L.Expand((2, 3, 1, 2)), [(3, 1, 1)])],
+    L.Gather: [(L.Gather((2, 0, 2, -1)), [(3, 2)]), (L.Gather((1,), 2), [(3, 2)]), (L.Gather((), 1), [(3, 2)])],
+    L.GlobalLpPool: [(L.GlobalLpPool(), [(2, 3, 4)]), (L.GlobalLpPool(3), [(2, 5)]), (L.GlobalLpPool(1), [(2, 5)])],
+    L.GroupNorm: [(L.GroupNorm(2, numbers(4), numbers(4)), [(4, 3, 2)]), (L.GroupNorm(4), [(4, 5)]), (L.GroupNorm(1, numbers(4)), [(4, 3)])],
+    L.HardSigmoid: [(L.HardSigmoid(), [(4, 3)]), (L.HardSigmoid(0.25, 0.75), [(4, 3)])],
+    L.HardSwish: [(L.HardSwish(), [(4, 3)])],
+    L.InstanceNorm: [(L.InstanceNorm(numbers(2), numbers(2), 0.5), [(2, 3, 3)]), (L.InstanceNorm(), [(2, 4)])],
+    L.LRN: [(L.LRN(3, 0.5, 0.75, 2.0), [(5, 2)]), (L.LRN(4, 0.5), [(6, 2, 2)]), (L.LRN(9), [(3,)])],
+    L.LayerNorm: [
+        (L.LayerNorm(1, numbers(4), numbers(4)), [(3, 4)]),
+        (L.LayerNorm(2, numbers(3, 4), None, 0.5), [(2, 3, 4)]),
+        (L.LayerNorm(), [(5,)]),
+    ],
+    L.Log: [(L.Log(), [(4, 3)])],
+    L.LpPool: [
+        (L.LpPool(2), [(2, 4, 4)]),
+        (L.LpPool((2, 3), 1, ((1, 0), (1, 1)), (2, 1), p=3), [(1, 5, 6)]),
+        (L.LpPool(2, 2, ceil_mode=True, p=1), [(2, 5)]),
+    ],
+    L.MatMul: [(L.MatMul(), [(3, 2), (2, 4)]), (L.MatMul(), [(2, 3, 2), (2, 2, 2)]), (L.MatMul(), [(1, 3, 2), (2, 2, 2)])],
+    L.Maximum: [(L.Maximum(), [(3, 2), (3, 2)]), (L.Maximum(3), [(3, 2), (1, 2), (3, 1)]), (L.Maximum(1), [(3,)])],
+    L.Minimum: [(L.Minimum(), [(3, 2), (3, 2)]), (L.Minimum(3), [(3, 2), (1, 2), (3, 1)]), (L.Minimum(1), [(3,)])],
+    L.Mish: [(L.Mish(), [(4, 3)])],
+    L.PReLU: [(L.PReLU(0.25), [(4, 3)]), (L.PReLU(numbers(4, 1)), [(4, 3)])],
+    L.PadWith: [
+        (L.PadWith(((0, 0), (2, 1)), "reflect"), [(2, 3)]),
+        (L.PadWith(((1, 0), (5, 4)), "reflect"), [(2, 3)]),
+        (L.PadWith(((1, 2), (0, 3)), "edge"), [(2, 3)]),
+        (L.PadWith(((3, 2), (0, 4)), "wrap"), [(2, 3)]),
+        (L.PadWith(((1, 0), (2, 1)), "constant", 1.5), [(2, 3)]),
+    ],
+    L.Pow: [(L.Pow(), [(4, 3)]), (L.Pow(3.0), [(4, 3)]), (L.Pow(np.array([1.0, 2.0, 3.0])), [(4, 3)])],
+    L.Power: [(L.Power(), [(4, 3), (4, 3)])],
+    L.Reciprocal: [(L.Reciprocal(), [(4, 3)])],
+    L.ReduceMax: [(L.ReduceMax((1,)), [(3, 4)]), (L.ReduceMax((-1, 1), True), [(3, 2, 4)])],
+    L.Resize: [
+        (L.Resize((2, 6), None, "nearest", "asymmetric", "floor"), [(2, 3)]),
+        (L.Resize((2, 5, 7), None, "linear"), [(2, 3, 4)]),
+        (L.Resize((1, 4), None, "linear", "align_corners"), [(1, 3)]),
+        (L.Resize((1, 2), (1, 0.5), "linear", antialias=True), [(1, 5)]),
+        (L.Resize((1, 7), None, "cubic", cubic=-0.5, exclude_outside=True), [(1, 4)]),
+    ],
+    L.SELU: [(L.SELU(), [(4, 3)]), (L.SELU(1.0, 2.0), [(4, 3)])],
+    L.SiLU: [(L.SiLU(), [(4, 3)]), (L.SiLU(1.5), [(4, 3)])],
+    L.Slice: [(L.Slice(1, 3), [(4, 2)]), (L.Slice(None, None, 2, -1), [(2, 4)]), (L.Slice(-1, None, 1, -3), [(4,)]), (L.Slice(5, 9), [(4,)])],
+    L.Softsign: [(L.Softsign(), [(4, 3)])],
+    L.SpaceToDepth: [(L.SpaceToDepth(2), [(2, 4, 6)]), (L.SpaceToDepth(2, "CRD"), [(2, 4, 2)])],
+    L.Sqrt: [(L.Sqrt(), [(4, 3)])],
+    L.Sum: [(L.Sum(), [(3, 4)]), (L.Sum((-1, 1), True), [(3, 2, 4)]), (L.Sum((2, 3)), [(3, 2, 4)])],
+    L.Tile: [(L.Tile((2, 3)), [(3, 2)]), (L.Tile((1, 0)), [(3, 2)]), (L.Tile((1,)), [(3,)])],
+}  # fmt: skip
