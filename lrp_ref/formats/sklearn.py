@@ -110,6 +110,8 @@ def _linear(estimator: Any) -> Layer:
 def _perceptron(estimator: Any) -> list[tuple[str, Layer]]:
     """The layers of an MLP, without the output's squashing function."""
     weights, biases = _fitted(estimator, "coefs_"), _fitted(estimator, "intercepts_")
+    if estimator.out_activation_ not in ("identity", "softmax", "logistic"):
+        raise FormatError(f"an output activation {estimator.out_activation_!r} (a loss other than the squared error) is not read")
     activation = _ACTIVATIONS[estimator.activation]
     found: list[tuple[str, Layer]] = []
     for i, (weight, bias) in enumerate(zip(weights, biases, strict=True), start=1):
@@ -134,8 +136,8 @@ def _transformer(step: Any) -> Layer:
     kind = type(step).__name__
     if kind == "StandardScaler":
         _fitted(step, "n_features_in_")
-        scale = np.ones(step.n_features_in_) if step.scale_ is None else np.asarray(step.scale_)
-        mean = np.zeros(step.n_features_in_) if step.mean_ is None else np.asarray(step.mean_)
+        scale = np.asarray(step.scale_) if step.with_std else np.ones(step.n_features_in_)
+        mean = np.asarray(step.mean_) if step.with_mean else np.zeros(step.n_features_in_)
         return L.Scale(1 / scale, -mean / scale)
     if kind == "MinMaxScaler":
         if step.clip:

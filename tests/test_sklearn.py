@@ -1,0 +1,137 @@
+"""Fitted scikit-learn estimators, read without scikit-learn: the same scores, and explanations that add up."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import lrp_ref
+from lrp_ref import errors
+from lrp_ref.formats import sklearn as reader
+
+pytest.importorskip("sklearn", reason="scikit-learn is not installed: its estimators cannot be made")
+from sklearn import datasets, decomposition, linear_model, neural_network, pipeline, preprocessing, svm, tree
+
+# The numbers of an estimator that has not converged are as good as any here.
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+X, Y = datasets.load_iris(return_X_y=True)
+BINARY = (Y > 0).astype(int)
+TARGET = X[:, 0] * 2 - X[:, 3]
+
+CLASSIFIERS = [
+    linear_model.LogisticRegression(max_iter=500),
+    linear_model.LogisticRegression(max_iter=500, fit_intercept=False),
+    linear_model.RidgeClassifier(),
+    linear_model.SGDClassifier(random_state=0),
+    linear_model.Perceptron(random_state=0),
+    svm.LinearSVC(random_state=0),
+]
+REGRESSORS = [
+    linear_model.Ridge(),
+    linear_model.LinearRegression(),
+    linear_model.Lasso(0.01),
+    linear_model.SGDRegressor(random_state=0),
+    svm.LinearSVR(random_state=0),
+    svm.SVR(kernel="linear"),
+    linear_model.Ridge(fit_intercept=False),
+]
+
+
+@pytest.mark.parametrize("y", [Y, BINARY], ids=["three classes", "two classes"])
+@pytest.mark.parametrize("estimator", CLASSIFIERS, ids=str)
+def test_classifiers_give_the_decision_function(estimator, y):
+    fitted = estimator.fit(X, y)
+    scores = reader.load(fitted)(X)
+    expected = fitted.decision_function(X)
+    np.testing.assert_allclose(scores[:, 0] if y is BINARY else scores, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_linear_svc_of_two_classes_gives_the_decision_function():
+    fitted = svm.SVC(kernel="linear").fit(X, BINARY)
+    np.testing.assert_allclose(reader.load(fitted)(X)[:, 0], fitted.decision_function(X), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("estimator", REGRESSORS, ids=str)
+def test_regressors_give_the_prediction(estimator):
+    fitted = estimator.fit(X, TARGET)
+    np.testing.assert_allclose(reader.load(fitted)(X)[:, 0], fitted.predict(X), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("activation", ["identity", "logistic", "tanh", "relu"])
+@pytest.mark.parametrize("y", [Y, BINARY], ids=["three classes", "two classes"])
+def test_perceptron_classifiers_give_the_probabilities(activation, y):
+    fitted = neural_network.MLPClassifier(hidden_layer_sizes=(7, 5), activation=activation, max_iter=30, random_state=0).fit(X, y)
+    found = reader.load(fitted, probabilities=True)(X)
+    expected = fitted.predict_proba(X)
+    np.testing.assert_allclose(found if y is Y else np.column_stack([1 - found, found]), expected, rtol=1e-9, atol=1e-12)
+
+
+def test_perceptron_regressors_of_several_outputs():
+    fitted = neural_network.MLPRegressor(hidden_layer_sizes=(6,), max_iter=30, random_state=0).fit(X, np.column_stack([TARGET, -TARGET]))
+    np.testing.assert_allclose(reader.load(fitted)(X), fitted.predict(X), rtol=1e-12)
+
+
+TRANSFORMERS = [
+    preprocessing.StandardScaler(),
+    preprocessing.StandardScaler(with_mean=False),
+    preprocessing.StandardScaler(with_std=False),
+    preprocessing.MinMaxScaler((-1, 2)),
+    preprocessing.MaxAbsScaler(),
+    decomposition.PCA(3),
+    decomposition.PCA(2, whiten=True),
+]
+
+
+@pytest.mark.parametrize("transformer", TRANSFORMERS, ids=str)
+def test_pipelines_are_read_whole_and_explained_in_the_features(transformer):
+    fitted = pipeline.make_pipeline(transformer, "passthrough", linear_model.LogisticRegression(max_iter=500)).fit(X, Y)
+    model = reader.load(fitted)
+    np.testing.assert_allclose(model(X), fitted.decision_function(X), rtol=1e-9, atol=1e-9)
+    explained = lrp_ref.explain(model, X, rule=lrp_ref.rules.Zero(), ledger=True)
+    assert explained.relevance.shape == X.shape
+    assert np.abs(explained.ledger.rounding).max() <= 1e-12 * np.abs(explained.value).max()
+    # One affine map of the features: w·x is each feature's relevance, whatever the transformer was.
+    gradient = model(np.eye(4)) - model(np.zeros((4, 4)))
+    if not isinstance(transformer, decomposition.PCA):  # two linear layers split the bias of the first one
+        expected = X * gradient[:, explained.target].T
+        np.testing.assert_allclose(explained.relevance, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_float32_and_a_domain():
+    model = reader.load(linear_model.Ridge().fit(X, TARGET), dtype=np.float32, domain=(0, 8))
+    assert model.dtype == np.float32
+    explained = lrp_ref.explain(model, X.astype(np.float32), rule=lrp_ref.rules.ZBox(0, 8))
+    assert explained.dtype == np.float32
+    np.testing.assert_allclose(explained.total, explained.value, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "message"),
+    [
+        (linear_model.Ridge(), "has no coef_: fit it first"),
+        (neural_network.MLPClassifier(), "has no coefs_: fit it first"),
+        (tree.DecisionTreeClassifier(), "DecisionTreeClassifier is not read; known: MLPClassifier"),
+        (svm.SVR(kernel="rbf"), "kernel='linear' only, found kernel='rbf'"),
+        (svm.SVC(kernel="linear").fit(X, Y), "votes of pairs; use LinearSVC"),
+        (linear_model.PoissonRegressor(), "PoissonRegressor is not read"),
+        (pipeline.Pipeline([("a", "passthrough")]), "the pipeline has no steps"),
+        (
+            pipeline.make_pipeline(preprocessing.MinMaxScaler(clip=True), linear_model.Ridge()).fit(X, TARGET),
+            r"MinMaxScaler\(clip=True\) is not affine",
+        ),
+        (
+            pipeline.make_pipeline(preprocessing.PolynomialFeatures(), linear_model.Ridge()).fit(X, TARGET),
+            "PolynomialFeatures is not read in front of an estimator; known: StandardScaler",
+        ),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_cannot_be_read_is_refused(estimator, message):
+    with pytest.raises(errors.FormatError, match=message):
+        reader.load(estimator)
+
+
+def test_probabilities_are_refused_where_there_are_none():
+    with pytest.raises(errors.FormatError, match="Ridge has no probabilities"):
+        reader.load(linear_model.Ridge().fit(X, TARGET), probabilities=True)
