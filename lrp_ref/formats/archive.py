@@ -201,8 +201,6 @@ def write(target: Path, arrays: Mapping[str, Array], overwrite: bool) -> None:
     try:
         with draft.open("xb") as file:
             _pack(file, arrays)
-            file.flush()
-            os.fsync(file.fileno())
         if place.exists():
             shutil.copymode(place, draft)
         _refuse_existing(target, overwrite)

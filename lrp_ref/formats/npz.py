@@ -153,14 +153,14 @@ def load(path: str | Path, *, budget: int = BUDGET) -> Model:
         with archive.opened(source, budget) as members:
             return _built(_graph(members), members)
     except FormatError as error:
-        raise FormatError(f"{source}: {_brief(error)}") from None
+        raise FormatError(f"{source}: {_brief(error, 500)}") from None
     except _UNFIT as error:
-        raise FormatError(f"{source}: the file describes no valid network: {_brief(error)}") from None
+        raise FormatError(f"{source}: the file describes no valid network: {_brief(error, 500)}") from None
 
 
-def _brief(error: object) -> str:
-    text = str(error)
-    return text if len(text) <= 500 else f"{text[:500]}…"
+def _brief(value: object, most: int = 80) -> str:
+    text = str(value)
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def _graph(members: archive.Archive) -> dict[str, Any]:
