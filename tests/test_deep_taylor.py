@@ -131,6 +131,9 @@ def test_below_the_hinge_the_terms_are_those_without_the_relu():
     assert (found.terms == fractions([0, 2])).all()
     assert (found.bias, found.zero_order) == (2, 2)
     assert "not active" in repr(found)
+    uphill = root_point(NEURON, rules.ZPlus(), fractions([[F(1, 4), 1]]), fractions([[1]]), 0)
+    assert (uphill.t, uphill.root[0], uphill.z_root) == (F(-5, 3), F(2, 3), 0)
+    assert not uphill.in_domain, "ã ≥ 0, but on the other side of a: not on the segment (CONV-ROOT-DOMAIN)"
 
 
 # ---- laws --------------------------------------------------------------------------------------------------------------
@@ -195,6 +198,7 @@ def test_the_expansion_is_that_of_the_relevance_model(kind, data):
     for k, point in enumerate(root_points(case.layer, rule, case.inputs[0], case.relevance)):
         z = case.layer.forward(point.root[None]).reshape(-1)[k] + (point.root_bias - 1) * point.b
         assert point.z_root == z
+        assert (point.root == point.a)[~point.feeds].all(), "what does not feed k does not move"
         if point.exists and not getattr(rule, "epsilon", 0):
             assert z == 0
         assert (point.terms == (point.a - point.root) * point.weight * point.c).all()
