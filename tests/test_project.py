@@ -237,6 +237,16 @@ def test_no_test_reaches_the_network():
         one.connect(("127.0.0.1", 9))
 
 
+def test_every_extra_that_an_error_names_exists():
+    named = set()
+    for file in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "missing_extra":
+                named.add(ast.literal_eval(node.args[1]))
+    assert named >= {"cli", "plot"}
+    assert named <= set(project()["optional-dependencies"])
+
+
 @pytest.mark.parametrize("file", ["LICENSE", "CITATION.cff", "CHANGELOG.md", "CONTRIBUTING.md", "lrp_ref/py.typed"])
 def test_the_files_that_packaging_promises_exist(file):
     assert (ROOT / file).is_file()
