@@ -627,7 +627,7 @@ def bombs(folder: Path) -> dict[str, Path]:
     _forge(found["beyond"], graph, begun + zeros * 128 + b"\x03\0", 2**33 + len(start))  # 8 GB, as it says
     _forge(found["within"], graph, begun + zeros * 32 + b"\x03\0", 2**31 + len(start))  # 2 GB: within the budget, too much here
     _forge(found["hidden"], graph, begun + zeros * 64 + b"\x03\0", 24 + len(start))  # 4 GB that say 24 bytes
-    _forge(found["early"], graph, begun + os.urandom(2**22), 2**31 + len(start))  # says 2 GB, has 4 MB of noise
+    _forge(found["early"], graph, begun + b"\xff" * 2**22, 2**31 + len(start))  # says 2 GB, has 4 MB that are broken
     arrays["layers/0/weight"] = header(shape="(1152921504606846976,)") + b"\0" * 24
     written(found["shape"], graph, arrays)
     with found["directory"].open("wb") as file:  # a directory of 1 GB, in a file with a hole

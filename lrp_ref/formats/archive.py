@@ -163,7 +163,7 @@ def _header(stream: IO[bytes], size: int, name: str) -> _Header:
     if found is None:
         raise FormatError(f"member {name!r} has no valid array header")
     extents = [part.strip() for part in found[3].split(",")]
-    if any(len(part) > 18 for part in extents) or "" in extents[:-1]:
+    if any(len(part) > 20 for part in extents) or "" in extents[:-1]:
         raise FormatError(f"member {name!r} has a shape that cannot be")
     shape = tuple(int(part) for part in extents if part)
     return _Header(found[1], found[2] == "True", shape, size - 10 - length)
