@@ -38,7 +38,8 @@ class Memo:
     @property
     def size(self) -> int:
         """Bytes held."""
-        return self._size
+        with self._lock:
+            return self._size
 
     def clear(self) -> None:
         """Forget everything."""

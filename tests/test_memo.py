@@ -1,0 +1,135 @@
+"""The memo of prepared weights: bounded, least recently used first out, safe among threads, empty in copies."""
+
+import copy
+import pickle
+import threading
+
+import numpy as np
+import pytest
+
+from lrp_ref import BACKENDS, Explainer, Model, rules
+from lrp_ref import layers as L
+from lrp_ref.memo import Memo
+
+
+def sized(value, size=10):
+    return lambda: (value, size)
+
+
+def never():
+    raise AssertionError("built again")
+
+
+def test_a_value_is_built_once():
+    memo = Memo()
+    found = memo.get("a", sized([1]))
+    assert memo.get("a", never) is found
+    assert memo.size == 10
+
+
+def test_the_least_recently_used_goes_first():
+    memo = Memo(limit=30)
+    for key in "abc":
+        memo.get(key, sized(key))
+    memo.get("a", never)
+    memo.get("d", sized("d"))
+    assert memo.size == 30
+    for key in "acd":
+        memo.get(key, never)
+    with pytest.raises(AssertionError, match="built again"):
+        memo.get("b", never)
+
+
+def test_never_more_than_the_limit_but_for_the_last_one_alone():
+    memo = Memo(limit=25)
+    for size in (10, 10, 10, 24, 1, 3, 100):
+        memo.get(object(), sized("x", size))
+        assert memo.size <= 25 or memo.size == size
+    memo.get("small", sized("y", 1))
+    assert memo.size == 1
+
+
+def test_a_build_that_fails_leaves_nothing_and_holds_no_lock():
+    memo = Memo()
+
+    def fails():
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        memo.get("a", fails)
+    assert memo.get("a", sized(1)) == 1
+    assert memo.size == 10
+
+
+def test_a_build_may_ask_the_memo():
+    memo = Memo()
+    assert memo.get("outer", lambda: (memo.get("inner", sized(2)) + 1, 5)) == 3
+    assert memo.size == 15
+
+
+def test_clearing_forgets():
+    memo = Memo()
+    memo.get("a", sized(1))
+    memo.clear()
+    assert memo.size == 0
+    assert memo.get("a", sized(2)) == 2
+
+
+def test_copies_and_pickles_are_empty_and_have_the_limit():
+    memo = Memo(limit=15)
+    memo.get("a", sized(1))
+    for other in (copy.copy(memo), copy.deepcopy(memo), pickle.loads(pickle.dumps(memo))):  # noqa: S301
+        assert other.size == 0
+        other.get("a", sized(1))
+        other.get("b", sized(1))
+        assert other.size == 10
+    assert memo.size == 10
+
+
+def test_threads_share_one_value_and_the_sizes_stay_right():
+    """All threads build at the same time; every one gets the object that was kept."""
+    memo, gate, found = Memo(limit=200), threading.Barrier(8), []
+
+    def ask(me):
+        def build():
+            gate.wait(10)
+            return [me], 10
+
+        found.append(memo.get("shared", build))
+        gate.wait(10)
+        for i in range(300):
+            memo.get((me, i % 40), sized(i))
+            assert memo.size <= 200
+        memo.get("last", sized("last"))
+
+    threads = [threading.Thread(target=ask, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(found) == 8
+    assert all(value is found[0] for value in found)
+    assert memo.size == sum(size for _, size in memo._found.values())
+
+
+def test_a_model_forgets_what_its_explainers_prepared():
+    norm = L.BatchNorm(np.ones(3), np.ones(3))  # its folding is kept in every backend
+    model = Model.sequential([L.Dense(np.ones((4, 3))), norm, L.ReLU(), L.Dense(np.ones((3, 2)))])
+    x = np.ones((1, 4))
+    explainer = Explainer(model, rule=rules.AlphaBeta(2, 1), backend=BACKENDS[-1])
+    first = explainer(x, 0).relevance
+    held = model._memo.size
+    assert held > 0
+    assert (explainer(x, 0).relevance == first).all()
+    assert model._memo.size == held
+    model.forget()
+    assert model._memo.size == 0
+    assert (explainer(x, 0).relevance == first).all()
+
+
+def test_copies_of_a_model_have_memos_of_their_own():
+    model = Model.sequential([L.Dense(np.ones((4, 3)))])
+    Explainer(model, rule=rules.Gamma(), backend=BACKENDS[-1])(np.ones((1, 4)), 0)
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):  # noqa: S301
+        assert other._memo is not model._memo
+        assert other._memo.size == 0
