@@ -14,18 +14,32 @@ from ..arrays import Array, Shape, check_number, integers, like
 from ..errors import ParameterError, ShapeError
 from .base import Linear, need_arity, need_rank, ones
 
-#: Where output cell i of n (of an axis of m) lies among the input's cells, for a scale factor s: (i, s, m, n) → position.
-POSITIONS: dict[str, Callable[[Fraction, Fraction, int, int], Fraction]] = {
-    "half_pixel": lambda i, s, m, n: (i + Fraction(1, 2)) / s - Fraction(1, 2),
-    "asymmetric": lambda i, s, m, n: i / s,
-    "align_corners": lambda i, s, m, n: i * (m - 1) / (n - 1) if n > 1 else Fraction(0),
-    "pytorch_half_pixel": lambda i, s, m, n: (i + Fraction(1, 2)) / s - Fraction(1, 2) if n > 1 else Fraction(0),
-    # The output is cut off to whole cells; this variant keeps it centred on the input.
-    "half_pixel_symmetric": lambda i, s, m, n: (
-        (i + Fraction(1, 2)) / s - Fraction(1, 2) + Fraction(m, 2) * (1 - Fraction(n) / (s * m))
-    ),
-    "tf_half_pixel_for_nn": lambda i, s, m, n: (i + Fraction(1, 2)) / s,
-}
+COORDINATES = (
+    "half_pixel",
+    "asymmetric",
+    "align_corners",
+    "pytorch_half_pixel",
+    "half_pixel_symmetric",
+    "tf_half_pixel_for_nn",
+)
+
+
+def position(coordinates: str, i: int, scale: Fraction, m: int, n: int) -> Fraction:
+    """Where output cell i of n lies among m input cells, by the conventions that ONNX names."""
+    half = Fraction(1, 2)
+    if coordinates == "align_corners":  # the length before it is cut off to whole cells counts
+        return i * (m - 1) / (scale * m - 1) if scale * m != 1 else Fraction(0)
+    if coordinates == "asymmetric":
+        return i / scale
+    if coordinates == "tf_half_pixel_for_nn":
+        return (i + half) / scale
+    if coordinates == "pytorch_half_pixel" and n == 1:
+        return Fraction(0)
+    found = (i + half) / scale - half
+    # The output is cut off to whole cells; the symmetric variant keeps it centred on the input.
+    return found + Fraction(m, 2) * (1 - Fraction(n) / (scale * m)) if coordinates == "half_pixel_symmetric" else found
+
+
 ROUNDINGS: dict[str, Callable[[Fraction], int]] = {
     "floor": math.floor,
     "ceil": math.ceil,
@@ -43,7 +57,7 @@ class Resize(Linear):
     to : the extents of a sample after resizing, the channels' included
     scales : the scale factor of each axis; None: output extent / input extent
     mode : "nearest", "linear" or "cubic" (Keys 1981)
-    coordinates : where output cells lie, one of `POSITIONS`
+    coordinates : where output cells lie, one of `COORDINATES`
     rounding : of positions in mode "nearest", one of `ROUNDINGS`
     cubic : the coefficient a of the cubic kernel
     exclude_outside : whether cells outside have weight 0 (and the others more), instead of being the border's
@@ -73,7 +87,7 @@ class Resize(Linear):
                 if scale <= 0:
                     raise ParameterError(f"Resize.scales must be positive, found {self.scales}")
         check_number(self.cubic, "Resize.cubic")
-        choices = (("mode", ("nearest", "linear", "cubic")), ("coordinates", POSITIONS), ("rounding", ROUNDINGS))
+        choices = (("mode", ("nearest", "linear", "cubic")), ("coordinates", COORDINATES), ("rounding", ROUNDINGS))
         for name, known in choices:
             if getattr(self, name) not in known:
                 raise ParameterError(f"Resize.{name} must be one of {', '.join(known)}, found {getattr(self, name)!r}")
@@ -112,20 +126,19 @@ class Resize(Linear):
         """The weights of m input cells in each of n output cells, exact rationals, shape (n, m)."""
         matrix = np.full((n, m), Fraction(0), dtype=object)
         for i in range(n):
-            position = POSITIONS[self.coordinates](Fraction(i), scale, m, n)
-            for cell, share in self._cells(position, m, scale):
+            for cell, share in self._cells(position(self.coordinates, i, scale, m, n), m, scale):
                 matrix[i, min(max(cell, 0), m - 1)] += share
         return matrix
 
-    def _cells(self, position: Fraction, m: int, scale: Fraction) -> list[tuple[int, Fraction]]:
+    def _cells(self, where: Fraction, m: int, scale: Fraction) -> list[tuple[int, Fraction]]:
         if self.mode == "nearest":
-            return [(ROUNDINGS[self.rounding](position), Fraction(1))]
+            return [(ROUNDINGS[self.rounding](where), Fraction(1))]
         reach = 1 if self.mode == "linear" else 2
         kernel = _triangle if self.mode == "linear" else _keys(Fraction(self.cubic))
         shrink = min(Fraction(1), scale) if self.antialias else Fraction(1)
-        first = math.floor(position - reach / shrink) + 1
-        cells = range(first, math.ceil(position + reach / shrink))
-        found = [(cell, kernel((position - cell) * shrink)) for cell in cells]
+        first = math.floor(where - reach / shrink) + 1
+        cells = range(first, math.ceil(where + reach / shrink))
+        found = [(cell, kernel((where - cell) * shrink)) for cell in cells]
         if self.exclude_outside:
             found = [(cell, share) for cell, share in found if 0 <= cell < m]
         whole = sum((share for _, share in found), Fraction(0))

@@ -205,6 +205,8 @@ def _named_outputs(builder: Builder, chosen: Sequence[str], values: Mapping[str,
     extra: list[tuple[str, str]] = []
     for name in chosen:
         value = values.get(name)
+        if isinstance(value, Broken) and value.why:
+            raise FormatError(value.why.removeprefix("it reads "))
         if not isinstance(value, Tensor):
             raise FormatError(f"the output {name!r} does not depend on the network's input")
         if value.name in builder.nodes and value.name not in renamed:

@@ -164,6 +164,12 @@ class Call:
             raise FormatError(f"its input {self.node.inputs[index]!r} is a constant, where only a signal is supported")
         return found
 
+    def image(self) -> Tensor:
+        """The first input of an operator whose definition has a batch axis and channels, (N, C, …)."""
+        if not self.lead:
+            raise FormatError("the operator has a batch axis of its own; without batched=False it is the model's")
+        return self.tensor(0)
+
     def constant(self, index: int) -> Array:
         """An input that is known at load."""
         found = self.value(index)
@@ -269,6 +275,10 @@ class Broken:
     why: str = ""
 
 
+#: What a file that contradicts itself can raise inside an operator's function; it is said with the node's name, never let through.
+_MISFITS = (LrpError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError, AssertionError, MemoryError, RecursionError)
+
+
 def run(
     nodes: Sequence[OpNode],
     values: dict[str, Value | Broken],
@@ -295,7 +305,7 @@ def run(
             call = Call(node, tuple(inputs), version_of[node.op], builder)  # type: ignore[arg-type]
             try:
                 found = _computed(call, operators, fold)
-            except (LrpError, TypeError, ValueError, IndexError, ArithmeticError, MemoryError) as error:
+            except _MISFITS as error:
                 complaints.append(f"{node.place}: {_said(error)}")
         for index, name in enumerate(node.outputs):
             value = found[index] if index < len(found) else None

@@ -17,7 +17,7 @@ from .windows import pads_of, per_spatial
 
 
 def _conv(call: Call) -> Tensor:
-    x, weight = call.tensor(), call.parameter(call.constant(1))
+    x, weight = call.image(), call.parameter(call.constant(1))
     dims = _spatial(call, x, weight)
     stride, dilation = per_spatial(call, "strides", dims), per_spatial(call, "dilations", dims)
     pads = pads_of(call, x.shape[1:], weight.shape[2:], stride, dilation)
@@ -45,7 +45,7 @@ def _spatial(call: Call, x: Tensor, weight: Array) -> int:
 
 
 def _conv_transpose(call: Call) -> Tensor:
-    x, weight = call.tensor(), call.parameter(call.constant(1))
+    x, weight = call.image(), call.parameter(call.constant(1))
     dims = _spatial(call, x, weight)
     stride, dilation = per_spatial(call, "strides", dims), per_spatial(call, "dilations", dims)
     extra = call.integers("output_padding", (0,) * dims)
@@ -90,7 +90,7 @@ def _batch_norm(call: Call) -> list[Tensor | None]:
     if call.integer("training_mode", 0) or (call.version < 9 and call.integer("spatial", 1) != 1):
         raise FormatError("it normalises by the statistics of its batch (training mode); export the network for inference")
     scale, shift, mean, variance = (call.parameter(call.constant(index)) for index in (1, 2, 3, 4))
-    return [call.emit(BatchNorm(mean, variance, scale, shift, call.number("epsilon", 1e-5)), call.tensor())]
+    return [call.emit(BatchNorm(mean, variance, scale, shift, call.number("epsilon", 1e-5)), call.image())]
 
 
 # --- matrix products ------------------------------------------------------------------------------------------------------
@@ -117,6 +117,11 @@ def _gemm(call: Call) -> Tensor:
         if row is not None or bias is None:
             return call.emit(Dense(weight, row), x)
         return _plus(call, call.emit(Dense(weight), x, part="product"), bias, beta)
+    if not isinstance(first, Tensor) and not isinstance(second, Tensor):
+        known = (first.T if swapped[0] else first) @ (second.T if swapped[1] else second)
+        x = call.tensor(2)
+        x = x if beta == 1 else call.emit(Scale(call.parameter(beta)), x, part="scaled")
+        return affine(call, x, None, call.per_sample(known * np.float64(alpha), call.rank(x)))
     if call.lead:
         raise FormatError("only a product with a constant matrix (an initializer) keeps samples apart")
     factors = [

@@ -47,16 +47,16 @@ def _reduce(layer: type[Layer], over_space: type[Layer] | None, since: int) -> O
 
 def _lrn(call: Call) -> Tensor:
     layer = LRN(call.integer("size"), call.number("alpha", 1e-4), call.number("beta", 0.75), call.number("bias", 1.0))
-    return call.emit(layer, call.tensor())
+    return call.emit(layer, call.image())
 
 
 def _instance_norm(call: Call) -> Tensor:
     scale, shift = (call.parameter(call.constant(index)) for index in (1, 2))
-    return call.emit(InstanceNorm(scale, shift, call.number("epsilon", 1e-5)), call.tensor())
+    return call.emit(InstanceNorm(scale, shift, call.number("epsilon", 1e-5)), call.image())
 
 
 def _group_norm(call: Call) -> Tensor:
-    x, groups = call.tensor(), call.integer("num_groups")
+    x, groups = call.image(), call.integer("num_groups")
     scale, shift = (call.parameter(call.constant(index)) for index in (1, 2))
     if call.version < 21 and x.shape and groups > 0 and x.shape[0] % groups == 0:  # one number for each group, then
         scale, shift = (np.repeat(values, x.shape[0] // groups) for values in (scale, shift))

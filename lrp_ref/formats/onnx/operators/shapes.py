@@ -313,11 +313,11 @@ _REPEATS = {("asymmetric", "floor"), ("half_pixel", "round_prefer_floor"), ("hal
 
 
 def _depth_to_space(call: Call) -> Tensor:
-    return call.emit(DepthToSpace(call.integer("blocksize"), call.text("mode", "DCR")), call.tensor())
+    return call.emit(DepthToSpace(call.integer("blocksize"), call.text("mode", "DCR")), call.image())
 
 
 def _space_to_depth(call: Call) -> Tensor:
-    return call.emit(SpaceToDepth(call.integer("blocksize")), call.tensor())
+    return call.emit(SpaceToDepth(call.integer("blocksize"), call.text("mode", "DCR")), call.image())
 
 
 _LATE = (21, 23, 24, 25)

@@ -48,7 +48,7 @@ def _same(size: int, kernel: int, stride: int, dilation: int, *, upper: bool) ->
 
 
 def _pool(call: Call, kind: type[Layer], **options: Any) -> Tensor:
-    x = call.tensor()
+    x = call.image()
     kernel = call.integers("kernel_shape")
     dims = len(kernel)
     if not 1 <= dims <= 3 or len(x.shape) != dims + 1:
@@ -78,12 +78,12 @@ def _lp_pool(call: Call) -> Tensor:
 
 
 def _global_lp_pool(call: Call) -> Tensor:
-    return call.emit(GlobalLpPool(call.integer("p", 2)), call.tensor())
+    return call.emit(GlobalLpPool(call.integer("p", 2)), call.image())
 
 
 def _global(layer: type[Layer]) -> Operator:
     def function(call: Call) -> Tensor:
-        return call.emit(layer(), call.tensor())
+        return call.emit(layer(), call.image())
 
     return function
 
