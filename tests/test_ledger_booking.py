@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rule_strategies import ALL_RULES, ROUNDOFF, ruled
+from rule_strategies import ALL_RULES, LINEAR_RULES, ROUNDOFF, Ruled, ruled, sweep
 from strategies import FLOAT_TYPES
 
 from lrp_ref import layers as L
@@ -16,17 +16,14 @@ from lrp_ref import rules
 from lrp_ref.arrays import fractions
 from lrp_ref.ledger import AMOUNTS, COLUMNS, Booking
 
-each_rule = pytest.mark.parametrize("kind", list(ALL_RULES), ids=lambda kind: kind.__name__)
+each_rule = pytest.mark.parametrize("kind", ALL_RULES, ids=lambda kind: kind.__name__)
 
 
 def total(array: np.ndarray) -> Fraction:
     return sum(array.flat, Fraction(0))
 
 
-@each_rule
-@given(st.data())
-def test_in_rationals_every_column_is_the_oracles_and_the_ledger_closes(kind, data):
-    drawn = data.draw(ruled(kind)).astype(object)
+def closes_as_the_oracle_says(drawn: Ruled) -> None:
     _, booking = drawn.propagate()
     assert booking.rounding.dtype == object
     assert (booking.rounding == 0).all()
@@ -43,6 +40,18 @@ def test_in_rationals_every_column_is_the_oracles_and_the_ledger_closes(kind, da
             "inputs_abs": sum(total(abs(r)) for r in m.relevances),
         }
         assert {name: getattr(booking, name)[n] for name in (*COLUMNS, *AMOUNTS)} == expected
+
+
+@each_rule
+@given(st.data())
+def test_in_rationals_every_column_is_the_oracles_and_the_ledger_closes(kind, data):
+    closes_as_the_oracle_says(data.draw(ruled(kind)).astype(object))
+
+
+@pytest.mark.parametrize("kind", LINEAR_RULES, ids=lambda kind: kind.__name__)
+def test_so_it_does_under_every_setting(kind):
+    for drawn in sweep(kind):
+        closes_as_the_oracle_says(drawn.astype(object))
 
 
 @each_rule

@@ -93,7 +93,7 @@ def test_the_matrix_is_the_layer(case):
     assert (z.reshape(case.relevance.shape) == case.layer.forward(*case.inputs)).all()
 
 
-@given(st.sampled_from(list(ALL_RULES)), st.data())
+@given(st.sampled_from(ALL_RULES), st.data())
 def test_every_neuron_accounts_for_all_of_its_relevance(kind, data):
     drawn = data.draw(ruled(kind, batch=st.just(1))).astype(object)
     (m,) = drawn.messages()
@@ -309,7 +309,7 @@ def test_the_table_in_a_notebook():
     assert page.endswith("<p>12 to the inputs = 12 = R_k</p>")
 
 
-@given(st.sampled_from(list(ALL_RULES)), st.data())
+@given(st.sampled_from(ALL_RULES), st.data())
 def test_every_neuron_of_every_case_prints(kind, data):
     drawn = data.draw(ruled(kind, batch=st.just(1)))
     case = drawn.case
