@@ -1,20 +1,24 @@
 """The command line as a whole: help, exit codes, missing extras, pipes; and the commands that only show."""
 
+import io
+import os
 import re
 import string
+import subprocess
+import sys
 
 import click
 import numpy as np
 import pytest
-from cli_runner import fresh, run
+from cli_runner import CALL, ROOT, fresh, run
 
 import lrp_ref
 from lrp_ref import Model, errors, rules
 from lrp_ref import layers as L
-from lrp_ref.cli import codes, parsing
+from lrp_ref.cli import codes, main, parsing
 from lrp_ref.cli.app import commands
 from lrp_ref.cli.formulas import readable
-from lrp_ref.cli.output import plain_table
+from lrp_ref.cli.output import Output, plain_table
 
 COMMANDS = ("demo", "explain", "info", "inspect", "rules")
 
@@ -101,12 +105,19 @@ def test_without_the_extra_the_command_imports_and_names_it(missing):
     assert done.err == "lrp-ref: error: the command line needs click and rich: pip install 'lrp_ref[cli]'\n"
 
 
+def test_main_leaves_with_the_exit_code(monkeypatch, capsys):
+    for arguments, code in ((["info"], codes.OK), (["inspect", "zoo:digitz"], codes.USAGE), (["nothing"], codes.USAGE)):
+        with pytest.raises(SystemExit) as left:
+            main(arguments)
+        assert (left.value.code or 0) == code
+    assert "numpy" in capsys.readouterr().out
+    monkeypatch.setitem(sys.modules, "rich", None)
+    with pytest.raises(SystemExit) as left:
+        main(["info"])
+    assert left.value.code == codes.EXTRA
+
+
 def test_python_m_is_the_same_command():
-    import subprocess
-    import sys
-
-    from cli_runner import ROOT
-
     done = subprocess.run(
         [sys.executable, "-m", "lrp_ref.cli", "--version"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
@@ -134,12 +145,6 @@ def test_a_pipe_that_has_no_greek_letters_is_no_reason_to_fail():
 
 
 def test_a_reader_that_goes_away_ends_the_command_quietly():
-    import os
-    import subprocess
-    import sys
-
-    from cli_runner import CALL, ROOT
-
     process = subprocess.Popen(
         [sys.executable, "-u", "-c", CALL, "rules"],
         env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -156,19 +161,54 @@ def test_tables_are_columns_apart_by_two_spaces():
     assert text.splitlines() == [" a  long", "--  ----", " 1  x", "22  yy"]
 
 
-def test_a_terminal_gets_a_table(monkeypatch, capsys):
-    from lrp_ref.cli.output import Output
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
 
-    out = Output()
-    out.terminal = True
-    out.table(("feature", "x"), [("[0, 3]", 1)], right=(1,))
-    assert "[0, 3]" in capsys.readouterr().out  # not taken for rich's markup
+    encoding = "utf-8"
+
+    def isatty(self):
+        return True
+
+
+def terminal_80(monkeypatch):
+    """Both streams as a terminal 80 columns wide (not a fixture: pytest replaces the streams between set-up and test)."""
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setattr(sys, "stderr", stream)
+    for name, value in {"COLUMNS": "80", "LINES": "24", "TERM": "xterm", "NO_COLOR": ""}.items():
+        monkeypatch.setenv(name, value)
+    return stream
+
+
+def test_a_terminal_gets_a_table_whose_brackets_are_no_markup(monkeypatch):
+    terminal = terminal_80(monkeypatch)
+    Output().table(("feature", "x"), [("[0, 3]", 1)], right=(1,))
+    assert "[0, 3]" in terminal.getvalue()
+
+
+def test_a_terminal_that_is_too_narrow_gets_fewer_columns_and_is_told(monkeypatch):
+    terminal = terminal_80(monkeypatch)
+    columns, row = ("first", "second", "third"), ("a" * 30, "b" * 30, "c" * 30)
+    Output().table(columns, [row], spare=(1, 2))
+    text = terminal.getvalue()
+    assert "a" * 30 in text
+    assert "b" * 30 not in text
+    assert "c" * 30 in text
+    assert "too narrow for the columns second" in text
+
+
+def test_progress_is_a_bar_on_a_terminal(monkeypatch):
+    terminal = terminal_80(monkeypatch)
+    with Output().progress("working", 2) as advance:
+        advance(1, 2)
+    text = terminal.getvalue()
+    assert "working" in text
+    assert " 25%" in text  # one of 2 + 2
 
 
 def test_progress_is_silent_where_nobody_watches(capsys):
-    from lrp_ref.cli.output import Output
-
-    assert list(Output().progress([1, 2, 3], "working")) == [1, 2, 3]
+    with Output().progress("working", 2) as advance:
+        advance(1, 0)
     assert capsys.readouterr() == ("", "")
 
 
@@ -405,8 +445,6 @@ def test_info_says_what_computes():
 
 
 def test_info_without_threadpoolctl_says_that_threads_are_unknown(monkeypatch):
-    import sys
-
     monkeypatch.setitem(sys.modules, "threadpoolctl", None)
     assert "threadpoolctl is not installed" in run("info").out
     assert run("info", "--json").document["blas"] is None

@@ -328,9 +328,11 @@ def test_a_picture_arrays_and_json_are_written(tmp_path, digits):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".npz", ".json"])
-def test_no_file_is_overwritten_unless_asked(tmp_path, digits, suffix):
+def test_no_file_is_overwritten_unless_asked(tmp_path, digits, suffix, monkeypatch):
     path = written(tmp_path / f"mine{suffix}", b"mine")
-    done = run("explain", "zoo:digits", digits / "3.npy", "--out", path, code=codes.FILE)
+    with monkeypatch.context() as patch:
+        patch.delattr(lrp_ref.Explainer, "__call__")  # it is refused before anything is computed
+        done = run("explain", "zoo:digits", digits / "3.npy", "--out", path, code=codes.FILE)
     assert done.err == f"lrp-ref: error: {path} exists; --force overwrites it\n"
     assert path.read_bytes() == b"mine"
     run("explain", "zoo:digits", digits / "3.npy", "--out", path, "--force")

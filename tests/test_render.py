@@ -370,6 +370,23 @@ def test_the_grid_puts_every_map_in_its_place(tmp_path):
         assert image[y, x].tolist() == list(colour), (row, column, half)
 
 
+@pytest.mark.parametrize("title", ["", "A title"])
+@pytest.mark.parametrize("groups", [(), (("a group", 2),)])
+@pytest.mark.parametrize("lines", [1, 3])
+def test_labels_of_the_grid_are_whole_and_apart(tmp_path, title, groups, lines):
+    x = np.zeros((1, 2, 2))
+    columns = ["\n".join(["column"] * lines)] * 2
+    figure = render.grid(
+        [x], [[x, x]], rows=["a label of\nmore than twenty letters"], columns=columns, groups=groups, title=title
+    )
+    drawn(figure, tmp_path)
+    maps, bar = figure.axes
+    texts = [*maps.get_xticklabels(), *maps.get_yticklabels(), *maps.texts, *bar.get_xticklabels(), *figure.texts]
+    assert len(texts) == 1 + 3 + 3 + len(groups) + bool(title)
+    boxes = [text.get_window_extent() for text in texts]
+    assert not [1 for i, a in enumerate(boxes) for b in boxes[:i] if a.overlaps(b)]
+
+
 def test_the_grid_wants_as_many_labels_as_maps():
     with pytest.raises(errors.ShapeError, match="2 × 1 labels need as many maps, found 1 inputs"):
         render.grid([np.zeros((1, 2, 2))], [[np.zeros((1, 2, 2))]], rows=["a", "b"], columns=["c"])

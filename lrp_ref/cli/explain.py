@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -74,7 +74,8 @@ def explain(
         "contrast": contrast, "head": head, "low": low, "high": high,
     }  # fmt: skip
     run = _Run(Output(as_json), network, explainer, call, {"contrast": contrast, "head": head}, ledger)
-    run.out.say(f"{model}, composite {chosen.name}, {network.dtype}")
+    changed = f" with {', '.join(assignments)}" if assignments else ""
+    run.out.say(f"{model}, composite {composite}{changed}, {network.dtype}")
     if len(files) == 1 and len(only := samples_of(files[0], network)) == 1:
         records = [run.single(files[0], only[0], out, force)]
     else:
@@ -130,14 +131,17 @@ class _Run:
         """Explain every sample of every file; what fails is said, and the others go on."""
         records: list[dict[str, Any]] = []
         try:
-            for file, name in self.out.progress(list(zip(files, names_of(files), strict=True)), "explaining"):
-                records += self._file(file, name, journal)
+            with self.out.progress("explaining", len(files)) as advance:
+                for file, name in zip(files, names_of(files), strict=True):
+                    for record in self._file(file, name, journal, lambda more: advance(0, more)):
+                        records.append(record)
+                        advance(1, 0)
         finally:
             # After an interruption, too: what is done is done, and the next run goes on from there.
             self._summary(records, journal)
         return records
 
-    def _file(self, file: Path, name: str, journal: Journal | None) -> Iterator[dict[str, Any]]:
+    def _file(self, file: Path, name: str, journal: Journal | None, expect: Callable[[int], None]) -> Iterator[dict[str, Any]]:
         try:
             samples = samples_of(file, self.model)
         except MissingExtraError:
@@ -147,6 +151,7 @@ class _Run:
             return
         if not samples:
             yield self._failure(file, name, FormatError(f"{file}: the file holds no samples"))
+        expect(len(samples) - 1)
         for i, sample in enumerate(samples):
             own = name if len(samples) == 1 else f"{name}-{i}"
             try:

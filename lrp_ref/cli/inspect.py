@@ -117,7 +117,7 @@ def _show(out: Output, facts: dict[str, Any]) -> None:
         )
         for node in facts["nodes"]
     ]
-    out.table(COLUMNS, rows, right=(4,))
+    out.table(COLUMNS, rows, right=(4,), spare=(6, 2, 4))
     for fold in facts["folded"]:
         out.say(f"{fold['node']} was folded into {', '.join(fold['into'])}")
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import click
-
-Item = TypeVar("Item")
 
 
 class Output:
@@ -37,16 +37,29 @@ class Output:
         """A line on stderr that does not end the command."""
         click.echo(f"lrp-ref: warning: {text}", err=True)
 
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Iterable[int] = ()) -> None:
-        """Rows under headings; columns whose numbers are in `right` are set to the right."""
+    def table(
+        self, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Iterable[int] = (), spare: Iterable[int] = ()
+    ) -> None:
+        """Rows under headings.
+
+        Parameters
+        ----------
+        right : numbers of the columns that are set to the right
+        spare : numbers of the columns that are left out, in this order, where a terminal is too narrow for all of them
+        """
         if self.as_json:
             return
         cells = [[str(cell) for cell in row] for row in rows]
         rights = set(right)
-        if self.terminal:
-            self._rich(columns, cells, rights)
-        else:
+        if not self.terminal:
             click.echo(plain_table(columns, cells, rights))
+            return
+        kept = _fitting(columns, cells, list(spare), shutil.get_terminal_size().columns)
+        lost = [column for i, column in enumerate(columns) if i not in kept]
+        cells = [[row[i] for i in kept] for row in cells]
+        self._rich([columns[i] for i in kept], cells, {at for at, i in enumerate(kept) if i in rights})
+        if lost:
+            self.say(f"(The terminal is too narrow for the columns {', '.join(lost)}; --json has them all.)")
 
     @staticmethod
     def _rich(columns: Sequence[str], rows: list[list[str]], right: set[int]) -> None:
@@ -69,15 +82,31 @@ class Output:
             wide = (sys.stdout.encoding or "ascii").lower().replace("-", "") == "utf8"
             click.echo(json.dumps(data, indent=2, ensure_ascii=not wide))
 
-    def progress(self, items: Sequence[Item], title: str) -> Iterator[Item]:
-        """The items one by one, with a bar on stderr where that is a terminal and there are several."""
-        if len(items) < 2 or not sys.stderr.isatty():
-            yield from items
+    @contextmanager
+    def progress(self, title: str, total: int) -> Iterator[Callable[[int, int], None]]:
+        """A bar on stderr, where that is a terminal. Yields a function of (steps done, steps that there are more than said)."""
+        if not sys.stderr.isatty():
+            yield lambda _done, _more: None
             return
         from rich.console import Console
-        from rich.progress import track
+        from rich.progress import Progress
 
-        yield from track(items, title, console=Console(stderr=True), transient=True)
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(title, total=total)
+
+            def advance(done: int, more: int) -> None:
+                bar.update(task, total=(bar.tasks[0].total or 0) + more, advance=done)
+
+            yield advance
+
+
+def _fitting(columns: Sequence[str], rows: list[list[str]], spare: list[int], width: int) -> list[int]:
+    """Which columns are shown within `width`."""
+    widths = [max(len(line[i]) for line in [columns, *rows]) for i in range(len(columns))]
+    kept = list(range(len(columns)))
+    while spare and sum(widths[i] + 3 for i in kept) > width:
+        kept.remove(spare.pop(0))
+    return kept
 
 
 def plain_table(columns: Sequence[str], rows: list[list[str]], right: set[int]) -> str:

@@ -137,7 +137,7 @@ def show_several(out: Output, records: Sequence[dict[str, Any]]) -> None:
             totals = [number(target["ledger"][name]) for name in TOTALS[:-1]]
             value = number(target["value"])
             rows.append((record["name"], record["predicted"], target["target"], value, *totals, *ends, record["status"]))
-    out.table(columns, rows, right=range(1, 8))
+    out.table(columns, rows, right=range(1, 8), spare=(7, 6, 5, 9, 8))
 
 
 def show_ledger(out: Output, accounts: Ledger | Sequence[dict[str, Any]]) -> None:
@@ -147,4 +147,4 @@ def show_ledger(out: Output, accounts: Ledger | Sequence[dict[str, Any]]) -> Non
     for row in rows:
         first = [float(np.reshape(row[name], -1)[0]) for name in (*COLUMNS, "rounding", "inputs_abs")]
         lines.append((row["node"], row["rule"], *(number(value) for value in first)))
-    out.table(("node", "rule", *COLUMNS, "rounding", "Σ|R| below"), lines, right=range(2, 9))
+    out.table(("node", "rule", *COLUMNS, "rounding", "Σ|R| below"), lines, right=range(2, 9), spare=(7, 8, 1))

@@ -52,7 +52,8 @@ def grid(
         )
     cells = [[as_image(x), *(heatmap(r) for r in row)] for x, row in zip(inputs, relevances, strict=True)]
     across, down = len(columns) + 1, len(rows)
-    left, right, top, bottom = 1.15, 0.15, 0.8 + 0.3 * bool(title), 0.75
+    left, right, bottom = 0.25 + 0.078 * _longest(rows), 0.15, 0.75
+    top = 0.1 + 0.16 * _lines(columns) + 0.35 * bool(groups) + 0.3 * bool(title)
     width, height = left + across * _CELL + right, top + down * _CELL + bottom
     made = figure(width, height)
     axes = made.add_axes((left / width, bottom / height, across * _CELL / width, down * _CELL / height))
@@ -72,6 +73,15 @@ def grid(
     first.set_horizontalalignment("left")
     last.set_horizontalalignment("right")
     return made
+
+
+def _longest(labels: Sequence[str]) -> int:
+    """The characters of the longest line; at least those of short labels, so that pictures look alike."""
+    return max(8, *(len(line) for label in labels for line in label.splitlines())) if labels else 8
+
+
+def _lines(labels: Sequence[str]) -> int:
+    return max([1, *(len(label.splitlines()) for label in labels)])
 
 
 def _canvas(cells: list[list[Array]]) -> Array:
@@ -102,8 +112,9 @@ def _label(axes: Axes, rows: Sequence[str], columns: Sequence[str], groups: Sequ
     start = 1
     for text, span in groups:
         ends = (start + _GAP, start + span - _GAP)
-        axes.plot(ends, (-0.52, -0.52), color=GREY, linewidth=0.8, clip_on=False)
-        axes.text(sum(ends) / 2, -0.58, text, ha="center", va="bottom", fontsize=9.5, color=GREY)
+        above = -0.16 - 0.18 * _lines(columns)  # of a cell, above the maps
+        axes.plot(ends, (above, above), color=GREY, linewidth=0.8, clip_on=False)
+        axes.text(sum(ends) / 2, above - 0.06, text, ha="center", va="bottom", fontsize=9.5, color=GREY)
         start += span
     axes.set_xlim(0, len(columns))
     axes.set_ylim(len(rows), 0)
