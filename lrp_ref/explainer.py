@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from html import escape
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from .arrays import Array, Shape, check_finite, is_exact, like, per_sample, zeros
+from .arrays import Array, Shape, like
 from .canonize import canonize
 from .composites import Composite, composite_of, uniform
-from .errors import HeadError, NonFiniteError, ParameterError, ShapeError, TargetError, UnknownNameError, unknown
+from .errors import HeadError, ParameterError, TargetError, unknown
 from .explanation import Explanation
-from .heads import Head, Logit, LogOdds, contrasted, head_of, indices, several
+from .footprint import footprint
+from .heads import Head, Logit, LogOdds, head_of
 from .layers.activations import LogSoftmax, Sigmoid, Softmax
-from .ledger import Booking, Entry, Ledger
 from .model import Model
 from .plan import BACKENDS, Plan, plan
 from .rules import LinearRule, Rule
+from .run import Order, Run, ancestors, unknown_node
 
 PRECISIONS = {"float64": np.float64, "float32": np.float32, "exact": object}
 
@@ -128,7 +129,10 @@ class Explainer:
     def _cast(self) -> Model:
         """The model in the one number type that is computed in."""
         dtype = np.dtype(self.model.dtype if self.precision is None else PRECISIONS[self.precision])
-        if all(a.dtype == dtype for node in self.model.nodes for a in node.layer.parameters.values()) and dtype == self.model.dtype:
+        if (
+            all(a.dtype == dtype for node in self.model.nodes for a in node.layer.parameters.values())
+            and dtype == self.model.dtype
+        ):
             return self.model
         return _derived(self.model, ("precision", dtype), lambda: self.model.astype(dtype))
 
@@ -174,17 +178,10 @@ class Explainer:
         known = (*model.inputs, *(node.name for node in model.nodes))
         for name in names:
             if name not in known:
-                raise self._unknown_node("node to keep", name, known)
+                raise unknown_node("node to keep", name, list(known), self.model)
         return tuple(dict.fromkeys((*model.inputs, *names)))
 
-    def _unknown_node(self, what: str, name: str, known: Sequence[str]) -> UnknownNameError:
-        error = unknown(what, name, known)
-        folded = self.canonical and name in self.model
-        return UnknownNameError(f"{error} It was folded into its linear neighbour.") if folded else error
-
-    def plan(
-        self, shapes: Mapping[str, Shape] | None = None, cuts: Sequence[str] = ()
-    ) -> Plan:
+    def plan(self, shapes: Mapping[str, Shape] | None = None, cuts: Sequence[str] = ()) -> Plan:
         """The steps that serve the model.
 
         Parameters
@@ -225,61 +222,74 @@ class Explainer:
         Parameters
         ----------
         x : the input, (N, …), or a mapping from input names
-        target : "predicted" (the default), "all", an index into the output (a tuple for outputs of several axes), or one index per
-            sample
+        target : "predicted" (the default), "all", an index into the output (a tuple for outputs of several axes), or
+            one index per sample
         targets : several indices for every sample, or (N, T) of them: relevance gets a second axis
         contrast : an index, or one per sample: explain the score of `target` minus that of `contrast`
         start : a starting relevance of the output's shape, or of that of `start_at`
         start_at : the node whose output `start` is the relevance of
-        filter : for each node the channels (an int or a list), the neuron (a tuple), or a boolean mask of a sample's shape, whose
-            relevance alone flows on (Montavon et al. 2018, §4.4)
+        filter : for each node the channels (an int or a list), the neuron (a tuple), or a boolean mask of a sample's
+            shape, whose relevance alone flows on (Montavon et al. 2018, §4.4)
         """
+        if start is None and start_at is not None:
+            raise TargetError(f"start_at={start_at!r} says where start= begins, and start= is missing")
+        if start is not None and not (target is None and targets is None and contrast is None):
+            raise TargetError("start= is a whole starting relevance: give it without target=, targets= or contrast=")
         arrays = self._model.prepare(x)
         shapes = {name: array.shape[1:] for name, array in arrays.items()}
         made = self.plan(shapes, [*(filter or ()), *([] if start_at is None else [start_at])])
-        run = _Run(self, made, arrays, self._start_node(made.model))
-        at = run.begin if start_at is None else run.node(start_at, "node to start at")
-        relevance, value, chosen, single = run.start(at, target, targets, contrast, start, start_at)
-        self._refuse_negative(value if start is None else relevance)
-        return run.back(at, relevance, value, chosen, single, run.masks(filter or {}))
+        run = Run(self._order(made), arrays)
+        begun = run.chosen(target, targets, contrast) if start is None else run.given(start, start_at)
+        self._refuse_negative(begun.value if start is None else begun.relevance)
+        return run.back(begun, run.masks(filter or {}))
+
+    def _order(self, made: Plan) -> Order:
+        model = made.model
+        begin, output, kept = self._start_node(model), self._output_node(model), self._kept_nodes(model)
+        return Order(made, self._model, begin, output, self._head, kept, self.ledger, self._composite.name)
 
     def _refuse_negative(self, value: Array) -> None:
         if self._composite.positive_start and not self.allow_negative and (value < like(0, value)).any():
             worst = value.min()
             raise TargetError(
-                f"deep Taylor decomposition is not defined for a negative start, found {float(worst):.4g}; choose another target or "
-                "composite, or allow_negative=True"
+                f"deep Taylor decomposition is not defined for a negative start, found {float(worst):.4g}; choose another "
+                "target or composite, or allow_negative=True"
             )
 
-    def memory(self, shape: Shape | Mapping[str, Shape]) -> int:
-        """An estimate, in bytes, of what explaining an input of this shape (batch axis included) takes beside the model.
+    def memory(self, shape: Shape | Mapping[str, Shape], targets: int = 1) -> int:
+        """An estimate, in bytes, of what explaining an input of this shape takes beside the model.
 
-        Counts each step's activations and factors, the prepared weights and one step's columns; measured peaks lie within a factor
-        of 2 of it.
+        Saved arrays, prepared weights and the work of one step; measured peaks lie within a factor of 2 of it.
+
+        Parameters
+        ----------
+        shape : of the input, batch axis included; of several inputs a mapping
+        targets : how many targets are explained at once
         """
         whole = dict(shape) if isinstance(shape, Mapping) else {self._model.inputs[0]: tuple(shape)}
         made = self.plan({name: tuple(s[1:]) for name, s in whole.items()})
-        sizes = {name: int(np.prod(s)) for name, s in made.model.shapes(whole).items()}
-        item = 8 if made.model.dtype == object else made.model.dtype.itemsize
-        columns = 0
-        total = sum(sizes[name] for name in made.model.inputs)
-        for step in made.steps:
-            end = sizes[step.nodes[-1].name]
-            factors = len(step.prepared.shares) if hasattr(step, "prepared") else 1
-            total += end * factors + (end if step.nodes[-1].name in made.kept else 0)
-            columns = max(columns, 3 * end)
-        return item * (total + columns) + made.model._memo.size
+        kept = self._kept_nodes(made.model)
+        return footprint(made, made.model.shapes(whole), kept, targets) + made.model._memo.size
+
+    def _rows(self) -> tuple[str, list[tuple[str, ...]]]:
+        made, rules = self.plan(), self.rules
+        served = {node.name: step.label for step in made.steps for node in step.nodes}
+        head = f"Explainer: {self._composite.name}, head {self._head}, {made.model.dtype}, backend {made.backend}"
+        rows: list[tuple[str, ...]] = [("node", "layer", "rule", "step")]
+        rows += [(n.name, repr(n.layer), str(rules.get(n.name, "–")), served[n.name]) for n in made.model.nodes]
+        return head, rows
 
     def __repr__(self) -> str:
-        made = self.plan(self.model.input_shape or None)
-        served = {node.name: step.label for step in made.steps for node in step.nodes}
-        rules = self.rules
-        rows = [("node", "layer", "rule", "step")]
-        rows += [(n.name, repr(n.layer), str(rules.get(n.name, "–")), served[n.name]) for n in made.model.nodes]
+        head, rows = self._rows()
         widths = [max(len(row[i]) for row in rows) for i in range(4)]
         lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
-        head = f"Explainer: {self._composite.name}, head {self._head}, {made.model.dtype}, backend {made.backend}"
         return "\n".join([head, *lines])
+
+    def _repr_html_(self) -> str:
+        head, (titles, *rows) = self._rows()
+        top = "".join(f"<th>{escape(title)}</th>" for title in titles)
+        body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+        return f"<table><caption>{escape(head)}</caption><tr>{top}</tr>{body}</table>"
 
 
 def _or(value: Any, default: Any) -> Any:
@@ -296,231 +306,4 @@ def _derived(model: Model, key: Hashable, build: Callable[[], Model]) -> Model:
         return found, sum(a.nbytes for n in found.nodes if id(n.layer) not in own for a in n.layer.parameters.values())
 
     found: Model = model._memo.get(key, made)
-    return found
-
-
-def ancestors(model: Model, name: str) -> frozenset[str]:
-    """The nodes that `name` is computed from, itself included."""
-    found: set[str] = set()
-    waiting = [name]
-    while waiting:
-        current = waiting.pop()
-        if current in model.inputs or current in found:
-            continue
-        found.add(current)
-        waiting += model[current].inputs
-    return frozenset(found)
-
-
-class _Run:
-    """One call: the forward pass, then relevance from the start down."""
-
-    def __init__(self, explainer: Explainer, made: Plan, arrays: dict[str, Array], begin: str) -> None:
-        self.explainer, self.plan, self.model, self.begin = explainer, made, made.model, begin
-        self.count = next(iter(arrays.values())).shape[0]
-        self.shapes = self.model.shapes({name: array.shape for name, array in arrays.items()})
-        self.inputs = arrays
-        self.values, self.saved = self._forward(dict(arrays))
-
-    def _forward(self, values: dict[str, Array]) -> tuple[dict[str, Array], list[Any]]:
-        wanted = {*self.plan.kept, self.begin, self.explainer._output_node(self.model), *self.model.inputs}
-        left = Counter(name for step in self.plan.steps for name in set(step.nodes[0].inputs))
-        saved = []
-        for step in self.plan.steps:
-            reads = step.nodes[0].inputs
-            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # checked at the end, by node
-                values[step.nodes[-1].name], kept = step.forward(*(values[name] for name in reads))
-            saved.append(kept)
-            for name in set(reads):
-                left[name] -= 1
-                if not left[name] and name not in wanted:
-                    del values[name]
-        return values, saved
-
-    def node(self, name: str, what: str) -> str:
-        """A node that exists in the canonised model and that the explained output depends on."""
-        below = ancestors(self.model, self.begin)
-        known = [n for n in self.shapes if n in below or n in self.model.inputs]
-        if name in known:
-            return name
-        if name in self.model:
-            raise UnknownNameError(f"{what} {name!r} is not below the explained output, so no relevance reaches it")
-        raise self.explainer._unknown_node(what, name, known)
-
-    # --- where relevance starts --------------------------------------------------------------------------------------
-
-    def start(
-        self, at: str, target: Any, targets: Any, contrast: Any, start: Any, start_at: str | None
-    ) -> tuple[Array, Array, Array | None, bool]:
-        """(relevance (N, T, …), value (N, T), targets (N, T) or None, whether there is one target only)."""
-        if start is not None or start_at is not None:
-            if start is None:
-                raise TargetError(f"start_at={start_at!r} says where start= begins, and start= is missing")
-            if target is not None or targets is not None or contrast is not None:
-                raise TargetError("start= is a whole starting relevance: give it without target=, targets= or contrast=")
-            return self._given(start, at)
-        scores = self.values[self.begin]
-        if targets is not None:
-            if target is not None or contrast is not None:
-                raise TargetError("give target= or targets=, not both (contrast= goes with target=)")
-            chosen, single = several(targets, scores), False
-        else:
-            wanted = "predicted" if target is None else target
-            chosen, single = indices(wanted, scores), not (isinstance(wanted, str) and wanted == "all")
-        if contrast is not None:
-            if not single:
-                raise TargetError("contrast= needs one target")
-            if not isinstance(self.explainer._head, Logit):
-                raise TargetError("contrast= explains a difference of scores; the log-odds head contrasts with every other class itself")
-            relevance, value = contrasted(scores, chosen, indices(contrast, scores, "contrast"))
-        else:
-            relevance, value = self.explainer._head.start(scores, chosen)
-        return relevance, value, chosen, single
-
-    def _given(self, start: Any, at: str) -> tuple[Array, Array, None, bool]:
-        relevance = np.asarray(start)
-        if relevance.dtype.kind not in "iufO":
-            raise TargetError(f"start must hold numbers, found {relevance.dtype}")
-        check_finite(relevance, "start") if relevance.dtype.kind == "f" else None
-        expected = self.shapes[at]
-        if relevance.shape != expected:
-            raise ShapeError(f"start must have the shape of {at!r}, {expected}, found {relevance.shape}")
-        relevance = like(relevance, next(iter(self.inputs.values())))[:, None]
-        return relevance, like(per_sample(relevance), relevance)[:, None], None, True
-
-    def masks(self, chosen: Mapping[str, Any]) -> dict[str, Array]:
-        """For each filtered node what its relevance is multiplied by."""
-        some = next(iter(self.inputs.values()))
-        return {
-            name: like(_mask(choice, self.shapes[self.node(name, "node to filter")][1:], name).astype(np.int8), some)
-            for name, choice in chosen.items()
-        }
-
-    # --- the way back --------------------------------------------------------------------------------------------------
-
-    def back(
-        self, at: str, start: Array, value: Array, chosen: Array | None, single: bool, masks: dict[str, Array]
-    ) -> Explanation:
-        """Take the starting relevance down to the inputs."""
-        entries: list[Entry] = []
-        heaps: dict[str, dict[str, Array]] = {at: {"R": start}}
-        whole: dict[str, Array] = {}
-        explained = self.explainer.ledger
-        if explained and (chosen is not None):
-            booking = [Booking.handed_on(value[:, t], (start[:, t],)) for t in range(value.shape[1])]
-            gap = [_with_rest(b) for b in booking]
-            entries.append(Entry(f"start at {at}", str(self.explainer._head), Booking.stacked(gap)))
-        for step, kept in zip(reversed(self.plan.steps), reversed(self.saved), strict=True):
-            self.saved.pop()
-            name = step.nodes[-1].name
-            if name not in heaps:
-                continue
-            message = self._arrived(name, heaps.pop(name), step.arrives, masks, whole, entries)
-            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                messages, booked = step.relevance(kept, message)
-            entries += booked
-            for source, part in zip(step.nodes[0].inputs, messages, strict=True):
-                heap = heaps.setdefault(source, {})
-                heap[step.hands_on] = heap[step.hands_on] + part if step.hands_on in heap else part
-        for name in self.model.inputs:
-            empty = {"R": zeros((*value.shape, *self.shapes[name][1:]), value)}
-            whole[name] = self._arrived(name, heaps.pop(name, empty), "R", masks, whole, entries)
-        return self._result(whole, start, value, chosen, single, entries)
-
-    def _arrived(
-        self, name: str, heap: dict[str, Array], kind: str, masks: dict[str, Array], whole: dict[str, Array], entries: list[Entry]
-    ) -> Array:
-        """The message at a node in the currency that its step takes; its relevance is put aside where someone looks."""
-        if kind == "R":
-            message = heap.get("R")
-            if "c" in heap:
-                product = self.values[name][:, None] * heap["c"]
-                message = product if message is None else message + product
-        else:
-            message = heap["c"]
-        assert message is not None
-        if name in masks:
-            chosen = message * masks[name]
-            if self.explainer.ledger:
-                entries.append(_filtered(name, message, chosen))
-            message = chosen
-        self._check(message, name)
-        if name in self._seen():
-            whole[name] = self._relevance(name, message, kind)
-        return message
-
-    def _relevance(self, name: str, message: Array, kind: str) -> Array:
-        return message if kind == "R" else np.asarray(self.values[name][:, None] * message)
-
-    def _seen(self) -> frozenset[str]:
-        names = self.explainer._kept_nodes(self.model)
-        return frozenset(self.plan.alias.get(name, name) for name in names)
-
-    @staticmethod
-    def _check(message: Array, name: str) -> None:
-        if not is_exact(message) and not np.isfinite(message).all():
-            raise NonFiniteError(
-                f"the relevance at {name!r} is not finite: a denominator above it is tiny beside its relevance. A rule with an ε, "
-                "or float64, helps; ledger=True shows the last nodes before"
-            )
-
-    def _result(
-        self, whole: dict[str, Array], start: Array, value: Array, chosen: Array | None, single: bool, entries: list[Entry]
-    ) -> Explanation:
-        total = [per_sample(whole[name][:, t]) for t in range(value.shape[1]) for name in self.model.inputs]
-        ledger = None
-        if self.explainer.ledger:
-            width = len(self.model.inputs)
-            arrived = [sum(total[t * width : (t + 1) * width][1:], total[t * width]) for t in range(value.shape[1])]
-            begun = like(value, arrived[0]) if is_exact(value) else value.astype(np.float64)
-            ledger = Ledger(tuple(entries), begun, np.stack(arrived, axis=1))
-            ledger = ledger.first() if single else ledger
-        kept = {
-            name: whole[self.plan.alias.get(name, name)]
-            for name in self.explainer._kept_nodes(self.model)
-            if self.plan.alias.get(name, name) in whole
-        }
-        if single:
-            kept = {name: array[:, 0] for name, array in kept.items()}
-        return Explanation(
-            relevances=kept,
-            inputs=self.model.inputs,
-            activations=self.inputs,
-            prediction=self.values[self.explainer._output_node(self.model)],
-            target=chosen if chosen is None or not single else chosen[:, 0],
-            value=value[:, 0] if single else value,
-            ledger=ledger,
-            backend=self.plan.backend,
-            precision="exact" if self.model.dtype == object else str(self.model.dtype),
-            composite=self.explainer._composite.name,
-        )
-
-
-def _with_rest(booking: Booking) -> Booking:
-    """A head's booking: what its relevance adds up to beyond the explained value is unassigned (negative: over-distributed)."""
-    from dataclasses import replace
-
-    rest = booking.arriving - booking.inputs
-    return replace(booking, unassigned=rest)
-
-
-def _filtered(name: str, before: Array, after: Array) -> Entry:
-    bookings = [
-        Booking.handed_on(before[:, t], (after[:, t],), unassigned=before[:, t] - after[:, t]) for t in range(before.shape[1])
-    ]
-    return Entry(name, "filter", Booking.stacked(bookings))
-
-
-def _mask(choice: Any, sample: Shape, name: str) -> Array:
-    """A boolean mask of one sample from channels, a neuron or a mask."""
-    found = np.zeros(sample, dtype=bool)
-    try:
-        if isinstance(choice, np.ndarray) and choice.dtype == bool:
-            found |= np.broadcast_to(choice, sample)
-        elif isinstance(choice, tuple) or isinstance(choice, (int, np.integer)):
-            found[choice] = True
-        else:
-            found[list(choice)] = True
-    except (IndexError, ValueError, TypeError) as error:
-        raise ShapeError(f"the filter {choice!r} does not fit node {name!r}, whose samples have shape {sample}: {error}") from None
     return found

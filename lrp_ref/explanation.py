@@ -158,7 +158,9 @@ class Explanation:
         return {name: array.astype(str) if is_exact(array) else array for name, array in found.items()}
 
     def save(self, path: str | Path, overwrite: bool = False) -> Path:
-        """Write an `.npz` that `numpy.load` reads without pickle: relevance/<name>, prediction, value, target, and "about" as JSON.
+        """Write an `.npz` that `numpy.load` reads without pickle.
+
+        It holds relevance/<name>, prediction, value, residual, target, and "about" as JSON.
 
         Rationals are written as strings such as "7/3".
 

@@ -50,7 +50,9 @@ class Logit(Head):
 
 @dataclass(frozen=True)
 class LogOdds(Head):
-    r"""The log-odds :math:`\eta_c = \log\frac{P_c}{1 - P_c} = -\log\sum_{c' \ne c} e^{-(z_c - z_{c'})}` (Montavon et al. 2019, §10.3.1).
+    r"""The log-odds of a class (Montavon et al. 2019, §10.3.1).
+
+    .. math:: \eta_c = \log\frac{P_c}{1 - P_c} = -\log\sum_{c' \ne c} e^{-(z_c - z_{c'})}
 
     The "min-take-most" redistribution gives each contrast :math:`z_{c,c'} = z_c - z_{c'}` the relevance :math:`q_{c'} z_{c,c'}`,
     with :math:`q_{c'} = e^{-z_{c,c'}} / \sum_{c'' \ne c} e^{-z_{c,c''}}`; LRP-0 through the difference gives, in closed form,
@@ -160,5 +162,3 @@ def _flat(index: tuple[Any, ...], outputs: tuple[int, ...], what: str) -> int:
         return int(np.ravel_multi_index(index, outputs))
     except (ValueError, TypeError):
         raise TargetError(f"{what} {index} is out of range of an output of shape {outputs}") from None
-
-

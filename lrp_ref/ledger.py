@@ -201,7 +201,9 @@ class Ledger:
 
     def to_json(self, indent: int | None = None) -> str:
         """The ledger as JSON; rationals become strings such as "7/3"."""
-        totals = {name: plain(getattr(self, name)) for name in ("start", "relevance", "bias", "stabiliser", "unassigned", "rounding")}
+        totals = {
+            name: plain(getattr(self, name)) for name in ("start", "relevance", "bias", "stabiliser", "unassigned", "rounding")
+        }
         return json.dumps({"format": "lrp_ref.ledger", "version": 1, "totals": totals, "entries": self.rows()}, indent=indent)
 
     def _lines(self, sample: int = 0) -> list[list[str]]:
@@ -235,7 +237,9 @@ class Ledger:
             return "<p>Ledger of an empty batch</p>"
         head, *rows = self._lines()
         cells = "".join(
-            "<tr>" + "".join(f"<td style='text-align:{'left' if i < 2 else 'right'}'>{escape(c)}</td>" for i, c in enumerate(row)) + "</tr>"
+            "<tr>"
+            + "".join(f"<td style='text-align:{'left' if i < 2 else 'right'}'>{escape(c)}</td>" for i, c in enumerate(row))
+            + "</tr>"
             for row in rows
         )
         titles = "".join(f"<th>{escape(title)}</th>" for title in head)
@@ -251,5 +255,3 @@ def plain(array: Array) -> Any:
 def _cell(array: Array, sample: int) -> str:
     value = np.asarray(array[sample]).reshape(-1)[0]
     return str(value) if is_exact(array) else f"{float(value):.6g}"
-
-

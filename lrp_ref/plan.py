@@ -1,8 +1,8 @@
 """Turning a model and its rules into Steps. This is the only module that imports `kernels/`; without it everything still works.
 
-A Step serves one node, or a run of nodes. What flows between steps on the way back is a message in one of two currencies: "R", the
-relevance itself, or "c", the quotient with R = a·c for the activation a of the node that the message is at. The reference backend
-knows R only. Messages have the shape (N, targets, …).
+A Step serves one node, or a run of nodes. What flows between steps on the way back is a message in one of two
+currencies: "R", the relevance itself, or "c", the quotient with R = a·c for the activation a of the node that the
+message is at. The reference backend knows R only. Messages have the shape (N, targets, …).
 """
 
 from __future__ import annotations
@@ -15,30 +15,39 @@ import numpy as np
 
 from .arrays import Array
 from .errors import LrpError, unknown
-from .ledger import Booking, Entry
 from .layers.activations import ReLU, Sigmoid, Softmax, Softplus
 from .layers.linear import Add, Mean
 from .layers.merge import Concat, Multiply
 from .layers.pooling import AvgPool, GlobalAvgPool, GlobalMaxPool, GlobalSumPool, MaxPool, SumPool
 from .layers.shape import Dropout, Flatten, Identity, Pad, Reshape, Transpose, Upsample
+from .ledger import Booking, Entry
 from .model import Model, Node
 from .rules.base import Rule
 
 try:
-    from .kernels import fused
+    from .kernels import fused, products
 except ImportError:  # kernels/ is there for speed only
-    fused = None  # type: ignore[assignment]
+    fused = products = None  # type: ignore[assignment]
 
 Currency = Literal["R", "c"]
 BACKENDS = ("reference",) if fused is None else ("reference", "numpy")
+BLOCK = 0 if products is None else products.BLOCK  # bytes that a fused step works on at a time
 
 
 class Step(Protocol):
     """What serves a node, or a run of nodes that ends in `nodes[-1]`. Steps have no state."""
 
-    nodes: tuple[Node, ...]
-    arrives: Currency
-    booked: bool
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """What it serves."""
+
+    @property
+    def arrives(self) -> Currency:
+        """The currency of what arrives."""
+
+    @property
+    def booked(self) -> bool:
+        """Whether it makes bookings."""
 
     @property
     def accepts_quotient(self) -> bool:
@@ -177,9 +186,7 @@ def _arriving(steps: tuple[Step, ...], name: str) -> set[Currency]:
     return {step.hands_on for step in steps if name in step.nodes[0].inputs and step.label != "forward only"}
 
 
-def _candidates(
-    model: Model, rules: Mapping[str, Rule], backend: str, booked: bool, cuts: frozenset[str]
-) -> tuple[Step, ...]:
+def _candidates(model: Model, rules: Mapping[str, Rule], backend: str, booked: bool, cuts: frozenset[str]) -> tuple[Step, ...]:
     nonnegative = nonnegative_nodes(model)
     steps: list[Step] = []
     served: set[str] = set()
@@ -197,9 +204,7 @@ def _candidates(
     return tuple(steps)
 
 
-def _currencies(
-    model: Model, steps: tuple[Step, ...], whole: frozenset[str]
-) -> tuple[tuple[Step, ...], dict[str, Currency]]:
+def _currencies(model: Model, steps: tuple[Step, ...], whole: frozenset[str]) -> tuple[tuple[Step, ...], dict[str, Currency]]:
     """Decide from the output down: a node's message is c where all its readers send c and its step takes it."""
     currency: dict[str, Currency] = {}
     decided: list[Step] = []
@@ -210,7 +215,7 @@ def _currencies(
         kind: Currency = "c" if quotient and name not in whole else "R"
         currency[name] = kind
         decided.append(replace(step, arrives=kind) if step.arrives != kind else step)  # type: ignore[type-var]
-    return tuple(reversed(decided)), currency | dict.fromkeys(model.inputs, "R")  # type: ignore[operator]
+    return tuple(reversed(decided)), currency | dict.fromkeys(model.inputs, "R")
 
 
 def nonnegative_nodes(model: Model) -> frozenset[str]:

@@ -22,7 +22,7 @@ import lrp_ref
 from lrp_ref import Composite, Explainer, Explanation, Model, Node, composites, rules
 from lrp_ref import layers as L
 from lrp_ref.arrays import Array, fractions
-from lrp_ref.explainer import ancestors
+from lrp_ref.run import ancestors
 
 each_backend = pytest.mark.parametrize("backend", lrp_ref.BACKENDS)
 ROUNDOFF = {np.dtype(np.float64): Fraction(1, 2**53), np.dtype(np.float32): Fraction(1, 2**24)}

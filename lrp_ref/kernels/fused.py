@@ -294,7 +294,7 @@ class FusedLinear:
             flags = self.rule.flags(inputs)
             linear.append(book(self.layer, found, unassigned, inputs, relevance, lower, flags))
             passed.append(Booking.handed_on(relevance, (relevance,)))
-        entries = (Entry(self.nodes[0].name, str(self.rule), Booking.stacked(linear)),)
+        entries: tuple[Entry, ...] = (Entry(self.nodes[0].name, str(self.rule), Booking.stacked(linear)),)
         if len(self.nodes) == 2:
             entries = (Entry(self.nodes[1].name, str(Pass()), Booking.stacked(passed)), *entries)
         return entries

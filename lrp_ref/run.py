@@ -1,0 +1,284 @@
+"""One call of an explainer: the forward pass, then relevance from the start down."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from .arrays import Array, Shape, check_finite, is_exact, like, per_sample, zeros
+from .errors import NonFiniteError, ShapeError, TargetError, UnknownNameError, unknown
+from .explanation import Explanation
+from .heads import Head, Logit, contrasted, indices, several
+from .ledger import Booking, Entry, Ledger
+from .model import Model
+from .plan import Plan
+
+
+def ancestors(model: Model, name: str) -> frozenset[str]:
+    """The nodes that `name` is computed from, itself included."""
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        current = waiting.pop()
+        if current in model.inputs or current in found:
+            continue
+        found.add(current)
+        waiting += model[current].inputs
+    return frozenset(found)
+
+
+def unknown_node(what: str, name: str, known: list[str], original: Model) -> UnknownNameError:
+    """The error for a node that is not `known` in the canonised model; it says so where the node was folded away."""
+    error = unknown(what, name, known)
+    return UnknownNameError(f"{error} It was folded into its linear neighbour.") if name in original else error
+
+
+@dataclass(frozen=True, eq=False)
+class Order:
+    """What an explainer asks of a run.
+
+    Attributes
+    ----------
+    plan : the steps
+    original : the model before it was canonised
+    begin : the node whose output is explained
+    output : the node whose output is the prediction
+    head : what of the scores is explained
+    kept : nodes and inputs whose relevance the explanation keeps
+    ledger : whether it carries the accounts
+    composite : the composite's name
+    """
+
+    plan: Plan
+    original: Model
+    begin: str
+    output: str
+    head: Head
+    kept: tuple[str, ...]
+    ledger: bool
+    composite: str
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Where relevance starts: R (N, T, …) at a node, what it explains (N, T), and the targets (N, T) if it was not given."""
+
+    at: str
+    relevance: Array
+    value: Array
+    targets: Array | None
+    single: bool
+
+
+class Run:
+    """The arrays of one call. `prediction` is there once it is made; `back` uses up what the forward pass has saved."""
+
+    def __init__(self, order: Order, inputs: dict[str, Array]) -> None:
+        self.order, self.plan, self.model, self.inputs = order, order.plan, order.plan.model, inputs
+        self.shapes = self.model.shapes({name: array.shape for name, array in inputs.items()})
+        self.some = next(iter(inputs.values()))  # whose number type all numbers have
+        self.values, self.saved = self._forward(dict(inputs))
+        self.prediction = self.values[order.output]
+
+    def _forward(self, values: dict[str, Array]) -> tuple[dict[str, Array], list[Any]]:
+        wanted = {*self.plan.kept, self.order.begin, self.order.output, *self.model.inputs}
+        left = Counter(name for step in self.plan.steps for name in set(step.nodes[0].inputs))
+        saved = []
+        for step in self.plan.steps:
+            reads = step.nodes[0].inputs
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # checked at the end, by node
+                values[step.nodes[-1].name], kept = step.forward(*(values[name] for name in reads))
+            saved.append(kept)
+            for name in set(reads):
+                left[name] -= 1
+                if not left[name] and name not in wanted:
+                    del values[name]
+        return values, saved
+
+    def _node(self, name: str, what: str) -> str:
+        """A node that exists in the canonised model and that the explained output depends on."""
+        below = ancestors(self.model, self.order.begin)
+        known = [n for n in self.shapes if n in below or n in self.model.inputs]
+        if name in known:
+            return name
+        if name in self.model:
+            raise UnknownNameError(f"{what} {name!r} is not below the explained output, so no relevance reaches it")
+        raise unknown_node(what, name, known, self.order.original)
+
+    # --- where relevance starts ---------------------------------------------------------------------------------------
+
+    def given(self, start: Any, start_at: str | None) -> Start:
+        """The start that a relevance of the output's shape, or of that of `start_at`, makes."""
+        at = self.order.begin if start_at is None else self._node(start_at, "node to start at")
+        relevance = np.asarray(start)
+        if relevance.dtype.kind not in "iufO":
+            raise TargetError(f"start must hold numbers, found {relevance.dtype}")
+        if relevance.dtype.kind == "f":
+            check_finite(relevance, "start")
+        if relevance.shape != self.shapes[at]:
+            raise ShapeError(f"start must have the shape of {at!r}, {self.shapes[at]}, found {relevance.shape}")
+        relevance = like(relevance, self.some)[:, None]
+        return Start(at, relevance, like(per_sample(relevance), relevance)[:, None], None, True)
+
+    def chosen(self, target: Any, targets: Any, contrast: Any) -> Start:
+        """The start that one target, several, or a contrast makes."""
+        scores = self._scores()
+        if targets is not None:
+            if target is not None or contrast is not None:
+                raise TargetError("give target= or targets=, not both (contrast= goes with target=)")
+            return self._headed(several(targets, scores), False)
+        wanted = "predicted" if target is None else target
+        single = not (isinstance(wanted, str) and wanted == "all")
+        found = indices(wanted, scores)
+        if contrast is None:
+            return self._headed(found, single)
+        if not single or (isinstance(contrast, str) and contrast == "all"):
+            raise TargetError("contrast= needs one target, and one index to contrast it with")
+        if not isinstance(self.order.head, Logit):
+            raise TargetError(
+                "contrast= explains a difference of scores; the log-odds head contrasts with every other class itself"
+            )
+        relevance, value = contrasted(scores, found, indices(contrast, scores, "contrast"))
+        return Start(self.order.begin, relevance, value, found, True)
+
+    def _headed(self, targets: Array, single: bool) -> Start:
+        relevance, value = self.order.head.start(self._scores(), targets)
+        return Start(self.order.begin, relevance, value, targets, single)
+
+    def _scores(self) -> Array:
+        scores = self.values[self.order.begin]
+        if is_exact(scores) or np.isfinite(scores).all():
+            return scores
+        for name, array in self.model.trace(self.inputs).activations.items():
+            check_finite(array, f"the output of node {name!r}")
+        raise NonFiniteError(f"the output of node {self.order.begin!r} is not finite")
+
+    def masks(self, chosen: Mapping[str, Any]) -> dict[str, Array]:
+        """For each filtered node what its relevance is multiplied by."""
+        names = {self._node(name, "node to filter"): choice for name, choice in chosen.items()}
+        return {
+            name: like(_mask(choice, self.shapes[name][1:], name).astype(np.int8), self.some) for name, choice in names.items()
+        }
+
+    # --- the way back -------------------------------------------------------------------------------------------------
+
+    def back(self, start: Start, masks: Mapping[str, Array]) -> Explanation:
+        """Take the starting relevance down to the inputs."""
+        entries = [self._head_entry(start)] if self.order.ledger and start.targets is not None else []
+        heaps: dict[str, dict[str, Array]] = {start.at: {"R": start.relevance}}
+        whole: dict[str, Array] = {}
+        for step, kept in zip(reversed(self.plan.steps), reversed(self.saved), strict=True):
+            self.saved.pop()
+            name = step.nodes[-1].name
+            if name not in heaps:
+                continue
+            message = self._arrived(name, heaps.pop(name), step.arrives, masks, whole, entries)
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                messages, booked = step.relevance(kept, message)
+            entries += booked
+            for source, part in zip(step.nodes[0].inputs, messages, strict=True):
+                heap = heaps.setdefault(source, {})
+                heap[step.hands_on] = heap[step.hands_on] + part if step.hands_on in heap else part
+        for name in self.model.inputs:
+            nothing = {"R": zeros((*start.value.shape, *self.shapes[name][1:]), start.value)}
+            whole[name] = self._arrived(name, heaps.pop(name, nothing), "R", masks, whole, entries)
+        return self._result(whole, start, entries)
+
+    def _head_entry(self, start: Start) -> Entry:
+        """A head's booking: what its relevance adds up to beyond the explained value is unassigned (negative: too much)."""
+        bookings = []
+        for t in range(start.value.shape[1]):
+            booking = Booking.handed_on(start.value[:, t], (start.relevance[:, t],))
+            bookings.append(replace(booking, unassigned=booking.arriving - booking.inputs))
+        return Entry(f"start at {start.at}", str(self.order.head), Booking.stacked(bookings))
+
+    def _arrived(
+        self,
+        name: str,
+        heap: dict[str, Array],
+        kind: str,
+        masks: Mapping[str, Array],
+        whole: dict[str, Array],
+        entries: list[Entry],
+    ) -> Array:
+        """The message at a node in the currency that its step takes; its relevance is put aside where someone looks."""
+        message = heap[kind] if kind in heap else self._relevance(name, heap["c"], "c")
+        if kind == "R" and len(heap) == 2:
+            message = message + self._relevance(name, heap["c"], "c")
+        if name in masks:
+            chosen = message * masks[name]
+            if self.order.ledger:
+                entries.append(_filtered(name, message, chosen))
+            message = chosen
+        _check(message, name)
+        if name in self._seen():
+            whole[name] = self._relevance(name, message, kind)
+        return message
+
+    def _relevance(self, name: str, message: Array, kind: str) -> Array:
+        return message if kind == "R" else np.asarray(self.values[name][:, None] * message)
+
+    def _seen(self) -> frozenset[str]:
+        return frozenset(self.plan.alias.get(name, name) for name in self.order.kept)
+
+    def _result(self, whole: dict[str, Array], start: Start, entries: list[Entry]) -> Explanation:
+        found = {name: self.plan.alias.get(name, name) for name in self.order.kept}
+        kept = {name: whole[source] for name, source in found.items() if source in whole}
+        single, value, targets = start.single, start.value, start.targets
+        return Explanation(
+            relevances={name: array[:, 0] for name, array in kept.items()} if single else kept,
+            inputs=self.model.inputs,
+            activations=self.inputs,
+            prediction=self.prediction,
+            target=targets[:, 0] if single and targets is not None else targets,
+            value=value[:, 0] if single else value,
+            ledger=self._ledger(whole, start, entries) if self.order.ledger else None,
+            backend=self.plan.backend,
+            precision="exact" if self.model.dtype == object else str(self.model.dtype),
+            composite=self.order.composite,
+        )
+
+    def _ledger(self, whole: dict[str, Array], start: Start, entries: list[Entry]) -> Ledger:
+        columns = []
+        for t in range(start.value.shape[1]):
+            first, *rest = [per_sample(whole[name][:, t]) for name in self.model.inputs]
+            columns.append(sum(rest, first))
+        value = start.value if is_exact(start.value) else start.value.astype(np.float64)
+        ledger = Ledger(tuple(entries), value, np.stack(columns, axis=1))
+        return ledger.first() if start.single else ledger
+
+
+def _check(message: Array, name: str) -> None:
+    if not is_exact(message) and not np.isfinite(message).all():
+        raise NonFiniteError(
+            f"the relevance at {name!r} is not finite: a denominator above it is tiny beside its relevance. A rule with "
+            "an ε, or float64, helps; ledger=True shows the last nodes before"
+        )
+
+
+def _filtered(name: str, before: Array, after: Array) -> Entry:
+    bookings = [
+        Booking.handed_on(before[:, t], (after[:, t],), unassigned=before[:, t] - after[:, t]) for t in range(before.shape[1])
+    ]
+    return Entry(name, "filter", Booking.stacked(bookings))
+
+
+def _mask(choice: Any, sample: Shape, name: str) -> Array:
+    """A boolean mask of one sample from channels, a neuron or a mask."""
+    found = np.zeros(sample, dtype=bool)
+    try:
+        if isinstance(choice, np.ndarray) and choice.dtype == bool:
+            found |= np.broadcast_to(choice, sample)
+        elif isinstance(choice, (tuple, int, np.integer)):
+            found[choice] = True
+        else:
+            found[list(choice)] = True
+    except (IndexError, ValueError, TypeError) as error:
+        raise ShapeError(
+            f"the filter {choice!r} does not fit node {name!r}, whose samples have shape {sample}: {error}"
+        ) from None
+    return found
