@@ -6,6 +6,7 @@ and sizes are checked before they are believed, and what cannot be represented i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -146,7 +147,8 @@ def _versions(nodes: Sequence[OpNode], opset: int) -> dict[str, int]:
             newer = any(op == node.op for op, _ in OPERATORS)
             wrong[node.op] = f"its schema of version {found[node.op]} is not known yet" if newer else HINTS.get(node.op, OTHERS)
     if wrong:
-        listed = [f"{op} ({sum(node.op == op for node in nodes)}×: {hint})" for op, hint in sorted(wrong.items())]
+        counts = Counter(node.op for node in nodes)
+        listed = [f"{op} ({counts[op]}×: {hint})" for op, hint in sorted(wrong.items())]
         raise FormatError(f"the network uses operators that are not read: {'; '.join(listed)}")
     return found
 

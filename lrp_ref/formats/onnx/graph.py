@@ -54,7 +54,7 @@ class Builder:
     opset: int
     nodes: dict[str, Node] = field(default_factory=dict)
     tensors: dict[str, Tensor] = field(default_factory=dict)
-    aliases: dict[str, str] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
 
     @property
     def lead(self) -> int:
@@ -63,10 +63,10 @@ class Builder:
 
     def unique(self, name: str) -> str:
         """`name`, or the name with a number where it is taken."""
-        found, count = name or "node", 1
+        name = found = name or "node"
         while found in self.tensors:
-            count += 1
-            found = f"{name}_{count}"
+            self.counts[name] = self.counts.get(name, 1) + 1
+            found = f"{name}_{self.counts[name]}"
         return found
 
     def given(self, name: str, shape: Shape) -> Tensor:
