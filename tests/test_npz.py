@@ -134,8 +134,40 @@ def same_model(a: Model, b: Model) -> None:
             assert (theirs.dtype, theirs.shape, theirs.tobytes()) == (mine.dtype, mine.shape, mine.tobytes())
 
 
-def test_every_kind_of_layer_is_drawn():
-    assert set(npz.LAYERS.values()) >= set(KINDS)
+#: What a layer without a default for everything needs.
+NEEDED = {
+    L.BatchNorm: ([0.0], [1.0]),
+    L.Conv: (np.ones((1, 1, 1)),),
+    L.ConvTranspose: (np.ones((1, 1, 1)),),
+    L.Dense: (np.ones((1, 1)),),
+    L.DepthToSpace: (2,),
+    L.Embedding: (np.ones((2, 2)),),
+    L.Expand: ((2, 3),),
+    L.Gather: ((1, 0, 1),),
+    L.LpPool: ((2, 1),),
+    L.PReLU: ([0.5],),
+    L.PadWith: (((1, 0), (2, 1)), "constant", 0.5),
+    L.Reshape: ((-1, 2),),
+    L.Resize: ((3, 4), (1.5, 2.0), "linear"),
+    L.SpaceToDepth: (2,),
+    L.Tile: ((1, 2),),
+    L.Transpose: ((0, 2, 1),),
+    **dict.fromkeys((L.AvgPool, L.MaxPool, L.SumPool), ((2, 1), None, ((0, 1), (1, 1)))),
+    L.Pad: (((1, 0), 2),),
+}
+
+
+@pytest.mark.parametrize("kind", npz.LAYERS.values(), ids=npz.LAYERS)
+def test_every_kind_of_layer_survives(tmp_path, kind):
+    layer = kind(*NEEDED.get(kind, ()))
+    reads = tuple(f"x{i}" for i in range(layer.arity))
+    model = Model((Node("here", layer, reads),), reads)
+    same_model(model, lrp_ref.load(lrp_ref.save(model, tmp_path / "m.npz")))
+
+
+def test_every_concrete_layer_is_known_to_the_format():
+    kinds = {getattr(L, name) for name in L.__all__}
+    assert {kind for kind in kinds if not getattr(kind, "__abstractmethods__", None)} == set(npz.LAYERS.values()) >= set(KINDS)
 
 
 @mutations

@@ -7,6 +7,7 @@ Nothing in it is code and nothing is unpickled. Everything is checked before it 
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import Field, fields
 from fractions import Fraction
@@ -122,7 +123,7 @@ def _plain(value: Any, place: str) -> Any:
     """An option as JSON: numbers, texts, lists of them; a Fraction as a mapping, so that it stays exact."""
     if isinstance(value, np.generic):
         value = value.item()
-    if value is None or isinstance(value, (bool, int, float, str)):
+    if value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
         return value
     if isinstance(value, Fraction):
         return {"fraction": str(value)}
