@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .arrays import Array, frozen, is_exact, like
+from .arrays import Array, frozen, is_exact, like, total
 from .errors import ExistingFileError, GraphError, ParameterError, ShapeError, unknown
 from .ledger import Ledger, plain
 
@@ -98,9 +99,7 @@ class Explanation:
 
     def _sum(self, relevance: Array) -> Array:
         lead = self.value.shape
-        flat = relevance.reshape(*lead, int(np.prod(relevance.shape[len(lead) :])))
-        total = flat.sum(axis=-1)
-        return like(total, self.value) if is_exact(relevance) else np.asarray(total)
+        return total(relevance.reshape(*lead, math.prod(relevance.shape[len(lead) :])), (-1,))
 
     @property
     def residual(self) -> Array:
@@ -133,8 +132,8 @@ class Explanation:
             labels = np.broadcast_to(labels, sample).reshape(-1)
         except ValueError:
             raise ShapeError(f"group labels of shape {np.shape(groups)} do not broadcast against a sample of {sample}") from None
-        flat = relevance.reshape(*lead, -1)
-        parts = [flat[..., labels == g].sum(axis=-1) for g in range(int(labels.max()) + 1 if labels.size else 0)]
+        flat = relevance.reshape(*lead, math.prod(sample))
+        parts = [total(flat[..., labels == g], (-1,)) for g in range(int(labels.max()) + 1 if labels.size else 0)]
         return np.stack(parts, axis=-1) if parts else np.zeros((*lead, 0), relevance.dtype)
 
     def pattern(self) -> Array:
@@ -219,6 +218,7 @@ def _patches(relevance: Array, size: int, lead: int) -> Array:
     """Sums over square patches of the last two axes, and over everything between them and the leading axes."""
     if size < 1 or relevance.ndim < lead + 2:
         raise ParameterError(f"patches need a size of at least 1 and two spatial axes, found {size} and {relevance.shape[lead:]}")
-    maps = relevance.reshape(*relevance.shape[:lead], -1, *relevance.shape[-2:]).sum(axis=lead)
+    between = math.prod(relevance.shape[lead:-2])
+    maps = total(relevance.reshape(*relevance.shape[:lead], between, *relevance.shape[-2:]), (lead,))
     rows = np.stack([maps[..., r : r + size, :].sum(axis=-2) for r in range(0, maps.shape[-2], size)], axis=-2)
     return np.stack([rows[..., c : c + size].sum(axis=-1) for c in range(0, rows.shape[-1], size)], axis=-1)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import Array, is_exact, like, per_sample
+from .arrays import Array, frozen, is_exact, like, per_sample
 
 COLUMNS = ("arriving", "inputs", "bias", "stabiliser", "unassigned")
 AMOUNTS = ("turnover", "arriving_abs", "inputs_abs")
@@ -45,6 +45,10 @@ class Booking:
     arriving_abs: Array
     inputs_abs: Array
     flags: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in (*COLUMNS, *AMOUNTS):
+            object.__setattr__(self, name, frozen(np.asarray(getattr(self, name))))
 
     @property
     def rounding(self) -> Array:
@@ -122,6 +126,10 @@ class Ledger:
     entries: tuple[Entry, ...]
     start: Array
     relevance: Array
+
+    def __post_init__(self) -> None:
+        for name in ("start", "relevance"):
+            object.__setattr__(self, name, frozen(np.asarray(getattr(self, name))))
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self.entries)
