@@ -248,4 +248,4 @@ def _rewired(node: Node, old: str, new: str) -> Node:
 
 
 def _rebuilt(model: Model, nodes: list[Node], outputs: tuple[str, ...]) -> Model:
-    return Model(tuple(nodes), model.inputs, outputs, dict(model.domain), dict(model.input_shape))
+    return replace(model, nodes=tuple(nodes), outputs=outputs)

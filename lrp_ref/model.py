@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from types import MappingProxyType
 from typing import Any
@@ -48,6 +48,7 @@ class Model:
     outputs : the names of the nodes that are outputs; None: those that nobody reads
     domain : for each input a (low, high) pair, or one pair for the only input
     input_shape : for each input the shape of one sample, or one shape for the only input
+    default_dtype : the number type where no layer has parameters, which otherwise say it; None: float64
 
     Raises
     ------
@@ -62,6 +63,7 @@ class Model:
     outputs: tuple[str, ...] = None  # type: ignore[assignment]
     domain: Mapping[str, Domain] = None  # type: ignore[assignment]
     input_shape: Mapping[str, Shape] = None  # type: ignore[assignment]
+    default_dtype: Any = None
     _named: Mapping[str, Node] = field(init=False)
     _readers: Mapping[str, tuple[Node, ...]] = field(init=False)
     _memo: Memo = field(default_factory=Memo, init=False)
@@ -88,13 +90,15 @@ class Model:
             ("outputs", outputs),
             ("domain", MappingProxyType(domain)),
             ("input_shape", MappingProxyType(shapes)),
+            ("default_dtype", None if self.default_dtype is None else _number_type(self.default_dtype)),
             ("_named", {node.name: node for node in nodes}),
             ("_readers", {name: tuple(found) for name, found in readers.items()}),
         ):
             object.__setattr__(self, name, value)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Model, (self.nodes, self.inputs, self.outputs, dict(self.domain), dict(self.input_shape))
+        domain, shapes = dict(self.domain), dict(self.input_shape)
+        return Model, (self.nodes, self.inputs, self.outputs, domain, shapes, self.default_dtype)
 
     @classmethod
     def sequential(
@@ -125,24 +129,19 @@ class Model:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The number type that the model computes in: that of its parameters, float64 where it has none."""
+        """The number type that the model computes in: that of its parameters, `default_dtype` where it has none."""
         kinds = {value.dtype for node in self.nodes for value in node.layer.parameters.values()}
         if np.dtype(object) in kinds:
             return np.dtype(object)
-        return np.dtype(np.result_type(*kinds)) if kinds else np.dtype(np.float64)
+        return np.dtype(np.result_type(*kinds) if kinds else self.default_dtype or np.float64)
 
     def astype(self, dtype: Any) -> Model:
         """The same model in float64, float32 or exact rationals (`object`), domain included; shared layers stay shared."""
-        try:
-            known = np.dtype(dtype) in (np.float32, np.float64, np.dtype(object))
-        except TypeError:
-            known = False
-        if not known:
-            raise NumberTypeError(f"a model computes in float64, float32 or object (Fraction), not {dtype!r}")
+        dtype = _number_type(dtype)
         cast = {id(node.layer): node.layer.astype(dtype) for node in self.nodes}
         nodes = tuple(Node(node.name, cast[id(node.layer)], node.inputs) for node in self.nodes)
         domain = {name: bounds.astype(dtype) for name, bounds in self.domain.items()}
-        return Model(nodes, self.inputs, self.outputs, domain, dict(self.input_shape))
+        return replace(self, nodes=nodes, domain=domain, default_dtype=dtype)
 
     def forget(self) -> None:
         """Free the prepared weights that explainers of this model keep."""
@@ -212,14 +211,19 @@ class Model:
     def __call__(self, x: Any) -> Any:
         """The output for a batch of inputs (a mapping, where there are several outputs).
 
-        An activation is dropped when its last reader has seen it.
+        What no output depends on is not computed, and an activation is dropped when its last reader has seen it.
         """
-        left = Counter(name for node in self.nodes for name in set(node.inputs))
+        needed = set(self.outputs)
+        for node in reversed(self.nodes):
+            if node.name in needed:
+                needed.update(node.inputs)
+        nodes = [node for node in self.nodes if node.name in needed]
+        left = Counter(name for node in nodes for name in set(node.inputs))
         found = self.prepare(x)
-        for node in self.nodes:
+        for node in nodes:
             found[node.name] = self.compute(node, [found[name] for name in node.inputs])
-            left.subtract(set(node.inputs))
-            for name in {*node.inputs, node.name}:
+            for name in set(node.inputs):
+                left[name] -= 1
                 if not left[name] and name not in self.outputs:
                     del found[name]
         if len(self.outputs) == 1:
@@ -260,6 +264,16 @@ def default_names(layers: Iterable[Layer]) -> tuple[str, ...]:
         counts[kind] += 1
         names.append(f"{kind}{counts[kind]}")
     return tuple(names)
+
+
+def _number_type(dtype: Any) -> np.dtype[Any]:
+    try:
+        found: np.dtype[Any] = np.dtype(dtype)
+    except TypeError:
+        found = np.dtype(np.void)
+    if found not in (np.float32, np.float64, np.dtype(object)):
+        raise NumberTypeError(f"a model computes in float64, float32 or object (Fraction), not {dtype!r}")
+    return found
 
 
 def _cast(value: Any, name: str, dtype: np.dtype[Any]) -> Array:

@@ -83,6 +83,8 @@ def describe(model: Model) -> tuple[dict[str, Any], dict[str, Array]]:
             member = f"domain/{index}/{end}"
             arrays[member] = _stored(getattr(bounds, end), f"the domain of input {name!r}")
             domain[name][end] = member
+    if model.default_dtype is not None and model.default_dtype.hasobject:
+        raise NumberTypeError("the model computes in rationals, which are not saved; model.astype(np.float64) first")
     graph = {
         "format": FORMAT,
         "version": VERSION,
@@ -90,6 +92,7 @@ def describe(model: Model) -> tuple[dict[str, Any], dict[str, Array]]:
         "outputs": list(model.outputs),
         "input_shape": {name: list(shape) for name, shape in model.input_shape.items()},
         "domain": domain,
+        "default_dtype": None if model.default_dtype is None else model.default_dtype.name,
         "layers": described,
         "nodes": nodes,
     }
@@ -222,7 +225,10 @@ def _built(graph: dict[str, Any], archived: archive.Archive) -> Model:
         for name, bounds in _get(graph, "domain", dict).items()
     }
     inputs, outputs = (tuple(_text(name) for name in _get(graph, key, list)) for key in ("inputs", "outputs"))
-    return Model(tuple(nodes), inputs, outputs, domain, shapes)
+    dtype = graph.get("default_dtype")
+    if dtype not in (None, "float32", "float64"):
+        raise FormatError(f"the graph's number type is float32 or float64, found {_brief(repr(dtype))}")
+    return Model(tuple(nodes), inputs, outputs, domain, shapes, dtype)
 
 
 def _layer(entry: Any, members: _Members) -> Layer:
