@@ -13,6 +13,7 @@ from ..layers.conv import Conv, ConvTranspose
 from ..layers.linear import Add, Dense, Mean, Scale, Subtract
 from ..layers.merge import Multiply
 from ..layers.normalization import BatchNorm
+from ..layers.norms import LRN, Normalised
 from ..layers.pooling import GlobalSumPool, Selecting, SumPool
 from ..layers.shape import Rearrangement, Upsample
 from ..rules import (
@@ -22,6 +23,7 @@ from ..rules import (
     Flat,
     Gamma,
     GeneralizedGamma,
+    HeldDeviation,
     LinearRule,
     Pass,
     Proportional,
@@ -68,7 +70,8 @@ class _Row:
                 (Type(*_SUMS), self.sums),
                 (Type(Selecting), self.pool),
                 (Type(Multiply), SignalTakesAll()),
-                (Type(*_CONSTANTS), Pass()),
+                (Type(*_CONSTANTS, LRN), Pass()),
+                (Type(Normalised), HeldDeviation()),
                 (Type(Activation) & ~Type(Softmax), Pass()),
                 (Type(Rearrangement), Pass()),
             ),

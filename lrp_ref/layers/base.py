@@ -112,6 +112,10 @@ class Linear(Layer):
     def adjoint(self, s: Array, weight: Array, shape: Shape) -> Array:
         """The transpose of `map` for an input of `shape`."""
 
+    def map_absolute(self, a: Array, weight: Array) -> Array:
+        """Σ_j |a_j w_jk|, what went into each output without its sign; a map with signs of its own overrides it."""
+        return self.map(abs(a), abs(weight))
+
     def forward(self, *inputs: Array) -> Array:
         self.shape(*(a.shape for a in inputs))
         z = self.map(inputs[0], like(self.weights[0], inputs[0]))

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..arrays import Array, Shape, check_number, check_type, integer, is_exact, like, square_root, sum_to, zeros
 from ..errors import ExactnessError, ParameterError, ShapeError
-from .base import Layer, need_arity, need_rank
+from .base import Layer, Linear, need_arity, need_rank
 from .linear import broadcast_sample
 
 
@@ -56,8 +56,8 @@ class LRN(Layer):
         return np.asarray(a / base ** like(self.beta, a))
 
 
-class _Normalised(Layer):
-    r"""A normalisation by mean and variance of groups of elements: :math:`z = \gamma\,(a - \mu)/\sqrt{\sigma^2 + \epsilon} + \beta`."""
+class Normalised(Layer):
+    r"""A normalisation by mean and variance of groups: :math:`z = \gamma\,(a - \mu)/\sqrt{\sigma^2 + \epsilon} + \beta`."""
 
     scale: Any
     shift: Any
@@ -96,6 +96,24 @@ class _Normalised(Layer):
         z = z if scale is None else z * like(scale, a)
         return np.asarray(z if shift is None else z + like(shift, a))
 
+    def holding(self, a: Array) -> Linear:
+        """The layer as a linear one for the input `a`: mean and deviation held at that input's."""
+        weight, shift, mean = self._weight(a)
+        return _Held(weight, np.asarray((shift if shift is not None else zeros(a.shape, a)) - mean * weight))
+
+    def centring(self, a: Array) -> Linear:
+        """The layer as a linear one for the input `a`: the deviation alone held at that input's."""
+        weight, shift, _ = self._weight(a)
+        return _Centring(weight, shift, *self._grouped(a.shape))
+
+    def _weight(self, a: Array) -> tuple[Array, Array | None, Array]:
+        """γ/√(σ² + ε) of every element, β, and every element's mean; all of a's shape."""
+        grouped, _ = self._grouped(a.shape)
+        mean, inverse = (np.broadcast_to(part, grouped).reshape(a.shape) for part in self.statistics(a))
+        scale, shift = self._affine(a.shape)
+        weight = inverse if scale is None else inverse * like(scale, a)
+        return np.asarray(weight), None if shift is None else np.broadcast_to(like(shift, a), a.shape), mean
+
     def _per_channel(self, shape: Shape) -> Shape:
         need_rank(shape, 3, "(N, C, …)", max(3, len(shape)))
         for name, value in self.parameters.items():
@@ -109,13 +127,66 @@ class _Normalised(Layer):
         return found[0], found[1]
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class _Held(Linear):
+    """z = a·w + b elementwise, with a weight and a bias for every element of every sample."""
+
+    weight: Any
+    bias: Any
+
+    @property
+    def weights(self) -> tuple[Array, ...]:
+        return (self.weight,)
+
+    def offset(self, ndim: int) -> Array | None:
+        return None if self.bias is None else np.asarray(self.bias)
+
+    def shape(self, *inputs: Shape) -> Shape:
+        need_arity(self, inputs)
+        return inputs[0]
+
+    def map(self, a: Array, weight: Array) -> Array:
+        return np.asarray(a * weight)
+
+    def adjoint(self, s: Array, weight: Array, shape: Shape) -> Array:
+        return np.asarray(s * weight)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class _Centring(_Held):
+    """z = (a − mean of a's group)·w + b: every output of a group reads all of the group."""
+
+    grouped: Shape
+    axes: tuple[int, ...]
+
+    def _count(self, a: Array) -> Array:
+        return like(math.prod(self.grouped[axis] for axis in self.axes), a)
+
+    def _mean(self, a: Array) -> Array:
+        """The mean of every element's group, broadcast to a's shape."""
+        kept = tuple(1 if axis in self.axes else extent for axis, extent in enumerate(self.grouped))
+        return np.broadcast_to(sum_to(a.reshape(self.grouped), kept) / self._count(a), self.grouped).reshape(a.shape)
+
+    def map(self, a: Array, weight: Array) -> Array:
+        return np.asarray((a - self._mean(a)) * weight)
+
+    def adjoint(self, s: Array, weight: Array, shape: Shape) -> Array:
+        moved = s * weight
+        return np.asarray(moved - self._mean(moved))
+
+    def map_absolute(self, a: Array, weight: Array) -> Array:
+        # Σ_j |a_j| |δ_jk − 1/n|: 1 − 1/n for the element itself, 1/n for each other
+        size = abs(a)
+        return np.asarray((size * (like(1, a) - like(2, a) / self._count(a)) + self._mean(size)) * abs(weight))
+
+
 def _need_elements(shape: Shape, axes: tuple[int, ...]) -> None:
     if not math.prod(shape[axis] for axis in axes):
         raise ShapeError(f"nothing to normalise over in an input of shape {shape}")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class InstanceNorm(_Normalised):
+class InstanceNorm(Normalised):
     """Each channel of each sample normalised over its spatial axes (Ulyanov et al. 2016).
 
     Parameters
@@ -143,7 +214,7 @@ class InstanceNorm(_Normalised):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class GroupNorm(_Normalised):
+class GroupNorm(Normalised):
     """Groups of channels of each sample normalised together (Wu & He 2018).
 
     Parameters
@@ -180,7 +251,7 @@ class GroupNorm(_Normalised):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LayerNorm(_Normalised):
+class LayerNorm(Normalised):
     """Each sample normalised over its last `axes` axes (Ba et al. 2016).
 
     Parameters

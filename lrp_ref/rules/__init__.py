@@ -14,6 +14,7 @@ from .linear import (
     ZPlus,
     relative,
 )
+from .normalization import HeldDeviation, HeldStatistics
 from .passing import Pass
 from .pooling import AverageSurrogate, Proportional, WinnerTakesAll
 from .products import AbsoluteProduct, HalfProduct, ProductRule, ProportionalProduct, SignalTakesAll
@@ -27,6 +28,8 @@ __all__ = [
     "Gamma",
     "GeneralizedGamma",
     "HalfProduct",
+    "HeldDeviation",
+    "HeldStatistics",
     "LinearRule",
     "Pass",
     "ProductRule",

@@ -64,7 +64,8 @@ def _stabiliser(epsilon: Number | RelativeEpsilon, signed: bool = True) -> Stabi
     return Signed(epsilon) if signed else Unsigned(epsilon)
 
 
-def _check_epsilon(epsilon: Any, name: str) -> None:
+def check_epsilon(epsilon: Any, name: str) -> None:
+    """Raise `ParameterError` unless `epsilon` is a number ≥ 0 or `relative(r)`."""
     if not isinstance(epsilon, RelativeEpsilon):
         check_number(epsilon, name, 0)
 
@@ -102,7 +103,7 @@ class Epsilon(LinearRule):
     usage: ClassVar[str] = "dense and middle layers; removes weak and contradictory contributions"
 
     def __post_init__(self) -> None:
-        _check_epsilon(self.epsilon, "Epsilon.epsilon")
+        check_epsilon(self.epsilon, "Epsilon.epsilon")
 
     def shares(self, weight: Array, bias: Array | None) -> tuple[Share, ...]:
         return (Share(1, (Term(IDENTITY, weight),), bias, _stabiliser(self.epsilon, self.signed)),)
@@ -128,7 +129,7 @@ class Gamma(LinearRule):
 
     def __post_init__(self) -> None:
         check_number(self.gamma, "Gamma.gamma", 0)
-        _check_epsilon(self.epsilon, "Gamma.epsilon")
+        check_epsilon(self.epsilon, "Gamma.epsilon")
 
     def shares(self, weight: Array, bias: Array | None) -> tuple[Share, ...]:
         term = Term(IDENTITY, _tilt(weight, self.gamma))

@@ -9,6 +9,7 @@ from ..arrays import Array, divide, like
 from ..errors import RuleError
 from ..layers.activations import Activation, Softmax
 from ..layers.base import Layer, Linear
+from ..layers.norms import LRN
 from ..layers.shape import Rearrangement
 from ..ledger import Booking
 from .base import Rule
@@ -18,8 +19,9 @@ from .base import Rule
 class Pass(Rule):
     r""":math:`R_j = R_k`: through activations (Samek et al. 2021, §1.4.3), and through layers that only move elements.
 
-    A layer that computes something needs one input of the output's shape. Where such a layer has a bias (a batch norm or a Scale
-    that could not be folded), what LRP-0 would have left in that bias is passed on too, and the ledger reports it.
+    Local response normalisation is ignored too (Bach et al. 2015). A layer that computes something needs one input of the
+    output's shape. Where such a layer has a bias (a batch norm or a Scale that could not be folded), what LRP-0 would have left
+    in that bias is passed on too, and the ledger reports it.
     """
 
     source: ClassVar[str] = "Bach et al. 2015; Samek et al. 2021, §1.4.3"
@@ -28,7 +30,7 @@ class Pass(Rule):
     usage: ClassVar[str] = "activations, shape layers, normalisation that cannot be folded"
 
     def fits(self, layer: Layer) -> bool:
-        if isinstance(layer, (Activation, Rearrangement)):
+        if isinstance(layer, (Activation, Rearrangement, LRN)):
             return not isinstance(layer, Softmax)
         return isinstance(layer, Linear) and layer.arity == 1
 

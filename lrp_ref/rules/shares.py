@@ -235,7 +235,7 @@ def book(
         stabiliser = stabiliser + per_sample(quotient.s * quotient.e)
         for a, share in zip(inputs, quotient.position, strict=True):
             for term in share.terms:
-                turnover = turnover + per_sample(size * layer.map(abs(term.feature(a)), abs(term.weight)))
+                turnover = turnover + per_sample(size * layer.map_absolute(term.feature(a), term.weight))
     return Booking(
         arriving=arriving,
         inputs=sum((per_sample(r) for r in relevances), none),

@@ -1,0 +1,93 @@
+"""The rules of normalisations whose statistics come from the input itself: Layer-, Instance- and GroupNorm."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ..arrays import Array, Number
+from ..layers.base import Layer, Linear
+from ..layers.norms import Normalised
+from ..ledger import Booking
+from .base import Rule
+from .linear import EPSILON, Epsilon, RelativeEpsilon, check_epsilon
+
+
+class _NormRule(Rule):
+    """With some statistics held the normalisation is a linear layer, and takes the ε-rule."""
+
+    serves: ClassVar[str] = "normalisations by their input's own statistics (LayerNorm, InstanceNorm, GroupNorm)"
+    epsilon: Number | RelativeEpsilon
+
+    def __post_init__(self) -> None:
+        check_epsilon(self.epsilon, f"{type(self).__name__}.epsilon")
+
+    def fits(self, layer: Layer) -> bool:
+        return isinstance(layer, Normalised)
+
+    @abstractmethod
+    def linear(self, layer: Normalised, a: Array) -> Linear:
+        """The layer as a linear one, for the input `a`."""
+
+    def propagate(
+        self, layer: Layer, inputs: tuple[Array, ...], output: Array, relevance: Array
+    ) -> tuple[tuple[Array, ...], Booking]:
+        self.require(layer)
+        assert isinstance(layer, Normalised)
+        return Epsilon(self.epsilon).propagate(self.linear(layer, inputs[0]), inputs, output, relevance)
+
+    def relevances(self, layer: Layer, inputs: tuple[Array, ...], output: Array, relevance: Array) -> tuple[Array, ...]:
+        self.require(layer)
+        assert isinstance(layer, Normalised)
+        return Epsilon(self.epsilon).relevances(self.linear(layer, inputs[0]), inputs, output, relevance)
+
+
+@dataclass(frozen=True)
+class HeldDeviation(_NormRule):
+    r"""Only the standard deviation is held constant; the mean is part of the linear map (Ali et al. 2022, Prop. 3.2).
+
+    .. math::
+
+        R_j = \sum_k \frac{a_j (\delta_{jk} - 1/n)\, w_k}{\epsilon_k + b_k + \sum_i a_i (\delta_{ik} - 1/n)\, w_k} R_k, \qquad
+        w_k = \gamma_k / \sqrt{\sigma^2 + \epsilon'}
+
+    over the n elements that are normalised together. The shift β is the bias b.
+
+    Parameters
+    ----------
+    epsilon : of the ε-rule, signed
+    """
+
+    epsilon: Number | RelativeEpsilon = EPSILON
+    source: ClassVar[str] = "Ali et al. 2022, Prop. 3.2"
+    formula: ClassVar[str] = (
+        r"R_j = \sum_k \frac{a_j (\delta_{jk} - 1/n)\, w_k}{\epsilon_k + b_k + \sum_i a_i (\delta_{ik} - 1/n)\, w_k} R_k,"
+        r"\quad w_k = \gamma_k / \sigma"
+    )
+    usage: ClassVar[str] = "LayerNorm, InstanceNorm and GroupNorm in every preset"
+
+    def linear(self, layer: Normalised, a: Array) -> Linear:
+        return layer.centring(a)
+
+
+@dataclass(frozen=True)
+class HeldStatistics(_NormRule):
+    r"""Mean and standard deviation are held constant, as those of a batch norm are: an elementwise affine map.
+
+    .. math:: R_j = \frac{a_j w_j}{\epsilon_j + z_j} R_j', \qquad w_j = \gamma_j / \sigma, \quad z_j = a_j w_j + \beta_j - \mu w_j
+
+    What the mean and the shift account for is booked as bias.
+
+    Parameters
+    ----------
+    epsilon : of the ε-rule, signed
+    """
+
+    epsilon: Number | RelativeEpsilon = EPSILON
+    source: ClassVar[str] = "Binder et al. 2016 for batch normalisation, with a sample's own statistics"
+    formula: ClassVar[str] = r"R_j = \frac{a_j w_j}{\epsilon_j + a_j w_j + \beta_j - \mu w_j} R_j',\quad w_j = \gamma_j / \sigma"
+    usage: ClassVar[str] = "normalisations, for comparison: the mean takes its share as a bias"
+
+    def linear(self, layer: Normalised, a: Array) -> Linear:
+        return layer.holding(a)

@@ -1,0 +1,153 @@
+"""LayerNorm, InstanceNorm and GroupNorm: their rules against literal sums over the normalised group."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import lrp_ref
+from lrp_ref import errors
+from lrp_ref import layers as L
+from lrp_ref import rules as R
+from lrp_ref.arrays import fractions
+
+
+def groups_of(layer, shape):
+    """The indices of one sample's elements, group by group: written from each normalisation's definition."""
+    cells = np.arange(math.prod(shape)).reshape(shape)
+    if isinstance(layer, L.LayerNorm):
+        return list(cells.reshape(-1, math.prod(shape[-layer.axes :])))
+    if isinstance(layer, L.InstanceNorm):
+        return list(cells.reshape(shape[0], -1))
+    return list(cells.reshape(layer.groups, -1))
+
+
+def affine_of(layer, shape):
+    """γ and β of every element of one sample."""
+    found = []
+    for value, default in ((layer.scale, 1.0), (layer.shift, 0.0)):
+        if value is None:
+            found.append(np.full(math.prod(shape), default))
+        elif isinstance(layer, L.LayerNorm):
+            found.append(np.broadcast_to(value, shape).reshape(-1))
+        else:
+            found.append(np.broadcast_to(value.reshape(-1, *(1,) * (len(shape) - 1)), shape).reshape(-1))
+    return found
+
+
+def literal(layer, a, relevance, epsilon, *, mean_held):
+    """Σ_k R_{j←k} with the statistics held: one sample, plain loops."""
+    flat, upper, lower = a.reshape(-1), relevance.reshape(-1), np.zeros(a.size)
+    gamma, beta = affine_of(layer, a.shape)
+    for group in groups_of(layer, a.shape):
+        n, mean = len(group), sum(flat[group]) / len(group)
+        deviation = math.sqrt(sum((flat[i] - mean) ** 2 for i in group) / n + layer.epsilon)
+        for k in group:
+            w = gamma[k] / deviation
+            terms = {j: flat[j] * ((j == k) - (0 if mean_held else 1 / n)) * w for j in group}
+            z = sum(terms.values()) + beta[k] - (mean * w if mean_held else 0)
+            for j in group:
+                lower[j] += terms[j] / (z + epsilon * (1 if z >= 0 else -1)) * upper[k]
+    return lower.reshape(a.shape)
+
+
+@st.composite
+def cases(draw):
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    shape = (draw(st.sampled_from([2, 4])), draw(st.integers(1, 3)), draw(st.integers(2, 3)))
+    kind = draw(st.sampled_from(["layer 1", "layer 2", "instance", "group"]))
+    affine = draw(st.booleans())
+
+    def some(extents):
+        return random.normal(size=extents) if affine else None
+
+    if kind == "instance":
+        layer = L.InstanceNorm(some(shape[0]), some(shape[0]))
+    elif kind == "group":
+        layer = L.GroupNorm(draw(st.sampled_from([1, 2])), some(shape[0]), some(shape[0]))
+    else:
+        axes = int(kind[-1])
+        layer = L.LayerNorm(axes, some(shape[-axes:]), some(shape[-1:]))
+    count = draw(st.integers(1, 3))
+    return layer, random.normal(size=(count, *shape)) * 3 + 1, random.normal(size=(count, *shape))
+
+
+@given(cases(), st.sampled_from([R.HeldDeviation(0.01), R.HeldStatistics(0.01)]))
+def test_engine_equals_literal_sums(case, rule):
+    layer, a, relevance = case
+    (lower,), booking = rule.propagate(layer, (a,), layer.forward(a), relevance)
+    for sample in range(len(a)):
+        expected = literal(layer, a[sample], relevance[sample], 0.01, mean_held=isinstance(rule, R.HeldStatistics))
+        np.testing.assert_allclose(lower[sample], expected, rtol=1e-7, atol=1e-9)
+    assert (abs(booking.rounding) <= 4 * (1 + a[0].size) * 2**-53 * booking.turnover).all()
+
+
+@given(cases(), st.sampled_from([R.HeldDeviation(), R.HeldStatistics()]))
+def test_batch_is_one_by_one_bit_for_bit(case, rule):
+    layer, a, relevance = case
+    (lower,) = rule.relevances(layer, (a,), layer.forward(a), relevance)
+    for n in range(len(a)):
+        one = a[n : n + 1]
+        (alone,) = rule.relevances(layer, (one,), layer.forward(one), relevance[n : n + 1])
+        assert alone.tobytes() == lower[n : n + 1].tobytes()
+
+
+def test_exact_where_the_deviation_is_rational():
+    layer = L.LayerNorm(1, fractions([2, 1]), fractions([1, 0]), epsilon=0)
+    a, relevance = fractions([[1, 5]]), fractions([[3, 4]])  # mean 3, deviation 2: z = (2·(−1) + 1, 1) = (−1, 1)
+    z = layer.forward(a)
+    assert z.tolist() == [[-1, 1]]
+    (lower,), booking = R.HeldDeviation(0).propagate(layer, (a,), z, relevance)
+    # k = 1: terms 1·½·1 = ½ and 5·(−½)·1 = −5/2 over z = −1, times 3; k = 2: −½·½ = −¼ and 5·½·½ = 5/4 over 1, times 4
+    assert lower.tolist() == [[Fraction(-3, 2) - 1, Fraction(15, 2) + 5]]
+    assert booking.bias.tolist() == [-3]
+    assert booking.rounding.tolist() == [0]
+
+
+def test_with_the_deviation_held_shifting_all_inputs_moves_no_share_of_the_sum():
+    """The map is blind to a constant: its centred terms take all of R but the shift's share, whatever the mean."""
+    layer = L.LayerNorm(1)
+    a, relevance = np.array([[0.5, 2.0, -1.0, 3.0]]), np.array([[1.0, -2.0, 0.5, 4.0]])
+    for offset in (0.0, 7.0):
+        moved = a + offset
+        (lower,), _ = R.HeldDeviation(0).propagate(layer, (moved,), layer.forward(moved), relevance)
+        np.testing.assert_allclose(lower.sum(), relevance.sum(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("backend", lrp_ref.BACKENDS)
+def test_presets_explain_normalisations(backend):
+    random = np.random.default_rng(0)
+    model = lrp_ref.Model.sequential(
+        [
+            L.Conv(random.normal(size=(4, 2, 3, 3)), padding=1),
+            L.GroupNorm(2, random.normal(size=4), random.normal(size=4)),
+            L.ReLU(),
+            L.LRN(3),
+            L.InstanceNorm(),
+            L.Flatten(),
+            L.Dense(random.normal(size=(64, 6))),
+            L.LayerNorm(1, random.normal(size=6)),
+            L.GELU(),
+            L.Dense(random.normal(size=(6, 3))),
+        ]
+    )
+    x = random.normal(size=(2, 2, 4, 4))
+    explained = lrp_ref.explain(model, x, backend=backend, ledger=True)
+    given_back = explained.ledger.relevance + explained.ledger.bias + explained.ledger.stabiliser + explained.ledger.unassigned
+    scale = sum(entry.booking.turnover for entry in explained.ledger)
+    assert (abs(explained.value - given_back) <= 1e-12 * scale).all()
+
+
+def test_refusals():
+    with pytest.raises(errors.RuleError, match=r"serves normalisations by their input's own statistics.*not ReLU"):
+        R.HeldDeviation().propagate(L.ReLU(), (np.ones((1, 2)),), np.ones((1, 2)), np.ones((1, 2)))
+    with pytest.raises(errors.ParameterError, match=r"HeldStatistics\.epsilon"):
+        R.HeldStatistics(-1)
+    model = lrp_ref.Model.sequential([L.LayerNorm()])
+    with pytest.raises(errors.RuleError, match="layernorm1"):
+        lrp_ref.Explainer(model, lrp_ref.Composite(((L.LayerNorm, R.Zero()),)))
