@@ -63,7 +63,7 @@ PUBLIC = {
         Softplus Softsign SpaceToDepth Sqrt Subtract Sum SumPool Tanh Tile Transpose Upsample
     """,
     ".rules": """
-        AbsoluteProduct AlphaBeta AverageSurrogate Epsilon Flat Gamma GeneralizedGamma HalfProduct
+        AbsoluteProduct AlphaBeta AverageSurrogate Epsilon Flat Gamma GeneralizedGamma HalfProduct HeldDeviation HeldStatistics
         LinearRule Pass ProductRule Proportional ProportionalProduct RelativeEpsilon Rule SignalTakesAll
         WSquare WinnerTakesAll ZBox ZPlus Zero relative
     """,
