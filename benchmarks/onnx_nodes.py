@@ -1,6 +1,6 @@
 """How many node cases of the `onnx` package pass, operator by operator, and why the others are out of scope.
 
-    python benchmarks/onnx_nodes.py [--list]
+python benchmarks/onnx_nodes.py [--list]
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ def main() -> int:
     print("\nout of scope:")
     for why, names in sorted(outside.items(), key=lambda item: -len(item[1])):
         print(f"  {len(names):>3}  {why[:200]}\n       {', '.join(n.removeprefix('test_') for n in names)}")
-    print("\n" + ", ".join(f"{verdict}: {count}" for verdict, count in sorted(verdicts.items())), f"of {sum(verdicts.values())} cases")
+    print(
+        "\n" + ", ".join(f"{verdict}: {count}" for verdict, count in sorted(verdicts.items())),
+        f"of {sum(verdicts.values())} cases",
+    )
     return 1 if verdicts["wrong"] else 0
 
 

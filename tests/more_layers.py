@@ -1,4 +1,4 @@
-"""Cases of the layers that networks from files need: for each layer class some layers with the shapes of their inputs' samples."""
+"""Cases of the layers that networks from files need: for each class some layers with the shapes of their inputs' samples."""
 
 import numpy as np
 
@@ -30,7 +30,11 @@ CASES = {
     L.Expand: [(L.Expand((3, 2, 4)), [(2, 1)]), (L.Expand((3, 4)), [(3, 4)]), (L.Expand((2, 3, 1, 2)), [(3, 1, 1)])],
     L.Gather: [(L.Gather((2, 0, 2, -1)), [(3, 2)]), (L.Gather((1,), 2), [(3, 2)]), (L.Gather((), 1), [(3, 2)])],
     L.GlobalLpPool: [(L.GlobalLpPool(), [(2, 3, 4)]), (L.GlobalLpPool(3), [(2, 5)]), (L.GlobalLpPool(1), [(2, 5)])],
-    L.GroupNorm: [(L.GroupNorm(2, numbers(4), numbers(4)), [(4, 3, 2)]), (L.GroupNorm(4), [(4, 5)]), (L.GroupNorm(1, numbers(4)), [(4, 3)])],
+    L.GroupNorm: [
+        (L.GroupNorm(2, numbers(4), numbers(4)), [(4, 3, 2)]),
+        (L.GroupNorm(4), [(4, 5)]),
+        (L.GroupNorm(1, numbers(4)), [(4, 3)]),
+    ],
     L.HardSigmoid: [(L.HardSigmoid(), [(4, 3)]), (L.HardSigmoid(0.25, 0.75), [(4, 3)])],
     L.HardSwish: [(L.HardSwish(), [(4, 3)])],
     L.InstanceNorm: [(L.InstanceNorm(numbers(2), numbers(2), 0.5), [(2, 3, 3)]), (L.InstanceNorm(), [(2, 4)])],
@@ -71,10 +75,15 @@ CASES = {
     ],
     L.SELU: [(L.SELU(), [(4, 3)]), (L.SELU(1.0, 2.0), [(4, 3)])],
     L.SiLU: [(L.SiLU(), [(4, 3)]), (L.SiLU(1.5), [(4, 3)])],
-    L.Slice: [(L.Slice(1, 3), [(4, 2)]), (L.Slice(None, None, 2, -1), [(2, 4)]), (L.Slice(-1, None, 1, -3), [(4,)]), (L.Slice(5, 9), [(4,)])],
+    L.Slice: [
+        (L.Slice(1, 3), [(4, 2)]),
+        (L.Slice(None, None, 2, -1), [(2, 4)]),
+        (L.Slice(-1, None, 1, -3), [(4,)]),
+        (L.Slice(5, 9), [(4,)]),
+    ],
     L.Softsign: [(L.Softsign(), [(4, 3)])],
     L.SpaceToDepth: [(L.SpaceToDepth(2), [(2, 4, 6)]), (L.SpaceToDepth(2, "CRD"), [(2, 4, 2)])],
     L.Sqrt: [(L.Sqrt(), [(4, 3)])],
     L.Sum: [(L.Sum(), [(3, 4)]), (L.Sum((-1, 1), True), [(3, 2, 4)]), (L.Sum((2, 3)), [(3, 2, 4)])],
     L.Tile: [(L.Tile((2, 3)), [(3, 2)]), (L.Tile((1, 0)), [(3, 2)]), (L.Tile((1,)), [(3,)])],
-}  # fmt: skip
+}

@@ -6,17 +6,92 @@ from dataclasses import dataclass, field
 import numpy as np
 
 LISTED = frozenset(
-    """
-    Conv ConvTranspose Gemm MatMul Relu LeakyRelu PRelu Elu Selu Celu Gelu Sigmoid HardSigmoid HardSwish Mish Tanh Softplus Softsign Clip Erf
-    Exp Log Sqrt Pow Abs Neg Reciprocal Add Sub Mul Div Sum Mean Max Min MaxPool AveragePool LpPool GlobalMaxPool GlobalAveragePool
-    GlobalLpPool BatchNormalization InstanceNormalization LayerNormalization GroupNormalization LRN Dropout Identity Cast Flatten Reshape
-    Transpose Squeeze Unsqueeze Expand Tile Concat Split Slice Gather Pad Resize Upsample ReduceMean ReduceSum ReduceMax Softmax LogSoftmax
-    Constant ConstantOfShape Shape DepthToSpace SpaceToDepth Einsum ArgMax TopK
-    """.split()
+    [
+        "Conv",
+        "ConvTranspose",
+        "Gemm",
+        "MatMul",
+        "Relu",
+        "LeakyRelu",
+        "PRelu",
+        "Elu",
+        "Selu",
+        "Celu",
+        "Gelu",
+        "Sigmoid",
+        "HardSigmoid",
+        "HardSwish",
+        "Mish",
+        "Tanh",
+        "Softplus",
+        "Softsign",
+        "Clip",
+        "Erf",
+        "Exp",
+        "Log",
+        "Sqrt",
+        "Pow",
+        "Abs",
+        "Neg",
+        "Reciprocal",
+        "Add",
+        "Sub",
+        "Mul",
+        "Div",
+        "Sum",
+        "Mean",
+        "Max",
+        "Min",
+        "MaxPool",
+        "AveragePool",
+        "LpPool",
+        "GlobalMaxPool",
+        "GlobalAveragePool",
+        "GlobalLpPool",
+        "BatchNormalization",
+        "InstanceNormalization",
+        "LayerNormalization",
+        "GroupNormalization",
+        "LRN",
+        "Dropout",
+        "Identity",
+        "Cast",
+        "Flatten",
+        "Reshape",
+        "Transpose",
+        "Squeeze",
+        "Unsqueeze",
+        "Expand",
+        "Tile",
+        "Concat",
+        "Split",
+        "Slice",
+        "Gather",
+        "Pad",
+        "Resize",
+        "Upsample",
+        "ReduceMean",
+        "ReduceSum",
+        "ReduceMax",
+        "Softmax",
+        "LogSoftmax",
+        "Constant",
+        "ConstantOfShape",
+        "Shape",
+        "DepthToSpace",
+        "SpaceToDepth",
+        "Einsum",
+        "ArgMax",
+        "TopK",
+    ]
 )
 #: Inputs that are always parameters: their first inputs are signals.
 _FLOATS = {1, 11}
-_LOW = {10: "float16", 16: "bfloat16"} | dict.fromkeys((17, 18, 19, 20, 23, 24, 25, 26), "8 bits or fewer") | dict.fromkeys((21, 22), "4 bits")
+_LOW = (
+    {10: "float16", 16: "bfloat16"}
+    | dict.fromkeys((17, 18, 19, 20, 23, 24, 25, 26), "8 bits or fewer")
+    | dict.fromkeys((21, 22), "4 bits")
+)
 
 
 @dataclass
@@ -39,7 +114,11 @@ def collected():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = collect_testcases(None)
-    cases = [c for c in found if {n.op_type for n in c.model.graph.node} <= LISTED and all(n.domain in ("", "ai.onnx") for n in c.model.graph.node)]
+    cases = [
+        c
+        for c in found
+        if {n.op_type for n in c.model.graph.node} <= LISTED and all(n.domain in ("", "ai.onnx") for n in c.model.graph.node)
+    ]
     return sorted(cases, key=lambda c: c.name)
 
 

@@ -87,7 +87,6 @@ def upsample(version):
     return (SHAPE, [], {"scales": scales}) if version < 9 else (SHAPE, [np.array(scales, F)], {})
 
 
-
 def group_norm(version):
     values = POSITIVE if version >= 21 else POSITIVE[:2]
     return SHAPE, [values, values], {"num_groups": 2}
@@ -98,31 +97,89 @@ def einsum(version):
 
 
 def gemm(version):
-    return (2, 4), [RNG.normal(size=(5, 4)).astype(F), RNG.normal(size=(1, 5)).astype(F)], {"transB": 1, "alpha": 0.5, "beta": 2.0}
+    return (
+        (2, 4),
+        [RNG.normal(size=(5, 4)).astype(F), RNG.normal(size=(1, 5)).astype(F)],
+        {"transB": 1, "alpha": 0.5, "beta": 2.0},
+    )
 
 
 CAST = {"to": 1}
 EXAMPLES = {
-    "Abs": plain(), "Add": constant(ROW.reshape(4, 1, 1)), "AveragePool": plain(kernel_shape=[3, 2], pads=[1, 0, 1, 1], strides=[2, 1]),
-    "BatchNormalization": batch_norm, "Cast": plain(**CAST), "CastLike": constant(F(1)), "Celu": plain(alpha=0.5), "Clip": clip,
-    "Concat": constant("x", axis=2), "Conv": constant(WEIGHT, pads=[1, 0, 2, 1], strides=[2, 1]),
+    "Abs": plain(),
+    "Add": constant(ROW.reshape(4, 1, 1)),
+    "AveragePool": plain(kernel_shape=[3, 2], pads=[1, 0, 1, 1], strides=[2, 1]),
+    "BatchNormalization": batch_norm,
+    "Cast": plain(**CAST),
+    "CastLike": constant(F(1)),
+    "Celu": plain(alpha=0.5),
+    "Clip": clip,
+    "Concat": constant("x", axis=2),
+    "Conv": constant(WEIGHT, pads=[1, 0, 2, 1], strides=[2, 1]),
     "ConvTranspose": constant(WEIGHT.transpose(1, 0, 2, 3).copy(), strides=[2, 2], output_padding=[1, 0]),
-    "DepthToSpace": plain(blocksize=2), "Div": constant(POSITIVE.reshape(4, 1, 1)), "Dropout": dropout, "Einsum": einsum, "Elu": plain(alpha=0.5),
-    "Erf": plain(), "Exp": plain(), "Expand": lambda version: ((2, 1, 3), [ints(1, 4, 3)], {}), "Flatten": plain(axis=1),
-    "Gather": constant(ints(2, 0), axis=1), "Gelu": plain(approximate="tanh"), "Gemm": gemm, "GlobalAveragePool": plain(),
-    "GlobalLpPool": plain(p=3), "GlobalMaxPool": plain(), "GroupNormalization": group_norm, "HardSigmoid": plain(alpha=0.3),
-    "HardSwish": plain(), "Identity": plain(), "InstanceNormalization": lambda version: (SHAPE, [POSITIVE, ROW], {}),
-    "LRN": plain(size=3, alpha=0.5), "LayerNormalization": lambda version: ((2, 3, 4), [POSITIVE, ROW], {"axis": -1}),
-    "LeakyRelu": plain(alpha=0.2), "Log": plain(), "LogSoftmax": plain(axis=3), "LpPool": plain(kernel_shape=[2, 2], p=3),
-    "MatMul": constant(RNG.normal(size=(6, 5)).astype(F)), "Max": constant(F(0.25)), "MaxPool": plain(kernel_shape=[3, 2], pads=[1, 0, 0, 1]),
-    "Mean": constant(ROW.reshape(4, 1, 1)), "Min": constant(F(0.25)), "Mish": plain(), "Mul": constant(ROW.reshape(4, 1, 1)), "Neg": plain(),
-    "PRelu": constant(ROW.reshape(4, 1, 1)), "Pad": pad, "Pow": constant(F(3)), "Reciprocal": plain(), "ReduceMax": axes(18),
-    "ReduceMean": axes(18, keepdims=0), "ReduceSum": axes(13), "Relu": plain(), "Reshape": constant(ints(0, 6, -1)), "Resize": resize,
-    "Selu": plain(), "Sigmoid": plain(), "Slice": cut, "Softmax": plain(axis=3), "Softplus": plain(), "Softsign": plain(),
-    "SpaceToDepth": plain(blocksize=2), "Split": split, "Sqrt": plain(), "Squeeze": squeeze, "Sub": constant(ROW.reshape(4, 1, 1)),
-    "Sum": constant(ROW.reshape(4, 1, 1)), "Swish": plain(alpha=0.5), "Tanh": plain(), "Tile": constant(ints(1, 2, 1, 3)),
-    "Transpose": plain(perm=[0, 2, 3, 1]), "Unsqueeze": unsqueeze, "Upsample": upsample,
-}  # fmt: skip
+    "DepthToSpace": plain(blocksize=2),
+    "Div": constant(POSITIVE.reshape(4, 1, 1)),
+    "Dropout": dropout,
+    "Einsum": einsum,
+    "Elu": plain(alpha=0.5),
+    "Erf": plain(),
+    "Exp": plain(),
+    "Expand": lambda version: ((2, 1, 3), [ints(1, 4, 3)], {}),
+    "Flatten": plain(axis=1),
+    "Gather": constant(ints(2, 0), axis=1),
+    "Gelu": plain(approximate="tanh"),
+    "Gemm": gemm,
+    "GlobalAveragePool": plain(),
+    "GlobalLpPool": plain(p=3),
+    "GlobalMaxPool": plain(),
+    "GroupNormalization": group_norm,
+    "HardSigmoid": plain(alpha=0.3),
+    "HardSwish": plain(),
+    "Identity": plain(),
+    "InstanceNormalization": lambda version: (SHAPE, [POSITIVE, ROW], {}),
+    "LRN": plain(size=3, alpha=0.5),
+    "LayerNormalization": lambda version: ((2, 3, 4), [POSITIVE, ROW], {"axis": -1}),
+    "LeakyRelu": plain(alpha=0.2),
+    "Log": plain(),
+    "LogSoftmax": plain(axis=3),
+    "LpPool": plain(kernel_shape=[2, 2], p=3),
+    "MatMul": constant(RNG.normal(size=(6, 5)).astype(F)),
+    "Max": constant(F(0.25)),
+    "MaxPool": plain(kernel_shape=[3, 2], pads=[1, 0, 0, 1]),
+    "Mean": constant(ROW.reshape(4, 1, 1)),
+    "Min": constant(F(0.25)),
+    "Mish": plain(),
+    "Mul": constant(ROW.reshape(4, 1, 1)),
+    "Neg": plain(),
+    "PRelu": constant(ROW.reshape(4, 1, 1)),
+    "Pad": pad,
+    "Pow": constant(F(3)),
+    "Reciprocal": plain(),
+    "ReduceMax": axes(18),
+    "ReduceMean": axes(18, keepdims=0),
+    "ReduceSum": axes(13),
+    "Relu": plain(),
+    "Reshape": constant(ints(0, 6, -1)),
+    "Resize": resize,
+    "Selu": plain(),
+    "Sigmoid": plain(),
+    "Slice": cut,
+    "Softmax": plain(axis=3),
+    "Softplus": plain(),
+    "Softsign": plain(),
+    "SpaceToDepth": plain(blocksize=2),
+    "Split": split,
+    "Sqrt": plain(),
+    "Squeeze": squeeze,
+    "Sub": constant(ROW.reshape(4, 1, 1)),
+    "Sum": constant(ROW.reshape(4, 1, 1)),
+    "Swish": plain(alpha=0.5),
+    "Tanh": plain(),
+    "Tile": constant(ints(1, 2, 1, 3)),
+    "Transpose": plain(perm=[0, 2, 3, 1]),
+    "Unsqueeze": unsqueeze,
+    "Upsample": upsample,
+}
 #: Operators whose inputs must be positive.
 POSITIVE_INPUTS = {"Log", "Sqrt", "Reciprocal", "Pow"}
 #: Operators of shapes and indices: they stand beside a signal, or are left out.
@@ -138,7 +195,9 @@ def model_of(op, version):
     attributes = dict(attributes)
     count = attributes.pop("outputs", 1)
     names = [v if isinstance(v, str) else f"c{k}" for k, v in enumerate(inputs)]
-    initializers = [numpy_helper.from_array(np.asarray(v), n) for v, n in zip(inputs, names, strict=True) if not isinstance(v, str)]
+    initializers = [
+        numpy_helper.from_array(np.asarray(v), n) for v, n in zip(inputs, names, strict=True) if not isinstance(v, str)
+    ]
     outputs = [f"y{k}" for k in range(count)]
     node = helper.make_node(op, ["x", *names], outputs, name="it", **attributes)
     values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in outputs]

@@ -180,7 +180,11 @@ def mixer(batch="N"):
     m = started(seed=5)
     x = m.conv("image", 8, 4, 4, pads=[0] * 4)
     x = m.op("Transpose", m.op("Reshape", x, np.array([0, 8, -1])), perm=[0, 2, 1])
-    token = m.op("Expand", m.floats(1, 1, 8), m.op("Concat", m.op("Slice", m.op("Shape", x), np.array([0]), np.array([1])), np.array([1, 8]), axis=0))
+    token = m.op(
+        "Expand",
+        m.floats(1, 1, 8),
+        m.op("Concat", m.op("Slice", m.op("Shape", x), np.array([0]), np.array([1])), np.array([1, 8]), axis=0),
+    )
     x = m.op("Add", m.op("Concat", token, x, axis=1), m.floats(1, 26, 8))
     for _ in range(2):
         y = gelu(m, m.dense(layer_norm(m, x, 8), 8, 16, split=True))

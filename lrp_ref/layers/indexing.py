@@ -45,8 +45,10 @@ class _Picking(Rearrangement):
         for axis, cells in reversed(self.picks(shapes[0]).items()):
             extents = (*relevance.shape[:axis], shapes[0][axis], *relevance.shape[axis + 1 :])
             back = zeros(extents, relevance)
-            inside, front = cells >= 0, (slice(None),) * axis
-            np.add.at(back, (*front, cells[inside]), relevance[(*front, inside)])
+            inside = cells >= 0
+            front: tuple[Any, ...] = (slice(None),) * axis
+            where: Any = (*front, cells[inside])
+            np.add.at(back, where, relevance[(*front, inside)])
             relevance = back
         return (relevance,)
 
@@ -192,12 +194,13 @@ _MODES = ("constant", "reflect", "edge", "wrap")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PadWith(_Picking):
-    """Cells around the axes of a sample, made from what is inside. (`Pad` adds zeros around spatial axes.)
+    """Cells around the axes of a sample, made from what is inside; `Pad` adds zeros around spatial axes.
 
     Parameters
     ----------
     padding : for each axis of a sample (the channels' included) a (before, after) pair
-    mode : "reflect" mirrors without repeating the border, "edge" repeats it, "wrap" continues at the other end, "constant" adds `value`
+    mode : "reflect" mirrors without repeating the border, "edge" repeats it, "wrap" continues at the other end,
+        "constant" adds `value`
     value : for mode "constant"
     """
 
@@ -216,7 +219,7 @@ class PadWith(_Picking):
         check_number(self.value, "PadWith.value")
 
     @property
-    def constant(self) -> Any:  # type: ignore[override]
+    def constant(self) -> Any:
         """What is added in mode "constant"."""
         return self.value
 

@@ -162,5 +162,5 @@ def _keys(a: Fraction) -> Callable[[Fraction], Fraction]:
 def _along(a: Array, matrix: Array, axis: int) -> Array:
     """Σ_j a_j matrix_jk along one axis, sample by sample."""
     rows = np.ascontiguousarray(np.moveaxis(a, axis, -1))
-    product = np.matmul(rows.reshape(a.shape[0], -1, rows.shape[-1]), np.ascontiguousarray(matrix))
+    product = np.matmul(rows.reshape(a.shape[0], math.prod(rows.shape[1:-1]), rows.shape[-1]), np.ascontiguousarray(matrix))
     return np.ascontiguousarray(np.moveaxis(product.reshape(*rows.shape[:-1], matrix.shape[1]), -1, axis))

@@ -1,7 +1,8 @@
 """Reading ONNX files: a network from any framework as a `Model`, to be explained without that framework.
 
-The `onnx` package (extra `onnx`) parses the file; everything else is done here. A file is data from outside: names, wiring, types, extents
-and sizes are checked before they are believed, and what cannot be represented is refused by name, all of it in one message.
+The `onnx` package (extra `onnx`) parses the file; everything else is done here. A file is data from outside: names, wiring,
+types, extents and sizes are checked before they are believed, and what cannot be represented is refused by name, all of it in
+one message.
 """
 
 from __future__ import annotations
@@ -42,11 +43,11 @@ def load(
     Parameters
     ----------
     source : a path, the bytes of a file, or an `onnx.ModelProto`
-    outputs : names of the values (outputs or any others) that the model computes; None: the file's outputs, those left out that pick
-        indices (ArgMax, TopK)
+    outputs : names of the values (outputs or any others) that the model computes; None: the file's outputs, without those that
+        pick indices (ArgMax, TopK)
     input_shape : of one sample, for each input or for the only one, where the file leaves extents open
-    batched : whether the first axis of every input is the batch axis; False: the file describes a single sample, and the model gets a batch
-        axis in front
+    batched : whether the first axis of every input is the batch axis; False: the file describes a single sample, and the model
+        gets a batch axis in front
     patterns : whether what exporters take apart (GELU, SiLU, layer norm, dense layers, gates, …) is put together again
     folder : where external data may lie; None: beside the file
     budget : how many bytes each tensor, and all initializers together, may take
@@ -54,14 +55,14 @@ def load(
     Returns
     -------
     Model
-        Nodes have the names of the file's nodes; inputs and outputs those of the file's inputs and outputs. An extent of the batch axis that
-        the file fixes is not kept: the model takes batches of any size.
+        Nodes have the names of the file's nodes; inputs and outputs those of the file's inputs and outputs. An extent of the
+        batch axis that the file fixes is not kept: the model takes batches of any size.
 
     Raises
     ------
     FormatError
-        Where the file is missing, truncated, no ONNX file, of an unknown version, too large, or describes a network that cannot be
-        represented: unknown operators and nodes that mix samples are all listed.
+        Where the file is missing, truncated, no ONNX file, of an unknown version, too large, or describes a network that cannot
+        be represented: unknown operators and nodes that mix samples are all listed.
     MissingExtraError
         Where the `onnx` package is not installed.
     """
@@ -69,6 +70,8 @@ def load(
     try:
         proto, store = read(source, budget, None if folder is None else Path(folder))
         return _model(record(proto, store), outputs, input_shape, batched, patterns, budget)
+    except UnicodeDecodeError:  # protobuf finds out when a name is read
+        raise FormatError(f"{place}this is no readable ONNX file: a name in it is no text") from None
     except FormatError as error:
         raise FormatError(f"{place}{error}") from None
 
@@ -94,7 +97,7 @@ def _model(
     found = _named_outputs(builder, chosen, values)
     kept = {value.name: value.shape for value in (builder.tensors[i.name] for i in inputs)}
     try:
-        model = Model(tuple(found), tuple(kept), chosen, None, kept)
+        model = Model(tuple(found), tuple(kept), chosen, input_shape=kept)
     except LrpError as error:
         raise FormatError(str(error)) from None
     return recognised(model) if patterns else model
@@ -189,8 +192,8 @@ def _sample_shape(value: Declared, given: Shape | None, batched: bool, nodes: Se
         )
     declared = None if value.dims is None else value.dims[1:] if batched else value.dims
     if given is not None:
-        fits = (
-            declared is None or len(declared) == len(given) and all(d in (None, g) for d, g in zip(declared, given, strict=True))
+        fits = declared is None or (
+            len(declared) == len(given) and all(d in (None, g) for d, g in zip(declared, given, strict=True))
         )
         if not fits or min(given, default=1) < 1:
             raise FormatError(f"input_shape {given} does not fit input {value.name!r}, which the file declares as {declared}")

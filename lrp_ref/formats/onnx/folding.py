@@ -239,7 +239,7 @@ def _range(call: Call) -> Array:
     if not step or not all(np.isfinite(x) for x in (start, stop, step)):
         raise FormatError("a Range needs finite numbers and a step other than 0")
     _bounded((max(0, math.ceil((float(stop) - float(start)) / float(step))),))
-    return np.arange(start, stop, step, dtype=start.dtype)
+    return np.arange(start.item(), stop.item(), step.item()).astype(start.dtype)
 
 
 def _reduction(function: Callable[..., Any], since: int) -> Callable[[Call], Array]:

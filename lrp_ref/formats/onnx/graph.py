@@ -1,8 +1,9 @@
 """The graph under construction: values that are known at load, tensors that depend on the input, and the layers made so far.
 
-Exporters surround layers with arithmetic on shapes. Here a value is either an array, known at load, or a `Tensor`, of which the shape of one
-sample is known. The batch axis is symbolic: where a graph asks for its extent it gets `BATCH`, a prime that no real extent has and that
-survives every arithmetic that exporters do with it; a Reshape that finds it again in front keeps the batch axis.
+Exporters surround layers with arithmetic on shapes. Here a value is either an array, known at load, or a `Tensor`, of which
+the shape of one sample is known. The batch axis is symbolic: where a graph asks for its extent it gets `BATCH`, a prime that no
+real extent has and that survives every arithmetic that exporters do with it; a Reshape that finds it again in front keeps the
+batch axis.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Builder:
     ----------
     dtype : of the model's parameters
     budget : how many bytes one sample of any tensor may take
-    batch : the extent that stands for the batch axis; None: tensors of the file have no batch axis, and the model's get one in front
+    batch : the extent that stands for the batch axis; None: tensors of the file have no batch axis, the model's get one in front
     opset : the version of ONNX's operators
     """
 
@@ -275,8 +276,18 @@ class Broken:
     why: str = ""
 
 
-#: What a file that contradicts itself can raise inside an operator's function; it is said with the node's name, never let through.
-_MISFITS = (LrpError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError, AssertionError, MemoryError, RecursionError)
+#: What a file that contradicts itself can raise inside an operator's function; it is said with the node's name.
+_MISFITS = (
+    LrpError,
+    TypeError,
+    ValueError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    AssertionError,
+    MemoryError,
+    RecursionError,
+)
 
 
 def run(
@@ -298,13 +309,14 @@ def run(
     for node in nodes:
         inputs = [values.get(name) if name else None for name in node.inputs]
         broken = [value for value in inputs if isinstance(value, Broken)]
-        found: Sequence[Value | None | Broken] = [Broken()] * len(node.outputs)
+        found: Sequence[Value | Broken | None] = [Broken()] * len(node.outputs)
         if broken:
             complaints += [f"{node.place}: {value.why}" for value in broken if value.why]
         else:
             call = Call(node, tuple(inputs), version_of[node.op], builder)  # type: ignore[arg-type]
             try:
-                found = _computed(call, operators, fold)
+                with np.errstate(all="ignore"):  # what overflows is infinite, and refused as a weight
+                    found = _computed(call, operators, fold)
             except _MISFITS as error:
                 complaints.append(f"{node.place}: {_said(error)}")
         for index, name in enumerate(node.outputs):

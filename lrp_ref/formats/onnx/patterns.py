@@ -1,7 +1,7 @@
 """What exporters take apart, put together again: activations, layer norms, dense layers, gates.
 
-A pattern looks at one node and at what it reads, and gives the layer that the node is in truth, with the inputs of that layer. The node keeps its
-name; nodes that nobody reads any more disappear.
+A pattern looks at one node and at what it reads, and gives the layer that the node is in truth, with the inputs of that
+layer. The node keeps its name; nodes that nobody reads any more disappear.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class View:
         return self.reads[name] == 1 and name not in self.outputs
 
     def affine(self, name: str) -> Iterator[tuple[float, float, str]]:
-        """Every (w, b, base) with `name` = w·base + b for numbers w and b: `name` itself, and what lies below its scalar Scales."""
+        """Every (w, b, base) with `name` = w·base + b for numbers w and b: `name` itself, and what lies below its scalar Scales."""  # noqa: E501
         weight, bias = 1.0, 0.0
         yield weight, bias, name
         for _ in range(_DEPTH):
@@ -154,11 +154,9 @@ def _without_identities(model: Model) -> dict[str, Node]:
 
 def _self_gated(view: View, node: Node) -> Match:
     """GELU, SiLU, HardSwish, Mish: c·x·g(x), the constant c before, between or after the factors."""
-    outer, product = 1.0, node.name
-    for outer, product in view.multiples(node.name):
-        if isinstance(view.layer(product), Multiply):
-            break
-    else:
+    products = ((w, name) for w, name in view.multiples(node.name) if isinstance(view.layer(name), Multiply))
+    outer, product = next(products, (1.0, ""))
+    if not product:
         return None
     first, second = view.nodes[product].inputs
     for left, right in ((first, second), (second, first)):
@@ -191,7 +189,13 @@ def _gated(view: View, x: str, gate: str, weight: float, bias: float) -> Layer |
         fits = any(base == x and _close(w, 1) and _close(b, 3) for w, b, base in view.affine(inner))
         return HardSwish() if fits else None
     plus = view.layer(inner)
-    if isinstance(layer, Tanh) and isinstance(plus, Softplus) and plus.beta == 1 and view.source(inner) == x and _close(weight, 1):
+    if (
+        isinstance(layer, Tanh)
+        and isinstance(plus, Softplus)
+        and plus.beta == 1
+        and view.source(inner) == x
+        and _close(weight, 1)
+    ):
         return Mish()
     return None
 
@@ -284,9 +288,9 @@ def _layer_norm(view: View, node: Node) -> Match:
     x, mean = view.nodes[centred].inputs
     for weight, epsilon, variance in view.affine(view.source(root)):
         axes = _last_axes(view, mean)
-        if weight == 1 and axes and _last_axes(view, variance) == axes and view.source(mean) == x and epsilon >= 0:
-            if _is_square(view, view.source(variance), centred):
-                return LayerNorm(axes, None, None, float(f"{epsilon:.6g}")), (x,)
+        same = axes and _last_axes(view, variance) == axes and view.source(mean) == x
+        if same and weight == 1 and epsilon >= 0 and _is_square(view, view.source(variance), centred):
+            return LayerNorm(axes, None, None, float(f"{epsilon:.6g}")), (x,)
     return None
 
 

@@ -94,8 +94,8 @@ def read(source: Any, budget: int, folder: Path | None) -> tuple[Any, Store]:
         with path.open("rb") as stream:
             if not path.stat().st_size:
                 raise FormatError("the file is empty")
-            with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                proto, blobs = _parsed(data)
+            with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+                proto, blobs = _parsed(mapped)
     except OSError as error:
         raise FormatError(f"the file cannot be read: {error.strerror or error}") from None
     return proto, Store(budget, folder or path.parent, blobs, path)
@@ -153,8 +153,8 @@ def _opset(proto: Any) -> int:
         raise FormatError("the file does not say which version of ONNX's operators it uses")
     if not OLDEST <= max(versions) <= newest:
         raise FormatError(
-            f"the file uses version {max(versions)} of ONNX's operators; versions {OLDEST} to {newest} are read: export the network again with "
-            "another opset_version, or convert it with onnx.version_converter"
+            f"the file uses version {max(versions)} of ONNX's operators; versions {OLDEST} to {newest} are read: "
+            "export the network again with another opset_version, or convert it with onnx.version_converter"
         )
     return int(max(versions))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import mmap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 from ...arrays import Array, Shape
 from ...errors import FormatError
 
-#: ONNX's element types that are read: number → (NumPy type in the file, the field that holds the values where `raw_data` does not).
+#: ONNX's element types that are read: number → (NumPy type in the file, the field of values where there is no `raw_data`).
 KINDS: dict[int, tuple[str, str]] = {
     1: ("<f4", "float_data"),
     2: ("u1", "int32_data"),
@@ -85,7 +85,7 @@ def array_of(tensor: Any, store: Store, what: str, blob: tuple[int, int] | None 
     Raises
     ------
     FormatError
-        Where the type is not read, the data does not fit the shape, or external data is missing or lies outside the model's folder.
+        Where the type is not read, the data does not fit the shape, or external data is missing or outside the model's folder.
     """
     if tensor.data_type not in KINDS:
         raise FormatError(f"{what} holds {kind_name(tensor.data_type)} numbers, which are not read")
@@ -180,8 +180,8 @@ _SMALL = 4096  # bytes; smaller tensors are left to the parser
 def split(data: bytes | mmap.mmap) -> tuple[bytes, dict[str, tuple[int, int]]] | None:
     """An ONNX file without the bytes of its large initializers, and where in the file these are.
 
-    A parser would copy them, and its message would keep the copy alive beside the arrays. Only lengths are read here; whatever is unusual
-    gives None: then the parser reads everything.
+    A parser would copy them, and its message would keep the copy alive beside the arrays. Only lengths are read here;
+    whatever is unusual gives None: then the parser reads everything.
     """
     try:
         return _split(data)
@@ -223,7 +223,7 @@ def _initializer(
     return _tag(_INITIALIZER) + _varint(len(kept)) + kept
 
 
-def _fields(data: bytes | mmap.mmap, at: int, end: int) -> Any:
+def _fields(data: bytes | mmap.mmap, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
     """(field, start of the tag, start of the body, end) of every field of a message; ValueError where it is none."""
     while at < end:
         start = at

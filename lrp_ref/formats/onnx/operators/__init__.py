@@ -1,7 +1,7 @@
 """The operators that are read: one function for each, listed by the versions of the schema that it was written for.
 
-An operator that a newer ONNX changes is not read by a function that was written for the older one: it is refused by name until someone has
-looked at the change and listed its version.
+An operator that a newer ONNX changes is not read by a function that was written for the older one: it is refused by name until
+someone has looked at the change and listed its version.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ def _transposed_pads(
     dims, auto = len(spatial), call.text("auto_pad", "NOTSET")
     wanted = call.integers("output_shape", ())[-dims:]
     if auto.startswith("SAME") and not wanted:
-        # Where a stride is larger than its kernel's extent there are fewer cells than that, and nothing is padded (as ONNX Runtime has it).
+        # Where a stride is larger than its kernel's extent there are fewer cells than that, and none are added (ONNX Runtime).
         sizes = zip(spatial, stride, extents, extra, strict=True)
         wanted = tuple(min(size * step, step * (size - 1) + add + extent) for size, step, extent, add in sizes)
     if not wanted:

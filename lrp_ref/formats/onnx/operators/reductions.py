@@ -73,7 +73,7 @@ def _layer_norm(call: Call) -> list[Tensor | None]:
         return [call.emit(LayerNorm(axes, scale, None if shift is None else _over(call, shift, axes), epsilon), x)]
     plain = call.emit(LayerNorm(axes, None, None, epsilon), x, part="normalised")
     constants = [None if c is None else call.per_sample(c, call.rank(x)) for c in (call.constant(1), shift)]
-    return [affine(call, plain, *constants)]
+    return [affine(call, plain, constants[0], constants[1])]
 
 
 def _over(call: Call, constant: Array, axes: int) -> Array | None:
@@ -84,7 +84,7 @@ def _over(call: Call, constant: Array, axes: int) -> Array | None:
 
 
 def _ignored(call: Call) -> list[Tensor | None]:
-    raise FormatError("it picks indices, which cannot be explained; end the model before it with outputs=")
+    raise FormatError(f"{call.node.op} picks indices, which cannot be explained; end the model before it with outputs=")
 
 
 TABLE: dict[tuple[str, int], Operator] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from fractions import Fraction
@@ -121,7 +122,7 @@ def _tile(call: Call) -> Tensor:
         raise FormatError(f"{len(repeats)} repeats do not fit {call.rank(x)} axes")
     if call.lead and repeats[0] != 1:
         raise FormatError("it repeats samples along the batch axis")
-    call.builder.check([e * r for e, r in zip(x.shape, repeats[call.lead :], strict=True)], "its output")
+    call.builder.check(tuple(e * r for e, r in zip(x.shape, repeats[call.lead :], strict=True)), "its output")
     return call.emit(Tile(repeats[call.lead :]), x)
 
 
@@ -150,7 +151,7 @@ def _split(call: Call) -> list[Tensor | None]:
     axis = call.axis(call.integer("axis", 0), call.rank(x))
     sizes = split_sizes(call, x.shape[axis - 1])
     ends = np.cumsum((0, *sizes))
-    parts = enumerate(zip(ends[:-1], ends[1:], strict=True))
+    parts = enumerate(itertools.pairwise(ends))
     return [call.emit(Slice(int(start), int(stop), axis), x, part=f"part_{k}") for k, (start, stop) in parts]
 
 
@@ -219,7 +220,7 @@ def _padded(call: Call, x: Tensor, pairs: list[tuple[int, int]], mode: str, valu
         if before or after:
             x = call.emit(Slice(before, x.shape[axis - 1] - after, axis), x, part=f"crop_{axis}")
     grown = tuple((max(0, before), max(0, after)) for before, after in pairs)
-    call.builder.check([e + b + a for e, (b, a) in zip(x.shape, grown, strict=True)], "its output")
+    call.builder.check(tuple(e + b + a for e, (b, a) in zip(x.shape, grown, strict=True)), "its output")
     if not any(map(any, grown)):
         return call.emit(Identity(), x)
     if mode == "constant" and value == 0 and 2 <= len(grown) <= 4 and not any(grown[0]):
@@ -252,6 +253,8 @@ def _resize(call: Call) -> Tensor:
     if chosen is None or len(chosen) != len(axes) or any(not 0 <= a < rank for a in axes):
         raise FormatError("it needs one scale or one size for each axis")
     full = call.builder.full_shape(x)
+    whole: list[float] | None
+    extents: list[int] | None
     if given is not None:
         by_axis = dict(zip(axes, given, strict=True))
         whole, extents = [by_axis.get(axis, 1.0) for axis in range(rank)], None

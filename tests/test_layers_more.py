@@ -1,0 +1,468 @@
+"""Layers that networks from files need: forward against literal loops, adjoints, where relevance goes back, refusals."""
+
+import itertools
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from more_layers import CASES
+
+import lrp_ref
+from lrp_ref import layers as L
+from lrp_ref import rules
+from lrp_ref.arrays import fractions
+from lrp_ref.errors import ExactnessError, LrpError, ParameterError, RuleError, ShapeError
+
+ALL = [pytest.param(layer, shapes, id=f"{layer}-{shapes}") for cases in CASES.values() for layer, shapes in cases]
+EXACT = (
+    *(L.Abs, L.Attach, L.Clip, L.DepthToSpace, L.Divide, L.Expand, L.Gather, L.HardSigmoid, L.HardSwish, L.Maximum, L.MatMul),
+    *(
+        L.Minimum,
+        L.PReLU,
+        L.PadWith,
+        L.Pow,
+        L.Reciprocal,
+        L.ReduceMax,
+        L.Resize,
+        L.Slice,
+        L.Softsign,
+        L.SpaceToDepth,
+        L.Sum,
+        L.Tile,
+    ),
+)
+
+
+def drawn(layer, shapes, batch=3, seed=1):
+    """Inputs of a case: numbers of both signs but 0, positive ones where the function needs them."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for shape in shapes:
+        a = rng.integers(1, 17, (batch, *shape)) / 8 * rng.choice([-1, 1], (batch, *shape))
+        found.append(np.abs(a) if isinstance(layer, (L.Log, L.Sqrt, L.Power)) else a)
+    if isinstance(layer, L.Embedding):
+        found = [rng.integers(-5, 5, (batch, *shapes[0])).astype(np.float64)]
+    return found
+
+
+# --- literal loops ------------------------------------------------------------------------------------------------------------
+
+
+def scalar(function):
+    def loops(layer, *inputs):
+        arrays = np.broadcast_arrays(*inputs)
+        out = np.empty(arrays[0].shape)
+        for index in np.ndindex(out.shape):
+            out[index] = function(layer, *(float(a[index]) for a in arrays))
+        return out
+
+    return loops
+
+
+def fixed(parameter, index, shape):
+    """The entry of a parameter that broadcasts against a sample."""
+    return float(np.broadcast_to(parameter, shape)[index])
+
+
+def with_parameter(name, function):
+    def loops(layer, a):
+        out = np.empty(a.shape)
+        for n, *index in np.ndindex(a.shape):
+            out[(n, *index)] = function(float(a[(n, *index)]), fixed(getattr(layer, name), tuple(index), a.shape[1:]))
+        return out
+
+    return loops
+
+
+def softplus(z):
+    return math.log1p(math.exp(z))
+
+
+def lp_pool(layer, a):
+    dims = a.ndim - 2
+    per = lambda v: v if isinstance(v, tuple) else (v,) * dims  # noqa: E731
+    kernel, dilation = per(layer.kernel), per(layer.dilation)
+    stride = kernel if layer.stride is None else per(layer.stride)
+    pads = tuple(p if isinstance(p, tuple) else (p, p) for p in per(layer.padding))
+    out = np.zeros(layer.shape(a.shape))
+    for n, c, *cell in np.ndindex(out.shape):
+        total = 0.0
+        for tap in itertools.product(*map(range, kernel)):
+            place = tuple(o * s + t * d - p[0] for o, s, t, d, p in zip(cell, stride, tap, dilation, pads, strict=True))
+            if all(0 <= x < e for x, e in zip(place, a.shape[2:], strict=True)):
+                total += abs(a[(n, c, *place)]) ** layer.p
+        out[(n, c, *cell)] = total ** (1 / layer.p)
+    return out
+
+
+def lrn(layer, a):
+    out = np.empty(a.shape)
+    channels = a.shape[1]
+    for n, c, *rest in np.ndindex(a.shape):
+        low, high = c - math.floor((layer.size - 1) / 2), c + math.ceil((layer.size - 1) / 2)
+        total = sum(float(a[(n, k, *rest)]) ** 2 for k in range(max(0, low), min(channels - 1, high) + 1))
+        out[(n, c, *rest)] = a[(n, c, *rest)] / (layer.k + layer.alpha / layer.size * total) ** layer.beta
+    return out
+
+
+def normalised(groups):
+    """A normalisation of groups of elements of one sample: `groups(layer, sample)` gives lists of indices."""
+
+    def loops(layer, a):
+        out = np.empty(a.shape)
+        for n in range(len(a)):
+            for members, affine in groups(layer, a[n]):
+                values = [float(a[n][i]) for i in members]
+                mean = sum(values) / len(values)
+                variance = sum((v - mean) ** 2 for v in values) / len(values)
+                for i, v in zip(members, values, strict=True):
+                    scale, shift = affine(i)
+                    out[n][i] = (v - mean) / math.sqrt(variance + layer.epsilon) * scale + shift
+        return out
+
+    return loops
+
+
+def channel_affine(layer):
+    scale, shift = ([1.0, 0.0][k] if v is None else v for k, v in enumerate((layer.scale, layer.shift)))
+    return lambda i: tuple(v if np.ndim(v) == 0 else v[i[0]] for v in (scale, shift))
+
+
+def channel_groups(layer, sample):
+    count = layer.groups if isinstance(layer, L.GroupNorm) else len(sample)
+    size = len(sample) // count
+    for g in range(count):
+        yield [i for i in np.ndindex(sample.shape) if i[0] // size == g], channel_affine(layer)
+
+
+def last_groups(layer, sample):
+    last = sample.shape[-layer.axes :]
+
+    def affine(i):
+        tail = i[-layer.axes :]
+        return (
+            1.0 if layer.scale is None else fixed(layer.scale, tail, last),
+            0.0 if layer.shift is None else fixed(layer.shift, tail, last),
+        )
+
+    for head in np.ndindex(sample.shape[: -layer.axes]):
+        yield [(*head, *tail) for tail in np.ndindex(last)], affine
+
+
+def reduced(function):
+    def loops(layer, a):
+        axes = tuple(axis % a.ndim for axis in layer.axes)
+        out = {}
+        for index in np.ndindex(a.shape):
+            out.setdefault(tuple(0 if k in axes else i for k, i in enumerate(index)), []).append(float(a[index]))
+        found = np.empty(tuple(1 if k in axes else e for k, e in enumerate(a.shape)))
+        for index, values in out.items():
+            found[index] = function(values)
+        return found if layer.keepdims else found.reshape(layer.shape(a.shape))
+
+    return loops
+
+
+def matmul(layer, a, b):
+    shape = (*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1])
+    a, b = (np.broadcast_to(x, (*shape[:-2], *x.shape[-2:])) for x in (a, b))
+    out = np.zeros(shape)
+    for *head, i, j in np.ndindex(shape):
+        out[(*head, i, j)] = sum(a[(*head, i, k)] * b[(*head, k, j)] for k in range(a.shape[-1]))
+    return out
+
+
+def padded(layer, a):
+    out = np.empty(layer.shape(a.shape))
+    for n, *index in np.ndindex(out.shape):
+        cells = []
+        for i, e, (before, _) in zip(index, a.shape[1:], layer.padding, strict=True):
+            i -= before  # noqa: PLW2901
+            if layer.mode == "edge":
+                i = min(max(i, 0), e - 1)  # noqa: PLW2901
+            while layer.mode in ("reflect", "wrap") and not 0 <= i < e:
+                if layer.mode == "reflect":
+                    i = -i if i < 0 else 2 * (e - 1) - i  # noqa: PLW2901
+                else:
+                    i += e if i < 0 else -e  # noqa: PLW2901
+            cells.append(i)
+        inside = all(0 <= i < e for i, e in zip(cells, a.shape[1:], strict=True))
+        out[(n, *index)] = a[(n, *cells)] if inside else layer.value
+    return out
+
+
+def depth_to_space(layer, a):
+    n, c, h, w = a.shape
+    b = layer.block
+    out = np.empty((n, c // b**2, h * b, w * b))
+    for s, k, i, j in np.ndindex(out.shape):
+        cell = (i % b) * b + j % b
+        channel = cell * (c // b**2) + k if layer.mode == "DCR" else k * b**2 + cell
+        out[s, k, i, j] = a[s, channel, i // b, j // b]
+    return out
+
+
+def space_to_depth(layer, a):
+    n, c, h, w = a.shape
+    b = layer.block
+    out = np.empty((n, c * b**2, h // b, w // b))
+    for s, k, i, j in np.ndindex(a.shape):
+        cell = (i % b) * b + j % b
+        channel = cell * c + k if layer.mode == "DCR" else k * b**2 + cell
+        out[s, channel, i // b, j // b] = a[s, k, i, j]
+    return out
+
+
+def keys(x, a):
+    x = abs(x)
+    if x <= 1:
+        return (a + 2) * x**3 - (a + 3) * x**2 + 1
+    return a * x**3 - 5 * a * x**2 + 8 * a * x - 4 * a if x < 2 else 0.0
+
+
+def resized(layer, a):
+    for axis, n in enumerate(layer.to, start=1):
+        m = a.shape[axis]
+        scale = float(layer.scales[axis - 1]) if layer.scales else n / m
+        if m == n and scale == 1:
+            continue
+        parts = []
+        for i in range(n):
+            if layer.coordinates == "asymmetric":
+                x = i / scale
+            elif layer.coordinates == "align_corners":
+                x = i * (m - 1) / (n - 1)
+            else:
+                x = (i + 0.5) / scale - 0.5
+            shrink = min(1.0, scale) if layer.antialias else 1.0
+            shares = {}
+            for cell in range(-20, m + 20):
+                if layer.mode == "nearest":
+                    share = float(cell == math.floor(x))
+                elif layer.mode == "linear":
+                    share = max(0.0, 1 - abs(x - cell) * shrink)
+                else:
+                    share = keys(x - cell, float(layer.cubic))
+                if layer.exclude_outside and not 0 <= cell < m:
+                    share = 0.0
+                place = min(max(cell, 0), m - 1)
+                shares[place] = shares.get(place, 0.0) + share
+            whole = sum(shares.values())
+            parts.append(sum(a.take(k, axis=axis) * (v / whole) for k, v in shares.items()))
+        a = np.stack(parts, axis=axis)
+    return a
+
+
+LOOPS = {
+    L.Abs: scalar(lambda layer, z: z if z >= 0 else -z),
+    L.Attach: lambda layer, a: np.stack(
+        [np.concatenate([p for p in (layer.before, x, layer.after) if p is not None], layer.axis - 1) for x in a]
+    ),
+    L.CELU: scalar(lambda layer, z: max(0.0, z) + min(0.0, layer.alpha * (math.exp(z / layer.alpha) - 1))),
+    L.Clip: scalar(
+        lambda layer, z: min(
+            math.inf if layer.high is None else layer.high, max(-math.inf if layer.low is None else layer.low, z)
+        )
+    ),
+    L.DepthToSpace: depth_to_space,
+    L.Divide: scalar(lambda layer, a, b: a / b),
+    L.ELU: scalar(lambda layer, z: z if z > 0 else layer.alpha * (math.exp(z) - 1)),
+    L.Embedding: lambda layer, a: np.array([layer.weight[int(i)] for i in a.flat]).reshape(*a.shape, -1),
+    L.Erf: scalar(lambda layer, z: math.erf(z)),
+    L.Exp: scalar(lambda layer, z: math.exp(z)),
+    L.Expand: lambda layer, a: np.stack([np.zeros(layer.to) + x for x in a]),
+    L.Gather: lambda layer, a: (
+        np.stack([a.take(i, axis=layer.axis) for i in layer.indices], layer.axis) if layer.indices else a[:, :0]
+    ),
+    L.GlobalLpPool: lambda layer, a: np.array(
+        [sum(abs(v) ** layer.p for v in c.flat) ** (1 / layer.p) for x in a for c in x]
+    ).reshape(*a.shape[:2], *(1,) * (a.ndim - 2)),
+    L.GroupNorm: normalised(channel_groups),
+    L.HardSigmoid: scalar(lambda layer, z: max(0.0, min(1.0, layer.alpha * z + layer.beta))),
+    L.HardSwish: scalar(lambda layer, z: z * max(0.0, min(1.0, z / 6 + 0.5))),
+    L.InstanceNorm: normalised(channel_groups),
+    L.LRN: lrn,
+    L.LayerNorm: normalised(last_groups),
+    L.Log: scalar(lambda layer, z: math.log(z)),
+    L.LpPool: lp_pool,
+    L.MatMul: matmul,
+    L.Maximum: scalar(lambda layer, *zs: max(zs)),
+    L.Minimum: scalar(lambda layer, *zs: min(zs)),
+    L.Mish: scalar(lambda layer, z: z * math.tanh(softplus(z))),
+    L.PReLU: with_parameter("slope", lambda z, slope: z if z >= 0 else slope * z),
+    L.PadWith: padded,
+    L.Pow: with_parameter("exponent", lambda z, exponent: z**exponent),
+    L.Power: scalar(lambda layer, a, b: a**b),
+    L.Reciprocal: scalar(lambda layer, z: 1 / z),
+    L.ReduceMax: reduced(max),
+    L.Resize: resized,
+    L.SELU: scalar(lambda layer, z: layer.gamma * (z if z > 0 else layer.alpha * (math.exp(z) - 1))),
+    L.SiLU: scalar(lambda layer, z: z / (1 + math.exp(-layer.beta * z))),
+    L.Slice: lambda layer, a: np.moveaxis(np.moveaxis(a, layer.axis, 0)[layer.start : layer.stop : layer.step], 0, layer.axis),
+    L.Softsign: scalar(lambda layer, z: z / (1 + abs(z))),
+    L.SpaceToDepth: space_to_depth,
+    L.Sqrt: scalar(lambda layer, z: math.sqrt(z)),
+    L.Sum: reduced(sum),
+    L.Tile: lambda layer, a: np.stack([np.tile(x, layer.repeats) for x in a]),
+}
+
+
+def test_every_layer_has_loops():
+    assert set(LOOPS) == set(CASES)
+
+
+@pytest.mark.parametrize(("layer", "shapes"), ALL)
+def test_forward_is_the_literal_loop(layer, shapes):
+    inputs = drawn(layer, shapes)
+    found, wanted = layer.forward(*inputs), LOOPS[type(layer)](layer, *inputs)
+    assert found.shape == layer.shape(*(a.shape for a in inputs)) == wanted.shape
+    assert found.dtype == np.float64
+    # Some dozens of operations at most, none of which cancels more than a digit or two.
+    np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize(("layer", "shapes"), ALL)
+def test_a_sample_does_not_depend_on_its_batch_and_numbers_keep_their_type(layer, shapes):
+    inputs = drawn(layer, shapes, batch=4)
+    whole = layer.forward(*inputs)
+    for n in range(4):
+        assert (layer.forward(*(a[n : n + 1] for a in inputs)) == whole[n : n + 1]).all()
+    narrow = layer.astype(np.float32).forward(*(a.astype(np.float32) for a in inputs))
+    assert narrow.dtype == np.float32
+    np.testing.assert_allclose(narrow, whole, rtol=1e-4, atol=1e-5)
+    assert layer.forward(*(a[:0] for a in inputs)).shape == (0, *whole.shape[1:])
+
+
+@pytest.mark.parametrize(("layer", "shapes"), ALL)
+def test_rationals(layer, shapes):
+    inputs = drawn(layer, shapes)
+    exact = [fractions(a) for a in inputs]
+    if isinstance(layer, EXACT):
+        found = layer.astype(object).forward(*exact)
+        assert all(isinstance(v, Fraction) for v in found.flat)
+        np.testing.assert_allclose(found.astype(float), layer.forward(*inputs), rtol=1e-13)
+    elif not isinstance(layer, (L.LpPool, L.GlobalLpPool, L.Embedding)):  # exact for p = 1
+        with pytest.raises(ExactnessError):
+            layer.astype(object).forward(*exact)
+
+
+@pytest.mark.parametrize(("layer", "shapes"), [p for p in ALL if isinstance(p.values[0], L.Linear)])
+def test_adjoints_are_transposes(layer, shapes):
+    """⟨map(a), s⟩ = ⟨a, adjoint(s)⟩, in rationals exactly."""
+    layer = layer.astype(object)
+    (a,) = (fractions(x) for x in drawn(layer, shapes))
+    z = layer.map(a, fractions(layer.weights[0]))
+    s = fractions(np.random.default_rng(2).integers(-9, 10, z.shape))
+    back = layer.adjoint(s, fractions(layer.weights[0]), a.shape)
+    assert back.shape == a.shape
+    assert (z * s).sum() == (a * back).sum()
+
+
+@pytest.mark.parametrize(("layer", "shapes"), [p for p in ALL if isinstance(p.values[0], L.Rearrangement)])
+def test_relevance_goes_back_where_it_came_from(layer, shapes):
+    """restore is the transpose of forward without its constants."""
+    inputs = drawn(layer, shapes)
+    constant = layer.forward(*(a * 0 for a in inputs))
+    moved = layer.forward(*inputs) - constant
+    relevance = np.random.default_rng(3).integers(-9, 10, moved.shape).astype(float)
+    (back,) = layer.restore(relevance, inputs[0].shape)
+    assert back.shape == inputs[0].shape
+    assert (moved * relevance).sum() == pytest.approx((inputs[0] * back).sum(), rel=1e-12)
+    exact = layer.restore(fractions(relevance), inputs[0].shape)[0]
+    assert (exact == back).all()
+
+
+@pytest.mark.parametrize(("layer", "shapes"), ALL)
+def test_what_passes_relevance_and_what_does_not(layer, shapes):
+    """Activations and rearrangements pass; Exp, Log, Pow and their like are refused by every preset, by name."""
+    passes = isinstance(layer, (L.Activation, L.Rearrangement))
+    assert rules.Pass().fits(layer) == (passes or (isinstance(layer, L.Linear)))
+    own = (L.LRN, L.InstanceNorm, L.LayerNorm, L.GroupNorm)  # norms have rules of their own
+    if not passes and not isinstance(layer, (L.Linear, *own)) and layer.arity == 1:
+        model = lrp_ref.Model.sequential([layer], names=["it"], input_shape=shapes[0])
+        for name in ("epsilon_plus", "alpha1_beta0"):
+            with pytest.raises(RuleError, match=rf"node 'it' \({type(layer).__name__}\)"):
+                getattr(lrp_ref.composites, name)().assign(model)
+
+
+def test_extreme_inputs_stay_finite():
+    far = np.array([[-1e4, -800.0, -0.0, 0.0, 800.0, 1e4]])
+    for layer in (L.ELU(), L.SELU(), L.CELU(), L.SiLU(), L.Mish(), L.HardSigmoid(), L.HardSwish(), L.Softsign()):
+        with np.errstate(over="raise", invalid="raise"):
+            assert np.isfinite(layer.forward(far)).all(), layer
+
+
+BAD = {
+    "ELU number": (lambda: L.ELU("much"), ParameterError, "ELU.alpha must be a number"),
+    "CELU": (lambda: L.CELU(0), ParameterError, "must not be 0"),
+    "Clip": (lambda: L.Clip(math.nan), ParameterError, "Clip.low must be finite"),
+    "Slice": (lambda: L.Slice(0, 1, 0), ParameterError, "not the batch axis"),
+    "Slice step": (lambda: L.Slice(0, 1, 1, 0), ParameterError, "must not be 0"),
+    "Gather": (lambda: L.Gather((0,), 0), ParameterError, "batch axis"),
+    "Gather cells": (lambda: L.Gather((3,)).shape((1, 3)), ShapeError, "picks cells 3 to 3 of an axis of 3"),
+    "Expand": (lambda: L.Expand((3,)).shape((1, 2)), ShapeError, "do not expand"),
+    "Expand extents": (lambda: L.Expand((-1,)), ParameterError, "must hold extents"),
+    "Tile": (lambda: L.Tile((2,)).shape((1, 2, 2)), ShapeError, "1 axes beside the batch"),
+    "Tile counts": (lambda: L.Tile((-2,)), ParameterError, "must not be negative"),
+    "PadWith mode": (lambda: L.PadWith(((1, 1),), "odd"), ParameterError, "must be one of constant, reflect"),
+    "PadWith pairs": (lambda: L.PadWith(((1, -1),)), ParameterError, "pairs of counts"),
+    "PadWith reflect": (lambda: L.PadWith(((1, 1),), "reflect").shape((1, 1)), ShapeError, "nothing to pad with"),
+    "DepthToSpace": (lambda: L.DepthToSpace(2).shape((1, 6, 2, 2)), ShapeError, "do not fit the channels"),
+    "SpaceToDepth": (lambda: L.SpaceToDepth(2).shape((1, 1, 3, 2)), ShapeError, "do not fit the spatial axes"),
+    "DepthToSpace mode": (lambda: L.DepthToSpace(2, "RCD"), ParameterError, '"DCR" or "CRD"'),
+    "Attach": (lambda: L.Attach(np.ones((1, 3))).shape((1, 2, 2)), ShapeError, "Attach.before"),
+    "Sum": (lambda: L.Sum((0,)), ParameterError, "batch axis 0"),
+    "Sum axes": (lambda: L.Sum((3,)).shape((1, 2)), ShapeError, "do not exist"),
+    "ReduceMax": (lambda: L.ReduceMax((1,)).shape((1, 0)), ShapeError, "nothing to take a maximum of"),
+    "LpPool": (lambda: L.LpPool(2, p=0.5), ParameterError, "at least 1"),
+    "LRN": (lambda: L.LRN(0), ParameterError, "at least 1"),
+    "GroupNorm": (lambda: L.GroupNorm(3).shape((1, 4, 2)), ShapeError, "must divide the 4 channels"),
+    "InstanceNorm": (lambda: L.InstanceNorm(np.ones(3)).shape((1, 4, 2)), ShapeError, "does not fit 4 channels"),
+    "InstanceNorm empty": (lambda: L.InstanceNorm().shape((1, 4, 0)), ShapeError, "nothing to normalise over"),
+    "LayerNorm": (lambda: L.LayerNorm(2).shape((1, 4)), ShapeError, "2 axes to normalise over"),
+    "LayerNorm scale": (lambda: L.LayerNorm(1, np.ones(3)).shape((1, 4)), ParameterError, "does not fit the normalised axes"),
+    "PReLU": (lambda: L.PReLU(np.ones(3)).shape((1, 4)), ShapeError, "PReLU.slope"),
+    "Pow": (lambda: L.Pow(np.ones(3)).shape((1, 4)), ShapeError, "Pow.exponent"),
+    "MatMul": (lambda: L.MatMul().shape((1, 2, 3), (1, 2, 3)), ShapeError, "no matrix product"),
+    "Embedding": (lambda: L.Embedding(np.ones(3)), ShapeError, r"must be \(rows, features\)"),
+    "Embedding rows": (
+        lambda: L.Embedding(np.ones((3, 2))).forward(np.array([[3.0]])),
+        ParameterError,
+        "whole numbers from -3 to 2",
+    ),
+    "Embedding fraction": (lambda: L.Embedding(np.ones((3, 2))).forward(np.array([[0.5]])), ParameterError, "whole numbers"),
+    "Resize mode": (lambda: L.Resize((2,), mode="odd"), ParameterError, "Resize.mode must be one of"),
+    "Resize extents": (lambda: L.Resize((0,)), ParameterError, "positive extents"),
+    "Resize scales": (lambda: L.Resize((2,), (1, 2)), ParameterError, "must hold 1 numbers"),
+    "Resize scale": (lambda: L.Resize((2,), (0,)), ParameterError, "must be positive"),
+    "Resize empty": (lambda: L.Resize((2,)).shape((1, 0)), ShapeError, "nothing to interpolate"),
+    "Reciprocal": (lambda: L.Reciprocal().forward(fractions(np.zeros((1, 1)))), ExactnessError, "1/0"),
+    "Divide": (lambda: L.Divide().forward(*[fractions(np.zeros((1, 1)))] * 2), ExactnessError, "division by 0"),
+    "Pow of 0": (lambda: L.Pow(-1.0).forward(fractions(np.zeros((1, 1)))), ExactnessError, "not rational"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_refusals(name):
+    made, kind, message = BAD[name]
+    with pytest.raises(kind, match=message):
+        made()
+    assert issubclass(kind, LrpError)
+
+
+@pytest.mark.parametrize(("layer", "shapes"), ALL)
+def test_they_are_stored_and_read(layer, shapes, tmp_path):
+    names = tuple(f"x{k}" for k in range(layer.arity))
+    model = lrp_ref.Model((lrp_ref.Node("it", layer, names),), names)
+    path = lrp_ref.save(model, tmp_path / "model.npz")
+    again = lrp_ref.load(path)
+    assert repr(again["it"].layer) == repr(layer)
+    inputs = dict(zip(names, drawn(layer, shapes), strict=True))
+    assert (again(inputs) == model(inputs)).all()
+
+
+def test_upsampling_by_resize_is_upsample():
+    a = np.random.default_rng(0).normal(size=(2, 3, 4, 5))
+    resized_ = L.Resize((3, 8, 15), None, "nearest", "asymmetric", "floor").forward(a)
+    assert (resized_ == L.Upsample((2, 3)).forward(a)).all()
