@@ -153,7 +153,9 @@ class Run:
         scores = self.values[self.order.begin]
         if is_exact(scores) or np.isfinite(scores).all():
             return scores
-        for name, array in self.model.trace(self.inputs).activations.items():
+        with np.errstate(over="ignore", invalid="ignore"):
+            activations = self.model.trace(self.inputs).activations
+        for name, array in activations.items():
             check_finite(array, f"the output of node {name!r}")
         raise NonFiniteError(f"the output of node {self.order.begin!r} is not finite")
 

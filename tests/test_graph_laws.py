@@ -6,20 +6,19 @@ are put together as the definition says, whichever steps serve them.
 
 from __future__ import annotations
 
-import copy
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
-from graph_strategies import LINEAR_RULES, Net, composites_for, explained, few, many, nets
+from graph_strategies import Net, explained, many, nets
 from graph_walk import COLUMNS, Walk, walk
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from strategies import FLOAT_TYPES, arrays, cast, fewer
 
 import lrp_ref
-from lrp_ref import Composite, Explainer, Explanation, Model, Node, composites, rules
+from lrp_ref import Composite, Explainer, Explanation, Model, composites, rules
 from lrp_ref import layers as L
 from lrp_ref.arrays import Array, fractions
 from lrp_ref.run import ancestors
@@ -280,7 +279,7 @@ def test_relevance_may_start_at_any_node(backend, drawn, data):
         assert e.target is None
         assert set(e.relevances) == set(expected.relevance) | set(net.inputs)
         assert all(expected.agrees(name, e.at(name)) for name in expected.relevance)
-        assert dtype != object or (e.value == e.total + e.ledger.bias + e.ledger.stabiliser + e.ledger.unassigned).all()
+        assert dtype is not object or (e.value == e.total + e.ledger.bias + e.ledger.stabiliser + e.ledger.unassigned).all()
 
 
 @given(explained(), st.data())
@@ -315,7 +314,7 @@ def test_filtered_relevance_is_the_walk_with_a_mask_and_is_booked(backend, drawn
         start = one_hot(e, net.values["scores"])
         expected = walk(net.canonical, assigned, net.values, "scores", start, u, masks)
         assert all(expected.agrees(name, e.at(name)) for name in expected.relevance)
-        if dtype == object:
+        if dtype is object:
             assert not e.ledger.rounding.any()
             assert not any(entry.booking.rounding.any() for entry in e.ledger)
 

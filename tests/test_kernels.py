@@ -19,7 +19,7 @@ from lrp_ref import layers as L
 from lrp_ref.arrays import Array
 
 pytest.importorskip("lrp_ref.kernels")
-from lrp_ref.kernels import fused, products  # noqa: E402  (after the skip)
+from lrp_ref.kernels import fused, products
 
 
 @pytest.fixture
