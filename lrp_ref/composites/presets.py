@@ -9,13 +9,14 @@ from typing import Any
 from ..arrays import Number
 from ..errors import ParameterError, unknown
 from ..layers.activations import Activation, Softmax
+from ..layers.base import Linear
 from ..layers.conv import Conv, ConvTranspose
-from ..layers.linear import Add, Dense, Mean, Scale, Subtract
+from ..layers.linear import Dense, Scale
 from ..layers.merge import Multiply
 from ..layers.normalization import BatchNorm
 from ..layers.norms import LRN, Normalised
-from ..layers.pooling import GlobalSumPool, Selecting, SumPool
-from ..layers.shape import Rearrangement, Upsample
+from ..layers.pooling import Selecting
+from ..layers.shape import Rearrangement
 from ..rules import (
     AlphaBeta,
     AverageSurrogate,
@@ -40,7 +41,6 @@ from .composite import Composite, rule_of
 from .matchers import Bounded, First, Stages, Type
 
 _CONVOLUTIONS = (Conv, ConvTranspose)
-_SUMS = (Add, Subtract, Mean, SumPool, GlobalSumPool, Upsample)
 _CONSTANTS = (BatchNorm, Scale)
 
 
@@ -67,10 +67,10 @@ class _Row:
                 *lower,
                 (Type(*_CONVOLUTIONS), self.conv),
                 (Type(Dense), self.dense),
-                (Type(*_SUMS), self.sums),
                 (Type(Selecting), self.pool),
                 (Type(Multiply), SignalTakesAll()),
                 (Type(*_CONSTANTS, LRN), Pass()),
+                (Type(Linear), self.sums),  # Add, Subtract, Mean, the poolings that are linear, upsampling
                 (Type(Normalised), HeldDeviation()),
                 (Type(Activation) & ~Type(Softmax), Pass()),
                 (Type(Rearrangement), Pass()),

@@ -1,42 +1,41 @@
-"""What a network computes: frozen records with a pure `forward`. Layers know no rules."""
+"""What a network computes: frozen records with a pure `forward`. Layers know no rules.
+
+Layers that few networks have are imported when they are asked for: importing lrp_ref must stay cheap.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from .activations import GELU, Activation, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Softplus, Tanh
 from .base import Layer, Linear
 from .conv import Conv, ConvTranspose
-from .elementwise import (
-    CELU,
-    ELU,
-    SELU,
-    Abs,
-    Clip,
-    Divide,
-    Embedding,
-    Erf,
-    Exp,
-    HardSigmoid,
-    HardSwish,
-    Log,
-    Maximum,
-    Minimum,
-    Mish,
-    Pow,
-    Power,
-    PReLU,
-    Reciprocal,
-    SiLU,
-    Softsign,
-    Sqrt,
-)
-from .indexing import Attach, DepthToSpace, Expand, Gather, PadWith, Slice, SpaceToDepth, Tile
 from .linear import Add, Dense, Mean, Scale, Subtract
-from .matmul import MatMul
 from .merge import Concat, Multiply
 from .normalization import BatchNorm
 from .norms import LRN, GroupNorm, InstanceNorm, LayerNorm
 from .pooling import AvgPool, GlobalAvgPool, GlobalMaxPool, GlobalSumPool, MaxPool, Selecting, SumPool
-from .reductions import GlobalLpPool, LpPool, ReduceMax, Sum
-from .resize import Resize
 from .shape import Dropout, Flatten, Identity, Pad, Rearrangement, Reshape, Transpose, Upsample
+
+if TYPE_CHECKING:
+    from .blocks import Attach, DepthToSpace, SpaceToDepth
+    from .elementwise import CELU, ELU, SELU, Clip, HardSigmoid, HardSwish, Mish, PReLU, SiLU, Softsign
+    from .functions import Abs, Divide, Embedding, Erf, Exp, Log, Maximum, Minimum, Pow, Power, Reciprocal, Sqrt
+    from .indexing import Expand, Gather, PadWith, Slice, Tile
+    from .matmul import MatMul
+    from .reductions import GlobalLpPool, LpPool, ReduceMax, Sum
+    from .resize import Resize
+
+_LATER = {
+    "blocks": ("Attach", "DepthToSpace", "SpaceToDepth"),
+    "elementwise": ("CELU", "ELU", "SELU", "Clip", "HardSigmoid", "HardSwish", "Mish", "PReLU", "SiLU", "Softsign"),
+    "functions": ("Abs", "Divide", "Embedding", "Erf", "Exp", "Log", "Maximum", "Minimum", "Pow", "Power", "Reciprocal", "Sqrt"),
+    "indexing": ("Expand", "Gather", "PadWith", "Slice", "Tile"),
+    "matmul": ("MatMul",),
+    "reductions": ("GlobalLpPool", "LpPool", "ReduceMax", "Sum"),
+    "resize": ("Resize",),
+}
 
 __all__ = [
     "CELU",
@@ -116,3 +115,16 @@ __all__ = [
     "Transpose",
     "Upsample",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _LATER.items():
+        if name in names:
+            found = getattr(import_module(f".{module}", __name__), name)
+            globals()[name] = found
+            return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

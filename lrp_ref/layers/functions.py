@@ -1,0 +1,226 @@
+"""Functions of each element that no preset passes relevance through: exp, log, powers, extremes, quotients; and Embedding."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..arrays import Array, Shape, check_type, integer, is_exact, like, square_root
+from ..errors import ExactnessError, ParameterError, ShapeError
+from .base import Layer, broadcast, need_arity
+from .linear import broadcast_sample
+
+
+class Function(Layer):
+    """A function of each element that relevance does not pass by itself."""
+
+    def shape(self, *inputs: Shape) -> Shape:
+        need_arity(self, inputs)
+        return inputs[0]
+
+    def forward(self, *inputs: Array) -> Array:
+        self.shape(*(a.shape for a in inputs))
+        return np.asarray(self.function(inputs[0]))
+
+    @abstractmethod
+    def function(self, z: Array) -> Array:
+        """The function itself."""
+
+
+def _need_floats(layer: Layer, a: Array) -> None:
+    if is_exact(a):
+        raise ExactnessError(f"{type(layer).__name__} of a rational is not rational; use float64 arrays")
+    check_type(a)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Exp(Function):
+    """exp(z)."""
+
+    def function(self, z: Array) -> Array:
+        _need_floats(self, z)
+        return np.asarray(np.exp(z))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Log(Function):
+    """log(z), the natural logarithm; not a number where z < 0."""
+
+    def function(self, z: Array) -> Array:
+        _need_floats(self, z)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(np.log(z))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Sqrt(Function):
+    """√z; of rationals only where it is rational, not a number where z < 0."""
+
+    def function(self, z: Array) -> Array:
+        with np.errstate(invalid="ignore"):
+            return square_root(z)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Abs(Function):
+    """|z|."""
+
+    def function(self, z: Array) -> Array:
+        return np.asarray(abs(z))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Reciprocal(Function):
+    """1/z."""
+
+    def function(self, z: Array) -> Array:
+        if is_exact(z) and (z == like(0, z)).any():
+            raise ExactnessError("1/0 is not rational")
+        with np.errstate(divide="ignore"):
+            return np.asarray(like(1, z) / z)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Erf(Function):
+    """The error function, 2/√π ∫₀ᶻ exp(−t²) dt; computed in float64."""
+
+    def function(self, z: Array) -> Array:
+        _need_floats(self, z)
+        return np.asarray(np.frompyfunc(math.erf, 1, 1)(z.astype(np.float64))).astype(z.dtype).reshape(z.shape)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Pow(Function):
+    """z raised to `exponent`, which broadcasts against one sample; of rationals only where all exponents are integers."""
+
+    exponent: Any = 2.0
+    parameter_names: ClassVar[tuple[str, ...]] = ("exponent",)
+
+    def shape(self, *inputs: Shape) -> Shape:
+        need_arity(self, inputs)
+        if broadcast_sample(self.exponent.shape, inputs[0][1:]) != inputs[0][1:]:
+            raise ShapeError(f"Pow.exponent of shape {self.exponent.shape} does not fit samples of shape {inputs[0][1:]}")
+        return inputs[0]
+
+    def function(self, z: Array) -> Array:
+        if is_exact(z):
+            whole = np.asarray([int(e) for e in self.exponent.flat], dtype=object).reshape(self.exponent.shape)
+            if (whole != self.exponent).any() or ((z == like(0, z)) & (whole < 0)).any():
+                raise ExactnessError(f"a rational to the power of {self} is not rational")
+            return np.asarray(z**whole, dtype=object)
+        if self.exponent.size == 1 and self.exponent.flat[0] == 2:
+            return np.asarray(z * z)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(z ** like(self.exponent, z))
+
+
+class _Pairwise(Layer):
+    """A function of inputs that may broadcast against each other."""
+
+    def shape(self, *inputs: Shape) -> Shape:
+        need_arity(self, inputs)
+        return broadcast(*inputs)
+
+
+class _Extreme(_Pairwise):
+    inputs: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "inputs", integer(self.inputs, f"{type(self).__name__}.inputs", 1))
+
+    @property
+    def arity(self) -> int:
+        return self.inputs
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Maximum(_Extreme):
+    """The largest of its inputs, element by element."""
+
+    inputs: int = 2
+
+    def forward(self, *inputs: Array) -> Array:
+        found = np.broadcast_to(inputs[0], self.shape(*(a.shape for a in inputs)))
+        for a in inputs[1:]:
+            found = np.maximum(found, a)
+        return np.asarray(found)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Minimum(_Extreme):
+    """The smallest of its inputs, element by element."""
+
+    inputs: int = 2
+
+    def forward(self, *inputs: Array) -> Array:
+        found = np.broadcast_to(inputs[0], self.shape(*(a.shape for a in inputs)))
+        for a in inputs[1:]:
+            found = np.minimum(found, a)
+        return np.asarray(found)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Divide(_Pairwise):
+    """first / second."""
+
+    @property
+    def arity(self) -> int:
+        return 2
+
+    def forward(self, *inputs: Array) -> Array:
+        self.shape(*(a.shape for a in inputs))
+        if is_exact(inputs[1]) and (inputs[1] == like(0, inputs[1])).any():
+            raise ExactnessError("a division by 0 is not rational")
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(inputs[0] / inputs[1])
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Power(_Pairwise):
+    """first raised to the power of second."""
+
+    @property
+    def arity(self) -> int:
+        return 2
+
+    def forward(self, *inputs: Array) -> Array:
+        self.shape(*(a.shape for a in inputs))
+        _need_floats(self, inputs[0])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(inputs[0] ** inputs[1])
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Embedding(Layer):
+    """Rows of a table: (N, …) whole numbers → (N, …, features).
+
+    Parameters
+    ----------
+    weight : (rows, features). An index is given as a floating point number, as all inputs of a model are; negative ones
+        count from the end
+    """
+
+    weight: Any
+    parameter_names: ClassVar[tuple[str, ...]] = ("weight",)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.weight.ndim != 2:
+            raise ShapeError(f"Embedding.weight must be (rows, features), found shape {self.weight.shape}")
+
+    def shape(self, *inputs: Shape) -> Shape:
+        need_arity(self, inputs)
+        return (*inputs[0], self.weight.shape[1])
+
+    def forward(self, *inputs: Array) -> Array:
+        self.shape(*(a.shape for a in inputs))
+        rows = self.weight.shape[0]
+        wide = inputs[0].astype(np.float64)
+        if (wide != np.rint(wide)).any() or (wide < -rows).any() or (wide >= rows).any():
+            raise ParameterError(f"an Embedding of {rows} rows needs whole numbers from {-rows} to {rows - 1}")
+        return np.asarray(like(self.weight, inputs[0])[wide.astype(np.int64)])
