@@ -194,7 +194,7 @@ SCORES = np.array([[1.0, 5.0, 2.0], [7.0, 0.0, 7.0]])
         ((0, 2), [[0], [2]]),
         (range(1, 3), [[1], [2]]),
         (array.array("i", [2, 1]), [[2], [1]]),
-        (memoryview(array.array("q", [0, 1])), [[0], [1]]),
+        pytest.param(memoryview(array.array("q", [0, 1])), [[0], [1]], id="memoryview"),  # its repr is an address
         (np.array([1, 2], dtype=np.uint64), [[1], [2]]),
         (np.array([[1, 9], [2, 9]], dtype=np.int16)[:, 0], [[1], [2]]),
     ],
