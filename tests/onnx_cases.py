@@ -181,7 +181,7 @@ def _fold(case, outcome):
     """The case as arithmetic on constants, which exporters write around shapes."""
     from lrp_ref.errors import LrpError
     from lrp_ref.formats import onnx as package
-    from lrp_ref.formats.onnx import folding, graph, operators, reader
+    from lrp_ref.formats.onnx import call, folding, graph, operators, reader
 
     arrays, expected = _given(case)
     if not all(isinstance(a, np.ndarray) for a in (*arrays.values(), *expected.values())):
@@ -190,7 +190,7 @@ def _fold(case, outcome):
     try:
         record = reader.record(case.model, reader.Store(reader.BUDGET))
         values = dict(arrays)
-        builder = graph.Builder(np.dtype(np.float32), reader.BUDGET, None, record.opset)
+        builder = call.Builder(np.dtype(np.float32), reader.BUDGET, None, record.opset)
         graph.run(record.nodes, values, builder, package._versions(record.nodes, record.opset), operators.OPERATORS, folding.fold)
     except LrpError as error:
         outcome.reasons.append(f"constants: {error}")

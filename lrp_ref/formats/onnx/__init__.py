@@ -18,8 +18,9 @@ from ...arrays import Shape
 from ...errors import FormatError, LrpError, unknown
 from ...layers.shape import Identity
 from ...model import Model, Node
+from .call import BATCH, Builder, Tensor, Value
 from .folding import fold
-from .graph import BATCH, Broken, Builder, Tensor, Value, run
+from .graph import Broken, run
 from .operators import FOLDED, FOREIGN, HINTS, OPERATORS, OTHERS
 from .patterns import recognised
 from .reader import BUDGET, Declared, OpNode, Record, needed, read, record

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...arrays import Array, Shape
 from ...errors import FormatError
-from .graph import Call, Value
+from .call import Call, Value
 
 #: How many elements a value may have that is computed at load.
 LARGEST = 2**27

@@ -6,113 +6,32 @@ layer. The node keeps its name; nodes that nobody reads any more disappear.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import TypeAlias
+from collections.abc import Callable
+from dataclasses import replace
 
 from ...arrays import Array
 from ...layers import (
-    GELU,
     Clip,
     Dense,
     Divide,
-    Erf,
     GlobalAvgPool,
     HardSigmoid,
-    HardSwish,
     Identity,
     LayerNorm,
     Mean,
-    Mish,
     Multiply,
-    Pow,
     Rearrangement,
     Reciprocal,
     Scale,
     Sigmoid,
-    SiLU,
     Softmax,
-    Softplus,
     Sqrt,
     Subtract,
-    Tanh,
 )
-from ...layers import Add as AddLayer
-from ...layers.base import Layer
 from ...model import Model, Node
-
-Match: TypeAlias = tuple[Layer, tuple[str, ...]] | None
-
-
-#: How far a pattern looks below a node: exporters write short chains, and a file may hold long ones.
-_DEPTH = 6
-
-
-@dataclass
-class View:
-    """A model's nodes while patterns are looked for, with how often each is read and how many axes it has."""
-
-    nodes: dict[str, Node]
-    outputs: frozenset[str]
-    reads: Counter[str]
-    ranks: dict[str, int]
-
-    def replace(self, name: str, layer: Layer, inputs: tuple[str, ...]) -> None:
-        """Another layer under the same name; what nobody reads any more goes."""
-        old = list(self.nodes[name].inputs)
-        self.nodes[name] = Node(name, layer, inputs)
-        self.reads.update(inputs)
-        while old:
-            source = old.pop()
-            self.reads[source] -= 1
-            if not self.reads[source] and source in self.nodes and source not in self.outputs:
-                old += self.nodes.pop(source).inputs
-
-    def layer(self, name: str) -> Layer | None:
-        """The layer of a node, None for an input of the model."""
-        return self.nodes[name].layer if name in self.nodes else None
-
-    def source(self, name: str) -> str:
-        """The first input of a node."""
-        return self.nodes[name].inputs[0]
-
-    def private(self, name: str) -> bool:
-        """Whether a node is read once and is no output."""
-        return self.reads[name] == 1 and name not in self.outputs
-
-    def affine(self, name: str) -> Iterator[tuple[float, float, str]]:
-        """Every (w, b, base) with `name` = w·base + b for numbers w and b: `name` itself, and what lies below its scalar Scales."""  # noqa: E501
-        weight, bias = 1.0, 0.0
-        yield weight, bias, name
-        for _ in range(_DEPTH):
-            layer = self.layer(name)
-            if not isinstance(layer, Scale):
-                return
-            shift = 0.0 if layer.bias is None else _number(layer.bias)
-            factor = _number(layer.weight)
-            if factor is None or shift is None:
-                return
-            weight, bias, name = weight * factor, weight * shift + bias, self.source(name)
-            yield weight, bias, name
-
-    def multiples(self, name: str) -> Iterator[tuple[float, str]]:
-        """Every (w, base) with `name` = w·base."""
-        return ((weight, base) for weight, bias, base in self.affine(name) if bias == 0)
-
-    def is_multiple(self, name: str, factor: float, base: str) -> bool:
-        """Whether `name` = factor·base."""
-        return any(found == base and _close(weight, factor) for weight, found in self.multiples(name))
-
-
-def _number(array: Array) -> float | None:
-    return float(array.reshape(-1)[0]) if array.size == 1 else None
-
-
-def _close(a: float, b: float) -> bool:
-    # Constants in a file are rounded to float32, or typed with a few digits: √(2/π) as 0.7979.
-    return math.isclose(a, b, rel_tol=1e-4)
+from .gated import is_square, self_gated
+from .view import DEPTH, Match, View, close
 
 
 def recognised(model: Model) -> Model:
@@ -149,92 +68,13 @@ def _without_identities(model: Model) -> dict[str, Node]:
     return kept
 
 
-# --- a signal times a function of itself -----------------------------------------------------------------------------------
-
-
-def _self_gated(view: View, node: Node) -> Match:
-    """GELU, SiLU, HardSwish, Mish: c·x·g(x), the constant c before, between or after the factors."""
-    products = ((w, name) for w, name in view.multiples(node.name) if isinstance(view.layer(name), Multiply))
-    outer, product = next(products, (1.0, ""))
-    if not product:
-        return None
-    first, second = view.nodes[product].inputs
-    for left, right in ((first, second), (second, first)):
-        for factor, x in view.multiples(left):
-            for weight, bias, gate in view.affine(right):
-                found = _gated(view, x, gate, outer * factor * weight, outer * factor * bias)
-                if found is not None:
-                    return found, (x,)
-    return None
-
-
-def _gated(view: View, x: str, gate: str, weight: float, bias: float) -> Layer | None:
-    """The activation x·(weight·gate + bias), where the gate is a function of x."""
-    layer = view.layer(gate)
-    if layer is None:
-        return None
-    inner = view.source(gate)
-    if _close(weight, 0.5) and _close(bias, 0.5):
-        if isinstance(layer, Erf) and view.is_multiple(inner, math.sqrt(0.5), x):
-            return GELU()
-        return GELU("tanh") if isinstance(layer, Tanh) and _is_gelu_polynomial(view, inner, x) else None
-    if bias != 0:
-        return None
-    if isinstance(layer, Sigmoid) and _close(weight, 1):
-        beta = next((factor for factor, base in view.multiples(inner) if base == x), None)
-        return None if beta is None else SiLU(beta if beta == 1 else float(f"{beta:.6g}"))
-    if isinstance(layer, HardSigmoid) and _close(weight, 1) and inner == x:
-        return HardSwish() if _close(layer.alpha, 1 / 6) and _close(layer.beta, 0.5) else None
-    if isinstance(layer, Clip) and (layer.low, layer.high) == (0, 6) and _close(weight, 1 / 6):
-        fits = any(base == x and _close(w, 1) and _close(b, 3) for w, b, base in view.affine(inner))
-        return HardSwish() if fits else None
-    plus = view.layer(inner)
-    if (
-        isinstance(layer, Tanh)
-        and isinstance(plus, Softplus)
-        and plus.beta == 1
-        and view.source(inner) == x
-        and _close(weight, 1)
-    ):
-        return Mish()
-    return None
-
-
-def _is_gelu_polynomial(view: View, name: str, x: str) -> bool:
-    """√(2/π)·(x + 0.044715·x³)."""
-    for factor, total in view.multiples(name):
-        if isinstance(view.layer(total), AddLayer) and len(view.nodes[total].inputs) == 2:
-            first, second = view.nodes[total].inputs
-            cubed = second if first == x else first if second == x else None
-            if cubed is not None and _close(factor, math.sqrt(2 / math.pi)):
-                return any(_close(w, 0.044715) and _is_cube(view, base, x) for w, base in view.multiples(cubed))
-    return False
-
-
-def _is_cube(view: View, name: str, x: str) -> bool:
-    layer = view.layer(name)
-    if isinstance(layer, Pow):
-        return _number(layer.exponent) == 3 and view.source(name) == x
-    if not isinstance(layer, Multiply):
-        return False
-    first, second = view.nodes[name].inputs
-    return (first == x and _is_square(view, second, x)) or (second == x and _is_square(view, first, x))
-
-
-def _is_square(view: View, name: str, x: str) -> bool:
-    layer = view.layer(name)
-    if isinstance(layer, Pow):
-        return _number(layer.exponent) == 2 and view.source(name) == x
-    return isinstance(layer, Multiply) and view.nodes[name].inputs == (x, x)
-
-
 def _hard_sigmoid(view: View, node: Node) -> Match:
     """Clip(w·x + b, 0, h) / h."""
     if not isinstance(node.layer, Scale):
         return None
     for factor, name in view.multiples(node.name):
         clip = view.layer(name)
-        if isinstance(clip, Clip) and clip.low == 0 and clip.high is not None and _close(clip.high * factor, 1):
+        if isinstance(clip, Clip) and clip.low == 0 and clip.high is not None and close(clip.high * factor, 1):
             *_, (weight, bias, x) = view.affine(view.source(name))
             if bias != 0:
                 return HardSigmoid(_short(weight * factor), _short(bias * factor)), (x,)
@@ -243,7 +83,7 @@ def _hard_sigmoid(view: View, node: Node) -> Match:
 
 def _short(value: float) -> float:
     """1/6 where float32 has 0.16666667."""
-    return next((k / 6 for k in range(1, 7) if _close(value, k / 6)), value)
+    return next((k / 6 for k in range(1, 7) if close(value, k / 6)), value)
 
 
 # --- affine maps and norms ---------------------------------------------------------------------------------------------------
@@ -289,7 +129,7 @@ def _layer_norm(view: View, node: Node) -> Match:
     for weight, epsilon, variance in view.affine(view.source(root)):
         axes = _last_axes(view, mean)
         same = axes and _last_axes(view, variance) == axes and view.source(mean) == x
-        if same and weight == 1 and epsilon >= 0 and _is_square(view, view.source(variance), centred):
+        if same and weight == 1 and epsilon >= 0 and is_square(view, view.source(variance), centred):
             return LayerNorm(axes, None, None, float(f"{epsilon:.6g}")), (x,)
     return None
 
@@ -347,7 +187,7 @@ def _gate(view: View, node: Node) -> Match:
 def _is_squashed(view: View, name: str) -> bool:
     """Whether a value comes from a function onto [0, 1], through nothing but rearrangements."""
     layer = view.layer(name)
-    for _ in range(_DEPTH):
+    for _ in range(DEPTH):
         if not isinstance(layer, Rearrangement) or layer.arity != 1:
             break
         name = view.source(name)
@@ -356,7 +196,7 @@ def _is_squashed(view: View, name: str) -> bool:
 
 
 PATTERNS: tuple[Callable[[View, Node], Match], ...] = (
-    _self_gated,
+    self_gated,
     _layer_norm,
     _norm_affine,
     _hard_sigmoid,

@@ -6,9 +6,9 @@ someone has looked at the change and listed its version.
 
 from __future__ import annotations
 
+from ..call import Operator
 from ..folding import FOLDS
-from ..graph import Operator
-from . import activations, arithmetic, einsum, linear, reductions, shapes, windows
+from . import activations, arithmetic, einsum, linear, reductions, resizing, shapes, windows
 
 OPERATORS: dict[tuple[str, int], Operator] = {
     **activations.TABLE,
@@ -16,6 +16,7 @@ OPERATORS: dict[tuple[str, int], Operator] = {
     **einsum.TABLE,
     **linear.TABLE,
     **reductions.TABLE,
+    **resizing.TABLE,
     **shapes.TABLE,
     **windows.TABLE,
 }

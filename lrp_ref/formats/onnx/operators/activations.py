@@ -39,7 +39,7 @@ from ....layers import (
     Tanh,
 )
 from ....layers.base import Layer
-from ..graph import Call, Operator, Tensor
+from ..call import Call, Operator, Tensor
 from .alignment import expanded
 from .tables import versions
 

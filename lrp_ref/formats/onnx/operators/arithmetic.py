@@ -11,7 +11,7 @@ from ....arrays import Array
 from ....errors import FormatError
 from ....layers import Add, Divide, Identity, Maximum, Minimum, Multiply, Pow, Power, Reciprocal, Subtract
 from ....layers.base import Layer
-from ..graph import Call, Operator, Tensor, Value
+from ..call import Call, Operator, Tensor, Value
 from .activations import clipped
 from .alignment import affine, aligned, expanded
 from .tables import versions

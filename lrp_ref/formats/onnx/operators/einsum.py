@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ....arrays import Array
 from ....errors import FormatError
 from ....layers import Dense, Identity, MatMul, Reshape, Sum, Transpose
-from ..graph import Call, Operator, Tensor
+from ..call import Call, Operator, Tensor
 from .tables import versions
 
 

@@ -21,7 +21,7 @@ from ....layers import (
     Sum,
 )
 from ....layers.base import Layer
-from ..graph import Call, Operator, Tensor
+from ..call import Call, Operator, Tensor
 from .alignment import affine
 from .tables import versions
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..graph import Operator
+from ..call import Operator
 
 
 def versions(op: str, function: Operator, *numbers: int) -> dict[tuple[str, int], Operator]:
