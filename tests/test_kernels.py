@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from random_nets import NETS, network
 from strategies import FLOAT_TYPES, Case, cases, floats, geometries
 
-from lrp_ref import Explainer, Model, rules
+from lrp_ref import Composite, Explainer, Model, rules
 from lrp_ref import layers as L
 from lrp_ref.arrays import Array
 
@@ -171,6 +171,28 @@ def test_a_share_without_terms_left_assigns_nothing():
         assert np.allclose(two.at(name), one.at(name), rtol=1e-14)
     assert np.allclose(two.ledger.unassigned, one.ledger.unassigned)
     assert (two.ledger["dense2"].unassigned > 0).all()
+
+
+class Negative(rules.LinearRule):
+    """A user's rule that serves negative sums alone."""
+
+    def shares(self, weight: Array, bias: Array | None) -> Any:
+        from lrp_ref.rules.shares import IDENTITY, NEGATIVE_ONLY, Share, Term
+
+        return (Share(1, (Term(IDENTITY, weight),), bias, where=NEGATIVE_ONLY),)
+
+
+@pytest.mark.parametrize("layer", [L.Dense([[1.0, -2.0], [-3.0, 1.0]]), L.Scale([1.0, -1.0])], ids=repr)
+def test_a_rule_of_which_no_share_is_left_assigns_nothing(layer):
+    """With quotients at a ReLU nothing arrives where z < 0; as relevance it may, and is taken."""
+    model = Model.sequential([layer, L.ReLU(), L.Dense([[1.0], [2.0]])], names=["lower", "relu", "upper"])
+    x = np.array([[1.0, 2.0], [-1.0, 3.0]])
+    for top, nothing in ((rules.Zero(), True), (rules.Flat(), False)):
+        composite = Composite((("lower", Negative()), ("upper", top), (L.ReLU, rules.Pass())))
+        one, two = (Explainer(model, composite, ledger=True, backend=b)(x) for b in ("reference", "numpy"))
+        assert np.allclose(two.relevance, one.relevance, rtol=1e-14)
+        assert np.allclose(two.ledger.unassigned, one.ledger.unassigned)
+        assert two.relevance.any() != nothing
 
 
 def test_nothing_of_the_inputs_or_weights_is_written_to():

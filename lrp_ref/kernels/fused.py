@@ -167,7 +167,7 @@ class FusedLinear:
         if made.backward is not None:
             assert isinstance(layer, (Dense, Conv))
             return adjoints(layer, [s for s, _ in pairs], made.backward, shape)
-        total = np.zeros(shape, quotients[0].dtype)
+        total = np.zeros(shape, made.weights[0].dtype)
         for s, w in pairs:
             total += layer.adjoint(s, w, shape)
         return total
