@@ -176,7 +176,8 @@ def main(arguments: list[str]) -> int:
         done = subprocess.run([sys.executable, __file__, "--child", str(min(left, 60.0)), str(seed), str(current)], check=False)
         if done.returncode:
             crashes += 1
-            current.rename(FOUND / f"crash_{seed}.onnx")
+            if current.exists():
+                current.rename(FOUND / f"crash_{seed}.onnx")
             print(f"seed {seed}: the child ended with {done.returncode}")
         seed += 1
     finds = sorted(FOUND.glob("*.txt"))

@@ -1,6 +1,7 @@
 """Files that are broken, foreign or hostile: each a clear error, and never a crash, a hang or a flood."""
 
 import resource
+import sys
 import time
 import warnings
 
@@ -15,8 +16,9 @@ onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 import lrp_ref  # noqa: E402
-from lrp_ref.errors import FormatError, LrpError  # noqa: E402
+from lrp_ref.errors import FormatError, LrpError, MissingExtraError  # noqa: E402
 from lrp_ref.formats import onnx as reader  # noqa: E402
+from lrp_ref.formats.onnx import tensors  # noqa: E402
 
 
 def weights(*shape, name="w", value=1.0):
@@ -521,3 +523,53 @@ def test_a_long_chain_takes_no_long_time():
 def test_this_file_took_no_more_memory_than_promised():
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert kilobytes < 2 * 2**20, f"{kilobytes} kB"
+
+
+# --- tensors left in the file -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("data", SEEDS[:3], ids=["mobilenet", "inception", "mixer"])
+def test_the_file_without_its_large_tensors_is_the_same_graph(data, monkeypatch):
+    monkeypatch.setattr(tensors, "_SMALL", 0)
+    rest, blobs = tensors.split(data)
+    whole = onnx.ModelProto.FromString(data)
+    assert len(rest) + sum(length for _, length in blobs.values()) < len(data) + 10
+    assert set(blobs) == {t.name for t in whole.graph.initializer}
+    stripped = onnx.ModelProto.FromString(rest)
+    for ours, theirs in zip(stripped.graph.initializer, whole.graph.initializer, strict=True):
+        offset, length = blobs[ours.name]
+        assert data[offset : offset + length] == theirs.raw_data
+        assert not ours.raw_data
+        ours.raw_data = theirs.raw_data
+    assert stripped == whole
+    model, plain = reader.load(data), reader.load(whole)
+    for node_, other in zip(model.nodes, plain.nodes, strict=True):
+        assert all((v == other.layer.parameters[k]).all() for k, v in node_.layer.parameters.items())
+
+
+def test_a_file_in_parts_is_left_to_the_parser():
+    """Protobuf merges messages that are given twice."""
+    large = network([node("Gemm", "xw", "y")], inputs=[("x", ("N", 100))], initializers=[weights(100, 100)])
+    first, second = onnx.ModelProto(), onnx.ModelProto()
+    first.CopyFrom(large)
+    del first.graph.node[:]
+    second.graph.node.extend(large.graph.node)
+    data = first.SerializeToString() + second.SerializeToString()
+    assert tensors.split(data) is None
+    assert (reader.load(data)["y"].layer.weight == 1).all()
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff" * 20, b"\x3a\x7f\x00", b"\x3b\x00", b"\x00\x00", b"\x3a\x02\x2a\x05"])
+def test_what_is_no_message_is_left_to_the_parser(data):
+    assert tensors.split(data) is None or not tensors.split(data)[1]
+
+
+def test_a_name_that_is_no_text():
+    data = dense().SerializeToString().replace(b"Gemm", b"Ge\xff\x80")
+    refused(data, "no readable ONNX file")
+
+
+def test_without_the_onnx_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(MissingExtraError, match=r"reading ONNX files needs onnx: pip install 'lrp_ref\[onnx\]'"):
+        reader.load(b"")

@@ -9,8 +9,10 @@ from ..model import Model
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import ModuleType
 
 SUFFIXES = (".npz", ".onnx")
+_MODULES = ("npz", "onnx")  # imported when asked for: `lrp_ref.formats.onnx.load`
 
 
 def load(path: str | Path, **options: Any) -> Model:
@@ -35,6 +37,14 @@ def load(path: str | Path, **options: Any) -> Model:
     from . import npz  # here, because reading archives is not needed to explain
 
     return npz.load(source, **options)
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _MODULES:
+        from importlib import import_module
+
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def save(model: Model, path: str | Path, *, overwrite: bool = False) -> Path:

@@ -133,10 +133,10 @@ def record(proto: Any, store: Store) -> Record:
     graph = proto.graph
     if len(graph.sparse_initializer):
         raise FormatError("the file has sparse initializers, which are not read; store them as dense ones")
-    initializers = {tensor.name: tensor for tensor in graph.initializer}
+    initializers = {_text(tensor.name): tensor for tensor in graph.initializer}
     inputs = tuple(_declared(value) for value in graph.input if value.name not in initializers)
     nodes = tuple(_node(entry, store, number) for number, entry in enumerate(graph.node))
-    outputs = tuple(value.name for value in graph.output)
+    outputs = tuple(_text(value.name) for value in graph.output)
     if not outputs:
         raise FormatError("the graph has no outputs")
     known = [*initializers, *(value.name for value in inputs), *(name for node in nodes for name in node.outputs if name)]
@@ -160,23 +160,31 @@ def _opset(proto: Any) -> int:
 
 
 def _declared(value: Any) -> Declared:
-    kind = value.type
+    name, kind = _text(value.name), value.type
     if not kind.HasField("tensor_type"):
         raise FormatError(f"input {value.name!r} is no tensor")
     tensor = kind.tensor_type
     if not tensor.HasField("shape"):
-        return Declared(value.name, tensor.elem_type, None)
+        return Declared(name, tensor.elem_type, None)
     dims = tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim)
     if any(extent is not None and extent < 0 for extent in dims):
         raise FormatError(f"input {value.name!r} has a negative extent: {dims}")
-    return Declared(value.name, tensor.elem_type, dims)
+    return Declared(name, tensor.elem_type, dims)
 
 
 def _node(entry: Any, store: Store, number: int) -> OpNode:
-    op = entry.op_type if entry.domain in ("", "ai.onnx") else f"{entry.domain}.{entry.op_type}"
-    name = entry.name or f"{entry.op_type or 'node'}_{number}"
-    attributes = {a.name: _attribute(a, store, f"node {name!r} ({op})") for a in entry.attribute}
-    return OpNode(name, op, tuple(entry.input), tuple(entry.output), attributes)
+    kind, domain = _text(entry.op_type), _text(entry.domain)
+    op = kind if domain in ("", "ai.onnx") else f"{domain}.{kind}"
+    name = _text(entry.name) or f"{kind or 'node'}_{number}"
+    attributes = {_text(a.name): _attribute(a, store, f"node {name!r} ({op})") for a in entry.attribute}
+    return OpNode(name, op, tuple(map(_text, entry.input)), tuple(map(_text, entry.output)), attributes)
+
+
+def _text(value: Any) -> str:
+    """A name; protobuf hands out bytes, or raises, where it is no text."""
+    if not isinstance(value, str):
+        raise FormatError(f"this is no readable ONNX file: the name {value!r} is no text")
+    return value
 
 
 #: AttributeProto's types and the fields that hold their values: float, int, string, tensor, and lists of them.
