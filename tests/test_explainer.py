@@ -357,6 +357,7 @@ def test_a_model_and_what_is_derived_from_it_have_one_memo():
     assert model._memo.size == 0
 
 
+@pytest.mark.skipif("numpy" not in lrp_ref.BACKENDS, reason="lrp_ref/kernels is there for speed only")
 def test_prepared_weights_are_made_once_and_shared_by_explainers():
     model, x = network("plain")
     Explainer(model, "epsilon_plus")(x)
