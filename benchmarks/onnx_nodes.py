@@ -15,8 +15,9 @@ import onnx_cases
 
 
 def reason(outcome: onnx_cases.Outcome) -> str:
-    """The first reason, without the names of this one case."""
-    return outcome.reasons[-1].split(": ", 1)[-1] if outcome.reasons else ""
+    """Why a case has no signal that could be explained: what a batch of signals met, without the names of this one case."""
+    signals = [why for why in outcome.reasons if not why.startswith("constants: ")] or outcome.reasons
+    return signals[0].split(": ", 1)[-1] if signals else ""
 
 
 def main() -> int:

@@ -267,9 +267,9 @@ def test_negative_and_gigantic_extents(extent, message):
 )
 def test_nodes_that_would_flood_the_memory(nodes, constants):
     arrays = [numpy_helper.from_array(np.array(v, np.int64), k) for k, v in constants.items()]
-    start = time.perf_counter()
+    start = time.process_time()
     refused(network(nodes, initializers=arrays), r"node 'it' \(")
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_windows_that_would_flood_the_memory():
@@ -413,7 +413,7 @@ SEEDS = [
 
 def outcome(source):
     """ "loaded", or the error; anything else than an error of ours is let through and fails the test."""
-    start = time.perf_counter()
+    start = time.process_time()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -422,7 +422,7 @@ def outcome(source):
     except FormatError:
         return "refused"
     finally:
-        assert time.perf_counter() - start < 5
+        assert time.process_time() - start < 5
 
 
 @st.composite
@@ -515,9 +515,9 @@ def test_a_long_chain_takes_no_long_time():
     count = 5000
     nodes = [node("Mul", [f"h{k}", "w"], [f"h{k + 1}"], "same") for k in range(count)]
     proto = network(nodes, inputs=[("h0", ("N", 3))], outputs=[f"h{count}"], initializers=[weights(1)])
-    start = time.perf_counter()
+    start = time.process_time()
     assert len(reader.load(proto).nodes) == count
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_this_file_took_no_more_memory_than_promised():
