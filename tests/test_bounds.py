@@ -1,5 +1,6 @@
 """The bounds that ZBox() takes from the domain, through what stands in front of its layer."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -92,10 +93,15 @@ def test_exact_bounds_stay_exact():
 
 
 def test_in_floats_the_bounds_are_rounded_as_the_activations_are():
+    """Whatever the number type of the domain: here float64 bounds, or Fractions, of a float32 model."""
     scale = L.Scale(np.float32(0.1), np.float32(1000.0))
-    model = conv_behind(scale, channels=1, domain=(0.3, 0.7), input_shape=(1, 2, 2)).astype(np.float32)
-    ends = [float(model.trace(np.full((1, 1, 2, 2), x, np.float32))["front0"].ravel()[0]) for x in (0.3, 0.7)]
-    assert tolist(bounds(model)) == tuple(ends)
+    cast_model = conv_behind(scale, channels=1, input_shape=(1, 2, 2)).astype(np.float32)
+    for low, high in ((0.3, 0.7), (Fraction(3, 10), Fraction(7, 10))):
+        model = replace(cast_model, domain={"input": (low, high)})
+        ends = [float(model.trace(np.full((1, 1, 2, 2), float(x)))["front0"].ravel()[0]) for x in (low, high)]
+        found = bounds(model)
+        assert tolist(found) == tuple(ends)
+        assert found.low.dtype == found.high.dtype == np.float32
 
 
 @st.composite

@@ -168,7 +168,11 @@ def test_graphs_of_many_nodes_take_no_time(tmp_path):
     refused(written(path, {**base, "outputs": ["a0"], "nodes": circle}, {}), "has a cycle: .* → … → ")
     star = [{"name": f"a{i}", "layer": 0, "inputs": ["input"]} for i in range(count)]
     lrp_ref.load(written(path, {**base, "outputs": ["a0"], "nodes": star}, {}))
-    refused(written(path, {**base, "outputs": ["a" + "1" * 900], "nodes": chain}, {}), "unknown output")
+    r = np.random.default_rng(0)
+    # Names that look alike to the search for the nearest, until it compares them in full, in a time quadratic in their length.
+    long = ["".join(letters) for letters in r.choice(["a", "b"], (10_000, 190))]
+    alike = [{"name": name, "layer": 0, "inputs": ["input"]} for name in long[1:]]
+    refused(written(path, {**base, "outputs": [long[0]], "nodes": alike}, {}), "unknown output")
 
 
 # ---- random damage ---------------------------------------------------------------------------------------------------
