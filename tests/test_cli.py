@@ -20,7 +20,7 @@ from lrp_ref.cli.app import commands
 from lrp_ref.cli.formulas import readable
 from lrp_ref.cli.output import Output, plain_table
 
-COMMANDS = ("demo", "explain", "info", "inspect", "rules")
+COMMANDS = ("convert", "demo", "explain", "info", "inspect", "rules")
 
 # --- as a whole ----------------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ import lrp_ref
 from lrp_ref import Model, Node, errors, zoo
 from lrp_ref import layers as L
 from lrp_ref.cli import codes, inputs, records, writing
-from lrp_ref.cli.explain import MOST_WARNINGS
+from lrp_ref.cli.runs import MOST_WARNINGS
 
 
 @pytest.fixture
@@ -403,7 +403,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path, digits, monkeypat
             raise KeyboardInterrupt
         write(*arguments)
 
-    monkeypatch.setattr("lrp_ref.cli.explain.write", interrupted)
+    monkeypatch.setattr("lrp_ref.cli.runs.write", interrupted)
     done = run("explain", "zoo:digits", digits, "--out", out, code=codes.INTERRUPTED)
     assert "3 explained" in done.out
     with (tmp_path / "heat.run.jsonl").open("a") as journal:

@@ -130,15 +130,15 @@ def test_bounds_of_each_channel_hold_for_it():
 
 def test_the_presets_differ_in_the_scale_alone():
     image = Image.fromarray(GREY)
-    unit, none = (preprocess.array_of(image, model(), preset=p) for p in ("unit", "none"))
+    unit, none = (preprocess.array_of(image, model(), preprocessing=p) for p in ("unit", "none"))
     assert np.array_equal(none[0], GREY)
     assert np.allclose(unit * 255, none, rtol=1e-6)
     with pytest.raises(errors.UnknownNameError, match="Did you mean 'unit'"):
-        preprocess.array_of(image, model(), preset="units")
+        preprocess.array_of(image, model(), preprocessing="units")
 
 
 def test_the_number_type_is_the_models_and_layout_is_channels_first():
-    sample = preprocess.array_of(Image.fromarray(COLOUR), model(3), preset="none")
+    sample = preprocess.array_of(Image.fromarray(COLOUR), model(3), preprocessing="none")
     assert sample.dtype == np.float32
     assert np.array_equal(sample, np.moveaxis(COLOUR, 2, 0))
     exact = model(dtype=np.float64).astype(object)
@@ -147,7 +147,7 @@ def test_the_number_type_is_the_models_and_layout_is_channels_first():
 
 def test_images_become_grey_or_colour_as_the_channels_demand():
     grey, colour = Image.fromarray(GREY), Image.fromarray(COLOUR)
-    three = preprocess.array_of(grey, model(3), preset="none")
+    three = preprocess.array_of(grey, model(3), preprocessing="none")
     assert np.array_equal(three, np.stack([GREY] * 3))
     assert preprocess.array_of(colour, model(1)).shape == (1, 4, 6)
     with pytest.raises(errors.ShapeError, match="1 or 3 channels, and the model's input 5"):
@@ -164,7 +164,7 @@ def test_images_are_resized_to_the_models_size_or_keep_their_own():
 
 def test_inputs_without_a_channel_axis_take_grey_images():
     flat = Model.sequential([L.Flatten()], input_shape=(4, 6))
-    assert preprocess.array_of(Image.fromarray(GREY), flat, preset="none").tolist() == GREY.tolist()
+    assert preprocess.array_of(Image.fromarray(GREY), flat, preprocessing="none").tolist() == GREY.tolist()
 
 
 @pytest.mark.parametrize(

@@ -195,7 +195,7 @@ def test_a_picture_of_several_targets_has_one_scale_and_the_largest_values_first
     e = explained(target="all")
     figure = render.picture(e)
     titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
-    assert titles[:3] == ["input", "class 3, score 5.265", "class 4, score −0.4373"]
+    assert titles[:3] == ["input", "class 3\nscore 5.265", "class 4\nscore −0.4373"]
     assert len(titles) == 11
     limit = np.abs(e.relevance[0].sum(axis=1)).max()
     assert np.array_equal(images(figure.axes[2])[0], render.heatmap(e.relevance[0, 4], limit=limit))
@@ -208,7 +208,7 @@ def test_of_very_many_targets_the_strongest_are_drawn():
     )
     figure = render.picture(lrp_ref.explain(model, np.ones((1, 1, 2, 2)), target="all", rule=rules.Zero()))
     titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
-    assert titles == ["input", *(f"class {k}, score {k + 1}" for k in range(39, 27, -1))]
+    assert titles == ["input", *(f"class {k}\nscore {k + 1}" for k in range(39, 27, -1))]
 
 
 def test_names_of_classes_and_another_picture_of_the_input(tmp_path):

@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from .. import __version__
-from ..errors import DomainError, HeadError, LrpError
+from ..errors import LrpError
 from . import codes
+from .convert import convert
 from .demo import demo
 from .explain import explain
 from .info import info
@@ -17,12 +18,6 @@ from .inspect import inspect
 from .rules import rules
 
 _EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:<4} {text}" for code, text in codes.MEANING.items())
-
-# The library's messages name its own arguments; these are the options that set them.
-_OPTIONS: tuple[tuple[type[LrpError], str], ...] = (
-    (HeadError, " (--head logit or --head log-odds)"),
-    (DomainError, " (--low and --high give the bounds)"),
-)
 
 
 class Commands(click.Group):
@@ -33,8 +28,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except LrpError as error:
-            hint = next((text for kind, text in _OPTIONS if isinstance(error, kind)), "")
-            _fail(f"{error}{hint}")
+            _fail(codes.message(error))
             ctx.exit(codes.code_of(error))
         except KeyboardInterrupt:
             _fail("interrupted")
@@ -42,12 +36,12 @@ class Commands(click.Group):
         except OSError as error:
             if error.errno == errno.EPIPE:  # whoever reads our output went away; click ends quietly
                 raise
-            _fail(str(error))
+            _fail(codes.message(error))
             ctx.exit(codes.code_of(error))
 
 
 def _fail(message: str) -> None:
-    click.echo(f"lrp-ref: error: {' '.join(message.splitlines())}", err=True)
+    click.echo(f"lrp-ref: error: {message}", err=True)
 
 
 @click.group(cls=Commands, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -59,5 +53,5 @@ def commands() -> None:
     """
 
 
-for _command in (demo, explain, inspect, rules, info):
+for _command in (demo, explain, inspect, convert, rules, info):
     commands.add_command(_command)

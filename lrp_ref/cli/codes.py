@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from ..errors import (
+    DomainError,
     ExistingFileError,
     FormatError,
     GraphError,
+    HeadError,
+    LrpError,
     MissingExtraError,
     NumberTypeError,
     ParameterError,
@@ -25,6 +28,26 @@ MEANING = {
     EXTRA: "an optional dependency is missing; the message names the extra that installs it",
     INTERRUPTED: "interrupted from the keyboard",
 }
+
+
+# The library's messages name its own arguments; these are the options that set them.
+_OPTIONS = {
+    "output=": "--output-node",
+    "allow_negative=": "--allow-negative",
+    "input_shape=": "--input-shape",
+    "size=": "--size",
+}
+
+
+def message(error: BaseException) -> str:
+    """An error as one line, with the options that help."""
+    text = " ".join(str(error).splitlines())
+    if isinstance(error, HeadError):
+        return f"{text} (--head logit or --head log-odds)"
+    if isinstance(error, DomainError):
+        return f"{text} (--low and --high give the bounds, and so does --preprocess)"
+    options = [option for name, option in _OPTIONS.items() if name in text] if isinstance(error, LrpError) else []
+    return f"{text} ({', '.join(options)})" if options else text
 
 
 def code_of(error: BaseException) -> int:

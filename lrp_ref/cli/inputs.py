@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from .. import preprocess
 from ..arrays import Array
 from ..errors import FormatError, LrpError, MissingExtraError, ShapeError
 from ..model import Model
+from .network import Network
 
 SUFFIXES = (".npy", ".npz", *preprocess.SUFFIXES)
 BUDGET = 4 * 2**30  # bytes that the members of an .npz may take when unpacked
@@ -41,8 +43,16 @@ def _in_folder(folder: Path) -> list[Path]:
     return files
 
 
-def samples_of(path: Path, model: Model) -> list[dict[str, Array]]:
-    """The samples of one file, each a mapping from input names to arrays (1, …).
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One sample: the inputs by name, each (1, …), and the photograph that the network sees, where it is one."""
+
+    arrays: dict[str, Array]
+    shown: Array | None = None
+
+
+def samples_of(path: Path, network: Network) -> list[Sample]:
+    """The samples of one file.
 
     Raises
     ------
@@ -51,8 +61,13 @@ def samples_of(path: Path, model: Model) -> list[dict[str, Array]]:
     MissingExtraError
         Where it is an image and Pillow is not installed.
     """
+    model = network.model
     try:
-        arrays = _batches(_arrays(path, model), model)
+        shown = None
+        if path.suffix.lower() in preprocess.SUFFIXES and len(model.inputs) == 1:
+            arrays, shown = _image(path, network)
+        else:
+            arrays = _batches(_arrays(path, model), model)
         prepared = model.prepare(arrays)
     except MissingExtraError:
         raise
@@ -61,7 +76,16 @@ def samples_of(path: Path, model: Model) -> list[dict[str, Array]]:
     except LrpError as error:
         raise FormatError(f"{path}: {error}") from None
     count = next(iter(prepared.values())).shape[0]
-    return [{name: array[i : i + 1] for name, array in prepared.items()} for i in range(count)]
+    return [Sample({name: array[i : i + 1] for name, array in prepared.items()}, shown) for i in range(count)]
+
+
+def _image(path: Path, network: Network) -> tuple[dict[str, Array], Array]:
+    """An image as a batch of one, and its pixels after it was cut and resized."""
+    recipe, model = network.for_images(), network.model
+    pixels = np.asarray(recipe.cut(preprocess.read_image(path)))
+    # Rounded as the domain is, so that no pixel leaves the bounds.
+    made = recipe.values(pixels).astype(np.float64 if model.dtype == object else model.dtype)
+    return {model.inputs[0]: made[None]}, pixels
 
 
 def _arrays(path: Path, model: Model) -> dict[str, Array]:
@@ -73,8 +97,6 @@ def _arrays(path: Path, model: Model) -> dict[str, Array]:
         raise FormatError(f"the model has several inputs; an .npz with the arrays {', '.join(model.inputs)} gives them")
     if suffix == ".npy":
         return {model.inputs[0]: _npy(path)}
-    if suffix in preprocess.SUFFIXES:
-        return {model.inputs[0]: preprocess.array_of(preprocess.read_image(path), model)}
     raise FormatError(f"inputs of kind {suffix or '(no suffix)'!r} are not read; known: {', '.join(SUFFIXES)}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import click
@@ -12,41 +13,48 @@ from ..explainer import Explainer
 from ..layers.activations import LogSoftmax, Sigmoid, Softmax
 from ..model import Model
 from . import parsing
+from .network import Network, network_of
 from .options import shared
 from .output import Output
 
 COLUMNS = ("node", "layer", "reads", "shape", "parameters", "rule", "step")
+_MOST = 4  # names in a line about what was put together again
 
 
 @click.command(short_help="Show a network, and which rule goes where.")
 @click.argument("model")
+@click.option("--steps", is_flag=True, help="Show for each node the step that serves it, too.")
 @shared
 def inspect(
     model: str,
+    steps: bool,
     composite: str,
     assignments: tuple[str, ...],
     head: str | None,
-    low: float | None,
-    high: float | None,
+    output_node: str | None,
     backend: str | None,
     as_json: bool,
+    **given: Any,
 ) -> None:
-    """Show MODEL: nodes, layers, shapes, parameters, the rule of each node, and the step that serves it.
+    """Show MODEL: nodes, layers, what they read, shapes, parameters, and the rule of each node.
 
-    MODEL is a path, or zoo:digits or zoo:digits_bn. Batch norms and constant factors are folded first, as they are
-    before explaining; what was folded into what is said below the table.
+    MODEL is a path (.npz, .onnx), or zoo:digits or zoo:digits_bn. Batch norms and constant factors are folded first, as
+    they are before explaining; what was folded into what is said below the table, and which patterns of the file were put
+    together again. A node that reads the line above has nothing under "reads".
     """
     out = Output(as_json)
-    network = parsing.model_of(model, low, high)
+    network = network_of(model, given)
     chosen = parsing.composite(composite, assignments)
-    facts = _facts(model, network)
+    facts = _facts(network)
     try:
-        explained = _explained(network, Explainer(network, chosen, head=head or _head(network), backend=backend))
+        head = head or _head(network.model)
+        explainer = Explainer(network.model, chosen, head=head, output=output_node, backend=backend)
+        explained = _explained(network.model, explainer)
     except LrpError:
         # What can be shown without rules helps to see why there are none.
-        _show(out, facts | {"nodes": _nodes(canonized(network)[0], {}, {})})
+        _show(out, facts | {"nodes": _nodes(canonized(network.model)[0], {}, {})}, steps)
         raise
-    _show(out, facts | {"composite": chosen.name} | explained)
+    _show(out, facts | {"composite": chosen.name} | explained, steps)
     out.document({"format": "lrp_ref.inspect", "version": 1, **facts, "composite": chosen.name, **explained})
 
 
@@ -56,9 +64,12 @@ def _head(model: Model) -> str | None:
     return "logit" if squashed else None
 
 
-def _facts(spec: str, model: Model) -> dict[str, Any]:
+def _facts(network: Network) -> dict[str, Any]:
+    model = network.model
+    folded, merges = canonized(model)
+    kinds = Counter(type(node.layer).__name__ for node in folded.nodes)
     return {
-        "model": spec,
+        "model": network.spec,
         "number_type": str(model.dtype),
         "inputs": {
             name: {
@@ -69,8 +80,35 @@ def _facts(spec: str, model: Model) -> dict[str, Any]:
         },
         "outputs": list(model.outputs),
         "parameters": sum({id(n.layer): row[3] for n, row in zip(model.nodes, model.rows(), strict=True)}.values()),
-        "folded": [{"node": m.node, "into": list(m.into)} for m in canonized(model)[1]],
+        "layers": dict(kinds.most_common()),
+        "preprocessing": None if network.preprocessing is None else network.said(),
+        "folded": [{"node": m.node, "into": list(m.into)} for m in merges],
+        "patterns": [] if network.raw is None else patterns(network.raw, model),
     }
+
+
+def patterns(raw: Model, model: Model) -> list[dict[str, Any]]:
+    """What the file takes apart and `model` has put together again: the node, its layer, and the layers that it was.
+
+    Parameters
+    ----------
+    raw : the network as the file has it
+    model : the same with patterns recognised; nodes keep their names
+    """
+    found = []
+    for node in model.nodes:
+        if node.name not in raw or (raw[node.name].layer is node.layer and raw[node.name].inputs == node.inputs):
+            continue
+        parts, waiting = [], [node.name]
+        while waiting:
+            current = waiting.pop(0)
+            if current in parts or current not in raw or (current in model and current != node.name):
+                continue
+            parts.append(current)
+            waiting += raw[current].inputs
+        was = [type(raw[name].layer).__name__ for name in parts]
+        found.append({"node": node.name, "layer": type(node.layer).__name__, "was": was, "nodes": parts})
+    return found
 
 
 def _explained(model: Model, explainer: Explainer) -> dict[str, Any]:
@@ -98,28 +136,49 @@ def _nodes(model: Model, rules: dict[str, str], steps: dict[str, tuple[str, str]
     ]
 
 
-def _show(out: Output, facts: dict[str, Any]) -> None:
+def _show(out: Output, facts: dict[str, Any], steps: bool) -> None:
     about = [f"{facts['parameters']} parameters", facts["number_type"]]
     about += [f"composite {facts['composite']}, backend {facts['backend']}"] if "composite" in facts else []
     out.say(f"{facts['model']}: {', '.join(about)}")
+    counts = ", ".join(f"{count} {kind}" for kind, count in facts["layers"].items())
+    out.say(f"{len(facts['nodes'])} nodes: {counts}")
     for name, known in facts["inputs"].items():
         shape = "any shape" if known["shape"] is None else _extents(known["shape"])
         out.say(f"{name}: {shape}, domain {known['domain'] or 'unknown'}")
-    rows = [
-        (
-            node["node"],
-            node["layer"],
-            ", ".join(node["reads"]),
-            "?" if node["shape"] is None else _extents(node["shape"]),
-            node["parameters"],
-            node["rule"] or "–",
-            _step(node),
-        )
-        for node in facts["nodes"]
-    ]
-    out.table(COLUMNS, rows, right=(4,), spare=(6, 2, 4))
+    out.say(f"output: {', '.join(facts['outputs'])}")
+    if facts["preprocessing"]:
+        out.say(facts["preprocessing"])
+    rows, above = [], next(iter(facts["inputs"]))
+    for node in facts["nodes"]:
+        rows.append(_row(node, above))
+        above = node["node"]
+    kept = len(COLUMNS) - (not steps)
+    out.table(COLUMNS[:kept], [row[:kept] for row in rows], right=(4,), spare=((6,) if steps else ()) + (2, 4))
     for fold in facts["folded"]:
         out.say(f"{fold['node']} was folded into {', '.join(fold['into'])}")
+    _show_patterns(out, facts["patterns"])
+
+
+def _row(node: dict[str, Any], above: str) -> tuple[Any, ...]:
+    return (
+        node["node"],
+        node["layer"],
+        "" if node["reads"] == [above] else ", ".join(node["reads"]),
+        "?" if node["shape"] is None else _extents(node["shape"]),
+        node["parameters"],
+        node["rule"] or "–",
+        _step(node),
+    )
+
+
+def _show_patterns(out: Output, found: list[dict[str, Any]]) -> None:
+    """A line for each kind of pattern, with the first nodes of it."""
+    grouped: dict[tuple[str, ...], list[str]] = {}
+    for pattern in found:
+        grouped.setdefault((pattern["layer"], *pattern["was"]), []).append(pattern["node"])
+    for (layer, *was), nodes in grouped.items():
+        listed = ", ".join(nodes[:_MOST]) + (f" and {len(nodes) - _MOST} more" if len(nodes) > _MOST else "")
+        out.say(f"{layer} was put together again from {' + '.join(was)}, {len(nodes)}×: {listed}")
 
 
 def _step(node: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The options that `explain` and `inspect` share."""
+"""The options that commands share, and what they are gathered in."""
 
 from __future__ import annotations
 
@@ -9,8 +9,37 @@ import click
 
 from ..composites import PRESETS
 from ..plan import BACKENDS
+from ..preprocess import PRESETS as PREPROCESSINGS
 
-_SHARED = (
+_NETWORK = (
+    click.option(
+        "--input-shape",
+        metavar="3x224x224",
+        help="The shape of one sample, without the batch axis, where the file leaves extents open.",
+    ),
+    click.option("--low", type=float, help="The least value that an input can take, for the zB rule and for images."),
+    click.option("--high", type=float, help="The greatest value that an input can take."),
+    click.option(
+        "--preprocess",
+        metavar="NAME|FILE.json",
+        help=f"What is done to images, and so the domain: {', '.join(PREPROCESSINGS)}, or a JSON file.  [default: the file "
+        "NETWORK.preprocess.json beside the model, if there is one, else what meets the model's domain]",
+    ),
+    click.option(
+        "--size", metavar="N|HxW", help="Resize images to this size; before a --crop in pixels, an N is the shorter side."
+    ),
+    click.option(
+        "--crop",
+        metavar="square|0.875|N|HxW",
+        help="Cut out the middle: the largest part of the right proportions, a fraction of it, or so many pixels.",
+    ),
+    click.option("--mean", metavar="M|M,M,M", help="What is taken from each channel, in the order of --order."),
+    click.option("--std", metavar="S|S,S,S", help="What each channel is divided by then."),
+    click.option("--scale", metavar="X|1/255", help="What pixel values 0 to 255 are multiplied by first."),
+    click.option("--order", type=click.Choice(["RGB", "BGR"]), help="The order of the channels."),
+)
+
+_RULES = (
     click.option(
         "--composite",
         default="epsilon_plus",
@@ -29,15 +58,27 @@ _SHARED = (
     click.option(
         "--head", type=click.Choice(["logit", "log-odds"]), help="What is explained of a network that ends in a softmax."
     ),
-    click.option("--low", type=float, help="The least value that an input can take, for the zB rule and for images."),
-    click.option("--high", type=float, help="The greatest value that an input can take."),
+    click.option("--output-node", metavar="NAME", help="Which output is explained, where the network has several."),
     click.option("--backend", metavar="NAME", help=f"What computes: {', '.join(BACKENDS)}.  [default: {BACKENDS[-1]}]"),
-    click.option("--json", "as_json", is_flag=True, help="Print one JSON document."),
 )
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+#: The options that say something about the preprocessing, in the order of the record's fields.
+RECIPE = ("size", "crop", "mean", "std", "scale", "order")
+
+
+def _put(options: tuple[Callable[..., Any], ...], command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def network(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Put the options that make a network ready on a command."""
+    return _put((*_NETWORK, _JSON), command)
 
 
 def shared(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Put the shared options on a command."""
-    for option in reversed(_SHARED):
-        command = option(command)
-    return command
+    """Put the options that `explain` and `inspect` share on a command."""
+    return _put((*_RULES, *_NETWORK, _JSON), command)

@@ -8,14 +8,11 @@ import inspect
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from .. import rules, zoo
+from .. import rules
 from ..composites import Composite, Matcher, composite_of
-from ..domain import Domain
 from ..errors import LrpError, ParameterError, UnknownNameError, unknown
-from ..formats import load
 from ..model import Model
 from ..rules import Rule
 
@@ -29,23 +26,6 @@ def known_rules() -> dict[str, type[Rule]]:
         if getattr(rules, kind.__name__, None) is kind and not inspect.isabstract(kind):
             found[kind.__name__] = kind
     return found
-
-
-def model_of(spec: str, low: float | None = None, high: float | None = None) -> Model:
-    """A model from `zoo:NAME` or a path; `low` and `high` become the domain of its inputs.
-
-    Raises
-    ------
-    ParameterError
-        Where one bound is given without the other.
-    """
-    if (low is None) != (high is None):
-        raise ParameterError("--low and --high are the two ends of the input's domain: give both")
-    model = zoo.load(spec.removeprefix("zoo:")) if spec.startswith("zoo:") else load(Path(spec))
-    if low is None:
-        return model
-    domain = dict.fromkeys(model.inputs, Domain(low, high))
-    return Model(model.nodes, model.inputs, model.outputs, domain, dict(model.input_shape))
 
 
 @dataclass(frozen=True)

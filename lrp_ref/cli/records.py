@@ -17,13 +17,18 @@ TOTALS = ("inputs", "bias", "stabiliser", "unassigned", "rounding")
 _AXES = {1: "", 2: " (row, column)", 3: " (channel, row, column)"}
 
 
-def record_of(explanation: Explanation, ledger: bool) -> dict[str, Any]:
+def record_of(explanation: Explanation, ledger: bool, labels: Sequence[str] | None = None) -> dict[str, Any]:
     """An explanation of one sample as plain data: prediction, and for each target value, accounts and features."""
     scores = np.asarray(explanation.prediction[0], dtype=np.float64)
+    best = np.argsort(-scores.reshape(-1), kind="stable")[:STRONGEST].tolist()
     found: dict[str, Any] = {
-        "predicted": _index(int(scores.argmax()), scores.shape),
+        "predicted": _index(best[0], scores.shape),
+        "best": [
+            {"output": _index(k, scores.shape), "label": None if labels is None else labels[k], "score": float(scores.flat[k])}
+            for k in best
+        ],
         "prediction": scores.tolist(),
-        "targets": [_target(explanation, t) for t in range(np.atleast_1d(explanation.value[0]).size)],
+        "targets": [_target(explanation, t, labels) for t in range(np.atleast_1d(explanation.value[0]).size)],
         "notes": list(explanation.ledger.flags) if explanation.ledger else [],
     }
     if ledger and explanation.ledger:
@@ -31,7 +36,7 @@ def record_of(explanation: Explanation, ledger: bool) -> dict[str, Any]:
     return found
 
 
-def _target(explanation: Explanation, t: int) -> dict[str, Any]:
+def _target(explanation: Explanation, t: int, labels: Sequence[str] | None) -> dict[str, Any]:
     def pick(array: Array) -> float:
         return float(np.atleast_1d(array[0])[t])
 
@@ -46,6 +51,7 @@ def _target(explanation: Explanation, t: int) -> dict[str, Any]:
     target = None if explanation.target is None else np.atleast_1d(explanation.target[0])[t]
     return {
         "target": None if target is None else _index(int(target), explanation.prediction.shape[1:]),
+        "label": None if target is None or labels is None else labels[int(target)],
         "value": pick(explanation.value),
         "ledger": {"start": pick(accounts.start), **{n: pick(a) for n, a in zip(TOTALS, totals, strict=True)}},
         "positive": up,
@@ -76,6 +82,11 @@ def strongest(
     return up, down
 
 
+def named(output: Any, label: str | None) -> str:
+    """An output by its index, and by its class where that has a name."""
+    return str(output) if label is None else f"{output} {label}"
+
+
 def feature(entry: dict[str, Any], named: bool) -> str:
     """What a table calls a feature: 12, [3, 4], or input[3, 4] where there are several inputs."""
     index = entry["feature"]
@@ -83,32 +94,31 @@ def feature(entry: dict[str, Any], named: bool) -> str:
     return f"{entry['input']} {text}" if named else text
 
 
-def question(record: dict[str, Any], target: Any) -> str:
+def question(record: dict[str, Any], target: dict[str, Any]) -> str:
     """What was explained, in words."""
-    if target is None:
+    output, label = target["target"], target.get("label")
+    if output is None:
         return "the given start"
+    named = f"output {output}" if label is None else f"output {output}, {label}"
     if record["head"] == "log-odds":
-        return f"the log-odds of output {target}"
+        return f"the log-odds of {named}"
     against = "" if record["contrast"] is None else f" minus that of output {record['contrast']}"
-    return f"the score of output {target}{against}"
+    return f"the score of {named}{against}"
 
 
 def show_one(out: Output, record: dict[str, Any]) -> None:
     """Everything about one sample."""
-    scores = np.array(record["prediction"]).reshape(-1)
-    order = np.argsort(-scores, kind="stable")[:STRONGEST]
-    shape = np.shape(record["prediction"])
-    ranked = [f"{_index(int(i), shape)} ({number(scores[i])})" for i in order]
+    ranked = [f"{named(entry['output'], entry['label'])} ({number(entry['score'])})" for entry in record["best"]]
     out.say(f"prediction  {ranked[0]}" + (f", then {', '.join(ranked[1:])}" if len(ranked) > 1 else ""))
     for target in record["targets"]:
-        out.say(f"explained   {question(record, target['target'])}, {number(target['value'], 6)}")
+        out.say(f"explained   {question(record, target)}, {number(target['value'], 6)}")
         entries = [*target["positive"], *target["negative"]]
-        named = len({entry["input"] for entry in entries}) > 1
+        several = len({entry["input"] for entry in entries}) > 1
         axes = _AXES.get(len(entries[0]["feature"]), "") if entries else ""
         for title, side in (("The strongest features for it", "positive"), ("The strongest against it", "negative")):
             out.heading(title if target[side] else f"{title}: none")
             if target[side]:
-                rows = [(feature(e, named), number(e["x"]), number(e["relevance"])) for e in target[side]]
+                rows = [(feature(e, several), number(e["x"]), number(e["relevance"])) for e in target[side]]
                 out.table((f"feature{axes}", "x", "relevance"), rows, right=(1, 2))
         out.say()
         out.say(f"ledger      {balance(target['ledger'])}")
@@ -136,8 +146,11 @@ def show_several(out: Output, records: Sequence[dict[str, Any]]) -> None:
             ends = [feature(target[side][0], False) if target[side] else "–" for side in ("positive", "negative")]
             totals = [number(target["ledger"][name]) for name in TOTALS[:-1]]
             value = number(target["value"])
-            rows.append((record["name"], record["predicted"], target["target"], value, *totals, *ends, record["status"]))
-    out.table(columns, rows, right=range(1, 8), spare=(7, 6, 5, 9, 8))
+            best = record["best"][0]["label"] if record.get("best") else None
+            names = [named(record["predicted"], best), named(target["target"], target.get("label"))]
+            rows.append((record["name"], *names, value, *totals, *ends, record["status"]))
+    labelled = any(target.get("label") for record in records for target in record.get("targets", ()))
+    out.table(columns, rows, right=range(3 if labelled else 1, 8), spare=(7, 6, 5, 9, 8))
 
 
 def show_ledger(out: Output, accounts: Ledger | Sequence[dict[str, Any]]) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .. import render
+from ..arrays import Array
 from ..errors import ExistingFileError, ParameterError
 from ..explanation import Explanation
 
@@ -37,15 +40,41 @@ def whole(path: Path, force: bool = False) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def write(explanation: Explanation, path: Path, force: bool = False) -> None:
+@dataclass(frozen=True, eq=False)
+class Look:
+    """How a picture is drawn: its style, the names of the classes, the photograph, and whether channels are its last axis."""
+
+    style: str = "panels"
+    labels: Sequence[str] | None = None
+    shown: Array | None = None
+    channels_last: bool = False
+
+
+def write(explanation: Explanation, path: Path, force: bool = False, look: Look | None = None) -> None:
     """An explanation as a picture, as arrays, or as JSON, by the suffix of `path`."""
+    look = look or Look()
     with whole(path, force) as part:
         if path.suffix == ".png":
-            render.picture(explanation).savefig(part, dpi=DPI)
+            drawn = _channels_first(explanation) if look.channels_last else explanation
+            made = render.picture(drawn, look.shown, labels=look.labels, style=look.style)
+            made.savefig(part, dpi=DPI)
         elif path.suffix == ".npz":
             explanation.save(part, overwrite=True)
         else:
             part.write_text(explanation.to_json() + "\n", encoding="utf-8")
+
+
+def _channels_first(explanation: Explanation) -> Explanation:
+    """The same with the channels of images in front, as pictures take them."""
+
+    def moved(array: Array) -> Array:
+        return np.moveaxis(array, -1, -3)
+
+    return replace(
+        explanation,
+        relevances={name: moved(explanation.relevances[name]) for name in explanation.inputs},
+        activations={name: moved(array) for name, array in explanation.activations.items()},
+    )
 
 
 def check_suffix(path: Path | None) -> None:

@@ -6,7 +6,7 @@ global state alone.
 
 from .accounts import ledger
 from .colours import heatmap, scale
-from .figures import picture
+from .figures import STYLES, picture
 from .grid import grid
 
-__all__ = ["grid", "heatmap", "ledger", "picture", "scale"]
+__all__ = ["STYLES", "grid", "heatmap", "ledger", "picture", "scale"]

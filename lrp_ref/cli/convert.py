@@ -1,0 +1,59 @@
+"""`lrp-ref convert`: a network from any file as an `.npz` that runs with NumPy alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .. import formats, preprocess
+from ..canonize import canonized
+from ..errors import ExistingFileError, ParameterError
+from . import options
+from .network import Network, network_of
+from .output import Output
+from .writing import whole
+
+
+@click.command(short_help="Convert a network to .npz, ready to run with NumPy alone.")
+@click.argument("model")
+@click.argument("out", type=click.Path(path_type=Path), metavar="OUT.npz")
+@click.option("--force", is_flag=True, help="Overwrite files that are there already.")
+@options.network
+def convert(model: str, out: Path, force: bool, as_json: bool, **given: Any) -> None:
+    """Write MODEL to OUT.npz: batch norms and constant factors folded, patterns put together again.
+
+    What is known about its images, from the options or from a file beside the model, is written to OUT.preprocess.json.
+    """
+    say = Output(as_json)
+    if out.suffix != ".npz":
+        raise ParameterError(f"a network is written as .npz, found {out}")
+    network = network_of(model, given)
+    beside = preprocess.beside(out) if network.preprocessing is not None else None
+    for path in (out, beside):
+        if path is not None and path.exists() and not force:
+            raise ExistingFileError(f"{path} exists; --force overwrites it")
+    found, merges = canonized(network.model)
+    formats.save(found, out, overwrite=force)
+    if beside is not None:
+        with whole(beside, force) as part:
+            part.write_text(_recipe(network), encoding="utf-8")
+    facts: dict[str, Any] = {
+        "model": model,
+        "nodes": len(network.raw.nodes if network.raw else network.model.nodes),
+        "nodes_written": len(found.nodes),
+        "folded": [{"node": m.node, "into": list(m.into)} for m in merges],
+        "bytes": out.stat().st_size,
+        "written": [str(path) for path in (out, beside) if path is not None],
+    }
+    say.say(f"{model}: {facts['nodes']} nodes, {len(merges)} of them folded into their neighbours")
+    say.say(f"wrote {out}: {len(found.nodes)} nodes, {facts['bytes'] / 1e6:.1f} MB")
+    if beside is not None:
+        say.say(f"wrote {beside}: {network.said()}")
+    say.document({"format": "lrp_ref.convert", "version": 1, **facts})
+
+
+def _recipe(network: Network) -> str:
+    assert network.preprocessing is not None
+    return preprocess.text_of(network.for_images())

@@ -1,0 +1,86 @@
+"""Which outputs are explained: what was typed, and what it means for one sample."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array
+from ..errors import ParameterError, TargetError
+from ..model import Model
+from . import parsing
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is explained of every sample.
+
+    Attributes
+    ----------
+    target : as `Explainer` takes it
+    top : how many of the best outputs instead
+    contrast : the output whose score is taken away
+    pair : whether the target and the other one are explained side by side, to be drawn with their difference
+    output : which of several outputs of the network
+    """
+
+    target: Any = "predicted"
+    top: int | None = None
+    contrast: int | None = None
+    pair: bool = False
+    output: str | None = None
+
+    @classmethod
+    def asked(cls, target: str | None, top: int | None, contrast: int | None, pair: bool, output: str | None) -> Question:
+        """The question that options ask.
+
+        Raises
+        ------
+        ParameterError
+            Where they contradict each other.
+        """
+        if top is not None and (target is not None or contrast is not None or pair):
+            raise ParameterError("--top explains the best outputs: give it without --target, --contrast and --style contrast")
+        if pair and target == "all":
+            raise ParameterError("--style contrast compares two outputs: give it without --target all")
+        return cls("predicted" if target is None else parsing.target_of(target), top, contrast, pair, output)
+
+    def call(self, model: Model, arrays: dict[str, Array]) -> dict[str, Any]:
+        """What an explainer is called with, for one sample."""
+        if self.top is not None:
+            return {"targets": self._ranked(model, arrays)[None, : self.top]}
+        if self.pair:
+            return {"targets": np.array([self._pair(model, arrays)])}
+        return {"target": self.target} | ({} if self.contrast is None else {"contrast": self.contrast})
+
+    def _scores(self, model: Model, arrays: dict[str, Array]) -> Array:
+        found = model(arrays)
+        scores: Array = found if self.output is None or len(model.outputs) == 1 else found[self.output]
+        return np.asarray(scores[0])
+
+    def _ranked(self, model: Model, arrays: dict[str, Array]) -> Array:
+        """All outputs as flat indices, the best first; the lowest of equal ones."""
+        flat: Array = self._scores(model, arrays).reshape(-1).astype(np.float64)
+        if not np.isfinite(flat).all():
+            raise TargetError("the scores are not finite, so none of them is the best")
+        return np.asarray(np.argsort(-flat, kind="stable"))
+
+    def _pair(self, model: Model, arrays: dict[str, Array]) -> tuple[int, int]:
+        """The target, and what it is compared with: `contrast`, else the best of the others."""
+        ranked = self._ranked(model, arrays)
+        if len(ranked) < 2:
+            raise TargetError("a network of one output has no other class to compare with")
+        first = int(ranked[0]) if self.target == "predicted" else self._flat(self._scores(model, arrays).shape)
+        other = self.contrast if self.contrast is not None else next(int(k) for k in ranked if k != first)
+        if first == other:
+            raise TargetError("a target cannot be contrasted with itself")
+        return first, other
+
+    def _flat(self, shape: tuple[int, ...]) -> int:
+        index = self.target if isinstance(self.target, tuple) else None
+        try:
+            return int(self.target) if index is None else int(np.ravel_multi_index(index, shape))
+        except ValueError:
+            raise TargetError(f"target {index} is out of range of an output of shape {shape}") from None

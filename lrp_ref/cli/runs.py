@@ -1,0 +1,154 @@
+"""One call of `lrp-ref explain`: one sample and all about it, or many and a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..errors import ExistingFileError, FormatError, LrpError, MissingExtraError, ParameterError
+from ..explainer import Explainer
+from ..preprocess import misfit
+from . import codes
+from .inputs import Sample, samples_of
+from .network import Network
+from .output import Output
+from .question import Question
+from .records import record_of, show_ledger, show_one, show_several
+from .writing import Journal, Look, names_of, write
+
+MOST_WARNINGS = 5
+
+
+@dataclass(eq=False)
+class Run:
+    """One call of the command: what it explains with, and what it has said so far."""
+
+    out: Output
+    network: Network
+    explainer: Explainer
+    question: Question
+    labels: list[str] | None
+    head: str | None
+    style: str | None
+    ledger: bool
+    failed: int = codes.OK
+    warned: int = 0
+    used: set[str] = field(default_factory=set)
+
+    def single(self, file: Path, sample: Sample, path: Path | None, force: bool) -> dict[str, Any]:
+        """Explain the only sample, and say all about it."""
+        if path is not None and path.exists() and not force:
+            raise ExistingFileError(f"{path} exists; --force overwrites it")
+        about = {"name": file.stem, "input": str(file), "status": "explained"}
+        record = about | self._explain(file.name, sample, path, force)
+        self.out.say(f"{file}")
+        self.out.say()
+        show_one(self.out, record)
+        if self.ledger:
+            self._show_ledger(record)
+        if path is not None:
+            self.out.say()
+            self.out.say(f"wrote {path}")
+        return record
+
+    def several(self, files: list[Path], journal: Journal | None) -> list[dict[str, Any]]:
+        """Explain every sample of every file; what fails is said, and the others go on."""
+        records: list[dict[str, Any]] = []
+        try:
+            with self.out.progress("explaining", len(files)) as advance:
+                for file, name in zip(files, names_of(files), strict=True):
+                    for record in self._file(file, name, journal, lambda more: advance(0, more)):
+                        records.append(record)
+                        advance(1, 0)
+        finally:
+            # After an interruption, too: what is done is done, and the next run goes on from there.
+            self._summary(records, journal)
+        return records
+
+    def _file(self, file: Path, name: str, journal: Journal | None, expect: Callable[[int], None]) -> Iterator[dict[str, Any]]:
+        try:
+            samples = samples_of(file, self.network)
+        except MissingExtraError:
+            raise
+        except LrpError as error:
+            yield self._failure(file, name, error)
+            return
+        if not samples:
+            yield self._failure(file, name, FormatError(f"{file}: the file holds no samples"))
+        expect(len(samples) - 1)
+        for i, sample in enumerate(samples):
+            own = name if len(samples) == 1 else f"{name}-{i}"
+            try:
+                yield {"name": own, "input": str(file), "sample": i} | self._sample(file, own, sample, journal)
+            except LrpError as error:
+                yield self._failure(file, own, error)
+
+    def _sample(self, file: Path, name: str, sample: Sample, journal: Journal | None) -> dict[str, Any]:
+        if name in self.used:
+            raise ParameterError(f"{file}: two samples would be called {name!r}; rename one of the files")
+        self.used.add(name)
+        if journal is None:
+            return self._explain(name, sample, None, False) | {"status": "explained"}
+        path = journal.output(name)
+        if path.exists() and not journal.force:
+            return journal.done.get(name, {}) | {"out": str(path), "status": "there already"}
+        record = self._explain(name, sample, path, journal.force) | {"status": "explained"}
+        journal.add({"name": name} | {key: value for key, value in record.items() if key != "ledger"})
+        return record
+
+    def _explain(self, name: str, sample: Sample, path: Path | None, force: bool) -> dict[str, Any]:
+        model, arrays = self.network.model, sample.arrays
+        found = [misfit(array, model.domain.get(key)) for key, array in arrays.items()]
+        warnings = [text for text in found if text]
+        for text in warnings:
+            self._warn(f"{name}: {text}")
+        explanation = self.explainer(arrays, **self.question.call(model, arrays))
+        self._check_labels(explanation.prediction[0].size)
+        if path is not None:
+            last = sample.shown is not None and self.network.for_images().layout == "HWC"
+            write(explanation, path, force, Look(self.style or "panels", self.labels, sample.shown, last))
+        asked = {"contrast": None if self.question.pair else self.question.contrast, "head": self.head}
+        record = asked | record_of(explanation, self.ledger, self.labels)
+        return record | {"warnings": warnings, "out": None if path is None else str(path)}
+
+    def _check_labels(self, outputs: int) -> None:
+        if self.labels is not None and len(self.labels) != outputs:
+            raise FormatError(f"--labels names {len(self.labels)} classes, and the network has {outputs} outputs")
+
+    def _warn(self, text: str) -> None:
+        self.warned += 1
+        if self.warned <= MOST_WARNINGS:
+            self.out.warn(text)
+        elif self.warned == MOST_WARNINGS + 1:
+            self.out.warn("more inputs do not fit the model's domain; --json lists all warnings")
+
+    def _failure(self, file: Path, name: str, error: LrpError) -> dict[str, Any]:
+        self.failed = self.failed or codes.code_of(error)
+        text = codes.message(error)
+        click.echo(f"lrp-ref: error: {text if str(file) in text else f'{name}: {text}'}", err=True)
+        return {"name": name, "input": str(file), "status": "failed", "error": str(error)}
+
+    def _summary(self, records: list[dict[str, Any]], journal: Journal | None) -> None:
+        if records:
+            show_several(self.out, records)
+        for record in records if self.ledger else ():
+            if "ledger" in record:
+                self.out.heading(record["name"])
+                self._show_ledger(record)
+        counts = {s: sum(r["status"] == s for r in records) for s in ("explained", "there already", "failed")}
+        self.out.say()
+        skipped = f", {counts['there already']} there already and skipped (--force writes them again)"
+        failed = f", {counts['failed']} failed"
+        self.out.say(
+            f"{counts['explained']} explained{skipped if counts['there already'] else ''}{failed if counts['failed'] else ''}"
+        )
+        if journal is not None:
+            self.out.say(f"outputs {journal.output('NAME')}; {journal.path} keeps the settings of the run")
+
+    def _show_ledger(self, record: dict[str, Any]) -> None:
+        self.out.say()
+        show_ledger(self.out, record["ledger"])

@@ -1,0 +1,67 @@
+"""What the parameters of a preprocessing may be."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..errors import ParameterError
+
+#: Extents that an image may be resized to.
+LARGEST = 2**15
+
+
+def pair(value: int | tuple[int, int]) -> tuple[int, int]:
+    """(height, width) from one number or two."""
+    return (value, value) if isinstance(value, int) else value
+
+
+def extents(value: Any, name: str) -> int | tuple[int, int]:
+    """One extent, or (height, width)."""
+    if isinstance(value, (tuple, list)):
+        found = tuple(_extent(v, name) for v in value)
+        if len(found) == 2:
+            return found
+        raise ParameterError(f"Preprocessing.{name} is one number, or (height, width), found {value!r}")
+    return _extent(value, name)
+
+
+def _extent(value: Any, name: str) -> int:
+    """A number of pixels."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 1 <= value <= LARGEST:
+        raise ParameterError(f"Preprocessing.{name} is a number of pixels from 1 to {LARGEST}, found {value!r}")
+    return int(value)
+
+
+def crop_of(value: Any) -> int | tuple[int, int] | float | str | None:
+    """What `Preprocessing.crop` may be."""
+    if value is None or (isinstance(value, str) and value == "square"):
+        return value
+    if isinstance(value, float):
+        if not 0.01 <= value <= 1:
+            raise ParameterError(f"Preprocessing.crop as a fraction lies between 0.01 and 1, found {value}")
+        return value
+    if isinstance(value, str):
+        raise ParameterError(f'Preprocessing.crop is "square", a fraction, or a size, found {value!r}')
+    return extents(value, "crop")
+
+
+def numbers(value: Any, name: str) -> tuple[float, ...]:
+    """One number or three."""
+    values = tuple(value) if isinstance(value, (tuple, list, np.ndarray)) else (value,)
+    if len(values) not in (1, 3):
+        raise ParameterError(f"Preprocessing.{name} is one number or three, found {len(values)}")
+    return tuple(number(v, name) for v in values)
+
+
+def number(value: Any, name: str) -> float:
+    """A finite number."""
+    try:
+        found = float(value) if not isinstance(value, (bool, str)) else math.nan
+    except (TypeError, ValueError, OverflowError):
+        found = math.nan
+    if not math.isfinite(found):
+        raise ParameterError(f"Preprocessing.{name} needs finite numbers, found {value!r}")
+    return found
