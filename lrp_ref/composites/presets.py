@@ -1,4 +1,10 @@
-"""The presets, as a table of data: one row for each, the rule of each kind of node."""
+"""The presets, as a table of data: one row for each, the rule of each kind of node.
+
+Every preset takes `add=`, a rule for Add and Subtract instead of the table's, also where they come first. Under ε the
+branches of a sum share its relevance in proportion to their values: branches that nearly cancel get many times what arrived,
+with opposite signs, and the ledger flags it. `add=rules.ZPlus()` is the stable alternative: only what adds to the sum gets a
+share, and never more than arrived.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +17,7 @@ from ..errors import ParameterError, unknown
 from ..layers.activations import Activation, Softmax
 from ..layers.base import Linear
 from ..layers.conv import Conv, ConvTranspose
-from ..layers.linear import Dense, Scale
+from ..layers.linear import Add, Dense, Scale, Subtract
 from ..layers.merge import Multiply
 from ..layers.normalization import BatchNorm
 from ..layers.norms import LRN, Normalised
@@ -55,13 +61,16 @@ class _Row:
     first: Rule | None = None
     lower: Rule | None = None  # convolutions of the lower stages
     bounded: Rule | None = None  # the first linear layer, where the model knows the domain
+    add: Rule | None = None  # Add and Subtract, wherever they are
 
     def composite(self, name: str, gamma_stages: int | None = None) -> Composite:
+        added = [(Type(Add, Subtract), rule_of(self.add))] if self.add is not None else []
         bounded = [(First() & Bounded(), self.bounded)] if self.bounded else []
         first = [(First(), self.first)] if self.first else []
         lower = [(Stages(gamma_stages), self.lower)] if self.lower else []
         return Composite(
             (
+                *added,
                 *bounded,
                 *first,
                 *lower,
@@ -75,8 +84,13 @@ class _Row:
                 (Type(Activation) & ~Type(Softmax), Pass()),
                 (Type(Rearrangement), Pass()),
             ),
-            name,
+            name if self.add is None else _parametrised(name, f"add={self.add}"),
         )
+
+
+def _parametrised(name: str, text: str) -> str:
+    """A preset's name with one more parameter, as it would be typed."""
+    return f"{name[:-1]}, {text})" if name.endswith(")") else f"{name}({text})"
 
 
 _ROWS: dict[str, _Row] = {
@@ -93,38 +107,41 @@ for _name in ("epsilon_plus", "epsilon_alpha2_beta1", "innvestigate_a", "innvest
     _ROWS[f"{_name}_flat"] = replace(_ROWS[_name], first=Flat())
 
 
-def epsilon_plus(epsilon: Number = 1e-6) -> Composite:
+def epsilon_plus(epsilon: Number = 1e-6, add: Rule | None = None) -> Composite:
     """α1β0 (bias in the pool) on convolutions, ε on dense layers: the default (Samek et al. 2021, Fig. 1.1)."""
-    return _with_epsilon("epsilon_plus", epsilon)
+    return _with_epsilon("epsilon_plus", epsilon, add)
 
 
-def epsilon_plus_flat(epsilon: Number = 1e-6) -> Composite:
+def epsilon_plus_flat(epsilon: Number = 1e-6, add: Rule | None = None) -> Composite:
     """`epsilon_plus` with the flat rule in the first linear layer."""
-    return _with_epsilon("epsilon_plus_flat", epsilon)
+    return _with_epsilon("epsilon_plus_flat", epsilon, add)
 
 
-def epsilon_alpha2_beta1(epsilon: Number = 1e-6) -> Composite:
+def epsilon_alpha2_beta1(epsilon: Number = 1e-6, add: Rule | None = None) -> Composite:
     """α2β1 on convolutions, ε on dense layers."""
-    return _with_epsilon("epsilon_alpha2_beta1", epsilon)
+    return _with_epsilon("epsilon_alpha2_beta1", epsilon, add)
 
 
-def epsilon_alpha2_beta1_flat(epsilon: Number = 1e-6) -> Composite:
+def epsilon_alpha2_beta1_flat(epsilon: Number = 1e-6, add: Rule | None = None) -> Composite:
     """`epsilon_alpha2_beta1` with the flat rule in the first linear layer."""
-    return _with_epsilon("epsilon_alpha2_beta1_flat", epsilon)
+    return _with_epsilon("epsilon_alpha2_beta1_flat", epsilon, add)
 
 
-def _with_epsilon(name: str, epsilon: Number) -> Composite:
-    row = replace(_ROWS[name], dense=Epsilon(epsilon), sums=Epsilon(epsilon))
+def _with_epsilon(name: str, epsilon: Number, add: Rule | None) -> Composite:
+    row = replace(_ROWS[name], dense=Epsilon(epsilon), sums=Epsilon(epsilon), add=add)
     return row.composite(name if epsilon == 1e-6 else f"{name}(epsilon={epsilon})")
 
 
-def epsilon_gamma_box(low: Any = None, high: Any = None, gamma: Number = 0.25, epsilon: Number = 1e-6) -> Composite:
+def epsilon_gamma_box(
+    low: Any = None, high: Any = None, gamma: Number = 0.25, epsilon: Number = 1e-6, add: Rule | None = None
+) -> Composite:
     """zᴮ in the first linear layer, generalised γ on convolutions, ε on dense layers.
 
     Parameters
     ----------
     low, high : the bounds of the first layer's input; None: the model's domain
     gamma, epsilon : of the γ and the ε rules
+    add : the rule of Add and Subtract; None: ε
     """
     row = replace(
         _ROWS["epsilon_gamma_box"],
@@ -132,58 +149,60 @@ def epsilon_gamma_box(low: Any = None, high: Any = None, gamma: Number = 0.25, e
         conv=GeneralizedGamma(gamma),
         dense=Epsilon(epsilon),
         sums=Epsilon(epsilon),
+        add=add,
     )
     return row.composite("epsilon_gamma_box")
 
 
-def deep_taylor(low: Any = None, high: Any = None) -> Composite:
+def deep_taylor(low: Any = None, high: Any = None, add: Rule | None = None) -> Composite:
     """Deep Taylor decomposition: z⁺, and in the first linear layer zᴮ, or w² without bounds (Montavon et al. 2018, Tab. 2).
 
     It is defined for a positive start only; the explainer refuses others unless `allow_negative=True`.
     """
-    row = _ROWS["deep_taylor"]
+    row = replace(_ROWS["deep_taylor"], add=add)
     if low is not None or high is not None:
         row = replace(row, first=ZBox(low, high), bounded=None)
     return replace(row.composite("deep_taylor"), positive_start=True)
 
 
-def alpha1_beta0() -> Composite:
+def alpha1_beta0(add: Rule | None = None) -> Composite:
     """α1β0 in every weighted layer."""
-    return _ROWS["alpha1_beta0"].composite("alpha1_beta0")
+    return replace(_ROWS["alpha1_beta0"], add=add).composite("alpha1_beta0")
 
 
-def lrp_overview(low: Any = None, high: Any = None, gamma_stages: int | None = None) -> Composite:
+def lrp_overview(low: Any = None, high: Any = None, gamma_stages: int | None = None, add: Rule | None = None) -> Composite:
     """zᴮ first, γ on the lower stages, ε of 0.25 rms on the upper ones, LRP-0 on dense layers (Montavon et al. 2019, Fig. 10.4).
 
     Parameters
     ----------
     low, high : the bounds of the first layer's input; None: the model's domain
     gamma_stages : how many stages take γ; None: the first ⌈3/5⌉ (on VGG-16 the first three of five blocks)
+    add : the rule of Add and Subtract; None: ε
     """
-    return replace(_ROWS["lrp_overview"], first=ZBox(low, high)).composite("lrp_overview", gamma_stages)
+    return replace(_ROWS["lrp_overview"], first=ZBox(low, high), add=add).composite("lrp_overview", gamma_stages)
 
 
-def innvestigate_a() -> Composite:
+def innvestigate_a(add: Rule | None = None) -> Composite:
     """ε = 0.1 on dense layers, α1β0 on convolutions (iNNvestigate's sequential preset A)."""
-    return _ROWS["innvestigate_a"].composite("innvestigate_a")
+    return replace(_ROWS["innvestigate_a"], add=add).composite("innvestigate_a")
 
 
-def innvestigate_b() -> Composite:
+def innvestigate_b(add: Rule | None = None) -> Composite:
     """ε = 0.1 on dense layers, α2β1 on convolutions (iNNvestigate's sequential preset B)."""
-    return _ROWS["innvestigate_b"].composite("innvestigate_b")
+    return replace(_ROWS["innvestigate_b"], add=add).composite("innvestigate_b")
 
 
-def innvestigate_a_flat() -> Composite:
+def innvestigate_a_flat(add: Rule | None = None) -> Composite:
     """`innvestigate_a` with the flat rule in the first linear layer."""
-    return _ROWS["innvestigate_a_flat"].composite("innvestigate_a_flat")
+    return replace(_ROWS["innvestigate_a_flat"], add=add).composite("innvestigate_a_flat")
 
 
-def innvestigate_b_flat() -> Composite:
+def innvestigate_b_flat(add: Rule | None = None) -> Composite:
     """`innvestigate_b` with the flat rule in the first linear layer."""
-    return _ROWS["innvestigate_b_flat"].composite("innvestigate_b_flat")
+    return replace(_ROWS["innvestigate_b_flat"], add=add).composite("innvestigate_b_flat")
 
 
-def uniform(rule: LinearRule, pool: Rule | None = None) -> Composite:
+def uniform(rule: LinearRule, pool: Rule | None = None, add: Rule | None = None) -> Composite:
     """One rule for every linear layer, Scale and batch norm included.
 
     αβ with β > 0 is never used on pooling, sums and constant factors, whose negative pool is empty: they take ε = 1e-6 then.
@@ -192,11 +211,12 @@ def uniform(rule: LinearRule, pool: Rule | None = None) -> Composite:
     ----------
     rule : a rule for linear layers
     pool : the rule of maximum pooling; None: `WinnerTakesAll()`, with which uniform LRP-0 equals gradient × input
+    add : the rule of Add and Subtract; None: `rule`
     """
     if not isinstance(rule_of(rule), LinearRule):
         raise ParameterError(f"uniform needs a rule for linear layers, found {rule!r}")
     signed = isinstance(rule, AlphaBeta) and rule.beta > 0
-    row = _Row(rule, rule, Epsilon() if signed else rule, pool or WinnerTakesAll())
+    row = _Row(rule, rule, Epsilon() if signed else rule, pool or WinnerTakesAll(), add=add)
     made = row.composite(f"uniform {rule}")
     return Composite(((Type(*_CONSTANTS), row.sums), *made.entries), made.name)
 
