@@ -21,7 +21,7 @@ from .layers.activations import LogSoftmax, Sigmoid, Softmax
 from .model import Model
 from .plan import BACKENDS, Plan, plan
 from .rules import LinearRule, Rule
-from .run import Order, Run, ancestors, unknown_node
+from .run import Order, Run, ancestors, unknown_node, unreached
 
 PRECISIONS = {"float64": np.float64, "float32": np.float32, "exact": object}
 
@@ -176,9 +176,12 @@ class Explainer:
             return (*model.inputs, *(node.name for node in model.nodes))
         names = (self.keep,) if isinstance(self.keep, str) else tuple(self.keep)
         known = (*model.inputs, *(node.name for node in model.nodes))
+        reached = {*model.inputs, *ancestors(model, self._start_node(model))}
         for name in names:
             if name not in known:
                 raise unknown_node("node to keep", name, list(known), self.model)
+            if name not in reached:
+                raise unreached("node to keep", name)
         return tuple(dict.fromkeys((*model.inputs, *names)))
 
     def plan(self, shapes: Mapping[str, Shape] | None = None, cuts: Sequence[str] = ()) -> Plan:

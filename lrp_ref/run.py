@@ -37,6 +37,11 @@ def unknown_node(what: str, name: str, known: list[str], original: Model) -> Unk
     return UnknownNameError(f"{error} It was folded into its linear neighbour.") if name in original else error
 
 
+def unreached(what: str, name: str) -> UnknownNameError:
+    """The error for a node that the explained output does not depend on."""
+    return UnknownNameError(f"{what} {name!r} is not below the explained output, so no relevance reaches it")
+
+
 @dataclass(frozen=True, eq=False)
 class Order:
     """What an explainer asks of a run.
@@ -106,7 +111,7 @@ class Run:
         if name in known:
             return name
         if name in self.model:
-            raise UnknownNameError(f"{what} {name!r} is not below the explained output, so no relevance reaches it")
+            raise unreached(what, name)
         raise unknown_node(what, name, known, self.order.original)
 
     # --- where relevance starts ---------------------------------------------------------------------------------------

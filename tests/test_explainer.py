@@ -495,8 +495,12 @@ def test_calls_that_do_not_fit(backend, call, error, message):
         Explainer(small(), backend=backend)(X, **call)
 
 
-def test_a_node_that_no_relevance_reaches_is_not_filtered():
+def test_a_node_that_no_relevance_reaches_is_not_kept_and_not_filtered():
     explainer = Explainer(branches(), rule=rules.Zero(), output="first")
+    with pytest.raises(UnknownNameError, match="node to keep 'side' is not below the explained output"):
+        Explainer(branches(), rule=rules.Zero(), output="first", keep=("side",))
+    with pytest.raises(UnknownNameError, match="'softmax1' is not below the explained output"):
+        Explainer(Model.sequential([L.Dense(W1), L.Softmax()]), head="logit", keep="softmax1")
     x = {"left": X, "right": X}
     for call in ({"filter": {"side": 0}}, {"start": X, "start_at": "side"}):
         with pytest.raises(UnknownNameError, match="'side' is not below the explained output, so no relevance reaches it"):
