@@ -251,6 +251,13 @@ def test_negative_and_gigantic_extents(extent, message):
     refused(proto, message)
 
 
+def test_a_gigantic_extent_beside_an_extent_of_0():
+    """NumPy refuses such a shape although it has no elements."""
+    proto = dense()
+    proto.graph.initializer[0].CopyFrom(helper.make_tensor("w", TensorProto.FLOAT, (0, 2**56, 2**10), []))
+    refused(proto, "more than the budget")
+
+
 @pytest.mark.parametrize(
     ("nodes", "constants"),
     [

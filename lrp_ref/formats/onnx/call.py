@@ -87,7 +87,7 @@ class Builder:
 
     def check(self, shape: Shape, what: str) -> None:
         """Raise `FormatError` where one sample of this shape does not fit the budget."""
-        size = math.prod(shape) * self.dtype.itemsize
+        size = math.prod(max(extent, 1) for extent in shape) * self.dtype.itemsize
         if size > self.budget:
             raise FormatError(
                 f"{what} of shape {shape} would take {size} bytes, more than the budget of {self.budget}; budget= raises it"

@@ -33,7 +33,7 @@ def fold(call: Call) -> Sequence[Value | None] | None:
 
 def _bounded(shape: Sequence[int]) -> Shape:
     extents = tuple(int(extent) for extent in shape)
-    if any(extent < 0 for extent in extents) or math.prod(extents) > LARGEST or len(extents) > 32:
+    if any(extent < 0 for extent in extents) or math.prod(max(e, 1) for e in extents) > LARGEST or len(extents) > 32:
         raise FormatError(f"a constant of shape {extents} is not computed at load")
     return extents
 
@@ -218,7 +218,7 @@ def _tile(call: Call) -> Array:
 
 def _constant_of_shape(call: Call) -> Array:
     shape = _one_row(call, call.integer_list(0) or ())
-    if any(extent < 0 for extent in shape) or math.prod(shape) * 8 > call.builder.budget or len(shape) > 32:
+    if any(extent < 0 for extent in shape) or math.prod(max(e, 1) for e in shape) * 8 > call.builder.budget or len(shape) > 32:
         raise FormatError(f"a constant of shape {shape} is not computed at load")
     value = call.node.attributes.get("value")
     value = np.zeros(1, np.float32) if not isinstance(value, np.ndarray) else value

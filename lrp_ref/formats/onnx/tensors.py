@@ -73,7 +73,7 @@ def checked_shape(dims: Any, item: int, budget: int, what: str) -> Shape:
         raise FormatError(f"{what} has a negative extent: {shape}")
     if len(shape) > 32:
         raise FormatError(f"{what} has {len(shape)} axes, more than 32")
-    size = math.prod(shape) * item
+    size = math.prod(max(extent, 1) for extent in shape) * item  # NumPy counts so, even where an extent is 0
     if size > budget:
         raise FormatError(f"{what} of shape {shape} would take {size} bytes, more than the budget of {budget}; budget= raises it")
     return shape
