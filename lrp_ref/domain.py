@@ -12,7 +12,7 @@ from .errors import DomainError
 from .layers.base import Layer
 from .layers.linear import Scale
 from .layers.normalization import BatchNorm
-from .layers.shape import Identity, Pad, Rearrangement
+from .layers.shape import Flatten, Identity, Pad, Rearrangement, Reshape, Transpose
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +62,8 @@ class Domain:
     def behind(self, layer: Layer, sample: Shape | None, rank: int | None) -> Domain:
         """The bounds of what `layer` makes of an input within these.
 
-        Exact for elementwise affine layers and for layers that move elements; other layers are refused. The zeros that a Pad
-        adds lie within the new bounds too (CONV-DOMAIN-LAYER).
+        Exact for elementwise affine layers, and for layers whose every output element is an input element or a constant; other
+        layers are refused. The zeros that a Pad adds lie within the new bounds too (CONV-DOMAIN-LAYER).
 
         Parameters
         ----------
@@ -76,7 +76,8 @@ class Domain:
         DomainError
             Where the layer is of another kind, or where the shape must be known and is not.
         """
-        if isinstance(layer, Identity):
+        same_values = isinstance(layer, (Flatten, Reshape, Transpose)) and self.low.size == self.high.size == 1
+        if same_values or isinstance(layer, Identity):
             return self
         if isinstance(layer, (Scale, BatchNorm)):
             ends = [_affine(layer, bound, rank) for bound in (self.low, self.high)]
@@ -84,7 +85,7 @@ class Domain:
         if isinstance(layer, Pad):
             return self._padded(layer, sample, rank)
         if isinstance(layer, Rearrangement) and layer.arity == 1:
-            return self if self.low.size == self.high.size == 1 else self._moved(layer, sample)
+            return self._moved(layer, sample)
         raise DomainError("its values are not bounded by the domain: give ZBox(low, high)")
 
     def _padded(self, layer: Pad, sample: Shape | None, rank: int | None) -> Domain:
@@ -103,7 +104,7 @@ class Domain:
     def _moved(self, layer: Rearrangement, sample: Shape | None) -> Domain:
         if sample is None:
             raise DomainError(
-                "it moves the elements that the domain's arrays of bounds speak of: give the model input_shape=, or "
+                "where it puts the elements that the bounds speak of is not known: give the model input_shape=, or "
                 "ZBox(low, high)"
             )
         return Domain(*(layer.forward(np.broadcast_to(b, (1, *sample)))[0] for b in (self.low, self.high)))

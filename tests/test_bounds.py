@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from model_strategies import batch_norms, scales
 from strategies import arrays, cast, dyadics, fewer, positives
 
-from lrp_ref import Composite, Explainer, Model, Node, composites, errors, explain, rules
+from lrp_ref import Composite, Domain, Explainer, Model, Node, composites, errors, explain, rules
 from lrp_ref import layers as L
 from lrp_ref.arrays import fractions
 from lrp_ref.composites import (
@@ -78,10 +78,30 @@ def test_layers_that_move_elements_keep_a_number_and_take_arrays_along_where_the
     low = np.array([-1.0, 0.0]).reshape(2, 1)
     known = Model.sequential(chain, domain=(low, 1), input_shape=(2, 2))
     assert tolist(bounds(known, "dense1")) == ([-1.0, -1.0, 0.0, 0.0], [1.0] * 4)
-    with pytest.raises(
-        errors.DomainError, match=r"node 'dense1' \(Dense\): behind node 'flatten1' \(Flatten\): it moves the elem"
-    ):
+    with pytest.raises(errors.DomainError, match=r"node 'dense1' \(Dense\): behind node 'flatten1' \(Flatten\): where it puts"):
         bounds(Model.sequential(chain, domain=(low, 1)), "dense1")
+
+
+def test_constants_that_a_layer_adds_are_within_the_bounds_of_their_places():
+    front = [L.PadWith(((0, 0), (1, 0)), "constant", 5.0), L.Slice(0, 2, axis=2)]
+    found = bounds(conv_behind(*front, channels=1, dims=1, domain=(0, 1), input_shape=(1, 3)), "conv1")
+    assert tolist(found) == ([[5.0, 0.0]], [[5.0, 1.0]])
+    with pytest.raises(errors.DomainError, match=r"behind node 'front0' \(PadWith\): where it puts the elements"):
+        bounds(conv_behind(*front, channels=1, dims=1, domain=(0, 1)))
+
+
+def test_a_domain_knows_what_it_cannot_follow():
+    with pytest.raises(errors.DomainError, match="its values are not bounded by the domain"):
+        Domain(0, 1).behind(L.Tanh(), (3,), 2)
+    assert not Domain(np.zeros(2), 1).fits((3,))
+    assert not Domain(np.zeros((2, 3)), 1).fits((3,))
+    assert Domain(np.zeros((2, 1)), 1).fits((2, 3))
+    pad = conv_behind(L.Pad(1), L.Pad(0), domain=(np.ones((1, 1, 1)), 2))  # one number, though in an array
+    assert np.ravel(bounds(pad).low).tolist() == [0.0]
+    with pytest.raises(errors.DomainError, match="where it puts the elements"):
+        Domain(np.zeros(2), 1).behind(L.Pad(1), None, None)
+    one = L.BatchNorm([1.0], [1.0], epsilon=0)
+    assert repr(Domain(0, 1).behind(one, None, None)) == "[-1.0, 0.0]"
 
 
 def test_exact_bounds_stay_exact():
@@ -176,15 +196,11 @@ def test_zb_behind_a_factor_is_zb_of_the_folded_layer(data):
         ([L.Scale(2.0), L.Tanh()], "'front1' (Tanh)"),
         ([L.Conv(np.ones((2, 2, 1, 1)))], "'front0' (Conv)"),
         ([L.Upsample(2)], "'front0' (Upsample)"),
-        ([L.Concat(1)], None),
     ],
     ids=repr,
 )
 def test_behind_anything_else_the_bounds_must_be_given(front, place):
     model = conv_behind(*front, domain=(0, 1))
-    if place is None:
-        assert tolist(bounds(model)) == (0.0, 1.0)
-        return
     with pytest.raises(errors.DomainError) as caught:
         bounds(model)
     assert str(caught.value) == (

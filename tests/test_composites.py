@@ -36,6 +36,7 @@ ROWS = {
     "shape": [
         L.Dropout(), L.Identity(), L.Concat(2), L.Flatten(), L.Reshape((1,)), L.Transpose((0, 1)), L.Pad(1),
     ],
+    "normalisation": [L.LRN()],
     "softmax": [L.Softmax(), L.LogSoftmax()],
 }  # fmt: skip
 
@@ -57,7 +58,10 @@ TABLE = {
     "innvestigate_b": (two, tenth, eps, winner, "–"),
     "innvestigate_b_flat": (two, tenth, eps, winner, flat),
 }  # fmt: skip
-EVERYWHERE = {"product": rules.SignalTakesAll(), "constant": rules.Pass(), "activation": rules.Pass(), "shape": rules.Pass()}
+EVERYWHERE = {
+    "product": rules.SignalTakesAll(),
+    **dict.fromkeys(("constant", "activation", "shape", "normalisation"), rules.Pass()),
+}
 
 
 def test_the_table_is_complete():
@@ -65,7 +69,7 @@ def test_the_table_is_complete():
     kinds = """
         Dense Scale Add Subtract Mean Conv ConvTranspose MaxPool AvgPool SumPool GlobalAvgPool GlobalMaxPool GlobalSumPool ReLU
         LeakyReLU Tanh Sigmoid GELU Softplus BatchNorm Concat Multiply Flatten Reshape Transpose Pad Upsample Dropout Identity
-        Softmax LogSoftmax
+        Softmax LogSoftmax LRN
     """
     assert {type(layer).__name__ for layer in itertools.chain(*ROWS.values())} == set(kinds.split())
     assert set(TABLE) == set(PRESETS)

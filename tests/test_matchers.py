@@ -6,6 +6,7 @@ import pytest
 from lrp_ref import Composite, Explainer, Model, Node, composites, errors, rules
 from lrp_ref import layers as L
 from lrp_ref.composites import (
+    Bounded,
     Depth,
     First,
     Name,
@@ -66,6 +67,7 @@ def test_matchers_print_what_they_mean():
     assert repr(Type(L.Conv, L.Dense) & ~Type(L.ReLU, L.Tanh)) == "(Conv | Dense) & ~(ReLU | Tanh)"
     assert repr(Type(L.Conv) | First() & Depth(1)) == "Conv | first linear & positions 1 to the end"
     assert repr(~(Name("a*") | Stages(2))) == "~(name 'a*' | lower 2 of the stages)"
+    assert repr(First() & Bounded()) == "first linear & domain known"
     assert repr(Predicate(lambda *_: True, "all of them")) == "all of them"
 
 

@@ -207,7 +207,7 @@ def test_no_file_is_overwritten_unless_asked(tmp_path):
 
 def test_a_file_that_appears_while_writing_is_not_overwritten(tmp_path, monkeypatch):
     path = tmp_path / "m.npz"
-    monkeypatch.setattr(archive, "_pack", lambda file, arrays: path.write_bytes(b"theirs"))
+    monkeypatch.setattr(archive, "_pack", lambda *_: path.write_bytes(b"theirs"))
     with pytest.raises(errors.ExistingFileError):
         lrp_ref.save(small(), path)
     assert path.read_bytes() == b"theirs"
@@ -286,6 +286,15 @@ def test_what_the_format_does_not_hold_is_refused_before_anything_is_written(tmp
     assert listed(tmp_path) == []
     exact = Model.sequential([L.Dense(np.array([[Fraction(1)]]))], domain=(Fraction(1, 3), 1))
     assert lrp_ref.load(lrp_ref.save(exact.astype(np.float64), path)).domain["input"].low == 1 / 3
+
+
+@pytest.mark.parametrize("value", [object(), 1j, float("inf"), b"x", {1: 2}], ids=str)
+def test_options_that_json_does_not_hold_are_refused(tmp_path, value):
+    layer = L.Dropout()
+    object.__setattr__(layer, "rate", value)
+    with pytest.raises(FormatError, match=r"node 'dropout1' \(Dropout\): rate = .* cannot be stored"):
+        lrp_ref.save(Model.sequential([layer]), tmp_path / "m.npz")
+    assert listed(tmp_path) == []
 
 
 def test_a_graph_that_could_not_be_read_again_is_not_written(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """Archives that lie: pickled objects, sizes and shapes that cannot be, bombs. Each is refused in bounded memory; nothing runs."""
 
+import io
 import json
 import os
 import pickle
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from npz_files import described, header, npy, packed, refused, small, written
+from npz_files import FormatError, described, header, npy, packed, refused, small, written
 
 import lrp_ref
 from lrp_ref import Model, errors
@@ -163,6 +164,29 @@ def test_duplicate_members(tmp_path):
         with pytest.warns(UserWarning, match="Duplicate name"):
             target.writestr("graph.npy", npy(np.array("{}")))
     refused(path, "two members of the file have the same name")
+
+
+def test_a_huge_directory(tmp_path, monkeypatch):
+    path = lrp_ref.save(small(), tmp_path / "m.npz")
+    monkeypatch.setattr(archive, "DIRECTORY", 300)
+    refused(path, r"the archive's directory would take \d+ bytes")
+
+
+def test_no_memory(tmp_path, monkeypatch):
+    path = lrp_ref.save(small(), tmp_path / "m.npz")
+
+    def none(*_: Any, **__: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(archive, "_filled", none)
+    refused(path, "there is not enough memory for the members of the file")
+
+
+@pytest.mark.parametrize("served", [b"", b"\0" * 7, b"\0" * 9])
+def test_data_that_do_not_fill_an_array(served):
+    """The archive's own checks come first; this one would see what they let pass."""
+    with pytest.raises(FormatError, match="member 'a' has not the size that the archive states"):
+        archive._filled(io.BytesIO(served), 8, "a")
 
 
 def test_too_many_members(tmp_path, monkeypatch):
