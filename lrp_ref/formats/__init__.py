@@ -12,11 +12,16 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 SUFFIXES = (".npz", ".onnx")
-_MODULES = ("npz", "onnx")  # imported when asked for: `lrp_ref.formats.onnx.load`
+_MODULES = ("npz", "onnx", "sklearn", "torch")  # imported when asked for: `lrp_ref.formats.onnx.load`
 
 
 def load(path: str | Path, **options: Any) -> Model:
     """Read a model from a file; the suffix says how: `.npz` or `.onnx`.
+
+    Parameters
+    ----------
+    path : the file
+    **options : of `lrp_ref.formats.npz.load` (such as `mmap`) or `lrp_ref.formats.onnx.load`
 
     Raises
     ------
@@ -47,8 +52,8 @@ def __getattr__(name: str) -> ModuleType:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def save(model: Model, path: str | Path, *, overwrite: bool = False) -> Path:
-    """Write a model in the native `.npz` format; see `lrp_ref.formats.npz`."""
+def save(model: Model, path: str | Path, *, overwrite: bool = False, compress: bool = True) -> Path:
+    """Write a model in the native `.npz` format; see `lrp_ref.formats.npz.save`."""
     from . import npz
 
-    return npz.save(model, path, overwrite=overwrite)
+    return npz.save(model, path, overwrite=overwrite, compress=compress)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+import mmap
 import os
 import re
 import secrets
@@ -19,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, Literal
 
 import numpy as np
 
@@ -32,6 +33,10 @@ DEFLATED = 1032  # no byte of a deflated member stands for more than this many
 HEADER = 1_000  # bytes; NumPy writes 118 for the arrays that are allowed here
 AXES = 32
 CHUNK = 2**20
+ALIGNMENT = 64  # bytes; of a cache line, which is what NumPy pads its own headers to
+_LOCAL = struct.Struct("<4s22xHH")  # in front of a member: a signature, and the lengths of its name and of its extra field
+_PADDING = 0xD935  # the extra field that means "alignment": readers skip what they do not know
+_ZIP64 = 20  # bytes of the extra field that zipfile puts in front of members that may be large
 
 _BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, LookupError, NotImplementedError, RuntimeError, ValueError)
 _HEADER = re.compile(r"\{'descr': (.+), 'fortran_order': (True|False), 'shape': \(([\d, ]*)\), \} *\n")
@@ -60,10 +65,10 @@ class _Header:
 
 
 class Archive:
-    """An open `.npz` whose members are checked, and read when asked for."""
+    """An open `.npz` whose members are checked, and read when asked for; of a `mapped` file its arrays are views."""
 
-    def __init__(self, archive: zipfile.ZipFile, size: int, budget: int) -> None:
-        self._archive, self._budget = archive, budget
+    def __init__(self, archive: zipfile.ZipFile, size: int, budget: int, mapped: mmap.mmap | None = None) -> None:
+        self._archive, self._budget, self._mapped = archive, budget, mapped
         infos = archive.infolist()
         if len(infos) > MEMBERS:
             raise FormatError(f"the file has {len(infos)} members, more than {MEMBERS}")
@@ -105,9 +110,12 @@ class Archive:
             fits = math.prod(header.shape) * dtype.itemsize == header.size
             if not fits or reach > self._budget or len(header.shape) > AXES:
                 raise FormatError(f"member {name!r} states the shape {header.shape}, which its data does not have")
+            order: Literal["F", "C"] = "F" if header.fortran else "C"
+            if self._mapped is not None:
+                return _view(self._mapped, self._members[f"{name}.npy"], header, dtype, order)
             data = _filled(stream, header.size, name)
         numbers = data.view(dtype).astype(dtype.newbyteorder("="), copy=False)
-        return numbers.reshape(header.shape, order="F" if header.fortran else "C")
+        return numbers.reshape(header.shape, order=order)
 
     @contextmanager
     def _open(self, name: str) -> Iterator[tuple[_Header, IO[bytes]]]:
@@ -117,20 +125,22 @@ class Archive:
 
 
 @contextmanager
-def opened(source: Path, budget: int) -> Iterator[Archive]:
+def opened(source: Path, budget: int, mapped: bool = False) -> Iterator[Archive]:
     """An archive to read from; whatever goes wrong inside is a `FormatError`.
 
     Parameters
     ----------
     source : the file
     budget : how many bytes its members may take when unpacked
+    mapped : whether arrays are read-only views of the file, which then stays open as long as one of them is there
     """
     try:
         if not source.is_file():
             kind = "is a folder" if source.is_dir() else "is no regular file" if source.exists() else "does not exist"
             raise FormatError(f"the file cannot be read: it {kind}")
         with _Capped(source) as file, zipfile.ZipFile(file) as archive:
-            yield Archive(archive, source.stat().st_size, budget)
+            view = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if mapped else None
+            yield Archive(archive, source.stat().st_size if view is None else len(view), budget, view)
     except FormatError:
         raise
     except OSError as error:
@@ -183,8 +193,31 @@ def _filled(stream: IO[bytes], size: int, name: str) -> Array:
     return data
 
 
-def write(target: Path, arrays: Mapping[str, Array], overwrite: bool) -> None:
-    """Write `arrays` to an `.npz`, the same bytes for the same arrays.
+def _view(mapped: mmap.mmap, info: zipfile.ZipInfo, header: _Header, dtype: np.dtype[Any], order: Literal["F", "C"]) -> Array:
+    """A member's array as a view of the file, whose bytes are compared with their checksum like those of any other."""
+    how = "; save(model, path, compress=False) writes files that can be mapped, and without mmap=True any file is read"
+    if info.compress_type != zipfile.ZIP_STORED:
+        raise FormatError(f"member {info.filename!r} is compressed and cannot be mapped{how}")
+    if not dtype.isnative:
+        raise FormatError(f"member {info.filename!r} has the other byte order and cannot be mapped{how}")
+    signature, name, extra = _LOCAL.unpack_from(mapped, info.header_offset)
+    begin = info.header_offset + _LOCAL.size + name + extra
+    end = begin + info.file_size
+    if signature != b"PK\3\4" or end > len(mapped):
+        raise FormatError(f"member {info.filename!r} reaches beyond the file")
+    if (end - header.size) % ALIGNMENT:
+        raise FormatError(f"member {info.filename!r} is not aligned to {ALIGNMENT} bytes and cannot be mapped{how}")
+    checksum = 0
+    with memoryview(mapped) as whole:
+        for at in range(begin, end, CHUNK):
+            checksum = zlib.crc32(whole[at : min(at + CHUNK, end)], checksum)
+    if checksum != info.CRC:
+        raise FormatError(f"member {info.filename!r} has not the checksum that the archive states")
+    return np.ndarray(header.shape, dtype, mapped, end - header.size, order=order)
+
+
+def write(target: Path, arrays: Mapping[str, Array], overwrite: bool, compress: bool = True) -> None:
+    """Write `arrays` to an `.npz`, the same bytes for the same arrays; where they are not compressed, aligned in the file.
 
     The file is written beside `target` and put in its place when it is complete, so that a failure leaves an old file as it was.
 
@@ -200,7 +233,7 @@ def write(target: Path, arrays: Mapping[str, Array], overwrite: bool) -> None:
     draft = place.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         with draft.open("xb") as file:
-            _pack(file, arrays)
+            _pack(file, arrays, compress)
         if place.exists():
             shutil.copymode(place, draft)
         _refuse_existing(target, overwrite)
@@ -218,11 +251,20 @@ def _refuse_existing(target: Path, overwrite: bool) -> None:
         raise ExistingFileError(f"{target} exists; overwrite=True replaces it")
 
 
-def _pack(file: IO[bytes], arrays: Mapping[str, Array]) -> None:
+def _pack(file: IO[bytes], arrays: Mapping[str, Array], compress: bool) -> None:
     with zipfile.ZipFile(file, "w") as archive:
         for name, array in arrays.items():
             info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
-            info.compress_type = zipfile.ZIP_DEFLATED
+            info.compress_type = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
             info.external_attr = 0o600 << 16
-            with archive.open(info, "w", force_zip64=array.nbytes >= 2**30) as member:
+            large = array.nbytes >= 2**30
+            if not compress:
+                info.extra = _padding(file.tell() + _LOCAL.size + len(info.filename.encode()) + _ZIP64 * large)
+            with archive.open(info, "w", force_zip64=large) as member:
                 np.lib.format.write_array(member, array, version=(1, 0), allow_pickle=False)
+
+
+def _padding(position: int) -> bytes:
+    """The extra field after which a member begins at a multiple of the alignment. NumPy's header is as long as one itself."""
+    pad = -(position + 4) % ALIGNMENT
+    return struct.pack("<HH", _PADDING, pad) + bytes(pad)

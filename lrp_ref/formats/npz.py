@@ -42,8 +42,15 @@ LAYERS: dict[str, type[Layer]] = {
 # --- writing ---------------------------------------------------------------------------------------------------------
 
 
-def save(model: Model, path: str | Path, *, overwrite: bool = False) -> Path:
+def save(model: Model, path: str | Path, *, overwrite: bool = False, compress: bool = True) -> Path:
     """Write `model` (float32 or float64) to `path`, which ends in `.npz`; the same model gives the same bytes.
+
+    Parameters
+    ----------
+    model : the network
+    path : the file
+    overwrite : whether a file that exists is replaced
+    compress : False: arrays are stored as they are, aligned, so that `load(path, mmap=True)` can map them
 
     Raises
     ------
@@ -61,7 +68,7 @@ def save(model: Model, path: str | Path, *, overwrite: bool = False) -> Path:
     text = json.dumps(graph, allow_nan=False)
     if len(text) > CHARACTERS or len(arrays) >= archive.MEMBERS:
         raise FormatError(f"the model has {len(model.nodes)} nodes, more than the .npz format holds")
-    archive.write(target, {"graph": np.array(text), **arrays}, overwrite)
+    archive.write(target, {"graph": np.array(text), **arrays}, overwrite, compress)
     return target
 
 
@@ -138,23 +145,27 @@ def _plain(value: Any, place: str) -> Any:
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-def load(path: str | Path, *, budget: int = BUDGET) -> Model:
+def load(path: str | Path, *, budget: int = BUDGET, mmap: bool = False) -> Model:
     """Read a model that `save` wrote.
 
     Parameters
     ----------
     path : the file
     budget : how many bytes its members may take when unpacked
+    mmap : whether arrays are read-only views of the file instead of copies: processes that map one file share its memory. The
+        file must have been saved with `compress=False`, and must not be changed in place while the model is used (`save`
+        replaces files whole, which is safe)
 
     Raises
     ------
     FormatError
-        Where the file is missing, truncated, foreign, too large, of a newer version, or describes a network that cannot be.
+        Where the file is missing, truncated, foreign, too large, of a newer version, or describes a network that cannot be; or
+        where it is to be mapped, and is compressed.
     """
     source = Path(path)
     budget = integer(budget, "budget", 0)
     try:
-        with archive.opened(source, budget) as members:
+        with archive.opened(source, budget, mmap) as members:
             return _built(_graph(members), members)
     except FormatError as error:
         raise FormatError(f"{source}: {_brief(error, 500)}") from None
