@@ -337,10 +337,10 @@ class WSquare(LinearRule):
 class Flat(LinearRule):
     r"""The flat rule: :math:`R_j = \sum_k \frac{1}{\sum_j 1} R_k` over the inputs that k sees; padding is no input.
 
-    (Lapuschkin et al. 2017; Samek et al. 2021, Tab. 1.1.) It lowers the resolution of a heatmap.
+    (Lapuschkin et al. 2019; Samek et al. 2021, Tab. 1.1.) It lowers the resolution of a heatmap.
     """
 
-    source: ClassVar[str] = "Lapuschkin et al. 2017; Samek et al. 2021, Tab. 1.1"
+    source: ClassVar[str] = "Lapuschkin et al. 2019; Samek et al. 2021, Tab. 1.1"
     formula: ClassVar[str] = r"R_j = \sum_k \frac{1}{\sum_j 1} R_k"
     usage: ClassVar[str] = "the first layers, to lower the resolution"
 

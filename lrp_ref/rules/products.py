@@ -92,7 +92,7 @@ class AbsoluteProduct(ProductRule):
     r"""LRP-abs: :math:`R_g = \frac{|x_g|}{|x_g| + |x_s| + \epsilon} R_p`, and the same for the signal."""
 
     epsilon: Number = 0
-    source: ClassVar[str] = "Rieger et al. 2019 (in Arras et al. 2019, Table 11.1)"
+    source: ClassVar[str] = "Arras et al. 2019, Table 11.1"
     formula: ClassVar[str] = r"R_g = \frac{|x_g|}{|x_g| + |x_s| + \epsilon} R_p,\quad R_s = \frac{|x_s|}{\ldots} R_p"
     usage: ClassVar[str] = "products, for comparison"
 
@@ -108,7 +108,7 @@ class AbsoluteProduct(ProductRule):
 class HalfProduct(ProductRule):
     r"""LRP-half: :math:`R_g = R_s = R_p / 2`."""
 
-    source: ClassVar[str] = "Arjona-Medina et al. 2019 (in Arras et al. 2019, Table 11.1)"
+    source: ClassVar[str] = "Arjona-Medina et al. 2019; Arras et al. 2019, Table 11.1"
     formula: ClassVar[str] = r"R_g = R_s = R_p / 2"
     usage: ClassVar[str] = "products whose factors both carry information"
 
