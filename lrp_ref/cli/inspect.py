@@ -12,6 +12,7 @@ from ..errors import LrpError
 from ..explainer import Explainer
 from ..layers.activations import LogSoftmax, Sigmoid, Softmax
 from ..model import Model
+from ..preprocess import spelled
 from . import parsing
 from .network import Network, network_of
 from .options import shared
@@ -74,7 +75,7 @@ def _facts(network: Network) -> dict[str, Any]:
         "inputs": {
             name: {
                 "shape": list(model.input_shape[name]) if name in model.input_shape else None,
-                "domain": str(model.domain[name]) if name in model.domain else None,
+                "domain": spelled(model.domain[name]) if name in model.domain else None,
             }
             for name in model.inputs
         },
@@ -154,8 +155,10 @@ def _show(out: Output, facts: dict[str, Any], steps: bool) -> None:
         above = node["node"]
     kept = len(COLUMNS) - (not steps)
     out.table(COLUMNS[:kept], [row[:kept] for row in rows], right=(4,), spare=((6,) if steps else ()) + (2, 4))
-    for fold in facts["folded"]:
+    for fold in facts["folded"][:_MOST]:
         out.say(f"{fold['node']} was folded into {', '.join(fold['into'])}")
+    if len(facts["folded"]) > _MOST:
+        out.say(f"{len(facts['folded']) - _MOST} more were folded into their neighbours; --json lists them")
     _show_patterns(out, facts["patterns"])
 
 
@@ -178,7 +181,8 @@ def _show_patterns(out: Output, found: list[dict[str, Any]]) -> None:
         grouped.setdefault((pattern["layer"], *pattern["was"]), []).append(pattern["node"])
     for (layer, *was), nodes in grouped.items():
         listed = ", ".join(nodes[:_MOST]) + (f" and {len(nodes) - _MOST} more" if len(nodes) > _MOST else "")
-        out.say(f"{layer} was put together again from {' + '.join(was)}, {len(nodes)}×: {listed}")
+        made = f"put together again from {' + '.join(was)}" if was != [layer] else "told which of its inputs is the signal"
+        out.say(f"{layer} was {made}, {len(nodes)}×: {listed}")
 
 
 def _step(node: dict[str, Any]) -> str:

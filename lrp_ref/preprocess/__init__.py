@@ -4,6 +4,7 @@ A `Preprocessing` is a record: cut to size, order of the channels, scale, mean, 
 for it follows, and so do the bounds of the zᴮ rule. Images need Pillow, which the extra `plot` installs.
 """
 
+from .checks import spelled
 from .fitting import array_of, fitted, image_shape, misfit, with_domain
 from .images import SUFFIXES, read_image
 from .presets import MEANING, PRESETS, described
@@ -24,6 +25,7 @@ __all__ = [
     "load",
     "misfit",
     "read_image",
+    "spelled",
     "text_of",
     "with_domain",
 ]

@@ -7,10 +7,20 @@ from typing import Any
 
 import numpy as np
 
+from ..domain import Domain
 from ..errors import ParameterError
 
 #: Extents that an image may be resized to.
 LARGEST = 2**15
+
+
+def spelled(domain: Domain) -> str:
+    """A domain with its numbers, where it has one pair for each of a few channels."""
+    ends = [np.asarray(bound).reshape(-1) for bound in (domain.low, domain.high)]
+    if not all(1 < end.size <= 4 for end in ends):
+        return str(domain)
+    low, high = (", ".join(f"{float(value):.4g}" for value in end) for end in ends)
+    return f"[({low}), ({high})]"
 
 
 def pair(value: int | tuple[int, int]) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from ..domain import Domain
 from ..errors import GraphError, ShapeError, unknown
 from ..layers.conv import Conv
 from ..model import Model
+from .checks import spelled
 from .presets import PRESETS
 from .recipe import Preprocessing, Stretched
 
@@ -153,11 +154,11 @@ def misfit(x: Any, domain: Domain | None) -> str | None:
     array = array.astype(np.float64)
     found = f"the input's values lie in [{array.min():.6g}, {array.max():.6g}]"
     low, high = (np.asarray(b, dtype=np.float64) for b in (domain.low, domain.high))
-    asked = f"the model's domain {domain}: was the input preprocessed for this model?"
+    asked = f"the model's domain {spelled(domain)}: was the input preprocessed for this model?"
     try:
         outside = np.count_nonzero((array < low - 1e-5 * (high - low)) | (array > high + 1e-5 * (high - low)))
     except ValueError:
-        return f"the model's domain {domain} does not broadcast against an input of shape {array.shape}"
+        return f"the model's domain {spelled(domain)} does not broadcast against an input of shape {array.shape}"
     if outside:
         return f"{found}, {outside} of {array.size} outside {asked}"
     width = float(np.max(high - low))

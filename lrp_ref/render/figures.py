@@ -157,8 +157,8 @@ def _gallery(maps: Sequence[_Map], limit: float, named: bool, style: str) -> Fig
     depth = -(-(len(blocks[0]) + 1) // _ACROSS)
     side = 0.8 * _side(maps)
     lines = max(sum(len(fill(line, 26).splitlines()) for line in one.caption.splitlines()) for one in maps)
-    heights = [side * _height(block[0].relevance) + 0.18 * lines for block in blocks for _ in range(depth)]
-    made = figure(_ACROSS * side + 1.1, sum(heights) + 0.6, layout="constrained")
+    heights = [side * _height(block[0].relevance) + 0.2 * lines for block in blocks for _ in range(depth)]
+    made = figure(_ACROSS * side + 1.1, sum(heights) + 0.45, layout="constrained")
     axes = made.subplots(len(blocks) * depth, _ACROSS, squeeze=False, height_ratios=heights)
     for number, block in enumerate(blocks):
         places = list(axes[number * depth : (number + 1) * depth].flat)
@@ -189,7 +189,8 @@ def _draw_map(axes: Axes, one: _Map, limit: float, what: str) -> None:
 def pattern(x: Any, relevance: Any) -> Array:
     """The input as bright as it is relevant, (H, W, 3) uint8: R summed over channels, clipped, scaled to [0, 1]."""
     positive = np.maximum(plain_map(relevance), 0.0)
-    top = _full(positive)
+    # Brighter than a heatmap: what is dark in a pattern is lost, what is saturated is merely the photograph.
+    top = _full(positive, 20)
     base = as_image(x)
     # The photograph may have more pixels than the map has cells, never the other way round.
     picks = [np.arange(wide) * cells // wide for wide, cells in zip(base.shape[:2], positive.shape, strict=True)]
@@ -197,14 +198,14 @@ def pattern(x: Any, relevance: Any) -> Array:
     return np.asarray(np.rint(base * weight[..., None]), dtype=np.uint8)
 
 
-def _full(relevance: Array) -> float:
-    """The |R| that takes the full colour: the largest, or of a fine map what one cell in 200 exceeds.
+def _full(relevance: Array, one_in: int = 200) -> float:
+    """The |R| that takes the full colour: the largest, or of a fine map what one cell in so many exceeds.
 
     A photograph's relevance has peaks of single pixels, beside which all else would be white.
     """
     if relevance.ndim < 2 or min(relevance.shape) < _FINE:
         return limit_of(relevance)
-    return float(np.quantile(np.abs(relevance), 1 - 1 / 200)) or limit_of(relevance)
+    return float(np.quantile(np.abs(relevance), 1 - 1 / one_in)) or limit_of(relevance)
 
 
 def _side(maps: Sequence[_Map]) -> float:
