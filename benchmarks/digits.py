@@ -1,6 +1,6 @@
 """10 000 handwritten digits through the embedded network under epsilon_plus: cost per image at batch 1 and in one batch.
 
-    python benchmarks/digits.py --threads 2
+python benchmarks/digits.py --threads 2
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What `import lrp_ref` costs beyond NumPy's own import, in fresh processes that take turns.
 
-    python benchmarks/imports.py --rounds 15
+python benchmarks/imports.py --rounds 15
 """
 
 from __future__ import annotations
@@ -16,7 +16,14 @@ parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.R
 parser.add_argument("--rounds", type=int, default=15)
 options = parser.parse_args()
 environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
-PROGRAM = "import time; t = time.perf_counter(); import numpy; u = time.perf_counter(); import lrp_ref; v = time.perf_counter(); print(u - t, v - u)"
+PROGRAM = """
+import time
+t = time.perf_counter()
+import numpy
+u = time.perf_counter()
+import lrp_ref
+print(u - t, time.perf_counter() - u)
+"""
 
 rows = []
 for _ in range(options.rounds + 1):  # the first one fills the caches and does not count

@@ -48,7 +48,8 @@ def machine(*packages: str) -> str:
             versions.append(f"{package} {metadata.version(package)}")
         except metadata.PackageNotFoundError:
             versions.append(f"{package} –")
-    return f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} CPUs, {platform.machine()}, Python {platform.python_version()}, {', '.join(versions)}"
+    place = f"{os.cpu_count()} CPUs, {platform.machine()}, Python {platform.python_version()}"
+    return f"{time.strftime('%Y-%m-%d')}, {place}, {', '.join(versions)}"
 
 
 def forget_peak() -> None:

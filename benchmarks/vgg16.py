@@ -32,7 +32,6 @@ from timing import alternate, machine, report  # noqa: E402
 import lrp_ref  # noqa: E402
 
 
-
 def stand_in_for_torchvision() -> None:
     """Zennit imports torchvision for the names of a few classes only; where it is missing, empty ones do."""
     try:

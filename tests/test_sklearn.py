@@ -68,7 +68,8 @@ def test_perceptron_classifiers_give_the_probabilities(activation, y):
 
 
 def test_perceptron_regressors_of_several_outputs():
-    fitted = neural_network.MLPRegressor(hidden_layer_sizes=(6,), max_iter=30, random_state=0).fit(X, np.column_stack([TARGET, -TARGET]))
+    estimator = neural_network.MLPRegressor(hidden_layer_sizes=(6,), max_iter=30, random_state=0)
+    fitted = estimator.fit(X, np.column_stack([TARGET, -TARGET]))
     np.testing.assert_allclose(reader.load(fitted)(X), fitted.predict(X), rtol=1e-12)
 
 
