@@ -313,6 +313,69 @@ def test_inputs_as_images(x, expected):
     assert canvas.as_image(x).tolist() == expected
 
 
+@pytest.mark.parametrize("style", ["heatmap", "overlay", "pattern"])
+def test_a_style_is_one_panel_alone(style, tmp_path):
+    e = explained()
+    figure = render.picture(e, style=style)
+    drawn(figure, tmp_path)
+    assert len(figure.axes) == (1 if style == "pattern" else 2)  # a pattern has no scale
+    shown = images(figure.axes[0])
+    if style == "heatmap":
+        assert np.array_equal(shown[0], render.heatmap(e.relevance[0]))
+    elif style == "overlay":
+        assert [image.shape[2] for image in shown] == [3, 4]
+    else:
+        positive = np.maximum(e.relevance[0].sum(axis=0), 0)
+        expected = canvas.as_image(e.activations["input"][0]) * (positive / positive.max())[..., None]
+        assert np.abs(shown[0].astype(float) - expected).max() <= 0.5 + 1e-3
+
+
+@pytest.mark.parametrize("style", ["heatmap", "overlay", "pattern"])
+def test_styles_of_several_targets_and_inputs(style, tmp_path):
+    figure = render.picture(explained(target="all"), style=style)
+    drawn(figure, tmp_path)
+    assert "class 3\nscore 5.265" in [axes.get_title() for axes in figure.axes]
+
+
+def test_the_contrast_is_the_difference_of_the_first_two_targets_on_one_scale(tmp_path):
+    e = explained(targets=[[8, 3], [8, 3]])
+    figure = render.picture(e, style="contrast")
+    drawn(figure, tmp_path)
+    titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
+    assert [title.splitlines()[0] for title in titles] == ["input", "class 8", "class 3", "the first minus the second"]
+    one, two = e.relevance[0].sum(axis=1).astype(np.float64)
+    limit = max(np.abs(m).max() for m in (one, two, one - two))
+    for axes, expected in zip(figure.axes[1:], (one, two, one - two), strict=False):
+        assert np.array_equal(images(axes)[0], render.heatmap(expected, limit=limit))
+
+
+def test_styles_that_do_not_fit_say_so():
+    with pytest.raises(errors.UnknownNameError, match="Did you mean 'overlay'"):
+        render.picture(explained(), style="overlays")
+    with pytest.raises(errors.ParameterError, match="compares two targets"):
+        render.picture(explained(), style="contrast")
+    with pytest.raises(errors.ParameterError, match="is for images"):
+        render.picture(lrp_ref.explain(vector_model(), np.ones((1, 7))), style="overlay")
+
+
+def test_in_fine_maps_single_cells_do_not_outshine_the_rest(tmp_path):
+    values = np.ones((1, 1, 120, 120))
+    values[0, 0, :2, :10] = 100.0  # 20 of 14400 cells
+    model = Model.sequential([L.Flatten(), L.Dense(np.ones((14400, 1)))])
+    figure = render.picture(lrp_ref.explain(model, values, rule=rules.Zero()), style="heatmap")
+    drawn(figure, tmp_path)
+    map_, bar = figure.axes
+    assert bar.get_ylim() == (-1, 1)
+    assert (images(map_)[0][5, 5] == render.scale()[-1]).all()
+    small = render.picture(lrp_ref.explain(model_of(60), values[..., :60, :60], rule=rules.Zero()), style="heatmap")
+    drawn(small, tmp_path)
+    assert small.axes[1].get_ylim() == (-100, 100)
+
+
+def model_of(side):
+    return Model.sequential([L.Flatten(), L.Dense(np.ones((side * side, 1)))])
+
+
 # --- the ledger ---------------------------------------------------------------------------------------------------------
 
 
