@@ -117,7 +117,7 @@ def main() -> int:
     precision = "float64" if options.float64 else None
     folded = canonize(model)
     fan = fans(folded, folded.shapes({model.inputs[0]: (1, *model.input_shape[model.inputs[0]])}))
-    print(f"{'composite':<26}{'photograph':<11}{'class':<22}{'score':>8}{'Σ R':>9}{'Σ|R|':>10}{'worst':>8}  {'of bound, at':<22}"
+    print(f"{'composite':<26}{'photograph':<11}{'class':<22}{'score':>8}{'Σ R':>9}{'Σ|R|':>10}{'worst':>9}  {'of bound, at':<22}"
           f"{'points':<8}{'in box':>7}{'area':>7}{'s':>6}")  # fmt: skip
     failed = 0
     for name in options.composites:
@@ -138,7 +138,7 @@ def main() -> int:
             label = str(k) if labels is None else labels[k].split(",")[0]
             right_class = abs(score - case.score) < 0.005 and (labels is None or label == case.label)
             failed += not right_class or ratio > 1 or not points
-            sums = f"{score:>8.2f}{r.sum():>9.3f}{np.abs(r).sum():>10.4g}{ratio:>8.3f}  {node:<22}"
+            sums = f"{score:>8.2f}{r.sum():>9.3f}{np.abs(r).sum():>10.4g}{ratio:>9.1e}  {node:<22}"
             place = f"{'hit' if points else 'MISS':<8}{share:>7.1%}{area:>7.1%}{took:>6.1f}"
             print(f"{name:<26}{photograph:<11}{label:<22}{sums}{place}{'' if right_class else '  OTHER CLASS'}", flush=True)
             for flag in e.ledger.flags:
