@@ -46,7 +46,7 @@ def same_function(model: Model, *shape: int) -> None:
 
 
 def without_shape(model: Model) -> Model:
-    return Model(model.nodes, model.inputs, model.outputs)
+    return replace(model, input_shape=None)
 
 
 # ---- random graphs ---------------------------------------------------------------------------------------------------
