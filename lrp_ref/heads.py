@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import Array, is_exact, like
+from .arrays import Array, is_exact, like, total
 from .errors import ExactnessError, HeadError, TargetError, unknown
 
 
@@ -76,17 +76,17 @@ class LogOdds(Head):
             raise HeadError(f'head="log-odds" needs scores (N, classes) of at least two classes, found {scores.shape}')
         own = one_hot(targets, scores)
         z = scores[:, None, :]
-        z_c = (own * z).sum(axis=2, keepdims=True)
+        z_c = total(own * z, (2,), keepdims=True)
         contrast = np.where(own != 0, np.inf, z_c - z).astype(z.dtype)
         nearest = contrast.min(axis=2, keepdims=True)
         powers = np.exp(nearest - contrast)
-        total = powers.sum(axis=2, keepdims=True)
-        q = powers / total
-        eta = nearest - np.log(total)
+        whole = total(powers, (2,), keepdims=True)
+        q = powers / whole
+        eta = nearest - np.log(whole)
         if not self.conserve:
             return own * z_c - q * z, eta[:, :, 0]
         s = np.divide(q * eta, contrast, out=np.zeros_like(q), where=(contrast != 0) & (own == 0))
-        return own * (z_c * s.sum(axis=2, keepdims=True)) - s * z, eta[:, :, 0]
+        return own * (z_c * total(s, (2,), keepdims=True)) - s * z, eta[:, :, 0]
 
 
 HEADS: dict[str, Head] = {"logit": Logit(), "log-odds": LogOdds()}
