@@ -3,7 +3,10 @@
 These tests need PyTorch (extra torch), which the gate's machine may lack: they are skipped there, each with its reason.
 """
 
+import importlib.util
 import sys
+import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -303,3 +306,20 @@ def test_slips(arguments, message):
         loader.load(made("perceptron") if module == "module" else module, x)
     with pytest.raises(ParameterError, match="exporter is one of dynamo, torchscript"):
         loader.load(made("perceptron"), np.ones((1, 6)), exporter="other")
+
+
+@needs_torch
+def test_the_example_does_what_it_says(capsys):
+    """The documentation shows this script and what it prints."""
+    root = Path(__file__).resolve().parent.parent
+    spec = importlib.util.spec_from_file_location("pytorch_network", root / "examples" / "pytorch_network.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch's own
+        script.main()
+    page = (root / "docs" / "ways_in" / "pytorch.md").read_text(encoding="utf-8")
+    printed = capsys.readouterr().out
+    assert "  3.relu_2  ReLU()  ← 3.add\n" in printed
+    shown = [line for line in printed.splitlines() if "difference" not in line and "from the file" not in line]
+    assert "\n".join(shown[:-2]) in page
