@@ -276,6 +276,9 @@ def test_a_crop_without_a_size_moves_no_pixel():
     image = Image.fromarray(NOISE)
     assert np.array_equal(preprocess.Preprocessing(crop=(20, 41))(image), NOISE[5:25, 2:43].transpose(2, 0, 1))
     assert np.array_equal(preprocess.Preprocessing(crop="square")(image), NOISE[:, 7:37].transpose(2, 0, 1))
+    # Halves go to the even side, as torchvision has it: 12.5 to 12, 11.5 to 12.
+    assert np.array_equal(preprocess.Preprocessing(crop=(30, 20))(image), NOISE[:, 12:32].transpose(2, 0, 1))
+    assert np.array_equal(preprocess.Preprocessing(crop=(30, 22))(image), NOISE[:, 12:34].transpose(2, 0, 1))
     upright = Image.fromarray(NOISE.transpose(1, 0, 2))
     assert np.array_equal(preprocess.Preprocessing(crop="square")(upright), NOISE[:, 7:37].transpose(2, 1, 0))
 
