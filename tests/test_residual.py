@@ -116,6 +116,7 @@ def test_every_preset_takes_a_rule_for_sums(preset, layer):
 
 def test_add_stands_beside_the_other_parameters():
     assert composites.epsilon_plus(0.5, add=rules.ZPlus()).name == "epsilon_plus(epsilon=0.5, add=ZPlus())"
+    assert composites.uniform(rules.Zero(), add=rules.ZPlus()).name == "uniform Zero(), add=ZPlus()"
     made = composites.uniform(rules.Zero(), add=rules.ZPlus()).assign(branched(L.Add()))
     assert (made["sum"], made["dense"]) == (rules.ZPlus(), rules.Zero())
     for slip, message in ((rules.ZPlus, r"did you mean ZPlus\(\)"), ("ZPlus", "an object, not a name")):

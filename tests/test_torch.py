@@ -279,6 +279,20 @@ def test_an_array_is_an_example_too():
 
 
 @needs_torch
+@pytest.mark.parametrize("exporter", loader.EXPORTERS)
+def test_the_batch_axis_stays_open_though_the_example_is_one_sample(exporter, monkeypatch):
+    import onnx
+
+    written = []
+    monkeypatch.setattr(loader.onnx, "load", lambda proto, **_: written.append(proto))
+    loader.load(made("perceptron"), np.ones((1, 6)), exporter=exporter, check=False)
+    proto = written[0] if exporter == "dynamo" else onnx.load_from_string(written[0])
+    axes = proto.graph.input[0].type.tensor_type.shape.dim
+    assert axes[0].dim_param
+    assert axes[1].dim_value == 6
+
+
+@needs_torch
 def test_what_is_not_read_is_named():
     with pytest.raises(FormatError, match=r"Sorts: .*BitwiseNot.*CumSum"):
         loader.load(Sorts(), torch.ones(2, 3))

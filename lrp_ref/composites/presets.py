@@ -90,6 +90,8 @@ class _Row:
 
 def _parametrised(name: str, text: str) -> str:
     """A preset's name with one more parameter, as it would be typed."""
+    if name.startswith("uniform "):
+        return f"{name}, {text}"
     return f"{name[:-1]}, {text})" if name.endswith(")") else f"{name}({text})"
 
 
