@@ -98,7 +98,7 @@ def _installed(name: str) -> bool:
 
 
 def _example(torch: Any, module: Any, given: Any) -> tuple[Any, ...]:
-    """The inputs as tensors where the module is, in its number type; two samples: older exporters take an extent of 1 for fixed."""
+    """The inputs as tensors where the module is, in its number type; two samples: older exporters take 1 for fixed."""
     parameter = next((p for p in module.parameters() if p.is_floating_point()), torch.zeros(()))
     found = []
     for value in given if isinstance(given, (tuple, list)) else (given,):
