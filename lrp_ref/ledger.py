@@ -188,11 +188,25 @@ class Ledger:
         """Nodes that hand on more than `factor` times the Σ|R| that arrived (zennit's users ask to be warned)."""
         return tuple(entry.node for entry in self.entries if self.growth(entry.node) > factor)
 
+    def compound_growth(self, node: str) -> float:
+        """Σ|R| handed on below by `node` over that of the start: the largest ratio over the samples.
+
+        Growth that no single node shows compounds over a deep network.
+        """
+        begun = self.entries[0].booking.arriving_abs.astype(np.float64)
+        ratios = self[node].inputs_abs.astype(np.float64)[begun > 0] / begun[begun > 0]
+        return float(ratios.max()) if ratios.size else 0.0
+
     @property
     def flags(self) -> tuple[str, ...]:
-        """All remarks, each with its node, explosions included."""
+        """All remarks, each with its node: those of the rules, explosions, and where growth has compounded to tenfold."""
         remarks = [f"{entry.node}: {flag}" for entry in self.entries for flag in entry.booking.flags]
         remarks += [f"{node}: Σ|R| grows {self.growth(node):.3g}-fold here" for node in self.explosions()]
+        grown = [node for node in dict.fromkeys(entry.node for entry in self.entries) if self.compound_growth(node) > 10]
+        if grown:
+            top = max(grown, key=self.compound_growth)
+            ends = f"by {grown[0]} for the first time, and to {self.compound_growth(top):.3g} times it at {top}"
+            remarks.append(f"Σ|R| has grown to more than ten times that of the start: {ends}")
         return tuple(remarks)
 
     def rows(self) -> list[dict[str, Any]]:

@@ -177,6 +177,8 @@ NO_ROOT: dict[type[Any], str] = {
     rules.Proportional: _MAXIMUM,
     rules.AverageSurrogate: f"{_MAXIMUM}; its inner rule has one on the SumPool of the same windows",
     rules.ProductRule: "a product is no ReLU of a weighted sum",
+    rules.HeldDeviation: "a normalisation is no ReLU of a weighted sum",
+    rules.HeldStatistics: "a normalisation is no ReLU of a weighted sum",
     rules.Pass: "it hands relevance on without a weighted sum",
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..errors import FormatError
+from ..errors import FormatError, ParameterError
 from ..model import Model
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ def load(path: str | Path, **options: Any) -> Model:
             f"{source}: files of kind {source.suffix or '(no suffix)'!r} are not read; known: {', '.join(SUFFIXES)}"
         )
     if source.suffix.lower() == ".onnx":
+        if "mmap" in options:
+            raise ParameterError(f"{source}: mmap= maps .npz files; save(load(path), …, compress=False) makes one that it can")
         from . import onnx
 
         return onnx.load(source, **options)
