@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ def vgg16(dtype: Any = np.float32, size: int = 224, seed: int = 0, bias: float =
         channels = int(entry)
     found.append(L.Flatten())
     widths = (channels * cells * cells, 4096, 4096, 1000)
-    for lower, upper in zip(widths, widths[1:], strict=False):
+    for lower, upper in pairwise(widths):
         weight = (random.standard_normal((lower, upper), dtype=np.float32) * np.sqrt(2 / lower)).astype(dtype)
         found += [L.Dense(weight, (random.standard_normal(upper) * bias).astype(dtype)), L.ReLU()]
     return lrp_ref.Model.sequential(found[:-1], domain=(-2.0, 2.0), input_shape=(3, size, size))
@@ -111,12 +112,12 @@ def as_torch(model: lrp_ref.Model) -> Any:
             module, weight = nn.Linear(*layer.weight.shape), layer.weight.T
         else:
             kinds = {
-                L.ReLU: nn.ReLU,
-                L.Flatten: nn.Flatten,
-                L.MaxPool: lambda: nn.MaxPool2d(layer.kernel),
-                L.AvgPool: lambda: nn.AvgPool2d(layer.kernel),
+                L.ReLU: lambda _: nn.ReLU(),
+                L.Flatten: lambda _: nn.Flatten(),
+                L.MaxPool: lambda pool: nn.MaxPool2d(pool.kernel),
+                L.AvgPool: lambda pool: nn.AvgPool2d(pool.kernel),
             }
-            modules.append(kinds[type(layer)]())
+            modules.append(kinds[type(layer)](layer))
             continue
         module.weight.data = torch.from_numpy(np.array(weight))
         module.bias.data = torch.from_numpy(np.array(layer.bias))

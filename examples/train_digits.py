@@ -104,13 +104,9 @@ class Part:
 def split(number: int, *, validation: bool = False) -> tuple[Part, Part]:
     """The training and the test part of one split, or (`validation`) two pieces of its training part."""
     data = load_digits()
-    train, test = train_test_split(
-        np.arange(len(data.target)), test_size=TEST_SHARE, random_state=number, stratify=data.target
-    )
+    train, test = train_test_split(np.arange(len(data.target)), test_size=TEST_SHARE, random_state=number, stratify=data.target)
     if validation:
-        train, test = train_test_split(
-            train, test_size=VALIDATION_SHARE, random_state=number, stratify=data.target[train]
-        )
+        train, test = train_test_split(train, test_size=VALIDATION_SHARE, random_state=number, stratify=data.target[train])
 
     def part(indices: np.ndarray) -> Part:
         images = (data.images[indices, None] / 16).astype(np.float32)
@@ -144,9 +140,7 @@ def train(recipe: Recipe, part: Part, seed: int) -> nn.Sequential:
     network = recipe.build()
     steps = math.ceil(len(part.labels) / recipe.batch)
     optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, recipe.learning_rate, epochs=recipe.epochs, steps_per_epoch=steps
-    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.learning_rate, epochs=recipe.epochs, steps_per_epoch=steps)
     loss = nn.CrossEntropyLoss(label_smoothing=recipe.smoothing)
     network.train()
     for _ in range(recipe.epochs):

@@ -191,9 +191,7 @@ def test_log_odds_of_three_classes():
     assert entropy == pytest.approx(0.582203, abs=5e-7)
     assert by_contrast.sum() == pytest.approx(1.268941, abs=5e-7)
     assert R.sum() == pytest.approx(by_contrast.sum(), rel=1e-14)
-    assert R.sum() == pytest.approx(eta[0, 0] + entropy, rel=1e-14), (
-        "CONV-LOG-ODDS: over-distributed by the entropy of q"
-    )
+    assert R.sum() == pytest.approx(eta[0, 0] + entropy, rel=1e-14), "CONV-LOG-ODDS: over-distributed by the entropy of q"
     assert q * eta[0, 0] == pytest.approx([0.502046, 0.184692], abs=5e-7)
     conserved, _ = LogOdds(conserve=True).start(scores, np.array([[0]]))
     assert conserved.sum() == pytest.approx(eta[0, 0], rel=1e-14)
@@ -222,14 +220,10 @@ def test_log_odds_of_two_classes_conserve():
     assert R.sum() == pytest.approx(1.5, rel=1e-15)
 
 
-@pytest.mark.parametrize(
-    "rule", [rules.Zero(), rules.Epsilon(F(1, 4)), rules.Gamma(F(1, 4)), rules.AlphaBeta(2, 1)], ids=str
-)
+@pytest.mark.parametrize("rule", [rules.Zero(), rules.Epsilon(F(1, 4)), rules.Gamma(F(1, 4)), rules.AlphaBeta(2, 1)], ids=str)
 def test_a_batch_norm_after_a_linear_layer_is_that_layer_rescaled(rule):
     """w' = s w, b' = s (b − μ) + β with s = γ/√(σ² + ε); the fused layer is one linear layer."""
-    norm = L.BatchNorm(
-        fractions([1, -2]), fractions([F(15, 4), 9 - F(1, 4)]), fractions([2, -3]), fractions([1, 1]), F(1, 4)
-    )
+    norm = L.BatchNorm(fractions([1, -2]), fractions([F(15, 4), 9 - F(1, 4)]), fractions([2, -3]), fractions([1, 1]), F(1, 4))
     assert norm.factor.tolist() == [1, -1]
     fused = dense([[3, 1], [-1, -2]], [1 * (1 - 1) + 1, -1 * (-1 + 2) + 1])
     assert (norm.forward(L1.forward(A1)) == fused.forward(A1)).all()

@@ -169,9 +169,7 @@ def test_deep_taylor_of_the_maximum_is_its_shapley_value_everywhere():
 def test_the_continuity_constant_of_deep_taylor_is_the_root_of_2():
     """max ‖ΔR‖₁/‖Δx‖₂ = √2, reached along (1, −1); squared, so that it is rational. Across the kink too."""
     points = [(F(i, 3), F(j, 2)) for i in range(5) for j in range(5)]
-    found = [
-        (p, q, deep_taylor_of_max(*p), deep_taylor_of_max(*q)) for p, q in pairwise(points + points[::-3] + points[::7])
-    ]
+    found = [(p, q, deep_taylor_of_max(*p), deep_taylor_of_max(*q)) for p, q in pairwise(points + points[::-3] + points[::7])]
     ratios = [abs(R - S).sum() ** 2 / ((p[0] - q[0]) ** 2 + (p[1] - q[1]) ** 2) for p, q, R, S in found if p != q]
     assert max(ratios) <= 2
     steepest = deep_taylor_of_max(F(2), F(1)) - deep_taylor_of_max(F(2) + F(1, 5), F(1) - F(1, 5))
@@ -234,9 +232,7 @@ def test_gamma_1_and_the_other_side_of_the_difference():
     assert (everywhere(DIFFERENCE, rules.Gamma(1), row(2, 1))[0] == row("4/3", "-1/3")).all()
     assert (everywhere(DETOUR, rules.Gamma(1), row(2, 1))[0] == row("1/3", "2/3")).all()
     for x in (row(1, 2), row(1, 1)):
-        assert (through(DETOUR, [rules.Gamma(1)] * 2, x, top=row(0))[0] == row(0, 0)).all(), (
-            "no relevance above a silent ReLU"
-        )
+        assert (through(DETOUR, [rules.Gamma(1)] * 2, x, top=row(0))[0] == row(0, 0)).all(), "no relevance above a silent ReLU"
 
 
 def split(w: tuple[Any, Any], theta: Any) -> L.Dense:
@@ -302,8 +298,7 @@ def test_near_the_hinge_of_one_relu(rule, d, expected):
 
 rng = np.random.default_rng(13)
 MLP = tuple(
-    L.Dense(fractions(rng.integers(-5, 6, shape)), fractions(rng.integers(-3, 4, shape[1])))
-    for shape in ((5, 7), (7, 1))
+    L.Dense(fractions(rng.integers(-5, 6, shape)), fractions(rng.integers(-3, 4, shape[1]))) for shape in ((5, 7), (7, 1))
 )
 DATA = fractions(rng.integers(0, 9, (20, 5)))
 X5 = DATA[:1]

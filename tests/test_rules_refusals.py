@@ -128,9 +128,7 @@ def test_the_signal_of_a_product_must_be_known():
         rules.SignalTakesAll().propagate(L.Multiply(), (X, X), X * X, R)
 
 
-@pytest.mark.parametrize(
-    "rule", [rules.Epsilon(rules.relative(0.25)), rules.Gamma(0.25, epsilon=rules.relative(0.25))], ids=str
-)
+@pytest.mark.parametrize("rule", [rules.Epsilon(rules.relative(0.25)), rules.Gamma(0.25, epsilon=rules.relative(0.25))], ids=str)
 def test_a_relative_epsilon_has_no_rational_value(rule):
     with refuses(ExactnessError, "an ε relative to the root mean square of z is not rational"):
         rule.propagate(DENSE.astype(object), (fractions(X),), fractions(Z), fractions(R))

@@ -205,8 +205,7 @@ class Messages:
         growth = np.array([1 + account.kappa for account in self.accounts], dtype=object)
         scale = 4 * self.fan * roundoff
         return tuple(
-            scale * _row_sums(abs(m) * growth).reshape(shape)
-            for m, shape in zip(self.matrices, self.shapes, strict=True)
+            scale * _row_sums(abs(m) * growth).reshape(shape) for m, shape in zip(self.matrices, self.shapes, strict=True)
         )
 
     def _per_upper(self, quantity: Callable[[Account], Fraction]) -> Array:

@@ -35,9 +35,7 @@ def unit_responses(layer: Layer, shapes: Sequence[Shape], others: int = 0) -> tu
         units[np.arange(lower), np.arange(lower)] = Fraction(1)
         nothing = constant(0, (lower, *shape[1:]))
         rest = [constant(others, (lower, *other[1:])) for other in shapes]
-        response, at_zero = (
-            layer.forward(*rest[:i], a, *rest[i + 1 :]) for a in (units.reshape(nothing.shape), nothing)
-        )
+        response, at_zero = (layer.forward(*rest[:i], a, *rest[i + 1 :]) for a in (units.reshape(nothing.shape), nothing))
         found.append(np.asarray(response - at_zero).reshape(lower, math.prod(response.shape[1:])))
     return tuple(found)
 
