@@ -288,7 +288,7 @@ def test_what_the_format_does_not_hold_is_refused_before_anything_is_written(tmp
     assert lrp_ref.load(lrp_ref.save(exact.astype(np.float64), path)).domain["input"].low == 1 / 3
 
 
-@pytest.mark.parametrize("value", [object(), 1j, float("inf"), b"x", {1: 2}], ids=str)
+@pytest.mark.parametrize("value", [object(), 1j, float("inf"), b"x", {1: 2}], ids=lambda value: type(value).__name__)
 def test_options_that_json_does_not_hold_are_refused(tmp_path, value):
     layer = L.Dropout()
     object.__setattr__(layer, "rate", value)
