@@ -19,6 +19,7 @@ from .pooling import AvgPool, GlobalAvgPool, GlobalMaxPool, GlobalSumPool, MaxPo
 from .shape import Dropout, Flatten, Identity, Pad, Rearrangement, Reshape, Transpose, Upsample
 
 if TYPE_CHECKING:
+    from .adaptive import AdaptiveAvgPool, AdaptiveMaxPool
     from .blocks import Attach, DepthToSpace, SpaceToDepth
     from .elementwise import CELU, ELU, SELU, Clip, HardSigmoid, HardSwish, Mish, PReLU, SiLU, Softsign
     from .functions import Abs, Divide, Embedding, Erf, Exp, Log, Maximum, Minimum, Pow, Power, Reciprocal, Sqrt
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from .resize import Resize
 
 _LATER = {
+    "adaptive": ("AdaptiveAvgPool", "AdaptiveMaxPool"),
     "blocks": ("Attach", "DepthToSpace", "SpaceToDepth"),
     "elementwise": ("CELU", "ELU", "SELU", "Clip", "HardSigmoid", "HardSwish", "Mish", "PReLU", "SiLU", "Softsign"),
     "functions": ("Abs", "Divide", "Embedding", "Erf", "Exp", "Log", "Maximum", "Minimum", "Pow", "Power", "Reciprocal", "Sqrt"),
@@ -45,6 +47,8 @@ __all__ = [
     "SELU",
     "Abs",
     "Activation",
+    "AdaptiveAvgPool",
+    "AdaptiveMaxPool",
     "Add",
     "Attach",
     "AvgPool",
