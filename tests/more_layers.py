@@ -14,6 +14,16 @@ def numbers(*shape, low=-8, high=9):
 
 CASES = {
     L.Abs: [(L.Abs(), [(3, 2)])],
+    L.AdaptiveAvgPool: [
+        (L.AdaptiveAvgPool(2), [(2, 5, 3)]),
+        (L.AdaptiveAvgPool((3, 1)), [(1, 4, 4)]),
+        (L.AdaptiveAvgPool(4), [(2, 3)]),
+    ],
+    L.AdaptiveMaxPool: [
+        (L.AdaptiveMaxPool(2), [(2, 5, 3)]),
+        (L.AdaptiveMaxPool((3, 1)), [(1, 4, 4)]),
+        (L.AdaptiveMaxPool(4), [(2, 3)]),
+    ],
     L.Attach: [
         (L.Attach(numbers(1, 4)), [(3, 4)]),
         (L.Attach(None, numbers(2, 3, 2), 3), [(2, 3, 4)]),

@@ -16,7 +16,21 @@ from lrp_ref.errors import ExactnessError, LrpError, ParameterError, RuleError, 
 
 ALL = [pytest.param(layer, shapes, id=f"{layer}-{shapes}") for cases in CASES.values() for layer, shapes in cases]
 EXACT = (
-    *(L.Abs, L.Attach, L.Clip, L.DepthToSpace, L.Divide, L.Expand, L.Gather, L.HardSigmoid, L.HardSwish, L.Maximum, L.MatMul),
+    *(
+        L.Abs,
+        L.AdaptiveAvgPool,
+        L.AdaptiveMaxPool,
+        L.Attach,
+        L.Clip,
+        L.DepthToSpace,
+        L.Divide,
+        L.Expand,
+        L.Gather,
+        L.HardSigmoid,
+        L.HardSwish,
+        L.Maximum,
+        L.MatMul,
+    ),
     *(
         L.Minimum,
         L.PReLU,
@@ -164,6 +178,23 @@ def reduced(function):
     return loops
 
 
+def adaptive(function):
+    """Window i of m over n cells: from ⌊i·n/m⌋ to ⌈(i+1)·n/m⌉."""
+
+    def loops(layer, a):
+        out = layer.shape(a.shape)
+        found = np.empty(out)
+        for index in np.ndindex(out):
+            cells = tuple(
+                slice(i * n // m, math.ceil(Fraction((i + 1) * n, m)))
+                for i, n, m in zip(index[2:], a.shape[2:], out[2:], strict=True)
+            )
+            found[index] = function([float(v) for v in a[(*index[:2], *cells)].flat])
+        return found
+
+    return loops
+
+
 def matmul(layer, a, b):
     shape = (*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1])
     a, b = (np.broadcast_to(x, (*shape[:-2], *x.shape[-2:])) for x in (a, b))
@@ -259,6 +290,8 @@ LOOPS = {
     L.Attach: lambda layer, a: np.stack(
         [np.concatenate([p for p in (layer.before, x, layer.after) if p is not None], layer.axis - 1) for x in a]
     ),
+    L.AdaptiveAvgPool: adaptive(lambda values: sum(values) / len(values)),
+    L.AdaptiveMaxPool: adaptive(max),
     L.CELU: scalar(lambda layer, z: max(0.0, z) + min(0.0, layer.alpha * (math.exp(z / layer.alpha) - 1))),
     L.Clip: scalar(
         lambda layer, z: min(
