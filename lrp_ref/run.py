@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import Array, Shape, check_finite, is_exact, like, per_sample, zeros
-from .errors import NonFiniteError, ShapeError, TargetError, UnknownNameError, unknown
+from .arrays import Array, Shape, check_finite, fractions, is_exact, like, per_sample, zeros
+from .errors import LrpError, NonFiniteError, ShapeError, TargetError, UnknownNameError, unknown
 from .explanation import Explanation
 from .heads import Head, Logit, contrasted, indices, several
 from .ledger import Booking, Entry, Ledger
@@ -124,6 +124,11 @@ class Run:
             raise TargetError(f"start must hold numbers, found {relevance.dtype}")
         if relevance.dtype.kind == "f":
             check_finite(relevance, "start")
+        if is_exact(relevance):
+            try:
+                relevance = fractions(relevance)
+            except LrpError as error:
+                raise error.at("start") from None
         if relevance.shape != self.shapes[at]:
             raise ShapeError(f"start must have the shape of {at!r}, {self.shapes[at]}, found {relevance.shape}")
         relevance = like(relevance, self.some)[:, None]

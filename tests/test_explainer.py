@@ -25,6 +25,7 @@ from lrp_ref.errors import (
     DomainError,
     HeadError,
     NonFiniteError,
+    NumberTypeError,
     ParameterError,
     RuleError,
     ShapeError,
@@ -100,6 +101,19 @@ def test_every_array_keeps_the_number_type(backend, dtype):
         kept = [*e.relevances.values(), e.prediction, e.value, e.total, e.residual, *e.activations.values()]
         assert all(a.dtype == dtype for a in kept)
         assert e.dtype == dtype
+
+
+@each_backend
+def test_a_start_may_hold_numbers_of_any_kind(backend):
+    floats, rational = (
+        Explainer(small(), rule=rules.Zero(), backend=backend),
+        Explainer(small(), rule=rules.Zero(), precision="exact"),
+    )
+    for start in ([[1, 2]], np.array([[1, 2]], dtype=np.int8), [[1.0, 2.0]], fractions([[1, 2]])):
+        assert rational(X[:1], start=start).relevance.tolist() == [[Fraction(2, 3), Fraction(7, 3)]]
+        e = floats(X[:1], start=start)
+        assert e.dtype == e.relevance.dtype == np.float64
+        assert np.allclose(e.relevance, [[2 / 3, 7 / 3]], rtol=1e-14)
 
 
 def test_precision_casts_the_model_and_the_input():
@@ -480,6 +494,7 @@ def test_an_input_outside_the_box(backend):
         ({"start": X[0], "start_at": "relu1"}, ShapeError, r"the shape of 'relu1', \(2, 2\), found \(2,\)"),
         ({"start": X * np.nan}, NonFiniteError, "start has 4 value"),
         ({"start": [["a", "b"]] * 2}, TargetError, "start must hold numbers"),
+        ({"start": np.array([[1, None]] * 2)}, NumberTypeError, "start: rationals need numbers, found None"),
         ({"start": X, "start_at": "relu"}, UnknownNameError, "unknown node to start at 'relu'. Did you mean 'relu1'"),
         ({"filter": {"relu9": 0}}, UnknownNameError, "unknown node to filter 'relu9'. Did you mean 'relu1'"),
         ({"filter": {"relu1": 2}}, ShapeError, r"the filter 2 does not fit node 'relu1', whose samples have shape \(2,\)"),
