@@ -411,7 +411,7 @@ def test_what_passes_relevance_and_what_does_not(layer, shapes):
     """Activations and rearrangements pass; Exp, Log, Pow and their like are refused by every preset, by name."""
     passes = isinstance(layer, (L.Activation, L.Rearrangement))
     assert rules.Pass().fits(layer) == isinstance(layer, (L.Activation, L.Rearrangement, L.Linear, L.LRN))
-    own = (L.LRN, L.InstanceNorm, L.LayerNorm, L.GroupNorm)  # norms have rules of their own
+    own = (L.LRN, L.InstanceNorm, L.LayerNorm, L.GroupNorm, L.Selecting)  # norms and maxima have rules of their own
     if not passes and not isinstance(layer, (L.Linear, *own)) and layer.arity == 1:
         model = lrp_ref.Model.sequential([layer], names=["it"], input_shape=shapes[0])
         for name in ("epsilon_plus", "alpha1_beta0"):
