@@ -57,7 +57,8 @@ PUBLIC = {
     ".layers": """
         Abs Activation AdaptiveAvgPool AdaptiveMaxPool Add Attach AvgPool BatchNorm CELU Clip Concat Conv ConvTranspose
         Dense DepthToSpace Divide Dropout ELU Embedding Erf Exp Expand Flatten GELU Gather GlobalAvgPool
-        GlobalLpPool GlobalMaxPool GlobalSumPool GroupNorm HardSigmoid HardSwish Identity InstanceNorm LRN Layer LayerNorm LeakyReLU Linear
+        GlobalLpPool GlobalMaxPool GlobalSumPool GroupNorm HardSigmoid HardSwish Identity InstanceNorm LRN Layer LayerNorm
+        LeakyReLU Linear
         Log LogSoftmax LpPool MatMul MaxPool Maximum Mean Minimum Mish Multiply PReLU Pad PadWith Pow Power ReLU
         Rearrangement Reciprocal ReduceMax Reshape Resize SELU Scale Selecting SiLU Sigmoid Slice Softmax
         Softplus Softsign SpaceToDepth Sqrt Subtract Sum SumPool Tanh Tile Transpose Upsample
