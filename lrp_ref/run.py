@@ -276,7 +276,7 @@ def _filtered(name: str, before: Array, after: Array) -> Entry:
     bookings = [
         Booking.handed_on(before[:, t], (after[:, t],), unassigned=before[:, t] - after[:, t]) for t in range(before.shape[1])
     ]
-    return Entry(name, "filter", Booking.stacked(bookings))
+    return Entry(f"filter at {name}", "filter", Booking.stacked(bookings))
 
 
 def _mask(choice: Any, sample: Shape, name: str) -> Array:

@@ -317,6 +317,8 @@ def test_filtered_relevance_is_the_walk_with_a_mask_and_is_booked(backend, drawn
         if dtype is object:
             assert not e.ledger.rounding.any()
             assert not any(entry.booking.rounding.any() for entry in e.ledger)
+            for name, columns in expected.accounts.items():
+                assert all(getattr(e.ledger[name], column).tolist() == columns[column] for column in COLUMNS), name
 
 
 @given(explained(), st.data())
