@@ -159,7 +159,7 @@ def assert_all(found: list[Explanation], name: str, expected: Any) -> None:
 
 @pytest.mark.parametrize("rule", [rules.Zero(), rules.ZPlus(), rules.Gamma(0.25), rules.AlphaBeta(2, 1, bias="none")])
 def test_a_window_of_zeros_beside_active_ones_gets_exactly_nothing(rule):
-    """Without a bias z = 0 there: 0/0 := 0, and what stood there is booked as unassigned."""
+    """CONV-ZERO-BY-ZERO: Without a bias z = 0 there: 0/0 := 0, and what stood there is booked as unassigned."""
     model = Model.sequential([L.Conv([[[1.0, 1.0]]], stride=2), L.Flatten(), L.Dense([[1.0], [1.0], [1.0]], [4.0])])
     x = np.array([[[1.0, 3.0, 0.0, 0.0, 2.0, 2.0]]])
     composite = Composite(((L.Conv, rule), (L.Dense, rules.Flat()), *composites.uniform(rules.Zero()).entries))
@@ -174,7 +174,7 @@ def test_a_window_of_zeros_beside_active_ones_gets_exactly_nothing(rule):
 
 
 def test_relevance_of_a_dead_relu_and_of_a_zero_activation_is_nothing_whatever_arrives():
-    """Flat hands relevance to dead neurons too; below them it goes on through the ReLU, by the same rule in every backend."""
+    """CONV-ACTIVATION-PASS: Flat hands relevance to dead neurons too; it goes on through the ReLU, in every backend."""
     model = Model.sequential([L.Dense([[1.0, -1.0]], [0.0, 0.0]), L.ReLU(), L.Dense([[1.0], [1.0]])])
     composite = Composite((("dense2", rules.Flat()), *composites.uniform(rules.Zero()).entries))
     found = one_and_all(model, composite, np.array([[2.0]]))
@@ -187,6 +187,7 @@ def test_relevance_of_a_dead_relu_and_of_a_zero_activation_is_nothing_whatever_a
 
 
 def test_equal_cells_of_a_maximum_give_everything_to_the_first():
+    """CONV-MAX-TIES."""
     model = Model.sequential([L.MaxPool(2, stride=1), L.Flatten(), L.Dense([[1.0], [1.0]])])
     x = np.array([[[[1.0, 1.0, 1.0], [0.0, 1.0, 1.0]]]])
     found = one_and_all(model, "epsilon_plus", x, start=np.array([[2.0]]), start_at="dense1")

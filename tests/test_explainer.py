@@ -79,6 +79,7 @@ def test_the_default_composite_and_backend():
 @each_backend
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, object], ids=["float32", "float64", "exact"])
 def test_every_array_keeps_the_number_type(backend, dtype):
+    """CONV-DTYPE."""
     model, x = network("residual")
     rational = Model.sequential(
         [L.Conv(np.ones((2, 3, 2, 2)), padding=1), L.ReLU(), L.MaxPool(2), L.Flatten(), dense(np.random.default_rng(0), 18, 3)]
@@ -266,6 +267,7 @@ def test_copies_explain_alike(again, backend):
 
 
 def test_nothing_can_be_changed_after_construction():
+    """CONV-IMMUTABLE."""
     keep = ["dense1"]
     explainer = Explainer(small(), keep=keep)
     keep.append("nonsense")
@@ -288,6 +290,7 @@ def test_state_is_the_same_before_and_after_a_call():
 
 @each_backend
 def test_four_threads_on_one_explainer_get_the_same_bits(backend):
+    """CONV-THREAD-BITS, of Python threads."""
     model, x = network("residual", batch=3)
     explainer = Explainer(model, "epsilon_gamma_box", keep="all", ledger=True, backend=backend)
     inputs = [x[n % 3 :][:1] for n in range(4)]
@@ -435,6 +438,7 @@ def test_a_folded_node_is_not_kept_not_filtered_and_no_start():
 
 
 def test_all_nodes_without_a_rule_are_listed():
+    """CONV-NO-RULE."""
     model = Model.sequential([L.Dense(W1), L.Softmax(), L.Dense(W2), L.Tanh()])
     with pytest.raises(RuleError) as caught:
         Explainer(model, Composite(((L.Dense, rules.Zero()),)))
@@ -524,6 +528,7 @@ def test_a_node_that_no_relevance_reaches_is_not_kept_and_not_filtered():
 
 @each_backend
 def test_deep_taylor_refuses_a_negative_start(backend):
+    """CONV-DT-NEGATIVE."""
     model = small()
     for composite in ("deep_taylor", composites.deep_taylor(-3, 3)):
         explainer = Explainer(model, composite, backend=backend)
@@ -567,6 +572,7 @@ def test_activations_that_overflow_name_the_node(backend):
     ids=["integers", "NaN", "features", "batch axis"],
 )
 def test_inputs_that_do_not_fit(backend, x, message):
+    """CONV-FINITE, CONV-BATCH-AXIS."""
     with pytest.raises(lrp_ref.errors.LrpError, match=message):
         Explainer(small(), backend=backend)(x)
 

@@ -74,6 +74,7 @@ def test_several_inputs_are_a_mapping():
 
 
 def test_nothing_can_be_changed():
+    """CONV-IMMUTABLE."""
     e = explained()
     for array in (e.relevance, e.prediction, e.value, e.target, e.activations["input"], e.ledger.start):
         with pytest.raises(ValueError, match="read-only"):
@@ -192,7 +193,7 @@ def test_the_pattern_lies_between_0_and_the_input():
 
 
 def test_the_pattern_by_hand():
-    """R = (3, 6) at x = (1, 2), (6, −4) at (3, −1)."""
+    """CONV-PATTERN: R = (3, 6) at x = (1, 2), (6, −4) at (3, −1)."""
     assert np.allclose(explained().pattern(), [[0.5, 2], [3, 0]])
     assert explained("all").pattern().shape == (2, 2, 2)
     assert np.array_equal(explained("all").pattern()[:, 1], explained().pattern())
@@ -244,6 +245,7 @@ def test_a_given_start_has_no_target(tmp_path):
 
 
 def test_no_file_is_overwritten_unless_asked(tmp_path):
+    """CONV-NO-OVERWRITE."""
     e, path = explained(), tmp_path / "heat.npz"
     path.write_text("precious")
     with pytest.raises(ExistingFileError, match=r"heat\.npz exists; overwrite=True replaces it"):

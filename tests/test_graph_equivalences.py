@@ -80,7 +80,7 @@ def gradients(net: Net) -> dict[str, Array] | None:
 
 @given(nets(numbers=ODD, products=False), st.data())
 def test_lrp_0_is_gradient_times_input(net, data):
-    """Off every kink, and where no sum of non-zero terms outside a ReLU is 0 (papers: with biases in every denominator)."""
+    """CONV-BIAS-DENOMINATOR: off every kink, and where no sum of non-zero terms outside a ReLU is 0."""
     one = net.sample(0)
     slopes = gradients(one.astype(object))
     assume(slopes is not None)
@@ -133,6 +133,7 @@ def _affine_nets() -> Any:
 
 @given(_affine_nets())
 def test_folding_keeps_the_function_and_lrp_0(drawn):
+    """CONV-BN-FOLD."""
     net = drawn.astype(object)
     names = [name for name in net.model.outputs if name in net.canonical]
     before, after = net.model.trace(net.inputs), net.values
@@ -179,7 +180,7 @@ def _shared(net: Net) -> bool:
 @each_backend
 @given(explained(numbers=many(), rational=False).filter(lambda drawn: _shared(drawn[0])), st.sampled_from(FLOAT_TYPES))
 def test_a_shared_layer_is_two_copies(backend, drawn, dtype):
-    """At every node, bit for bit: the split between the two uses, not only the sum."""
+    """CONV-SHARED-LAYER: At every node, bit for bit: the split between the two uses, not only the sum."""
     net, composite = drawn[0].astype(dtype), drawn[1]
     options: dict[str, Any] = {"keep": "all", "backend": backend, "allow_negative": True, **net.options}
     shared = Explainer(net.model, composite, **options)(net.inputs)

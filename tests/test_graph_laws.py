@@ -62,6 +62,7 @@ def walked(net: Net, composite: Composite, e: Explanation, u: Fraction = Fractio
 
 @given(explained())
 def test_in_rationals_the_explanation_is_the_walk_and_every_account_is_exact(drawn):
+    """CONV-EXACT-EQUAL, CONV-BRANCH-SUM, CONV-AT-OUTPUT, CONV-START-SCORE."""
     net, composite = drawn[0].astype(object), drawn[1]
     e = explainer(net, composite, keep="all", ledger=True)(net.inputs)
     expected = walked(net, composite, e)
@@ -192,6 +193,7 @@ def test_with_a_stabiliser_or_a_bias_relevance_does_not_grow_with_the_input():
 @each_backend
 @given(explained(numbers=many(), rational=False, batch=st.sampled_from([2, 3])), st.sampled_from(FLOAT_TYPES), st.booleans())
 def test_a_sample_has_the_same_bits_in_every_batch(backend, drawn, dtype, every):
+    """CONV-BATCH-BITS."""
     net, composite = drawn[0].astype(dtype), drawn[1]
     explain = explainer(net, composite, keep="all", ledger=True, backend=backend)
     target = "all" if every else "predicted"
@@ -210,6 +212,7 @@ def test_a_sample_has_the_same_bits_in_every_batch(backend, drawn, dtype, every)
 @each_backend
 @given(explained(numbers=many(), rational=False), st.sampled_from(FLOAT_TYPES), st.data())
 def test_observing_a_node_changes_no_bit_elsewhere(backend, drawn, dtype, data):
+    """CONV-OBSERVE-BITS."""
     net, composite = drawn[0].astype(dtype), drawn[1]
     everything = explainer(net, composite, keep="all", ledger=True, backend=backend)(net.inputs)
     name = data.draw(st.sampled_from(sorted(everything.relevances)))
@@ -219,6 +222,21 @@ def test_observing_a_node_changes_no_bit_elsewhere(backend, drawn, dtype, data):
     for source in net.inputs:
         assert same_bits(some.at(source), everything.at(source))
         assert same_bits(nothing.at(source), everything.at(source))
+
+
+@each_backend
+@given(explained(numbers=many(), rational=False), st.sampled_from(FLOAT_TYPES), st.data())
+def test_filtering_a_node_changes_no_bit_but_below_it(backend, drawn, dtype, data):
+    """CONV-OBSERVE-BITS."""
+    net, composite = drawn[0].astype(dtype), drawn[1]
+    explain = explainer(net, composite, keep="all", backend=backend)
+    whole = explain(net.inputs)
+    name = data.draw(st.sampled_from(sorted(whole.relevances)))
+    filtered = explain(net.inputs, filter={name: 0})
+    below = {name} if name in net.inputs else ancestors(net.canonical, name)
+    for other in set(whole.relevances) - below - set(net.inputs):
+        assert same_bits(filtered.at(other), whole.at(other)), other
+    assert not filtered.at(name)[:, 1:].any()
 
 
 @each_backend
@@ -251,6 +269,7 @@ def test_several_targets_at_once_are_each_alone_bit_for_bit(backend, drawn, dtyp
 
 @given(explained())
 def test_a_contrast_is_the_difference_of_two_explanations(drawn):
+    """CONV-CONTRAST."""
     net, composite = drawn[0].astype(object), drawn[1]
     assume(net.values["scores"].shape[1] > 1)
     explain = explainer(net, composite, keep="all")
@@ -299,6 +318,7 @@ def test_what_arrives_at_a_node_reproduces_the_rest(drawn, data):
 @each_backend
 @given(explained(), st.data())
 def test_filtered_relevance_is_the_walk_with_a_mask_and_is_booked(backend, drawn, data):
+    """CONV-FILTER."""
     net, composite = drawn
     assume(net.exact)
     names = sorted(set(net.values) & (ancestors(net.canonical, "scores") | set(net.inputs)))
@@ -323,7 +343,7 @@ def test_filtered_relevance_is_the_walk_with_a_mask_and_is_booked(backend, drawn
 
 @given(explained(), st.data())
 def test_the_channels_filtered_one_by_one_add_up(drawn, data):
-    """Σ over channels of what flows through each of them is what flows through the node (Montavon et al. 2018, §4.4)."""
+    """CONV-FILTER: what flows through each channel adds up to what flows through the node (Montavon et al. 2018, §4.4)."""
     net, composite = drawn[0].astype(object), drawn[1]
     explain = explainer(net, composite)
     whole = explain(net.inputs)

@@ -97,6 +97,7 @@ def test_log_odds_are_those_of_the_softmax(data, dtype, classes):
 
 @given(st.data(), st.integers(2, 5))
 def test_the_gap_of_the_printed_form_is_the_entropy_of_the_weights(data, classes):
+    """CONV-LOG-ODDS."""
     scores = data.draw(arrays((1, classes), floats(8)))
     relevance, value = LogOdds().start(scores, C)
     others = np.delete(scores[0], 0)
@@ -139,6 +140,7 @@ def test_log_odds_refusals():
 
 @pytest.mark.parametrize("end", [L.Softmax(), L.LogSoftmax(), L.Sigmoid()], ids=lambda layer: type(layer).__name__)
 def test_a_network_that_ends_in_a_squashing_layer_needs_a_head(end):
+    """CONV-HEAD."""
     model = Model.sequential([L.Dense([[1.0, 2.0]]), end])
     with pytest.raises(HeadError, match=rf"node '{type(end).__name__.lower()}1' .*head='logit'.*head='log-odds'"):
         Explainer(model)
@@ -201,6 +203,7 @@ SCORES = np.array([[1.0, 5.0, 2.0], [7.0, 0.0, 7.0]])
     ids=repr,
 )
 def test_targets_in_any_container(target, expected):
+    """CONV-TARGET."""
     found = indices(target, SCORES)
     assert found.tolist() == expected
     assert found.dtype.kind == "i"

@@ -57,7 +57,7 @@ def test_what_epsilon_absorbs_is_in_its_column():
 
 @each_backend
 def test_empty_pools_are_booked(backend):
-    """α2β1 on one positive contribution: the empty negative pool leaves −1 unassigned, and the inputs get twice R."""
+    """CONV-EMPTY-POOL: α2β1 on one positive contribution: an empty pool leaves −1 unassigned, the inputs get twice R."""
     model = Model.sequential([L.Dense([[1.0]]), L.ReLU(), L.Dense([[3.0]])])
     e = Explainer(model, rule=rules.AlphaBeta(2, 1), ledger=True, backend=backend)([[2.0]])
     assert e.relevance.tolist() == [[24.0]]
