@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from html import escape
 from types import MappingProxyType
 from typing import Any
 
@@ -289,6 +288,8 @@ class Explainer:
         return "\n".join([head, *lines])
 
     def _repr_html_(self) -> str:
+        from html import escape
+
         head, (titles, *rows) = self._rows()
         top = "".join(f"<th>{escape(title)}</th>" for title in titles)
         body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)

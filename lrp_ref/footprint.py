@@ -11,7 +11,7 @@ from .arrays import Shape
 from .errors import LrpError
 from .layers.conv import Conv, ConvTranspose
 from .layers.pooling import Selecting
-from .plan import BLOCK, Plan, Step
+from .plan import Plan, Step, block
 from .rules import LinearRule
 
 #: Bytes of one number; a Fraction is a pointer to an object with two integers of its own.
@@ -68,7 +68,7 @@ def _columns(step: Step, shapes: Mapping[str, Shape], item: int, targets: int) -
         columns = taps * math.prod(wide[:2]) * math.prod((above if wide is below else below)[2:])
         fused = hasattr(step, "prepared") and isinstance(node.layer, Conv)
         # The reference takes one target after the other, with all columns of it, and multiplies into as many.
-        return int(min(targets * columns, BLOCK // item) if fused else columns)
+        return int(min(targets * columns, block() // item) if fused else columns)
     return 3 * math.prod(below) if isinstance(node.layer, Selecting) else 0
 
 

@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from html import escape
 from types import MappingProxyType
 from typing import Any
 
@@ -248,6 +247,8 @@ class Model:
         return "\n".join([head, *about, *lines])
 
     def _repr_html_(self) -> str:
+        from html import escape
+
         body = "".join(
             f"<tr><td>{escape(name)}</td><td>{escape(layer)}</td><td>{escape(reads)}</td><td>{count}</td></tr>"
             for name, layer, reads, count in self.rows()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -24,14 +25,16 @@ from .ledger import Booking, Entry
 from .model import Model, Node
 from .rules.base import Rule
 
-try:
-    from .kernels import fused, products
-except ImportError:  # kernels/ is there for speed only
-    fused = products = None  # type: ignore[assignment]
-
 Currency = Literal["R", "c"]
-BACKENDS = ("reference",) if fused is None else ("reference", "numpy")
-BLOCK = 0 if products is None else products.BLOCK  # bytes that a fused step works on at a time
+# kernels/ is there for speed only, may be missing, and is imported by the first plan that asks for it
+BACKENDS = ("reference",) if find_spec(".kernels", __package__) is None else ("reference", "numpy")
+
+
+def block() -> int:
+    """Bytes that a fused step works on at a time."""
+    from .kernels.products import BLOCK
+
+    return BLOCK
 
 
 class Step(Protocol):
@@ -190,6 +193,8 @@ def _candidates(model: Model, rules: Mapping[str, Rule], backend: str, booked: b
     nonnegative = nonnegative_nodes(model)
     steps: list[Step] = []
     served: set[str] = set()
+    if backend == "numpy":
+        from .kernels import fused
     for node in model.nodes:
         if node.name in served:
             continue

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from html import escape
 from typing import Any, TypeAlias
 
 from .. import rules as rule_module
@@ -98,6 +97,8 @@ class Composite:
         return "\n".join([f"composite {self.name}", *(f"  {matcher}: {rule}" for matcher, rule in self.entries)])
 
     def _repr_html_(self) -> str:
+        from html import escape
+
         body = "".join(f"<tr><td>{escape(repr(m))}</td><td>{escape(str(r))}</td></tr>" for m, r in self.entries)
         return f"<table><caption>{escape(self.name)}</caption>{body}</table>"
 
