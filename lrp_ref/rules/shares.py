@@ -39,7 +39,6 @@ class Feature(ABC):
         """f(a), of a's shape and number type."""
 
 
-@dataclass(frozen=True)
 class _Identity(Feature):
     def __call__(self, a: Array) -> Array:
         return a
@@ -48,7 +47,6 @@ class _Identity(Feature):
         return "a"
 
 
-@dataclass(frozen=True)
 class _Positive(Feature):
     def __call__(self, a: Array) -> Array:
         return positive(a)
@@ -57,7 +55,6 @@ class _Positive(Feature):
         return "a⁺"
 
 
-@dataclass(frozen=True)
 class _Negative(Feature):
     def __call__(self, a: Array) -> Array:
         return negative(a)
@@ -66,7 +63,6 @@ class _Negative(Feature):
         return "a⁻"
 
 
-@dataclass(frozen=True)
 class _One(Feature):
     def __call__(self, a: Array) -> Array:
         return zeros(a.shape, a) + like(1, a)
@@ -75,6 +71,7 @@ class _One(Feature):
         return "1"
 
 
+# One of each, known by identity
 IDENTITY, POSITIVE, NEGATIVE, ONE = _Identity(), _Positive(), _Negative(), _One()
 
 
