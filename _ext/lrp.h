@@ -1,0 +1,88 @@
+/* The C core of lrp_ref: what the parts of the core know of each other.
+ *
+ * Arrays are dense and channels last: (samples, depth, height, width, channels); one- and two-dimensional windows have
+ * leading axes of size 1. The element type is a macro T (float or double), so that both are the same source; functions
+ * that the Cython module calls take `void *` and stand in one table for each element type and instruction set.
+ *
+ * Every number is summed by one thread in an order that depends on the layer alone: never on the number of threads or
+ * samples, nor on where a block begins. That is what makes the bits the same.
+ */
+#ifndef LRP_H
+#define LRP_H
+
+#include <stddef.h>
+
+typedef ptrdiff_t idx;
+
+enum { LRP_OK = 0, LRP_NO_MEMORY = 1 };
+
+/* ---- threads.c ------------------------------------------------------------------------------------------------------ */
+
+/* Run body(context, item, worker) for every item in [0, items), on up to `threads` threads, the caller's included.
+ * `worker` is in [0, threads): memory that a thread needs for itself is found by it. Items are handed out as threads
+ * become free, so no result may depend on which worker ran an item. Where the pool is busy (another Python thread is
+ * in it), the caller runs all items itself. After fork() the child makes a pool of its own. */
+void lrp_parallel(idx items, int threads, void (*body)(void *context, idx item, int worker), void *context);
+
+/* ---- pack.inc: a padded input of a product -------------------------------------------------------------------------- */
+
+/* What a part of a packed input is made of. BELOW and ABOVE subtract a bound: a - bound. */
+enum lrp_feature { LRP_COPY, LRP_POSITIVE, LRP_NEGATIVE, LRP_ONE, LRP_MINUS, LRP_TIMES };
+
+typedef struct {
+    const void *x;         /* (samples, cells, channels) */
+    enum lrp_feature feature;
+    const void *operand;   /* LRP_MINUS: the bound; LRP_TIMES: the factor (samples / repeat, cells, channels) */
+    idx operand_cell;      /* stride of the operand over cells and channels, in elements: 0 where it broadcasts */
+    idx operand_channel;
+    idx operand_sample;
+    idx repeat;            /* LRP_TIMES: samples of x for one sample of the operand (the targets) */
+} lrp_part;
+
+typedef struct {
+    idx samples, cells[3], channels; /* of each part */
+    idx groups;                      /* the packed channels are [group][part][channel of the group] */
+    idx before[3], padded[3];        /* where the cells lie in the packed array; what is outside of it is cut off */
+    int parts;
+    lrp_part part[4];
+} lrp_source;
+
+/* ---- finish.inc: from products to a layer's output and the factors of its shares ------------------------------------- */
+
+enum lrp_stabiliser { LRP_EXACT, LRP_SIGNED, LRP_UNSIGNED };
+enum lrp_where { LRP_ALL, LRP_NONNEGATIVE, LRP_NEGATIVE_ONLY };
+
+typedef struct {
+    int product;            /* which product is its denominator: 0 is the layer's own pre-activation; -1: zero */
+    const void *bias;       /* added to the product (for product 0 the layer's own is in z already) */
+    enum lrp_stabiliser stabiliser;
+    double epsilon;
+    enum lrp_where where;   /* by the sign of the plain pre-activation; 0 counts as not negative */
+    double coefficient;     /* lambda */
+    void *factor;           /* (pixels, channels): lambda * numerator / (z + e), 0 where the share is dead */
+} lrp_share;
+
+typedef struct {
+    idx channels;
+    int products;
+    const void *bias;       /* of the layer, or NULL */
+    idx bias_pixels;        /* 0: biases are (channels,); else they are (bias_pixels, channels), one for each pixel of a sample */
+    int rectified;          /* output = max(z, 0), else z */
+    int quotient;           /* the numerator is the output (messages arrive as c), else 1 */
+    void *output;           /* (pixels, channels) */
+    int shares;
+    lrp_share share[4];
+    void *raw[4];           /* where not NULL, product p + (p = 0: bias) is stored here as well: (pixels, channels) */
+} lrp_finish;
+
+/* ---- the window of a convolution -------------------------------------------------------------------------------------- */
+
+typedef struct {
+    idx groups, lower, upper;           /* channels of one group: below (with all parts), and above (of one product) */
+    int products;
+    idx kernel[3], stride[3], dilation[3];
+} lrp_window;
+
+enum lrp_algorithm { LRP_DIRECT, LRP_F2, LRP_F4 };
+
+#endif

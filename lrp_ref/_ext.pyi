@@ -1,0 +1,143 @@
+"""The C core. Arrays are float32 or float64 (one type in a call), C-contiguous and channels last; nothing is cast or copied silently.
+
+A wrong shape, type or layout is a `ValueError` or `TypeError` here, before any C runs; no memory is a `MemoryError`.
+The same bits come out whatever `threads` and the number of samples, with every algorithm.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from .arrays import Array
+
+#: The instruction set that was chosen when the module was loaded: "x86-64-v4", "x86-64-v3" or "baseline".
+#: LRP_REF_INSTRUCTION_SET chooses a lesser one.
+instruction_set: str
+
+# What a part of an input is made of: (array, feature, operand).
+COPY: int
+POSITIVE: int
+NEGATIVE: int
+ONE: int
+MINUS: int  # a - operand; the operand broadcasts against one sample, channels last
+TIMES: int  # a · operand; the operand has the shape of a, but for a first axis that may be shorter: a (N·T, …), operand (N, …)
+
+# Stabilisers, and where a share is alive.
+EXACT: int
+SIGNED: int
+UNSIGNED: int
+ALL: int
+NONNEGATIVE: int
+NEGATIVE_ONLY: int
+
+# How a convolution is computed.
+DIRECT: int
+F2: int  # Winograd F(2×2, 3×3)
+F4: int  # Winograd F(4×4, 3×3) at the points 0, ±1/√2, ±√2, ∞
+
+Part = tuple[Array, int, Any]
+
+class Finish:
+    """What is done with the products of a layer: output = z or max(z, 0), and each share's factor λ·numerator/(z^q + b^q + e^q).
+
+    Parameters
+    ----------
+    bias : None, (channels,), or one for each output cell of a sample, channels last
+    rectified : whether a ReLU is behind the layer
+    quotient : whether the numerator is the output (messages arrive as c with R = a·c), else 1
+    shares : (product, bias, stabiliser, epsilon, where, coefficient) each; product 0 is the layer's own pre-activation with its
+        bias, −1 is zero; a share's bias is as `bias`, and is not used with product 0
+    """
+
+    def __init__(
+        self,
+        bias: Array | None,
+        rectified: bool,
+        quotient: bool,
+        shares: Sequence[tuple[int, Array | None, int, float, int, float]],
+    ) -> None: ...
+
+def finish(how: Finish, products: Sequence[Array], threads: int) -> tuple[Array, list[Array]]:
+    """The output and the factors, from products that are there as arrays (of one shape, channels last)."""
+
+class Convolution:
+    """Products of one input with one or several weights: y_p[o, k] = Σ_taps Σ_c x[o·stride + tap·dilation − before, c] w_p[k, c, tap].
+
+    Parameters
+    ----------
+    weights : one for each product, each (groups, upper, lower, *kernel), upper and lower of one group, 1 to 3 kernel axes; lower
+        counts the channels of all parts of the input, part after part
+    stride, dilation : one for each axis
+    algorithm : DIRECT, F2 or F4; the latter two only for 3×3 kernels in two dimensions, stride and dilation 1, groups 1
+    """
+
+    nbytes: int
+    def __init__(
+        self, weights: Sequence[Array], stride: Sequence[int], dilation: Sequence[int], algorithm: int, threads: int
+    ) -> None: ...
+    def __call__(
+        self, parts: Sequence[Part], before: Sequence[int], out: Sequence[int], finish: Finish | None, threads: int
+    ) -> Any:
+        """(output, factors) with `finish`, else the list of products; (samples, *out, groups·upper) each.
+
+        Parameters
+        ----------
+        parts : each array (samples, *spatial, groups·channels)
+        before : how many cells of padding lie before the input on each axis; negative: cells are cut off
+        out : the extents of the output; cells beyond the input's end are zero
+        """
+
+class Scatter:
+    """The adjoint of `Convolution` for any stride: x_p[c] = Σ_taps Σ_k s[o, k] w_p[c, k, tap] at o·stride + tap·dilation − before.
+
+    Parameters
+    ----------
+    weights : one for each product, each (groups, upper, lower, *kernel): here `lower` are the channels of s (all parts), `upper` those
+        of the result
+    """
+
+    nbytes: int
+    def __init__(self, weights: Sequence[Array], stride: Sequence[int], dilation: Sequence[int], threads: int) -> None: ...
+    def __call__(self, parts: Sequence[Part], before: Sequence[int], spatial: Sequence[int], threads: int) -> list[Array]:
+        """The products, (samples, *spatial, groups·upper) each; what falls outside of `spatial` is dropped."""
+
+def rows(x: Array, weight: Array, threads: int, total: Array | None = None) -> Array:
+    """x @ weight, for x (samples, lower) and weight (lower, upper), C- or Fortran-contiguous; added to `total` where given.
+
+    Rows of the weight whose x is 0 in all samples are not read where the weight is C-contiguous.
+    """
+
+def winners(
+    x: Array, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int], before: Sequence[int], out: Sequence[int], threads: int
+) -> tuple[Array, Array]:
+    """The maximum of each window and which tap it is at (uint8 below 256 taps, else int32); of equal cells the first wins.
+
+    Padding never wins: a window without any cell is −∞ at tap 0.
+    """
+
+def to_winners(
+    message: Array,
+    winner: Array,
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    dilation: Sequence[int],
+    before: Sequence[int],
+    spatial: Sequence[int],
+    threads: int,
+) -> Array:
+    """Each window's message (samples·targets, *out, channels) at its winner (samples, …), added up: (samples·targets, *spatial, channels)."""
+
+def window_sums(
+    x: Array, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int], before: Sequence[int], out: Sequence[int], threads: int
+) -> Array:
+    """The sum of each window; padding counts as 0."""
+
+def window_spread(
+    s: Array,
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    dilation: Sequence[int],
+    before: Sequence[int],
+    spatial: Sequence[int],
+    threads: int,
+) -> Array:
+    """The adjoint of `window_sums`: each cell gets the sum of the s of the windows that see it."""
