@@ -7,14 +7,14 @@ message is at. The reference backend knows R only. Messages have the shape (N, t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from .arrays import Array
+from .arrays import Array, Shape
 from .errors import LrpError, unknown
 from .layers.activations import ReLU, Sigmoid, Softmax, Softplus
 from .layers.linear import Add, Mean
@@ -22,12 +22,21 @@ from .layers.merge import Concat, Multiply
 from .layers.pooling import AvgPool, GlobalAvgPool, GlobalMaxPool, GlobalSumPool, MaxPool, SumPool
 from .layers.shape import Dropout, Flatten, Identity, Pad, Reshape, Transpose, Upsample
 from .ledger import Booking, Entry
+from .means import Means
 from .model import Model, Node
 from .rules.base import Rule
 
 Currency = Literal["R", "c"]
-# kernels/ is there for speed only, may be missing, and is imported by the first plan that asks for it
-BACKENDS = ("reference",) if find_spec(".kernels", __package__) is None else ("reference", "numpy")
+
+
+def _backends() -> tuple[str, ...]:
+    """What can compute here, the default last. kernels/ is there for speed only and may be missing; so may the C core."""
+    if find_spec(".kernels", __package__) is None:
+        return ("reference",)
+    return ("reference", "numpy", *(["compiled"] if find_spec("._ext", __package__) is not None else []))
+
+
+BACKENDS = _backends()
 
 
 def block() -> int:
@@ -135,6 +144,7 @@ class Plan:
     currency : of the message at each node and input
     kept : nodes and inputs whose activations the way back needs
     alias : a node inside a run, and the node at its end that has the same relevance
+    means : what it may spend
     """
 
     model: Model
@@ -143,6 +153,7 @@ class Plan:
     currency: Mapping[str, Currency]
     kept: frozenset[str]
     alias: Mapping[str, str]
+    means: Means = field(default_factory=Means)
 
     def rows(self) -> list[tuple[str, str]]:
         """(nodes, step) in computing order."""
@@ -160,6 +171,8 @@ def plan(
     observe: frozenset[str] = frozenset(),
     booked: bool = False,
     cuts: frozenset[str] = frozenset(),
+    shapes: Mapping[str, Shape] | None = None,
+    means: Means | None = None,
 ) -> Plan:
     """The steps that serve `model` under `rules`.
 
@@ -167,21 +180,24 @@ def plan(
     ----------
     model : canonised
     rules : of the nodes that relevance passes; other nodes are predicted only
-    backend : "reference" or "numpy"
+    backend : one of BACKENDS
     observe : nodes and inputs whose relevance is looked at
     booked : whether every step makes its bookings
     cuts : nodes and inputs whose relevance is filtered, or given: no run goes across one, and what is there is R
+    shapes : of one sample at each node and input, where they are known: they decide how convolutions are computed
+    means : what the plan may spend
     """
     if backend not in BACKENDS:
         raise unknown("backend", backend, BACKENDS)
-    steps = _candidates(model, rules, backend, booked, cuts)
+    means = Means() if means is None else means
+    steps = _candidates(model, rules, backend, booked, cuts, shapes or {}, means)
     alias = {node.name: step.nodes[-1].name for step in steps for node in step.nodes[:-1]}
     steps, currency = _currencies(model, steps, frozenset((*model.inputs, *model.outputs, *cuts)))
     seen = {alias.get(name, name) for name in observe} | (set(currency) if booked else set())
     # R = a·c is taken where someone looks at a node, and where the messages' currencies meet.
     kept = {name for name in seen if "c" in _arriving(steps, name)}
     kept |= {name for name, kind in currency.items() if kind == "R" and "c" in _arriving(steps, name)}
-    return Plan(model, steps, backend, currency, frozenset(kept), alias)
+    return Plan(model, steps, backend, currency, frozenset(kept), alias, means)
 
 
 def _arriving(steps: tuple[Step, ...], name: str) -> set[Currency]:
@@ -189,24 +205,43 @@ def _arriving(steps: tuple[Step, ...], name: str) -> set[Currency]:
     return {step.hands_on for step in steps if name in step.nodes[0].inputs and step.label != "forward only"}
 
 
-def _candidates(model: Model, rules: Mapping[str, Rule], backend: str, booked: bool, cuts: frozenset[str]) -> tuple[Step, ...]:
-    nonnegative = nonnegative_nodes(model)
+def _candidates(
+    model: Model,
+    rules: Mapping[str, Rule],
+    backend: str,
+    booked: bool,
+    cuts: frozenset[str],
+    shapes: Mapping[str, Shape],
+    means: Means,
+) -> tuple[Step, ...]:
+    offer = _offers(backend)
+    if offer is not None:
+        from .kernels.request import Request
+
+        request = Request(model, rules, nonnegative_nodes(model), booked, cuts, shapes, means)
     steps: list[Step] = []
     served: set[str] = set()
-    if backend == "numpy":
-        from .kernels import fused
     for node in model.nodes:
         if node.name in served:
             continue
         if node.name not in rules:
             steps.append(ForwardStep((node,)))
             continue
-        found: Step | None = None
-        if backend == "numpy":
-            found = fused.offer(model, rules, node, nonnegative, booked, cuts)
+        found = None if offer is None else offer(request, node)
         steps.append(found if found is not None else ReferenceStep((node,), rules[node.name], booked=booked))
         served |= {n.name for n in steps[-1].nodes}
     return tuple(steps)
+
+
+def _offers(backend: str) -> Callable[[Any, Node], Step | None] | None:
+    """What offers a backend's steps; None for the reference. Imported by the first plan that asks for it."""
+    if backend == "reference":
+        return None
+    if backend == "numpy":
+        from .kernels.fused import offer
+    else:
+        from .kernels.compiled import offer
+    return offer
 
 
 def _currencies(model: Model, steps: tuple[Step, ...], whole: frozenset[str]) -> tuple[tuple[Step, ...], dict[str, Currency]]:

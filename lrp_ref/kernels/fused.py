@@ -6,7 +6,7 @@ back, and what is handed on is c again, c_j = Σ_k w_jk s_k. Only floats; ration
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,12 +21,13 @@ from ..layers.linear import Add, Dense, Mean, Scale, Subtract
 from ..layers.pooling import AvgPool, GlobalAvgPool, GlobalSumPool, MaxPool, SumPool
 from ..layers.shape import Rearrangement, Upsample
 from ..ledger import Booking, Entry
-from ..model import Model, Node
-from ..rules import LinearRule, Pass, Rule, WinnerTakesAll
+from ..model import Node
+from ..rules import LinearRule, Pass, WinnerTakesAll
 from ..rules.shares import ALL, book
 from .passing import Currency, PassThrough, Winners, folded
 from .prepared import Prepared, Reduced, prepared
 from .products import adjoints, maps
+from .request import Request
 
 #: The linear layers whose offset does not depend on the rank of their input (a batch norm's does).
 _LINEAR = (
@@ -35,22 +36,15 @@ _LINEAR = (
 )
 
 
-def offer(
-    model: Model,
-    rules: Mapping[str, Rule],
-    node: Node,
-    nonnegative: frozenset[str],
-    booked: bool,
-    cuts: frozenset[str] = frozenset(),
-) -> FusedLinear | PassThrough | Winners | None:
+def offer(request: Request, node: Node) -> FusedLinear | PassThrough | Winners | None:
     """The fused step for `node` (and perhaps the activation behind it), None where there is none."""
+    model, layer, rule, booked = request.model, node.layer, request.rules[node.name], request.booked
     if model.dtype == object:
         return None
-    layer, rule = node.layer, rules[node.name]
     # Layers and rules are known by their exact class: a subclass may compute something else.
     if type(layer) in _LINEAR and isinstance(rule, LinearRule):
-        behind = None if node.name in cuts else _activation(model, rules, node)
-        sure = tuple(name in nonnegative for name in node.inputs)
+        behind = request.activation_behind(node)
+        sure = tuple(name in request.nonnegative for name in node.inputs)
 
         def prepare(rectified: bool) -> Prepared | None:
             return prepared(model, node, rule, sure, rectified)
@@ -63,14 +57,6 @@ def offer(
     if type(layer) is MaxPool and rule == WinnerTakesAll():
         return Winners((node,), rule, booked=booked)
     return None
-
-
-def _activation(model: Model, rules: Mapping[str, Rule], node: Node) -> Node | None:
-    """The ReLU that alone reads `node`, if relevance passes through it."""
-    readers = model.readers(node.name)
-    if len(readers) != 1 or node.name in model.outputs or type(readers[0].layer) is not ReLU:
-        return None
-    return readers[0] if type(rules.get(readers[0].name)) is Pass else None
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,264 @@
+"""Steps over the C core: the algebra of `fused`, in products that are finished while they are in the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from .. import _ext
+from ..arrays import Array, Exact, Relative, Shape, like
+from ..errors import LrpError
+from ..layers.base import Linear
+from ..layers.conv import Conv, ConvTranspose
+from ..layers.linear import Dense
+from ..ledger import Booking, Entry
+from ..means import Means
+from ..model import Model, Node
+from ..rules import LinearRule, Pass, ZBox
+from ..rules.shares import ALL, IDENTITY, POSITIVE, Feature, book
+from . import fused
+from .packed import Rows, Windows, channels_first, channels_last, finishing
+from .passing import Currency
+from .request import Request
+from .scheme import Column, Scheme, scheme
+
+_PRODUCTS = (Dense, Conv, ConvTranspose)
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A layer under a rule, ready: its shares without their weights, which the products hold."""
+
+    columns: tuple[Column, ...]
+    features: tuple[Feature, ...]
+    bias: Array | None
+    places: dict[int, int]  # where among the products each column's is
+    products: Rows | Windows
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How a layer's products are computed."""
+
+    upward: int = _ext.DIRECT
+    downward: int = _ext.DIRECT
+
+    def __str__(self) -> str:
+        names = {_ext.DIRECT: "direct", _ext.F2: "F(2×2)", _ext.F4: "F(4×4)"}
+        return names[self.upward] if self.upward == self.downward else f"{names[self.upward]}/{names[self.downward]}"
+
+
+def chosen(layer: Linear, lower: Shape | None, upper: Shape | None, means: Means, dtype: Any) -> Choice:
+    """The algorithms for inputs and outputs of these sample shapes (C, *spatial)."""
+    if not isinstance(layer, (Conv, ConvTranspose)) or means.memory == "low" or lower is None or upper is None:
+        return Choice()
+    window = layer.window
+    plain = window.kernel == (3, 3) and set(window.stride) == {1} and set(window.dilation) == {1} and layer.groups == 1
+    # Below that the transforms cost more than they save: measured by benchmarks/kernels.py.
+    if not plain or min(lower[0], upper[0]) < 16 or min(lower[1:] + upper[1:]) < 6:
+        return Choice()
+    larger = means.fast or np.dtype(dtype) == np.float64
+
+    def tile(spatial: Shape) -> int:
+        return _ext.F4 if larger and min(spatial) > 14 else _ext.F2
+
+    return Choice(tile(upper[1:]), tile(lower[1:]))
+
+
+def offer(request: Request, node: Node) -> Any:
+    """The compiled step for `node` (and perhaps the activation behind it), else NumPy's, else None."""
+    model, layer, rule, means = request.model, node.layer, request.rules[node.name], request.means
+    if model.dtype == object:
+        return None
+    if type(layer) in _PRODUCTS and isinstance(rule, LinearRule) and type(rule).__hash__ is not None:
+        behind = request.activation_behind(node)
+        sure = node.inputs[0] in request.nonnegative
+        choice = chosen(layer, request.shapes.get(node.inputs[0]), request.shapes.get(node.name), means, model.dtype)
+        outline = _outline(model, node, rule, sure)
+        if outline is not None:
+            features, keeps = outline
+
+            def prepare(rectified: bool) -> Prepared:
+                return prepared(model, node, rule, sure, rectified, choice, means.threads)
+
+            nodes = (node,) if behind is None else (node, behind)
+            return Compiled(nodes, rule, prepare, features, choice, means.threads, keeps, booked=request.booked)
+    return fused.offer(request, node)
+
+
+def _outline(model: Model, node: Node, rule: LinearRule, sure: bool) -> tuple[tuple[Feature, ...], bool] | None:
+    """The features below and whether c can be handed on, without packing anything; None where the step does not serve."""
+
+    def build() -> tuple[Any, int]:
+        made = scheme(node.layer, rule, sure, model.dtype, False)  # type: ignore[arg-type]
+        return (None if made is None else (made.features, made.keeps_quotient)), 0
+
+    found: tuple[tuple[Feature, ...], bool] | None = model._memo.get(("outline", node.layer, rule, sure), build)
+    return found
+
+
+def prepared(model: Model, node: Node, rule: LinearRule, sure: bool, rectified: bool, choice: Choice, threads: int) -> Prepared:
+    """The layer under the rule, packed once for a model."""
+
+    def build() -> tuple[Prepared, int]:
+        made = scheme(node.layer, rule, sure, model.dtype, rectified)  # type: ignore[arg-type]
+        assert made is not None
+        return _packed(node.layer, made, choice, threads)
+
+    found: Prepared = model._memo.get(("packed", node.layer, rule, sure, rectified, choice), build)
+    return found
+
+
+def _packed(layer: Any, made: Scheme, choice: Choice, threads: int) -> tuple[Prepared, int]:
+    order = [place for group in made.groups for place in group.places]
+    places = {place: index for index, place in enumerate(order) if place >= 0}
+    lean = tuple(replace(c, share=replace(c.share, terms=()), terms=()) for c in made.columns)
+    if isinstance(layer, Dense):
+        rows = Rows(made)
+        own = {id(_base(w)) for w in layer.weights}
+        extra = {id(_base(w)): _base(w).nbytes for w in rows.arrays() if id(_base(w)) not in own}
+        return Prepared(lean, made.features, made.bias, places, rows), sum(extra.values())
+    windows = Windows(layer, made, (choice.upward, choice.downward), threads)
+    return Prepared(lean, made.features, made.bias, places, windows), windows.nbytes
+
+
+def _base(array: Array) -> Array:
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
+@dataclass(frozen=True, eq=False)
+class Compiled:
+    """Dense, convolution or transposed convolution under a rule for linear layers, with the ReLU behind it."""
+
+    nodes: tuple[Node, ...]
+    rule: LinearRule
+    prepare: Callable[[bool], Prepared]  # whether shares for z < 0 alone are left out
+    features: tuple[Feature, ...]
+    choice: Choice
+    threads: int
+    keeps: bool  # whether what goes down can be c
+    arrives: Currency = "R"
+    booked: bool = False
+
+    accepts_quotient = True
+
+    @property
+    def hands_on(self) -> Currency:
+        return "c" if self.keeps else "R"
+
+    @property
+    def label(self) -> str:
+        how = "" if isinstance(self.layer, Dense) else f"{self.choice}, "
+        return f"compiled, {how}{self.arrives} → {self.hands_on}"
+
+    @property
+    def layer(self) -> Linear:
+        """The linear layer that the step serves."""
+        layer = self.nodes[0].layer
+        assert isinstance(layer, Linear)
+        return layer
+
+    @property
+    def rectified(self) -> bool:
+        """Whether a ReLU is served as well."""
+        return len(self.nodes) == 2
+
+    def forward(self, *inputs: Array) -> tuple[Array, Any]:
+        made, (a,) = self.prepare(self.arrives == "c" and self.rectified), inputs
+        if isinstance(self.rule, ZBox):
+            try:
+                self.rule.check(a)
+            except LrpError as error:
+                raise error.at(self.nodes[0].place) from None
+        x = channels_last(a)
+        relative = any(isinstance(column.share.stabiliser, Relative) for column in made.columns)
+        z = None
+        if self.booked or relative:
+            products = made.products.up(x, None, self.threads)
+            z, output, factors = self._finished(made, products, relative)
+        else:
+            output, factors = made.products.up(x, self._finish(made, made.columns), self.threads)
+        output = channels_first(output)
+        needed = a if self.booked or self._weighs() else None
+        return output, (made, factors, a.shape, needed, (z, output) if self.booked else None)
+
+    def _finish(self, made: Prepared, columns: tuple[Column, ...]) -> Any:
+        return finishing(columns, made.places, made.bias, self.rectified, self.arrives == "c")
+
+    def _finished(self, made: Prepared, products: list[Array], relative: bool) -> tuple[Array, Array, list[Array]]:
+        """Pre-activation, output and factors, from products as arrays: the same bits as when they are finished at once."""
+        plain = finishing((), {}, made.bias, False, False)
+        z = channels_first(_ext.finish(plain, products[:1], self.threads)[0])
+        if not relative:
+            output, factors = _ext.finish(self._finish(made, made.columns), products, self.threads)
+            return z, output, factors
+        output, _ = _ext.finish(self._finish(made, ()), products[:1], self.threads)
+        factors = [self._factor(made, place, products, z, channels_first(output)) for place in range(len(made.columns))]
+        return z, output, factors
+
+    def _factor(self, made: Prepared, place: int, products: list[Array], z: Array, output: Array) -> Array:
+        """A share's factor where its stabiliser needs the whole sample."""
+        column = made.columns[place]
+        share = column.share
+        bottom = z
+        if not column.plain:
+            bottom = channels_first(products[made.places[place]]) if place in made.places else np.zeros_like(z)
+            bottom = bottom if share.bias is None else bottom + share.bias
+        if not isinstance(share.stabiliser, Exact):
+            bottom = bottom + share.stabiliser(np.ascontiguousarray(bottom))
+        dead = bottom == 0
+        if share.where is not ALL:
+            dead |= ~share.where(z)
+        top = output if self.arrives == "c" else like(1, z)
+        return channels_last(like(share.coefficient, z) * top / np.where(dead, like(np.inf, bottom), bottom))
+
+    def _weighs(self) -> bool:
+        """Whether the way down needs the input."""
+        return any(feature is not IDENTITY for feature in self.features)
+
+    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry, ...]]:
+        made, factors, shape, a, seen = saved
+        targets = message.shape[1]
+        wide = channels_last(message, 2)
+        folded = wide.reshape(wide.shape[0] * targets, *wide.shape[2:])
+        found = made.products.down(folded, factors, (shape[0] * targets, *shape[1:]), self.threads)
+        parts = [channels_first(p.reshape(shape[0], targets, *p.shape[1:]), 2) for p in found]
+        lower = self._lower(made, parts, a, (shape[0], targets, *shape[1:]))
+        return (lower,), self._entries(seen, a, message, lower) if self.booked else ()
+
+    def _lower(self, made: Prepared, parts: list[Array], a: Array | None, shape: Shape) -> Array:
+        """c, or R = Σ_f f(a)·part, from what comes down for each feature."""
+        if not parts:
+            return np.zeros(shape, self.nodes[0].layer.parameters["weight"].dtype)
+        if not self._weighs():
+            return parts[0]
+        assert a is not None
+        found = None
+        for feature, p in zip(made.features, parts, strict=True):
+            if self.keeps:
+                sign = a[:, None] > 0 if feature is POSITIVE else a[:, None] < 0
+                p = p if feature is IDENTITY else np.where(sign, p, like(0, p))
+            else:
+                p = feature(a)[:, None] * p
+            found = p if found is None else found + p
+        assert found is not None
+        return found
+
+    def _entries(self, seen: Any, a: Array, message: Array, lower: Array) -> tuple[Entry, ...]:
+        z, output = seen
+        linear, passed = [], []
+        for t in range(message.shape[1]):
+            relevance = message[:, t] * output if self.arrives == "c" else message[:, t]
+            found, unassigned = self.rule.divided(self.layer, (a,), z, relevance)
+            below = a * lower[:, t] if self.keeps else lower[:, t]
+            linear.append(book(self.layer, found, unassigned, (a,), relevance, (below,), self.rule.flags((a,))))
+            passed.append(Booking.handed_on(relevance, (relevance,)))
+        entries: tuple[Entry, ...] = (Entry(self.nodes[0].name, str(self.rule), Booking.stacked(linear)),)
+        if self.rectified:
+            entries = (Entry(self.nodes[1].name, str(Pass()), Booking.stacked(passed)), *entries)
+        return entries

@@ -1,0 +1,198 @@
+"""Weights as the C core takes them, and the products over them: `up`, a layer's denominators; `down`, their adjoints.
+
+Arrays in here are channels last and contiguous: (N, *spatial, C). Outside, a step's arrays have the layers' order, (N, C, *spatial), and
+keep this memory: the next step finds it as it is, and any other code reads it like every strided array.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import _ext
+from ..arrays import Array, Exact, Relative, Shape, Signed, like
+from ..layers.conv import Conv, ConvTranspose
+from ..rules.shares import ALL, IDENTITY, NEGATIVE, NONNEGATIVE, ONE, POSITIVE, Above, Below, Feature
+from .scheme import Column, Scheme
+
+
+def channels_last(x: Array, axis: int = 1) -> Array:
+    """The axis of the channels at the end, contiguous: no copy where the memory is so already."""
+    if x.ndim > axis + 1:
+        x = x.transpose((*range(axis), *range(axis + 1, x.ndim), axis))
+    return x if x.flags.c_contiguous else np.ascontiguousarray(x)
+
+
+def channels_first(x: Array, axis: int = 1) -> Array:
+    """The inverse view."""
+    return x if x.ndim <= axis + 1 else x.transpose((*range(axis), x.ndim - 1, *range(axis, x.ndim - 1)))
+
+
+def channels_last_constant(value: Any, some: Array, ndim: int) -> Array:
+    """A constant that broadcasts against one sample (C, *spatial), as one that broadcasts against (*spatial, C)."""
+    array = like(value, some)
+    if array.ndim == 0:
+        return array
+    array = array.reshape((1,) * (ndim - array.ndim) + array.shape)
+    return np.ascontiguousarray(array.transpose((*range(1, ndim), 0)))
+
+
+def part(x: Array, feature: Feature) -> tuple[Array, int, Any]:
+    """One part of a product's input, for the C core."""
+    for known, code in ((IDENTITY, _ext.COPY), (POSITIVE, _ext.POSITIVE), (NEGATIVE, _ext.NEGATIVE), (ONE, _ext.ONE)):
+        if feature is known:
+            return x, code, None
+    assert isinstance(feature, (Above, Below))
+    bound = feature.low if isinstance(feature, Above) else feature.high
+    return x, _ext.MINUS, channels_last_constant(bound, x, x.ndim - 1)
+
+
+def finishing(columns: Sequence[Column], products: dict[int, int], bias: Array | None, rectified: bool, quotient: bool) -> Any:
+    """What the C core does with the products: `products` says where each column's is."""
+    shares = []
+    for place, column in enumerate(columns):
+        share = column.share
+        stabiliser, epsilon = _ext.EXACT, 0.0
+        if not isinstance(share.stabiliser, Exact):
+            assert not isinstance(share.stabiliser, Relative)
+            stabiliser = _ext.SIGNED if isinstance(share.stabiliser, Signed) else _ext.UNSIGNED
+            epsilon = float(share.stabiliser.epsilon)  # type: ignore[attr-defined]
+        where = _ext.ALL if share.where is ALL else _ext.NONNEGATIVE if share.where is NONNEGATIVE else _ext.NEGATIVE_ONLY
+        own = None if column.plain or share.bias is None else offset_last(share.bias, bias)
+        index = 0 if column.plain else products.get(place, -1)
+        shares.append((index, own, stabiliser, epsilon, where, float(share.coefficient)))
+    return _ext.Finish(None if bias is None else offset_last(bias, bias), rectified, quotient, shares)
+
+
+def offset_last(offset: Array, some: Array | None) -> Array:
+    """A bias as a layer's `offset` gives it, (C,), (C, 1, …) or a feature map (C, *spatial), with channels last."""
+    if offset.ndim == 1:
+        return np.ascontiguousarray(offset)
+    if all(extent == 1 for extent in offset.shape[1:]):
+        return np.ascontiguousarray(offset.reshape(-1))
+    return np.ascontiguousarray(offset.transpose((*range(1, offset.ndim), 0)))
+
+
+class Rows:
+    """Dense: products over the last axis. Holds the shares' own weights; the layer's is not copied."""
+
+    def __init__(self, made: Scheme) -> None:
+        self._groups = [(g.features, [[_matrix(w) for w in weights] for weights in g.weights]) for g in made.groups]
+        self._down = [[None if w is None else _matrix(w) for w in weights] for weights in made.downward]
+        self._held = [w for _, products in self._groups for weights in products for w in weights]
+        self._held += [w for weights in self._down for w in weights if w is not None]
+
+    def arrays(self) -> list[Array]:
+        """What is held beside the scheme's own weight, and may be shared with it."""
+        return self._held
+
+    def up(self, x: Array, finish: Any, threads: int) -> Any:
+        """(output, factors), or the products where `finish` is None."""
+        rows, products = x.reshape(-1, x.shape[-1]), []
+        for features, weights in self._groups:
+            inputs = [feature(rows) for feature in features]
+            for own in weights:
+                total = None
+                for a, w in zip(inputs, own, strict=True):
+                    total = _ext.rows(a, w, threads, total)
+                assert total is not None
+                products.append(total.reshape(*x.shape[:-1], total.shape[-1]))
+        return products if finish is None else _ext.finish(finish, products, threads)
+
+    def down(self, message: Array, factors: Sequence[Array], shape: Shape, threads: int) -> list[Array]:
+        """For each feature what comes down, channels last; message (N·T, …), factors (N, …), shape (N·T, *sample)."""
+        if not factors:
+            return []
+        targets = message.shape[0] // factors[0].shape[0] if factors[0].shape[0] else 1
+        wide = message.reshape(-1, targets, *message.shape[1:])
+        quotients = [(wide * factor[:, None]).reshape(-1, message.shape[-1]) for factor in factors]
+        found = []
+        for weights in self._down:
+            total = None
+            for s, w in zip(quotients, weights, strict=True):
+                if w is not None:
+                    total = _ext.rows(s, w.T, threads, total)
+            assert total is not None
+            found.append(total.reshape(*message.shape[:-1], total.shape[-1]))
+        return found
+
+
+def _matrix(w: Array) -> Array:
+    return w if w.flags.c_contiguous or w.flags.f_contiguous else np.ascontiguousarray(w)
+
+
+class Windows:
+    """Convolution and its transpose.
+
+    Parameters
+    ----------
+    algorithms : of the way up and of the way down, where it gathers with stride 1
+    """
+
+    def __init__(self, layer: Conv | ConvTranspose, made: Scheme, algorithms: tuple[int, int], threads: int) -> None:
+        self._layer, groups = layer, layer.groups
+        transposed = isinstance(layer, ConvTranspose)
+
+        def upward(weight: Array) -> Array:
+            """(groups, upper, lower, *kernel)."""
+            w = weight.reshape(groups, weight.shape[0] // groups, *weight.shape[1:])
+            return w.swapaxes(1, 2) if transposed else w
+
+        self._features = [group.features for group in made.groups]
+        self._up = []
+        for group in made.groups:
+            weights = [np.concatenate([upward(w) for w in own], axis=2) for own in group.weights]
+            self._up.append(self._product(weights, transposed, algorithms[0], threads))
+        nothing = np.zeros_like(made.own)
+        downward = [
+            np.concatenate([upward(nothing if w is None else w).swapaxes(1, 2) for w in weights], axis=2)
+            for weights in made.downward
+            if weights
+        ]
+        self._down = self._product(downward, not transposed, algorithms[1], threads) if downward else None
+        self.nbytes = sum(found.nbytes for found in [*self._up, self._down] if found is not None)
+
+    def _product(self, weights: list[Array], spreads: bool, algorithm: int, threads: int) -> Any:
+        """Gathering is a convolution; so is spreading with stride 1, with the kernel turned round."""
+        window = self._layer.window
+        if not spreads:
+            weights = [np.ascontiguousarray(w) for w in weights]
+            return _ext.Convolution(weights, window.stride, window.dilation, algorithm, threads)
+        if any(step != 1 for step in window.stride):
+            weights = [np.ascontiguousarray(w) for w in weights]
+            return _ext.Scatter(weights, window.stride, window.dilation, threads)
+        turned = (slice(None),) * 3 + (slice(None, None, -1),) * self._layer.dims
+        weights = [np.ascontiguousarray(w[turned]) for w in weights]
+        return _ext.Convolution(weights, window.stride, window.dilation, algorithm, threads)
+
+    def _run(self, product: Any, parts: list[Any], spreads: bool, out: Shape, finish: Any, threads: int) -> Any:
+        window = self._layer.window
+        before = tuple(first for first, _ in window.padding)
+        if not spreads:
+            return product(parts, before, out, finish, threads)
+        if isinstance(product, _ext.Scatter):
+            return product(parts, before, out, threads)
+        turned = tuple(window.extent(axis) - 1 - b for axis, b in enumerate(before))
+        return product(parts, turned, out, finish, threads)
+
+    def up(self, x: Array, finish: Any, threads: int) -> Any:
+        """(output, factors), or the products where `finish` is None."""
+        out = self._layer._outputs(x.shape[1:-1])
+        spreads = isinstance(self._layer, ConvTranspose)
+        if finish is not None and len(self._up) == 1 and not isinstance(self._up[0], _ext.Scatter):
+            return self._run(self._up[0], [part(x, f) for f in self._features[0]], spreads, out, finish, threads)
+        products: list[Array] = []
+        for features, product in zip(self._features, self._up, strict=True):
+            products += self._run(product, [part(x, f) for f in features], spreads, out, None, threads)
+        return products if finish is None else _ext.finish(finish, products, threads)
+
+    def down(self, message: Array, factors: Sequence[Array], shape: Shape, threads: int) -> list[Array]:
+        """For each feature what comes down, channels last; message (N·T, …), factors (N, …), shape (N·T, C, *spatial)."""
+        if self._down is None:
+            return []
+        parts = [(message, _ext.TIMES, factor) for factor in factors]
+        spreads = isinstance(self._layer, Conv)
+        found: list[Array] = self._run(self._down, parts, spreads, shape[2:], None, threads)
+        return found

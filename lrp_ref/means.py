@@ -1,0 +1,47 @@
+"""What a plan may spend: threads, memory, precision. None of it changes a definition."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from .arrays import integer
+from .errors import ParameterError, unknown
+
+MEMORY = ("normal", "low")
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a plan may spend.
+
+    Attributes
+    ----------
+    threads : how many threads the compiled backend computes with; they change no bit
+    memory : "normal", or "low": no transformed weights, so no Winograd convolutions
+    fast : whether float32 convolutions may take the larger Winograd tiles, whose rounding is about three times that of the
+        smaller ones
+    """
+
+    threads: int = 1
+    memory: str = "normal"
+    fast: bool = False
+
+    def __post_init__(self) -> None:
+        if self.memory not in MEMORY:
+            raise unknown("memory", self.memory, MEMORY)
+
+
+def chosen_threads(threads: Any) -> int:
+    """`threads`, or LRP_REF_NUM_THREADS, or as many as there are CPUs for this process."""
+    if threads is not None:
+        return integer(threads, "threads", 1)
+    asked = os.environ.get("LRP_REF_NUM_THREADS", "").strip()
+    if asked:
+        if not asked.isdigit() or int(asked) < 1:
+            raise ParameterError(f"LRP_REF_NUM_THREADS must be an integer of at least 1, found {asked!r}")
+        return int(asked)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
