@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -17,12 +17,16 @@ from .explanation import Explanation
 from .footprint import footprint
 from .heads import Head, Logit, LogOdds, head_of
 from .layers.activations import LogSoftmax, Sigmoid, Softmax
+from .means import Means, chosen_threads
+from .memo import Memo
 from .model import Model
 from .plan import BACKENDS, Plan, plan
 from .rules import LinearRule, Rule
 from .run import Order, Run, ancestors, unknown_node, unreached
 
-PRECISIONS = {"float64": np.float64, "float32": np.float32, "exact": object}
+PRECISIONS = {"float64": np.float64, "float32": np.float32, "fast": np.float32, "exact": object}
+#: Plans that an explainer keeps: one for each shape of its inputs and set of nodes that are cut.
+PLANS = 32
 
 
 def explain(
@@ -39,6 +43,8 @@ def explain(
     precision: str | None = None,
     canonical: bool = True,
     allow_negative: bool = False,
+    threads: int | None = None,
+    memory: str = "normal",
     **call: Any,
 ) -> Explanation:
     """Explain a prediction: an `Explainer` made and called once. See there for the parameters."""
@@ -54,11 +60,13 @@ def explain(
         precision=precision,
         canonical=canonical,
         allow_negative=allow_negative,
+        threads=threads,
+        memory=memory,
     )
     return explainer(x, **call)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class Explainer:
     """Layer-wise relevance propagation through one model under one composite.
 
@@ -71,9 +79,12 @@ class Explainer:
     output : which output is explained, where the model has several
     keep : "input", "all", or the names of nodes whose relevance the explanation keeps
     ledger : whether the explanation carries the accounts
-    backend : "reference" or "numpy"; None: the fastest there is
-    precision : "float64", "float32" or "exact"; None: the model's own
+    backend : one of `lrp_ref.BACKENDS`; None: the fastest there is
+    precision : "float64", "float32", "fast" or "exact"; None: the model's own. "fast" is float32 whose convolutions may use the
+        larger Winograd tiles: about three times the rounding (only the compiled backend makes a difference)
     allow_negative : whether deep Taylor decomposition may start from a negative value, for which it is not defined
+    threads : of the compiled backend; None: LRP_REF_NUM_THREADS, or as many as there are CPUs for this process. They change no bit
+    memory : "normal", or "low": the compiled backend keeps no transformed weights, and takes longer
 
     Raises
     ------
@@ -84,44 +95,77 @@ class Explainer:
     """
 
     model: Model
-    composite: Any = None
-    rule: LinearRule | None = None
-    head: Any = None
-    output: str | None = None
-    keep: Any = "input"
-    ledger: bool = False
-    backend: str | None = None
-    precision: str | None = None
-    canonical: bool = True
-    allow_negative: bool = False
-    _model: Model = field(init=False)
-    _composite: Composite = field(init=False)
-    _head: Head = field(init=False)
+    composite: Any
+    rule: LinearRule | None
+    head: Any
+    output: str | None
+    keep: Any
+    ledger: bool
+    backend: str | None
+    precision: str | None
+    canonical: bool
+    allow_negative: bool
+    means: Means
 
-    def __post_init__(self) -> None:
-        if self.composite is not None and self.rule is not None:
+    # Not generated: the argument `memory` is a choice, the method `memory` an estimate.
+    def __init__(
+        self,
+        model: Model,
+        composite: Any = None,
+        rule: LinearRule | None = None,
+        head: Any = None,
+        output: str | None = None,
+        keep: Any = "input",
+        ledger: bool = False,
+        backend: str | None = None,
+        precision: str | None = None,
+        canonical: bool = True,
+        allow_negative: bool = False,
+        threads: int | None = None,
+        memory: str = "normal",
+    ) -> None:
+        if composite is not None and rule is not None:
             raise ParameterError("give composite= or rule=, not both: rule= means composites.uniform(rule)")
+        if backend is not None and backend not in BACKENDS:
+            raise unknown("backend", backend, BACKENDS)
+        if precision is not None and precision not in PRECISIONS:
+            raise unknown("precision", precision, PRECISIONS)
+        self._set(model=model, composite=composite, rule=rule, head=head, output=output, ledger=ledger, backend=backend)
+        self._set(precision=precision, canonical=canonical, allow_negative=allow_negative)
+        self._set(keep=keep if isinstance(keep, str) else tuple(keep))
+        self._set(means=Means(chosen_threads(threads), memory, precision == "fast"), _threads=threads)
+        self._derive()
+
+    def _set(self, **values: Any) -> None:
+        """Construction alone may set what is frozen."""
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def _derive(self) -> None:
+        """What follows from the choices; those that do not fit the model are refused here."""
         made = uniform(self.rule) if self.rule is not None else composite_of(_or(self.composite, "epsilon_plus"))
-        if self.backend is not None and self.backend not in BACKENDS:
-            raise unknown("backend", self.backend, BACKENDS)
-        if self.precision is not None and self.precision not in PRECISIONS:
-            raise unknown("precision", self.precision, PRECISIONS)
-        object.__setattr__(self, "keep", self.keep if isinstance(self.keep, str) else tuple(self.keep))
         model = self._cast()
         if self.output is None and len(model.outputs) > 1:
             raise TargetError(f"the model has several outputs; choose output= from {', '.join(model.outputs)}")
         if self.output is not None and self.output not in model.outputs:
             raise unknown("output", self.output, model.outputs)
-        object.__setattr__(self, "_model", model)
-        object.__setattr__(self, "_composite", made)
-        object.__setattr__(self, "_head", self._chosen_head(model))
+        self._set(_model=model, _composite=made, _plans=Memo(PLANS))
+        self._set(_head=self._chosen_head(model))
         rewritten = self._canonized(model, None)
         made.assign(rewritten, ancestors(rewritten, self._start_node(rewritten)))
         self._kept_nodes(rewritten)
 
+    _model: Model
+    _composite: Composite
+    _head: Head
+    _plans: Memo
+    _threads: int | None
+
     def __reduce__(self) -> tuple[Any, ...]:
         # Through the constructor: what is derived from the model shares its memo again.
-        return Explainer, tuple(getattr(self, field.name) for field in fields(self) if field.init)
+        names = ("model", "composite", "rule", "head", "output", "keep", "ledger", "backend", "precision", "canonical")
+        chosen = tuple(getattr(self, name) for name in (*names, "allow_negative", "_threads"))
+        return Explainer, (*chosen, self.means.memory)
 
     # --- choices that depend on the model --------------------------------------------------------------------------
 
@@ -164,7 +208,7 @@ class Explainer:
     def _canonized(self, model: Model, shapes: Mapping[str, Shape] | None) -> Model:
         if not self.canonical:
             return model
-        shapes = dict(model.input_shape) if shapes is None else shapes
+        shapes = dict(model.input_shape) if shapes is None else dict(shapes)
         key = ("canonical", model.dtype, tuple(sorted(shapes.items())))
         return _derived(model, key, lambda: canonize(model, shapes))
 
@@ -191,11 +235,34 @@ class Explainer:
         shapes : of one sample of each input; None: the model's own, if it has them
         cuts : nodes whose relevance is filtered, or given
         """
+        given = dict(self.model.input_shape) if shapes is None else {name: tuple(shape) for name, shape in shapes.items()}
+
+        def build() -> tuple[Plan, int]:
+            return self._planned(given, frozenset(cuts)), 1
+
+        found: Plan = self._plans.get((tuple(sorted(given.items())), frozenset(cuts)), build)
+        return found
+
+    def _for(self, arrays: Mapping[str, Array], cuts: Sequence[str]) -> tuple[Plan, dict[str, Shape]]:
+        """The plan for these inputs, and the shapes at every node; inputs that do not fit are refused."""
+
+        def build() -> tuple[tuple[Plan, dict[str, Shape]], int]:
+            self._model._check_shapes(arrays)
+            made = self.plan({name: array.shape[1:] for name, array in arrays.items()}, cuts)
+            return (made, made.model.shapes({name: array.shape for name, array in arrays.items()})), 1
+
+        key = ("inputs", tuple((name, array.shape) for name, array in arrays.items()), frozenset(cuts))
+        found: tuple[Plan, dict[str, Shape]] = self._plans.get(key, build)
+        return found
+
+    def _planned(self, shapes: Mapping[str, Shape], cuts: frozenset[str]) -> Plan:
         model = self._canonized(self._model, shapes)
         needed = ancestors(model, self._start_node(model))
         rules = self._composite.assign(model, needed)
         seen = frozenset((*self._kept_nodes(model), self._start_node(model)))
-        return plan(model, rules, self._backend(model), seen, self.ledger, frozenset(cuts))
+        known = model.shapes({name: (1, *shape) for name, shape in shapes.items()}) if len(shapes) == len(model.inputs) else {}
+        samples = {name: shape[1:] for name, shape in known.items()}
+        return plan(model, rules, self._backend(model), seen, self.ledger, cuts, samples, self.means)
 
     @property
     def rules(self) -> Mapping[str, Rule]:
@@ -237,10 +304,9 @@ class Explainer:
             raise TargetError(f"start_at={start_at!r} says where start= begins, and start= is missing")
         if start is not None and not (target is None and targets is None and contrast is None):
             raise TargetError("start= is a whole starting relevance: give it without target=, targets= or contrast=")
-        arrays = self._model.prepare(x)
-        shapes = {name: array.shape[1:] for name, array in arrays.items()}
-        made = self.plan(shapes, [*(filter or ()), *([] if start_at is None else [start_at])])
-        run = Run(self._order(made), arrays)
+        arrays = self._model._cast(x)
+        made, shapes = self._for(arrays, [*(filter or ()), *([] if start_at is None else [start_at])])
+        run = Run(self._order(made), arrays, shapes)
         begun = run.chosen(target, targets, contrast) if start is None else run.given(start, start_at)
         self._refuse_negative(begun.value if start is None else begun.relevance)
         return run.back(begun, run.masks(filter or {}))

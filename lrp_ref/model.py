@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -126,7 +127,7 @@ class Model:
         """The nodes that read the node or input `name`."""
         return self._readers.get(name, ())
 
-    @property
+    @cached_property
     def dtype(self) -> np.dtype[Any]:
         """The number type that the model computes in: that of its parameters, `default_dtype` where it has none."""
         kinds = {value.dtype for node in self.nodes for value in node.layer.parameters.values()}
@@ -158,10 +159,13 @@ class Model:
 
     def prepare(self, x: Any) -> dict[str, Array]:
         """The inputs by name, checked and cast to the model's number type."""
-        dtype = self.dtype
-        arrays = {name: _cast(value, name, dtype) for name, value in self._given(x).items()}
+        arrays = self._cast(x)
         self._check_shapes(arrays)
         return arrays
+
+    def _cast(self, x: Any) -> dict[str, Array]:
+        """`prepare` without the check of the shapes."""
+        return {name: _cast(value, name, self.dtype) for name, value in self._given(x).items()}
 
     def _given(self, x: Any) -> dict[str, Any]:
         """What is given for each input, from a mapping or, where there is one input, from what is given for it."""

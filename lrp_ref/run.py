@@ -82,9 +82,9 @@ class Start:
 class Run:
     """The arrays of one call. `prediction` is there once it is made; `back` uses up what the forward pass has saved."""
 
-    def __init__(self, order: Order, inputs: dict[str, Array]) -> None:
+    def __init__(self, order: Order, inputs: dict[str, Array], shapes: Mapping[str, Shape]) -> None:
         self.order, self.plan, self.model, self.inputs = order, order.plan, order.plan.model, inputs
-        self.shapes = self.model.shapes({name: array.shape for name, array in inputs.items()})
+        self.shapes = shapes
         self.some = next(iter(inputs.values()))  # whose number type all numbers have
         self.values, self.saved = self._forward(dict(inputs))
         self.prediction = self.values[order.output]

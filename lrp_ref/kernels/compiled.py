@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,9 @@ from ..model import Model, Node
 from ..rules import LinearRule, Pass, ZBox
 from ..rules.shares import ALL, IDENTITY, POSITIVE, Feature, book
 from . import fused
+from .compiled_sums import CompiledSum, CompiledWinners
 from .packed import Rows, Windows, channels_first, channels_last, finishing
-from .passing import Currency
+from .passing import Currency, Winners
 from .request import Request
 from .scheme import Column, Scheme, scheme
 
@@ -86,7 +87,15 @@ def offer(request: Request, node: Node) -> Any:
 
             nodes = (node,) if behind is None else (node, behind)
             return Compiled(nodes, rule, prepare, features, choice, means.threads, keeps, booked=request.booked)
-    return fused.offer(request, node)
+    return _compiled(fused.offer(request, node), means.threads)
+
+
+def _compiled(step: Any, threads: int) -> Any:
+    """NumPy's step, with the passes over windows and the factors in C."""
+    for own, compiled in ((fused.FusedLinear, CompiledSum), (Winners, CompiledWinners)):
+        if type(step) is own:
+            return compiled(**{f.name: getattr(step, f.name) for f in fields(step)}, threads=threads)
+    return step
 
 
 def _outline(model: Model, node: Node, rule: LinearRule, sure: bool) -> tuple[tuple[Feature, ...], bool] | None:

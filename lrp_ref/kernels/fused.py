@@ -109,8 +109,8 @@ class FusedLinear:
             assert isinstance(layer, (Dense, Conv))
             z, *products = maps(layer, inputs[0], made.forward, 1 + len(extra))
         else:
-            z = _total(layer, inputs, made.weights)
-            products = [_total(layer, inputs, s.weights) for s in extra]
+            z = self._total(inputs, made.weights)
+            products = [self._total(inputs, s.weights) for s in extra]
         if made.bias is not None:
             z += made.bias
         rest = iter(products)
@@ -158,6 +158,11 @@ class FusedLinear:
             total += layer.adjoint(s, w, shape)
         return total
 
+    def _total(self, inputs: tuple[Array, ...], weights: tuple[Array | None, ...]) -> Array:
+        """Σ_i map(a_i, w_i)."""
+        parts = [self.layer.map(a, w) for a, w in zip(inputs, weights, strict=True) if w is not None]
+        return np.asarray(sum(parts[1:], parts[0]))
+
     def _entries(self, seen: Any, message: Array, messages: tuple[Array, ...]) -> tuple[Entry, ...]:
         inputs, z, output = seen
         linear, passed = [], []
@@ -172,8 +177,3 @@ class FusedLinear:
         if len(self.nodes) == 2:
             entries = (Entry(self.nodes[1].name, str(Pass()), Booking.stacked(passed)), *entries)
         return entries
-
-
-def _total(layer: Linear, inputs: tuple[Array, ...], weights: tuple[Array | None, ...]) -> Array:
-    parts = [layer.map(a, w) for a, w in zip(inputs, weights, strict=True) if w is not None]
-    return np.asarray(sum(parts[1:], parts[0]))

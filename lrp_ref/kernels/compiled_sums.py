@@ -1,0 +1,125 @@
+"""Linear layers without a matrix, and maximum pooling, over the C core: windows are summed there, and factors made there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import _ext
+from ..arrays import Array, Exact, Relative, Shape, Signed, like
+from ..layers.linear import Add, Subtract
+from ..layers.pooling import AvgPool, MaxPool, SumPool, pool_window
+from ..layers.window import Window
+from ..rules.shares import ALL, NONNEGATIVE
+from .fused import FusedLinear
+from .packed import channels_first, channels_last
+from .passing import Winners, folded
+from .prepared import Prepared
+
+
+def geometry(window: Window) -> tuple[Any, Any, Any, Any]:
+    """Kernel, stride, dilation and the padding before, as the C core takes them."""
+    return window.kernel, window.stride, window.dilation, tuple(before for before, _ in window.padding)
+
+
+@dataclass(frozen=True, eq=False)
+class CompiledSum(FusedLinear):
+    """A sum over inputs or windows, with the ReLU behind it."""
+
+    threads: int = 1
+
+    @property
+    def label(self) -> str:
+        return f"compiled, sums, {self.arrives} → c"
+
+    def forward(self, *inputs: Array) -> tuple[Array, Any]:
+        made = self.prepared
+        if any(isinstance(share.stabiliser, Relative) for share in made.shares):
+            return super().forward(*inputs)
+        z, bottoms = self._products(made, inputs)
+        output, factors = self._finish(made, z, bottoms)
+        return output, (made, factors, tuple(a.shape for a in inputs), (inputs, z, output) if self.booked else None)
+
+    def _finish(self, made: Prepared, z: Array, bottoms: list[Array]) -> tuple[Array, list[Array]]:
+        """The biases are in the products already."""
+        products, shares = [channels_last(z)], []
+        for share, bottom in zip(made.shares, bottoms, strict=True):
+            index = 0
+            if not share.plain:
+                index = len(products)
+                products.append(channels_last(bottom))
+            kind, epsilon = _ext.EXACT, 0.0
+            if not isinstance(share.stabiliser, Exact):
+                kind = _ext.SIGNED if isinstance(share.stabiliser, Signed) else _ext.UNSIGNED
+                epsilon = float(share.stabiliser.epsilon)  # type: ignore[attr-defined]
+            where = _ext.ALL if share.where is ALL else _ext.NONNEGATIVE if share.where is NONNEGATIVE else _ext.NEGATIVE_ONLY
+            shares.append((index, None, kind, epsilon, where, float(share.coefficient)))
+        how = _ext.Finish(None, len(self.nodes) == 2, self.arrives == "c", shares)
+        output, factors = _ext.finish(how, products, self.threads)
+        return channels_first(output), [channels_first(factor) for factor in factors]
+
+    def _total(self, inputs: tuple[Array, ...], weights: tuple[Array | None, ...]) -> Array:
+        if isinstance(self.layer, SumPool):
+            assert weights[0] is not None
+            return self._pooled(inputs[0], weights[0])
+        parts = [_times(self.layer, a, w) for a, w in zip(inputs, weights, strict=True) if w is not None]
+        # Fresh memory: what comes out may get a bias added in place.
+        return np.asarray(sum(parts[2:], parts[0] + parts[1])) if len(parts) > 1 else np.array(parts[0])
+
+    def _pooled(self, a: Array, weight: Array) -> Array:
+        layer = self.layer
+        assert isinstance(layer, SumPool)
+        window = pool_window(layer, a.ndim - 2)
+        out = window.outputs(a.shape[2:])
+        total = channels_first(_ext.window_sums(channels_last(a), *geometry(window), out, self.threads))
+        return layer._share(total * weight, a.shape[2:])
+
+    def _adjoint(self, made: Prepared, i: int, quotients: list[Array], shape: Shape) -> Array:
+        layer = self.layer
+        pairs = [(s, w) for s, share in zip(quotients, made.shares, strict=True) if (w := share.weights[i]) is not None]
+        if type(layer) in (SumPool, AvgPool) and pairs:
+            assert isinstance(layer, SumPool)
+            s = sum((s * w for s, w in pairs[1:]), pairs[0][0] * pairs[0][1])
+            window = pool_window(layer, len(shape) - 2)
+            below = channels_last(layer._share(s, shape[2:]))
+            return channels_first(_ext.window_spread(below, *geometry(window), shape[2:], self.threads))
+        if len(pairs) == 1 and isinstance(layer, (Add, Subtract)) and pairs[0][0].shape == shape:
+            return _times(layer, *pairs[0])
+        return super()._adjoint(made, i, quotients, shape)
+
+
+def _times(layer: Any, a: Array, w: Array) -> Array:
+    """a·w, without a pass over a where w is the 1 of an Add."""
+    return a if isinstance(layer, (Add, Subtract)) and w.size == 1 and w.item() == 1 else layer.map(a, w)
+
+
+@dataclass(frozen=True, eq=False)
+class CompiledWinners(Winners):
+    """Winner-takes-all through maximum pooling."""
+
+    threads: int = 1
+
+    @property
+    def label(self) -> str:
+        return f"compiled, winners, {self.arrives}"
+
+    def forward(self, *inputs: Array) -> tuple[Array, Any]:
+        layer, (a,) = self.nodes[0].layer, inputs
+        assert isinstance(layer, MaxPool)
+        window = pool_window(layer, a.ndim - 2)
+        out = window.outputs(a.shape[2:])
+        best, winner = _ext.winners(channels_last(a), *geometry(window), out, self.threads)
+        best = channels_first(best)
+        return best, (winner, a.shape, (a, best) if self.booked else None)
+
+    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], Any]:
+        winner, shape, seen = saved
+        layer, targets = self.nodes[0].layer, message.shape[1]
+        assert isinstance(layer, MaxPool)
+        window = pool_window(layer, len(shape) - 2)
+        below = folded(channels_last(message, 2))
+        found = _ext.to_winners(below, winner, *geometry(window), shape[2:], self.threads)
+        lower = channels_first(found.reshape(shape[0], targets, *found.shape[1:]), 2)
+        return (lower,), self._entries(seen, message, lower) if self.booked else ()
