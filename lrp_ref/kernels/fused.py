@@ -36,7 +36,7 @@ _LINEAR = (
 )
 
 
-def offer(request: Request, node: Node) -> FusedLinear | PassThrough | Winners | None:
+def offer(request: Request, node: Node) -> Any:
     """The fused step for `node` (and perhaps the activation behind it), None where there is none."""
     model, layer, rule, booked = request.model, node.layer, request.rules[node.name], request.booked
     if model.dtype == object:
@@ -56,7 +56,9 @@ def offer(request: Request, node: Node) -> FusedLinear | PassThrough | Winners |
         return PassThrough((node,), rule, booked=booked)
     if type(layer) is MaxPool and rule == WinnerTakesAll():
         return Winners((node,), rule, booked=booked)
-    return None
+    from . import maxima  # whose steps build on those of this module
+
+    return maxima.offer(request, node)
 
 
 @dataclass(frozen=True, eq=False)

@@ -48,8 +48,7 @@ class Prepared:
 
 def prepared(model: Model, node: Node, rule: LinearRule, nonnegative: tuple[bool, ...], rectified: bool) -> Prepared | None:
     """The layer under the rule; `rectified` leaves out the shares for z < 0."""
-    more = any(getattr(type(rule), name) is not getattr(LinearRule, name) for name in ("divided", "propagate", "relevances"))
-    if more or rule.empty != "drop":
+    if not declares(rule):
         return None  # a rule that does more than declare shares takes the reference step
 
     def build() -> tuple[Prepared | None, int]:
@@ -60,6 +59,17 @@ def prepared(model: Model, node: Node, rule: LinearRule, nonnegative: tuple[bool
         return build()[0]
     found: Prepared | None = model._memo.get((node.layer, rule, nonnegative, rectified), build)
     return found
+
+
+def prepared_sum(layer: Linear, rule: LinearRule, nonnegative: tuple[bool, ...], dtype: Any) -> Prepared | None:
+    """A layer of no node, whose weights are too small to keep."""
+    return _prepare(layer, rule, nonnegative, dtype, False) if declares(rule) else None
+
+
+def declares(rule: LinearRule) -> bool:
+    """Whether the rule does nothing but declare shares."""
+    more = any(getattr(type(rule), name) is not getattr(LinearRule, name) for name in ("divided", "propagate", "relevances"))
+    return not more and rule.empty == "drop"
 
 
 def _size(made: Prepared, layer: Layer) -> int:
