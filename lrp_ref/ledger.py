@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,8 @@ class Booking:
     turnover : Σ|R_k| + Σ|R_{j←k}| + Σ|bias shares|, the amount that moved
     arriving_abs, inputs_abs : Σ_k |R_k| and Σ_j |R_j|, the same without their signs
     flags : remarks, such as a rule used outside its domain
+    details : parts of the columns by name, such as a recurrent layer's "bias" per time step, (N, T); several targets are the
+        second axis here too
     """
 
     arriving: Array
@@ -45,10 +48,12 @@ class Booking:
     arriving_abs: Array
     inputs_abs: Array
     flags: tuple[str, ...] = ()
+    details: Mapping[str, Array] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in (*COLUMNS, *AMOUNTS):
             object.__setattr__(self, name, frozen(np.asarray(getattr(self, name))))
+        object.__setattr__(self, "details", MappingProxyType({k: frozen(np.asarray(v)) for k, v in self.details.items()}))
 
     @property
     def rounding(self) -> Array:
@@ -74,10 +79,7 @@ class Booking:
         """
         arriving = per_sample(relevance)
         none = arriving * like(0, arriving)
-        total = {
-            name: none if value is None else per_sample(value)
-            for name, value in (("bias", bias), ("stabiliser", stabiliser), ("unassigned", unassigned))
-        }
+        trapped, absorbed, lost = (none if value is None else per_sample(value) for value in (bias, stabiliser, unassigned))
         arriving_abs = per_sample(abs(relevance))
         inputs_abs = sum((per_sample(abs(r)) for r in relevances), none)
         moved = relevances if messages is None else messages
@@ -85,17 +87,19 @@ class Booking:
         return cls(
             arriving=arriving,
             inputs=sum((per_sample(r) for r in relevances), none),
+            bias=trapped,
+            stabiliser=absorbed,
+            unassigned=lost,
             turnover=sum((per_sample(abs(part)) for part in parts), arriving_abs),
             arriving_abs=arriving_abs,
             inputs_abs=inputs_abs,
             flags=flags,
-            **total,
         )
 
     def first(self) -> Booking:
         """The accounts of the first target alone."""
         columns = {name: getattr(self, name)[:, 0] for name in (*COLUMNS, *AMOUNTS)}
-        return Booking(**columns, flags=self.flags)
+        return Booking(**columns, flags=self.flags, details={name: part[:, 0] for name, part in self.details.items()})
 
     @classmethod
     def stacked(cls, bookings: list[Booking]) -> Booking:
@@ -103,7 +107,8 @@ class Booking:
         names = (*COLUMNS, *AMOUNTS)
         columns = {name: np.stack([getattr(b, name) for b in bookings], axis=1) for name in names}
         flags = tuple(dict.fromkeys(flag for b in bookings for flag in b.flags))
-        return cls(**columns, flags=flags)
+        details = {name: np.stack([b.details[name] for b in bookings], axis=1) for name in bookings[0].details}
+        return cls(**columns, flags=flags, details=details)
 
 
 @dataclass(frozen=True, eq=False)

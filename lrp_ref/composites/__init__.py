@@ -17,6 +17,10 @@ from .presets import (
     innvestigate_b,
     innvestigate_b_flat,
     lrp_overview,
+    lstm_abs,
+    lstm_all,
+    lstm_half,
+    lstm_prop,
     uniform,
 )
 
@@ -44,6 +48,10 @@ __all__ = [
     "innvestigate_b",
     "innvestigate_b_flat",
     "lrp_overview",
+    "lstm_abs",
+    "lstm_all",
+    "lstm_half",
+    "lstm_prop",
     "matcher_of",
     "stages",
     "uniform",

@@ -10,7 +10,7 @@ from .. import rules as rule_module
 from ..arrays import Shape
 from ..errors import DomainError, LrpError, ParameterError, RuleError, unknown
 from ..layers.activations import Activation, Sigmoid, Softmax
-from ..layers.base import Layer, Linear
+from ..layers.base import Layer, Linear, Recurrent
 from ..layers.conv import Conv, ConvTranspose
 from ..layers.linear import Scale
 from ..layers.merge import Multiply
@@ -130,6 +130,7 @@ _FITTING: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (Softmax, "none: explain the score before it, or end the model there"),
     ((Activation, Rearrangement), "Pass()"),
     (Linear, "a rule for linear layers, such as Epsilon()"),
+    (Recurrent, "ThroughTime()"),
 )
 
 

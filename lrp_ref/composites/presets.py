@@ -15,7 +15,7 @@ from typing import Any
 from ..arrays import Number
 from ..errors import ParameterError, unknown
 from ..layers.activations import Activation, Softmax
-from ..layers.base import Linear
+from ..layers.base import Linear, Recurrent
 from ..layers.conv import Conv, ConvTranspose
 from ..layers.linear import Add, Dense, Scale, Subtract
 from ..layers.merge import Multiply
@@ -24,18 +24,23 @@ from ..layers.norms import LRN, Normalised
 from ..layers.pooling import Selecting
 from ..layers.shape import Rearrangement
 from ..rules import (
+    AbsoluteProduct,
     AlphaBeta,
     AverageSurrogate,
     Epsilon,
     Flat,
     Gamma,
     GeneralizedGamma,
+    HalfProduct,
     HeldDeviation,
     LinearRule,
     Pass,
+    ProductRule,
     Proportional,
+    ProportionalProduct,
     Rule,
     SignalTakesAll,
+    ThroughTime,
     WinnerTakesAll,
     WSquare,
     ZBox,
@@ -43,6 +48,7 @@ from ..rules import (
     ZPlus,
     relative,
 )
+from ..rules.recurrent import RECURRENT_EPSILON
 from .composite import Composite, rule_of
 from .matchers import Bounded, First, Stages, Type
 
@@ -62,6 +68,8 @@ class _Row:
     lower: Rule | None = None  # convolutions of the lower stages
     bounded: Rule | None = None  # the first linear layer, where the model knows the domain
     add: Rule | None = None  # Add and Subtract, wherever they are
+    product: Rule = SignalTakesAll()
+    recurrent: Rule = ThroughTime()
 
     def composite(self, name: str, gamma_stages: int | None = None) -> Composite:
         added = [(Type(Add, Subtract), rule_of(self.add))] if self.add is not None else []
@@ -77,7 +85,8 @@ class _Row:
                 (Type(*_CONVOLUTIONS), self.conv),
                 (Type(Dense), self.dense),
                 (Type(Selecting), self.pool),
-                (Type(Multiply), SignalTakesAll()),
+                (Type(Multiply), self.product),
+                (Type(Recurrent), self.recurrent),
                 (Type(*_CONSTANTS, LRN), Pass()),
                 (Type(Linear), self.sums),  # Add, Subtract, Mean, the poolings that are linear, upsampling
                 (Type(Normalised), HeldDeviation()),
@@ -204,6 +213,36 @@ def innvestigate_b_flat(add: Rule | None = None) -> Composite:
     return replace(_ROWS["innvestigate_b_flat"], add=add).composite("innvestigate_b_flat")
 
 
+def lstm_all(epsilon: Number = RECURRENT_EPSILON) -> Composite:
+    """LRP-all: products give everything to their signal, ε for every linear map and sum (Arras et al. 2017; 2019, §11.5.1)."""
+    return _recurrent("lstm_all", SignalTakesAll(), epsilon, RECURRENT_EPSILON)
+
+
+def lstm_prop(epsilon: Number = 0.2) -> Composite:
+    """LRP-prop: products share in proportion to their factors; ε there, and for every linear map and sum.
+
+    0.2 is the least ε with which Arras et al. 2019, §11.5.1 found it stable.
+    """
+    return _recurrent("lstm_prop", ProportionalProduct(epsilon), epsilon, 0.2)
+
+
+def lstm_abs(epsilon: Number = RECURRENT_EPSILON) -> Composite:
+    """LRP-abs: products share in proportion to their factors' sizes; ε there, and for every linear map and sum."""
+    return _recurrent("lstm_abs", AbsoluteProduct(epsilon), epsilon, RECURRENT_EPSILON)
+
+
+def lstm_half(epsilon: Number = RECURRENT_EPSILON) -> Composite:
+    """LRP-half: products halve their relevance, ε for every linear map and sum (Arjona-Medina et al. 2019)."""
+    return _recurrent("lstm_half", HalfProduct(), epsilon, RECURRENT_EPSILON)
+
+
+def _recurrent(name: str, product: ProductRule, epsilon: Number, usual: Number) -> Composite:
+    linear = Epsilon(epsilon)
+    through = ThroughTime(product, linear, linear)
+    row = _Row(linear, linear, linear, WinnerTakesAll(), product=product, recurrent=through)
+    return row.composite(name if epsilon == usual else f"{name}({epsilon})")
+
+
 def uniform(rule: LinearRule, pool: Rule | None = None, add: Rule | None = None) -> Composite:
     """One rule for every linear layer, Scale and batch norm included.
 
@@ -238,6 +277,10 @@ PRESETS: dict[str, Callable[[], Composite]] = {
         innvestigate_a_flat,
         innvestigate_b,
         innvestigate_b_flat,
+        lstm_all,
+        lstm_prop,
+        lstm_abs,
+        lstm_half,
     )
 }
 

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .activations import GELU, Activation, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Softplus, Tanh
-from .base import Layer, Linear
+from .base import Layer, Linear, Recurrent
 from .conv import Conv, ConvTranspose
 from .linear import Add, Dense, Mean, Scale, Subtract
 from .merge import Concat, Multiply
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .functions import Abs, Divide, Embedding, Erf, Exp, Log, Maximum, Minimum, Pow, Power, Reciprocal, Sqrt
     from .indexing import Expand, Gather, PadWith, Slice, Tile
     from .matmul import MatMul
+    from .recurrent import GRU, LSTM, RNN
     from .reductions import GlobalLpPool, LpPool, ReduceMax, Sum
     from .resize import Resize
 
@@ -35,6 +36,7 @@ _LATER = {
     "functions": ("Abs", "Divide", "Embedding", "Erf", "Exp", "Log", "Maximum", "Minimum", "Pow", "Power", "Reciprocal", "Sqrt"),
     "indexing": ("Expand", "Gather", "PadWith", "Slice", "Tile"),
     "matmul": ("MatMul",),
+    "recurrent": ("GRU", "LSTM", "RNN"),
     "reductions": ("GlobalLpPool", "LpPool", "ReduceMax", "Sum"),
     "resize": ("Resize",),
 }
@@ -43,7 +45,10 @@ __all__ = [
     "CELU",
     "ELU",
     "GELU",
+    "GRU",
     "LRN",
+    "LSTM",
+    "RNN",
     "SELU",
     "Abs",
     "Activation",
@@ -98,6 +103,7 @@ __all__ = [
     "ReLU",
     "Rearrangement",
     "Reciprocal",
+    "Recurrent",
     "ReduceMax",
     "Reshape",
     "Resize",

@@ -125,6 +125,14 @@ class Linear(Layer):
         return z if bias is None else np.asarray(z + like(bias, z))
 
 
+class Recurrent(Layer):
+    """A layer that runs over time: sequences (N, T, features) in, its state at every step or at the last one out."""
+
+    @abstractmethod
+    def unroll(self, *inputs: Array) -> Any:
+        """Every value of one pass over the sequences."""
+
+
 def ones(*, of: tuple[float, ...] = (1.0,)) -> tuple[Array, ...]:
     """Weights of layers whose connections are all equal: one number that broadcasts, shape (1,), each."""
     return tuple(frozen(np.array([value])) for value in of)

@@ -18,6 +18,7 @@ from .normalization import HeldDeviation, HeldStatistics
 from .passing import Pass
 from .pooling import AverageSurrogate, Proportional, WinnerTakesAll
 from .products import AbsoluteProduct, HalfProduct, ProductRule, ProportionalProduct, SignalTakesAll
+from .recurrent import ThroughTime
 
 __all__ = [
     "AbsoluteProduct",
@@ -38,6 +39,7 @@ __all__ = [
     "RelativeEpsilon",
     "Rule",
     "SignalTakesAll",
+    "ThroughTime",
     "WSquare",
     "WinnerTakesAll",
     "ZBox",
