@@ -16,6 +16,12 @@ typedef ptrdiff_t idx;
 
 enum { LRP_OK = 0, LRP_NO_MEMORY = 1 };
 
+/* ---- core.c --------------------------------------------------------------------------------------------------------- */
+
+/* Memory that begins at a multiple of 64 bytes and may be read one vector beyond its end; NULL where there is none. */
+void *lrp_allocate(size_t bytes);
+void lrp_release(void *memory);
+
 /* ---- threads.c ------------------------------------------------------------------------------------------------------ */
 
 /* Run body(context, item, worker) for every item in [0, items), on up to `threads` threads, the caller's included.
@@ -84,5 +90,35 @@ typedef struct {
 } lrp_window;
 
 enum lrp_algorithm { LRP_DIRECT, LRP_F2, LRP_F4 };
+
+/* A convolution with its prepared weights. */
+typedef struct {
+    lrp_window window;
+    enum lrp_algorithm algorithm;
+    const void *weight[4];    /* as they came: [group][upper][lower][depth][height][width]; Winograd still reads them */
+    idx weight_stride[4][6];  /* in elements; any */
+    void *panels;             /* the prepared weights, convolution_bytes() of them */
+} lrp_convolution;
+
+/* ---- the bodies, which know of each other within one instruction set and element type -------------------------------------
+ *
+ *   pack.inc    NAME(pack)(source, sample, first, last, to)      padded rows (depth and height) of one sample
+ *               NAME(packed_already)(source)                      whether the input itself serves
+ *   finish.inc  NAME(finish)(finish, products, step, first, pixels, channel, channels)
+ *                                                                 output pixels [first, first + pixels), channels
+ *                                                                 [channel, channel + channels), at least one vector of
+ *                                                                 them or all; products[p] begins at that pixel and channel
+ *   gemm.inc    NAME(multiply)                                    the microkernel
+ */
+
+/* What the Cython module may call: one table for each instruction set and element type. Results are LRP_OK or why not. */
+typedef struct {
+    const char *instruction_set;
+    idx (*convolution_bytes)(const lrp_convolution *);
+    int (*convolution_prepare)(const lrp_convolution *, int threads);
+    int (*convolution_run)(const lrp_convolution *, const lrp_source *, const idx out[3], const lrp_finish *, int threads);
+} lrp_kernels;
+
+const lrp_kernels *lrp_choose(const char *most, int is_double);
 
 #endif

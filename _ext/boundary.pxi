@@ -1,0 +1,172 @@
+# What stands between Python and C: the declarations of lrp.h, arrays as memory, and the checks that all functions share.
+
+from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+
+cdef extern from "lrp.h" nogil:
+    ctypedef Py_ssize_t idx
+    int LRP_OK, LRP_NO_MEMORY
+    void *lrp_allocate(size_t)
+    void lrp_release(void *)
+
+    enum lrp_feature:
+        LRP_COPY, LRP_POSITIVE, LRP_NEGATIVE, LRP_ONE, LRP_MINUS, LRP_TIMES
+    ctypedef struct lrp_part:
+        const void *x
+        lrp_feature feature
+        const void *operand
+        idx operand_cell, operand_channel, operand_sample, repeat
+    ctypedef struct lrp_source:
+        idx samples, channels, groups
+        idx cells[3]
+        idx before[3]
+        idx padded[3]
+        int parts
+        lrp_part part[4]
+
+    enum lrp_stabiliser:
+        LRP_EXACT, LRP_SIGNED, LRP_UNSIGNED
+    enum lrp_where:
+        LRP_ALL, LRP_NONNEGATIVE, LRP_NEGATIVE_ONLY
+    ctypedef struct lrp_share:
+        int product
+        const void *bias
+        lrp_stabiliser stabiliser
+        double epsilon
+        lrp_where where
+        double coefficient
+        void *factor
+    ctypedef struct lrp_finish:
+        idx channels, bias_pixels
+        int products, rectified, quotient, shares
+        const void *bias
+        void *output
+        lrp_share share[4]
+        void *raw[4]
+
+    ctypedef struct lrp_window:
+        idx groups, lower, upper
+        idx kernel[3]
+        idx stride[3]
+        idx dilation[3]
+        int products
+    enum lrp_algorithm:
+        LRP_DIRECT, LRP_F2, LRP_F4
+    ctypedef struct lrp_convolution:
+        lrp_window window
+        lrp_algorithm algorithm
+        const void *weight[4]
+        idx weight_stride[4][6]
+        void *panels
+
+    ctypedef struct lrp_kernels:
+        const char *instruction_set
+        idx (*convolution_bytes)(const lrp_convolution *) noexcept nogil
+        int (*convolution_prepare)(const lrp_convolution *, int) noexcept nogil
+        int (*convolution_run)(const lrp_convolution *, const lrp_source *, const idx *, const lrp_finish *, int) noexcept nogil
+    const lrp_kernels *lrp_choose(const char *, int)
+
+# More than this many elements in one array, and an offset in bytes might not fit.
+cdef idx MOST = (<size_t>-1) >> 5
+
+cdef bytes _most = os.environ.get("LRP_REF_INSTRUCTION_SET", "").encode()
+cdef const lrp_kernels *FLOATS = lrp_choose(<const char *>_most, 0)
+cdef const lrp_kernels *DOUBLES = lrp_choose(<const char *>_most, 1)
+instruction_set = FLOATS.instruction_set.decode()
+
+
+cdef class Memory:
+    """An array's memory, held through the buffer protocol: neither NumPy's headers nor its binary interface are needed."""
+
+    cdef Py_buffer view
+    cdef bint held
+    cdef bint is_double
+
+    def __dealloc__(self):
+        if self.held:
+            PyBuffer_Release(&self.view)
+
+    cdef idx extent(self, int axis):
+        return self.view.shape[axis]
+
+    cdef tuple shape(self):
+        return tuple([self.view.shape[axis] for axis in range(self.view.ndim)])
+
+    cdef idx stride(self, int axis):
+        """In elements."""
+        return self.view.strides[axis] // self.view.itemsize
+
+
+cdef Memory memory(object array, str what, bint dense=True):
+    """The memory of a float array; `dense`: C-contiguous."""
+    if not isinstance(array, numpy.ndarray):
+        raise TypeError(f"{what} must be an array, found {type(array).__name__}")
+    if array.dtype.char not in "fd" or not array.dtype.isnative:
+        raise TypeError(f"{what} must be float32 or float64, found {array.dtype}")
+    if dense and not array.flags.c_contiguous:
+        raise ValueError(f"{what} must be C-contiguous, found strides {array.strides}")
+    if not array.flags.aligned:
+        raise ValueError(f"{what} is not aligned")
+    if array.size > MOST:
+        raise ValueError(f"{what} is too large")
+    cdef Memory held = Memory()
+    PyObject_GetBuffer(array, &held.view, PyBUF_STRIDES | PyBUF_FORMAT)
+    held.held = True
+    held.is_double = array.dtype.char == "d"
+    return held
+
+
+cdef int alike(Memory one, Memory other, str what) except -1:
+    """Both have one element type."""
+    if one.is_double != other.is_double:
+        raise TypeError(f"{what}: float32 and float64 in one call")
+    return 0
+
+
+cdef object empty(shape, bint is_double):
+    """A new array, or MemoryError; ValueError where no memory could hold it."""
+    cdef idx extent, size = 1
+    for extent in shape:
+        if extent < 0:
+            raise ValueError(f"negative extents: {tuple(shape)}")
+        if extent and size > MOST // extent:
+            raise ValueError(f"an array of shape {tuple(shape)} is too large")
+        size *= extent if extent else 1
+    return numpy.empty(tuple(shape), "f8" if is_double else "f4")
+
+
+cdef void *pointer(object array) except? NULL:
+    """Where a new, dense array of ours begins. The caller keeps the array."""
+    cdef Py_buffer view
+    PyObject_GetBuffer(array, &view, PyBUF_STRIDES | PyBUF_WRITABLE)
+    cdef void *found = view.buf
+    PyBuffer_Release(&view)
+    return found
+
+
+cdef int threads_of(object threads) except -1:
+    cdef int count = threads
+    if count < 1:
+        raise ValueError(f"threads must be at least 1, found {count}")
+    return count if count < 256 else 256
+
+
+cdef int per_axis(object values, str what, int axes, idx least, idx *to, idx leading) except -1:
+    """One int for each axis, behind leading axes of `leading`: `to` has three entries."""
+    cdef int axis
+    given = tuple(values)
+    if len(given) != axes:
+        raise ValueError(f"{what} must have {axes} entries, found {given}")
+    for axis in range(3 - axes):
+        to[axis] = leading
+    for axis in range(axes):
+        to[3 - axes + axis] = given[axis]
+        if to[3 - axes + axis] < least or to[3 - axes + axis] > MOST:
+            raise ValueError(f"{what} out of range: {given}")
+    return 0
+
+
+cdef int checked(int code) except -1:
+    """What a function of the core returned."""
+    if code == LRP_NO_MEMORY:
+        raise MemoryError("no memory for the scratch of a kernel")
+    return 0

@@ -1,0 +1,77 @@
+# From products to outputs and factors.
+
+COPY, POSITIVE, NEGATIVE, ONE, MINUS, TIMES = LRP_COPY, LRP_POSITIVE, LRP_NEGATIVE, LRP_ONE, LRP_MINUS, LRP_TIMES
+EXACT, SIGNED, UNSIGNED = LRP_EXACT, LRP_SIGNED, LRP_UNSIGNED
+ALL, NONNEGATIVE, NEGATIVE_ONLY = LRP_ALL, LRP_NONNEGATIVE, LRP_NEGATIVE_ONLY
+
+
+cdef class Finish:
+    """What is done with the products of a layer; see `_ext.pyi`."""
+
+    cdef Memory bias
+    cdef list shares, biases
+    cdef bint rectified, quotient
+
+    def __init__(self, bias, bint rectified, bint quotient, shares):
+        self.bias = None if bias is None else memory(bias, "the bias")
+        self.rectified = rectified
+        self.quotient = quotient
+        self.shares, self.biases = [], []
+        for product, own, stabiliser, epsilon, where, coefficient in shares:
+            if stabiliser not in (EXACT, SIGNED, UNSIGNED) or where not in (ALL, NONNEGATIVE, NEGATIVE_ONLY) or product < -1:
+                raise ValueError(f"no such share: product {product}, stabiliser {stabiliser}, where {where}")
+            self.shares.append((int(product), int(stabiliser), float(epsilon), int(where), float(coefficient)))
+            self.biases.append(None if own is None or product == 0 else memory(own, "the bias of a share"))
+        if len(self.shares) > 4:
+            raise ValueError(f"at most 4 shares, found {len(self.shares)}")
+
+    cdef const void *bias_at(self, Memory bias, lrp_finish *f, tuple shape, bint is_double) except? NULL:
+        """Where a bias begins, after a look at its shape and type."""
+        if bias is None:
+            return NULL
+        if bias.is_double != is_double:
+            raise TypeError("a bias must have the type of the products")
+        cdef idx cells = 1
+        if bias.shape() == shape[1:] and len(shape) > 2:
+            for extent in shape[1:-1]:
+                cells *= extent
+        elif bias.shape() == shape[-1:]:
+            cells = 0
+        else:
+            raise ValueError(f"a bias must have shape {shape[-1:]} or {shape[1:]}, found {bias.shape()}")
+        if f.bias_pixels != cells and f.bias_pixels != -1:
+            raise ValueError("either all biases have one number for each output cell, or none has")
+        f.bias_pixels = cells
+        return bias.view.buf
+
+    cdef tuple arrange(self, lrp_finish *f, int products, tuple shape, bint is_double):
+        """Fill `f` for results of `shape`; the new arrays: (output, factors)."""
+        f.channels, f.products, f.rectified, f.quotient = shape[-1], products, self.rectified, self.quotient
+        f.bias_pixels = -1
+        f.bias = self.bias_at(self.bias, f, shape, is_double)
+        output = empty(shape, is_double)
+        f.output = pointer(output)
+        f.shares = <int>len(self.shares)
+        factors = []
+        for q, (product, stabiliser, epsilon, where, coefficient) in enumerate(self.shares):
+            if product >= products:
+                raise ValueError(f"share {q} has product {product} of {products}")
+            factors.append(empty(shape, is_double))
+            f.share[q] = lrp_share(
+                product, self.bias_at(self.biases[q], f, shape, is_double), stabiliser, epsilon, where, coefficient, pointer(factors[q])
+            )
+        if f.bias_pixels == -1:
+            f.bias_pixels = 0
+        for q in range(4):
+            f.raw[q] = NULL
+        return output, factors
+
+
+cdef list raw(lrp_finish *f, int products, tuple shape, bint is_double):
+    """Fill `f` so that the products themselves are stored; the new arrays."""
+    f.channels, f.products, f.rectified, f.quotient, f.shares = shape[-1], products, 0, 0, 0
+    f.bias, f.bias_pixels, f.output = NULL, 0, NULL
+    found = [empty(shape, is_double) for _ in range(products)]
+    for q in range(4):
+        f.raw[q] = pointer(found[q]) if q < products else NULL
+    return found

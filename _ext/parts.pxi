@@ -1,0 +1,58 @@
+# The input of a product: parts that lie side by side in a padded array.
+
+
+cdef int operand_of(lrp_part *part, Memory held, tuple shape, idx *samples) except -1:
+    """How the operand of MINUS (one sample, broadcast) or TIMES (fewer samples, for several targets) runs along with x."""
+    own = held.shape()
+    cdef idx cells = 1, channels = shape[-1]
+    for extent in shape[1:-1]:
+        cells *= extent
+    part.operand = held.view.buf
+    if part.feature == LRP_TIMES:
+        if own[1:] != shape[1:] or own[0] == 0 and shape[0] != 0 or own[0] and shape[0] % own[0]:
+            raise ValueError(f"a factor of shape {own} for an input of shape {shape}")
+        part.operand_cell, part.operand_channel, part.operand_sample = channels, 1, cells * channels
+        part.repeat = shape[0] // own[0] if own[0] and shape[0] else 1
+        return 0
+    own = (1,) * (len(shape) - 1 - len(own)) + own
+    each_cell = own[:-1] == shape[1:-1]
+    if len(own) != len(shape) - 1 or own[-1] not in (1, channels) or not (each_cell or all([e == 1 for e in own[:-1]])):
+        raise ValueError(f"a bound of shape {held.shape()} for an input of shape {shape}")
+    part.operand_channel = 1 if own[-1] == channels and channels > 1 else 0
+    part.operand_cell = own[-1] if each_cell and cells > 1 else 0
+    part.operand_sample, part.repeat = 0, 1
+    return 0
+
+
+cdef list source_of(lrp_source *source, object parts, int axes):
+    """Fill `source` but for the padding; what must be kept while C reads it."""
+    cdef Memory first = None, held
+    cdef lrp_part *part
+    kept = []
+    source.parts = 0
+    for array, feature, operand in parts:
+        if source.parts == 4 or feature not in (COPY, POSITIVE, NEGATIVE, ONE, MINUS, TIMES):
+            raise ValueError("at most four parts" if source.parts == 4 else f"no such feature: {feature}")
+        held = memory(array, "a part of the input")
+        first = held if first is None else first
+        alike(first, held, "the parts of an input")
+        if held.shape() != first.shape() or held.view.ndim != axes + 2:
+            raise ValueError(f"parts must have one shape of {axes + 2} axes, found {first.shape()} and {held.shape()}")
+        kept.append(held)
+        part = &source.part[source.parts]
+        part.x, part.feature, part.operand = held.view.buf, feature, NULL
+        part.operand_cell = part.operand_channel = part.operand_sample = 0
+        part.repeat = 1
+        if feature in (MINUS, TIMES):
+            operand = operand if isinstance(operand, numpy.ndarray) else numpy.asarray(operand, array.dtype)
+            held = memory(operand, "the operand of a part")
+            alike(first, held, "an input and its operand")
+            operand_of(part, held, first.shape(), &source.samples)
+            kept.append(held)
+        source.parts += 1
+    if first is None:
+        raise ValueError("an input needs at least one part")
+    source.samples, source.channels = first.extent(0), first.extent(axes + 1)
+    for axis in range(3):
+        source.cells[axis] = 1 if axis < 3 - axes else first.extent(axis - (3 - axes) + 1)
+    return kept
