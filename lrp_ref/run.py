@@ -265,7 +265,12 @@ class Run:
 
 
 def _check(message: Array, name: str) -> None:
-    if not is_exact(message) and not np.isfinite(message).all():
+    if is_exact(message):
+        return
+    with np.errstate(over="ignore", invalid="ignore"):
+        whole = message.sum()
+    # One infinity or NaN makes the sum one; a sum that overflows is looked at again.
+    if not np.isfinite(whole) and not np.isfinite(message).all():
         raise NonFiniteError(
             f"the relevance at {name!r} is not finite: a denominator above it is tiny beside its relevance. A rule with "
             "an ε, or float64, helps; ledger=True shows the last nodes before"

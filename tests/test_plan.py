@@ -85,7 +85,7 @@ def test_rationals_take_the_reference_whatever_is_asked():
 
 @numpy_only
 def test_a_plain_network_carries_quotients_from_the_output_to_the_input():
-    made = Explainer(chain(dense(), L.ReLU(), dense(), L.ReLU(), dense())).plan()
+    made = Explainer(chain(dense(), L.ReLU(), dense(), L.ReLU(), dense()), backend="numpy").plan()
     assert made.rows() == [
         ("dense1 + relu1", "numpy, fused, c → c"),
         ("dense2 + relu2", "numpy, fused, c → c"),
@@ -97,7 +97,7 @@ def test_a_plain_network_carries_quotients_from_the_output_to_the_input():
 
 @numpy_only
 def test_where_relevance_is_filtered_or_given_a_run_ends_and_relevance_arrives():
-    explain = Explainer(chain(dense(), L.ReLU(), dense(), L.ReLU(), dense()))
+    explain = Explainer(chain(dense(), L.ReLU(), dense(), L.ReLU(), dense()), backend="numpy")
     inner, end = explain.plan(cuts=["dense2"]), explain.plan(cuts=["relu2"])
     assert [nodes for nodes, _ in inner.rows()] == ["dense1 + relu1", "dense2", "relu2", "dense3"]
     assert inner.currency["dense2"] == "R"
@@ -119,7 +119,7 @@ def test_what_asks_for_relevance_gets_it():
         Node("scores", dense(), ("last",)),
     )
     composite = Composite((("flat", rules.Flat()), *composites.uniform(rules.Zero()).entries))
-    made = Explainer(Model(nodes), composite).plan()
+    made = Explainer(Model(nodes), composite, backend="numpy").plan()
     assert made.currency == {
         "scores": "R",
         "last": "c",

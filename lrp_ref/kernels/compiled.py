@@ -20,7 +20,8 @@ from ..model import Model, Node
 from ..rules import LinearRule, Pass, ZBox
 from ..rules.shares import ALL, IDENTITY, POSITIVE, Feature, book
 from . import fused
-from .compiled_sums import CompiledSum, CompiledWinners
+from .compiled_sums import CompiledSum, CompiledSurrogate, CompiledWinners
+from .maxima import Surrogate
 from .packed import Rows, Windows, channels_first, channels_last, finishing
 from .passing import Currency, Winners
 from .request import Request
@@ -33,7 +34,7 @@ _PRODUCTS = (Dense, Conv, ConvTranspose)
 class Prepared:
     """A layer under a rule, ready: its shares without their weights, which the products hold."""
 
-    columns: tuple[Column, ...]
+    shares: tuple[Column, ...]
     features: tuple[Feature, ...]
     bias: Array | None
     places: dict[int, int]  # where among the products each column's is
@@ -92,7 +93,7 @@ def offer(request: Request, node: Node) -> Any:
 
 def _compiled(step: Any, threads: int) -> Any:
     """NumPy's step, with the passes over windows and the factors in C."""
-    for own, compiled in ((fused.FusedLinear, CompiledSum), (Winners, CompiledWinners)):
+    for own, compiled in ((fused.FusedLinear, CompiledSum), (Winners, CompiledWinners), (Surrogate, CompiledSurrogate)):
         if type(step) is own:
             return compiled(**{f.name: getattr(step, f.name) for f in fields(step)}, threads=threads)
     return step
@@ -166,11 +167,23 @@ class Compiled:
         return f"compiled, {how}{self.arrives} → {self.hands_on}"
 
     @property
+    def prepared(self) -> Prepared:
+        """What the step computes with: with c at a ReLU, R = a·c is 0 where z < 0, and shares for those are left out."""
+        return self.prepare(self.arrives == "c" and self.rectified)
+
+    @property
     def layer(self) -> Linear:
         """The linear layer that the step serves."""
         layer = self.nodes[0].layer
         assert isinstance(layer, Linear)
         return layer
+
+    def _last(self, x: Array, axis: int = 1) -> Array:
+        """Channels last, and contiguous; a Dense layer has them there in the first place."""
+        return np.ascontiguousarray(x) if isinstance(self.layer, Dense) else channels_last(x, axis)
+
+    def _first(self, x: Array, axis: int = 1) -> Array:
+        return x if isinstance(self.layer, Dense) else channels_first(x, axis)
 
     @property
     def rectified(self) -> bool:
@@ -178,21 +191,21 @@ class Compiled:
         return len(self.nodes) == 2
 
     def forward(self, *inputs: Array) -> tuple[Array, Any]:
-        made, (a,) = self.prepare(self.arrives == "c" and self.rectified), inputs
+        made, (a,) = self.prepared, inputs
         if isinstance(self.rule, ZBox):
             try:
                 self.rule.check(a)
             except LrpError as error:
                 raise error.at(self.nodes[0].place) from None
-        x = channels_last(a)
-        relative = any(isinstance(column.share.stabiliser, Relative) for column in made.columns)
+        x = self._last(a)
+        relative = any(isinstance(column.share.stabiliser, Relative) for column in made.shares)
         z = None
         if self.booked or relative:
             products = made.products.up(x, None, self.threads)
             z, output, factors = self._finished(made, products, relative)
         else:
-            output, factors = made.products.up(x, self._finish(made, made.columns), self.threads)
-        output = channels_first(output)
+            output, factors = made.products.up(x, self._finish(made, made.shares), self.threads)
+        output = self._first(output)
         needed = a if self.booked or self._weighs() else None
         return output, (made, factors, a.shape, needed, (z, output) if self.booked else None)
 
@@ -202,21 +215,21 @@ class Compiled:
     def _finished(self, made: Prepared, products: list[Array], relative: bool) -> tuple[Array, Array, list[Array]]:
         """Pre-activation, output and factors, from products as arrays: the same bits as when they are finished at once."""
         plain = finishing((), {}, made.bias, False, False)
-        z = channels_first(_ext.finish(plain, products[:1], self.threads)[0])
+        z = self._first(_ext.finish(plain, products[:1], self.threads)[0])
         if not relative:
-            output, factors = _ext.finish(self._finish(made, made.columns), products, self.threads)
+            output, factors = _ext.finish(self._finish(made, made.shares), products, self.threads)
             return z, output, factors
         output, _ = _ext.finish(self._finish(made, ()), products[:1], self.threads)
-        factors = [self._factor(made, place, products, z, channels_first(output)) for place in range(len(made.columns))]
+        factors = [self._factor(made, place, products, z, self._first(output)) for place in range(len(made.shares))]
         return z, output, factors
 
     def _factor(self, made: Prepared, place: int, products: list[Array], z: Array, output: Array) -> Array:
         """A share's factor where its stabiliser needs the whole sample."""
-        column = made.columns[place]
+        column = made.shares[place]
         share = column.share
         bottom = z
         if not column.plain:
-            bottom = channels_first(products[made.places[place]]) if place in made.places else np.zeros_like(z)
+            bottom = self._first(products[made.places[place]]) if place in made.places else np.zeros_like(z)
             bottom = bottom if share.bias is None else bottom + share.bias
         if not isinstance(share.stabiliser, Exact):
             bottom = bottom + share.stabiliser(np.ascontiguousarray(bottom))
@@ -224,7 +237,7 @@ class Compiled:
         if share.where is not ALL:
             dead |= ~share.where(z)
         top = output if self.arrives == "c" else like(1, z)
-        return channels_last(like(share.coefficient, z) * top / np.where(dead, like(np.inf, bottom), bottom))
+        return self._last(like(share.coefficient, z) * top / np.where(dead, like(np.inf, bottom), bottom))
 
     def _weighs(self) -> bool:
         """Whether the way down needs the input."""
@@ -233,10 +246,8 @@ class Compiled:
     def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry, ...]]:
         made, factors, shape, a, seen = saved
         targets = message.shape[1]
-        wide = channels_last(message, 2)
-        folded = wide.reshape(wide.shape[0] * targets, *wide.shape[2:])
-        found = made.products.down(folded, factors, (shape[0] * targets, *shape[1:]), self.threads)
-        parts = [channels_first(p.reshape(shape[0], targets, *p.shape[1:]), 2) for p in found]
+        found = made.products.down(self._last(message, 2), factors, (shape[0] * targets, *shape[1:]), self.threads)
+        parts = [self._first(p, 2) for p in found]
         lower = self._lower(made, parts, a, (shape[0], targets, *shape[1:]))
         return (lower,), self._entries(seen, a, message, lower) if self.booked else ()
 

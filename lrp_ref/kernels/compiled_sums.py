@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from .. import _ext
-from ..arrays import Array, Exact, Relative, Shape, Signed, like
+from ..arrays import Array, Exact, Relative, Shape, Signed
 from ..layers.linear import Add, Subtract
 from ..layers.pooling import AvgPool, MaxPool, SumPool, pool_window
 from ..layers.window import Window
 from ..rules.shares import ALL, NONNEGATIVE
 from .fused import FusedLinear
+from .maxima import Surrogate
 from .packed import channels_first, channels_last
 from .passing import Winners, folded
 from .prepared import Prepared
@@ -43,13 +44,18 @@ class CompiledSum(FusedLinear):
         return output, (made, factors, tuple(a.shape for a in inputs), (inputs, z, output) if self.booked else None)
 
     def _finish(self, made: Prepared, z: Array, bottoms: list[Array]) -> tuple[Array, list[Array]]:
-        """The biases are in the products already."""
-        products, shares = [channels_last(z)], []
+        """The biases are in the products already, so any order of the elements serves."""
+        turn = not z.flags.c_contiguous
+
+        def ordered(x: Array) -> Array:
+            return channels_last(x) if turn else np.ascontiguousarray(x)
+
+        products, shares = [ordered(z)], []
         for share, bottom in zip(made.shares, bottoms, strict=True):
             index = 0
             if not share.plain:
                 index = len(products)
-                products.append(channels_last(bottom))
+                products.append(ordered(bottom))
             kind, epsilon = _ext.EXACT, 0.0
             if not isinstance(share.stabiliser, Exact):
                 kind = _ext.SIGNED if isinstance(share.stabiliser, Signed) else _ext.UNSIGNED
@@ -58,7 +64,7 @@ class CompiledSum(FusedLinear):
             shares.append((index, None, kind, epsilon, where, float(share.coefficient)))
         how = _ext.Finish(None, len(self.nodes) == 2, self.arrives == "c", shares)
         output, factors = _ext.finish(how, products, self.threads)
-        return channels_first(output), [channels_first(factor) for factor in factors]
+        return (channels_first(output), [channels_first(factor) for factor in factors]) if turn else (output, factors)
 
     def _total(self, inputs: tuple[Array, ...], weights: tuple[Array | None, ...]) -> Array:
         if isinstance(self.layer, SumPool):
@@ -123,3 +129,20 @@ class CompiledWinners(Winners):
         found = _ext.to_winners(below, winner, *geometry(window), shape[2:], self.threads)
         lower = channels_first(found.reshape(shape[0], targets, *found.shape[1:]), 2)
         return (lower,), self._entries(seen, message, lower) if self.booked else ()
+
+
+@dataclass(frozen=True, eq=False)
+class CompiledSurrogate(Surrogate, CompiledSum):
+    """Maximum pooling treated as a sum: the sum's windows and the maximum in C."""
+
+    @property
+    def label(self) -> str:
+        return f"compiled, as a sum, {self.arrives} → c"
+
+    def _maximum(self, a: Array) -> Array:
+        layer = self.nodes[0].layer
+        if not isinstance(layer, MaxPool):
+            return layer.forward(a)
+        window = pool_window(layer, a.ndim - 2)
+        best, _ = _ext.winners(channels_last(a), *geometry(window), window.outputs(a.shape[2:]), self.threads)
+        return channels_first(best)

@@ -90,9 +90,9 @@ class Rows:
 
     def up(self, x: Array, finish: Any, threads: int) -> Any:
         """(output, factors), or the products where `finish` is None."""
-        rows, products = x.reshape(-1, x.shape[-1]), []
+        products = []
         for features, weights in self._groups:
-            inputs = [feature(rows) for feature in features]
+            inputs = [np.ascontiguousarray(feature(x)).reshape(-1, x.shape[-1]) for feature in features]
             for own in weights:
                 total = None
                 for a, w in zip(inputs, own, strict=True):
@@ -102,12 +102,8 @@ class Rows:
         return products if finish is None else _ext.finish(finish, products, threads)
 
     def down(self, message: Array, factors: Sequence[Array], shape: Shape, threads: int) -> list[Array]:
-        """For each feature what comes down, channels last; message (N·T, …), factors (N, …), shape (N·T, *sample)."""
-        if not factors:
-            return []
-        targets = message.shape[0] // factors[0].shape[0] if factors[0].shape[0] else 1
-        wide = message.reshape(-1, targets, *message.shape[1:])
-        quotients = [(wide * factor[:, None]).reshape(-1, message.shape[-1]) for factor in factors]
+        """For each feature what comes down, channels last; message (N, T, …), factors (N, …), shape (N·T, *sample)."""
+        quotients = [np.ascontiguousarray(message * factor[:, None]).reshape(-1, message.shape[-1]) for factor in factors]
         found = []
         for weights in self._down:
             total = None
@@ -189,10 +185,11 @@ class Windows:
         return products if finish is None else _ext.finish(finish, products, threads)
 
     def down(self, message: Array, factors: Sequence[Array], shape: Shape, threads: int) -> list[Array]:
-        """For each feature what comes down, channels last; message (N·T, …), factors (N, …), shape (N·T, C, *spatial)."""
+        """For each feature what comes down, channels last; message (N, T, …), factors (N, …), shape (N·T, C, *spatial)."""
         if self._down is None:
             return []
-        parts = [(message, _ext.TIMES, factor) for factor in factors]
+        folded = message.reshape(shape[0], *message.shape[2:])
+        parts = [(folded, _ext.TIMES, factor) for factor in factors]
         spreads = isinstance(self._layer, Conv)
         found: list[Array] = self._run(self._down, parts, spreads, shape[2:], None, threads)
-        return found
+        return [p.reshape(*message.shape[:2], *p.shape[1:]) for p in found]
