@@ -83,7 +83,7 @@ class Explainer:
     precision : "float64", "float32", "fast" or "exact"; None: the model's own. "fast" is float32 whose convolutions may use the
         larger Winograd tiles: about three times the rounding (only the compiled backend makes a difference)
     allow_negative : whether deep Taylor decomposition may start from a negative value, for which it is not defined
-    threads : of the compiled backend; None: LRP_REF_NUM_THREADS, or as many as there are CPUs for this process. They change no bit
+    threads : of the compiled backend; None: LRP_REF_NUM_THREADS, or as many as this process has CPUs. They change no bit
     memory : "normal", or "low": the compiled backend keeps no transformed weights, and takes longer
 
     Raises

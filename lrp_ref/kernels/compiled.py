@@ -75,7 +75,12 @@ def offer(request: Request, node: Node) -> Any:
     model, layer, rule, means = request.model, node.layer, request.rules[node.name], request.means
     if model.dtype == object:
         return None
-    if type(layer) in _PRODUCTS and isinstance(rule, LinearRule) and type(rule).__hash__ is not None:
+    if (
+        isinstance(layer, Linear)
+        and type(layer) in _PRODUCTS
+        and isinstance(rule, LinearRule)
+        and type(rule).__hash__ is not None
+    ):
         behind = request.activation_behind(node)
         sure = node.inputs[0] in request.nonnegative
         choice = chosen(layer, request.shapes.get(node.inputs[0]), request.shapes.get(node.name), means, model.dtype)
@@ -262,10 +267,10 @@ class Compiled:
         for feature, p in zip(made.features, parts, strict=True):
             if self.keeps:
                 sign = a[:, None] > 0 if feature is POSITIVE else a[:, None] < 0
-                p = p if feature is IDENTITY else np.where(sign, p, like(0, p))
+                term = p if feature is IDENTITY else np.where(sign, p, like(0, p))
             else:
-                p = feature(a)[:, None] * p
-            found = p if found is None else found + p
+                term = feature(a)[:, None] * p
+            found = term if found is None else found + term
         assert found is not None
         return found
 

@@ -22,7 +22,7 @@ from .request import Request
 
 
 def offer(request: Request, node: Node) -> Any:
-    """The step for a maximum pooling that is not winner-takes-all with the lowest index over windows; None where there is none."""
+    """The step for maximum pooling under one of the rules below; None where there is none."""
     layer, rule = node.layer, request.rules[node.name]
     if type(layer) is GlobalMaxPool and rule == WinnerTakesAll():
         return GlobalWinners((node,), rule, booked=request.booked)
@@ -35,13 +35,13 @@ def offer(request: Request, node: Node) -> Any:
         made = prepared_sum(total, inner, sure, request.model.dtype)
         if made is None:
             return None
-        return Surrogate((node,), inner, lambda rectified: made, booked=request.booked, total=total, outer=rule)
+        return Surrogate((node,), inner, lambda _: made, booked=request.booked, total=total, outer=rule)
     return None
 
 
 @dataclass(frozen=True, eq=False)
 class Surrogate(FusedLinear):
-    """Maximum pooling whose relevance flows as through the sum over the same windows; Proportional is that under LRP-0 for x ≥ 0."""
+    """Maximum pooling whose relevance flows as through a sum over the same windows; Proportional is that, for x ≥ 0."""
 
     total: Linear = field(kw_only=True)
     outer: Rule = field(kw_only=True)

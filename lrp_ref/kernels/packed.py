@@ -1,7 +1,7 @@
 """Weights as the C core takes them, and the products over them: `up`, a layer's denominators; `down`, their adjoints.
 
-Arrays in here are channels last and contiguous: (N, *spatial, C). Outside, a step's arrays have the layers' order, (N, C, *spatial), and
-keep this memory: the next step finds it as it is, and any other code reads it like every strided array.
+Arrays in here are channels last and contiguous: (N, *spatial, C). Outside, a step's arrays have the layers' order,
+(N, C, *spatial), and keep this memory: the next step finds it as it is, and any other code reads it like every strided array.
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ def finishing(columns: Sequence[Column], products: dict[int, int], bias: Array |
             stabiliser = _ext.SIGNED if isinstance(share.stabiliser, Signed) else _ext.UNSIGNED
             epsilon = float(share.stabiliser.epsilon)  # type: ignore[attr-defined]
         where = _ext.ALL if share.where is ALL else _ext.NONNEGATIVE if share.where is NONNEGATIVE else _ext.NEGATIVE_ONLY
-        own = None if column.plain or share.bias is None else offset_last(share.bias, bias)
+        own = None if column.plain or share.bias is None else offset_last(share.bias)
         index = 0 if column.plain else products.get(place, -1)
         shares.append((index, own, stabiliser, epsilon, where, float(share.coefficient)))
-    return _ext.Finish(None if bias is None else offset_last(bias, bias), rectified, quotient, shares)
+    return _ext.Finish(None if bias is None else offset_last(bias), rectified, quotient, shares)
 
 
-def offset_last(offset: Array, some: Array | None) -> Array:
+def offset_last(offset: Array) -> Array:
     """A bias as a layer's `offset` gives it, (C,), (C, 1, …) or a feature map (C, *spatial), with channels last."""
     if offset.ndim == 1:
         return np.ascontiguousarray(offset)

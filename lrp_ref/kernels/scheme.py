@@ -37,7 +37,7 @@ class Column:
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Products of the same features: for each its place among the scheme's columns (−1: the layer's own), and one weight a feature."""
+    """Products of the same features: for each its place among the columns (−1: the layer's own), and one weight a feature."""
 
     features: tuple[Feature, ...]
     places: tuple[int, ...]
