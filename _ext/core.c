@@ -15,6 +15,12 @@
 #define JOIN(name, set, type) JOIN_(name, set, type)
 #define NAME(name) JOIN(name, SET, T)
 
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
 void *lrp_allocate(size_t bytes) {
     if (bytes > PTRDIFF_MAX / 2) return NULL;
     bytes += 64;
@@ -33,6 +39,8 @@ void lrp_release(void *memory) {
     free(memory);
 #endif
 }
+
+#include "geometry.inc"
 
 #if defined(__x86_64__)
 

@@ -91,6 +91,11 @@ typedef struct {
 
 enum lrp_algorithm { LRP_DIRECT, LRP_F2, LRP_F4 };
 
+/* `length` numbers that lie together, `offset` elements behind the first that a window sees. */
+typedef struct {
+    idx offset, length;
+} lrp_run;
+
 /* A convolution with its prepared weights. */
 typedef struct {
     lrp_window window;
