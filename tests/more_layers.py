@@ -39,6 +39,10 @@ CASES = {
     L.Exp: [(L.Exp(), [(4, 3)])],
     L.Expand: [(L.Expand((3, 2, 4)), [(2, 1)]), (L.Expand((3, 4)), [(3, 4)]), (L.Expand((2, 3, 1, 2)), [(3, 1, 1)])],
     L.Gather: [(L.Gather((2, 0, 2, -1)), [(3, 2)]), (L.Gather((1,), 2), [(3, 2)]), (L.Gather((), 1), [(3, 2)])],
+    L.GRU: [
+        (L.GRU.from_arrays(numbers(3, 6), numbers(2, 6), numbers(6), numbers(6), return_sequences=True), [(4, 3)]),
+        (L.GRU.from_arrays(numbers(2, 3, 6), numbers(2, 2, 6), linear_before_reset=False, reads=("lengths",)), [(5, 3), ()]),
+    ],
     L.GlobalLpPool: [(L.GlobalLpPool(), [(2, 3, 4)]), (L.GlobalLpPool(3), [(2, 5)]), (L.GlobalLpPool(1), [(2, 5)])],
     L.GroupNorm: [
         (L.GroupNorm(2, numbers(4), numbers(4)), [(4, 3, 2)]),
@@ -49,6 +53,14 @@ CASES = {
     L.HardSwish: [(L.HardSwish(), [(4, 3)])],
     L.InstanceNorm: [(L.InstanceNorm(numbers(2), numbers(2), 0.5), [(2, 3, 3)]), (L.InstanceNorm(), [(2, 4)])],
     L.LRN: [(L.LRN(3, 0.5, 0.75, 2.0), [(5, 2)]), (L.LRN(4, 0.5), [(6, 2, 2)]), (L.LRN(9), [(3,)])],
+    L.LSTM: [
+        (L.LSTM.from_arrays(numbers(3, 8), numbers(2, 8), numbers(8), return_sequences=True), [(4, 3)]),
+        (
+            L.LSTM.from_arrays(numbers(2, 3, 8), numbers(2, 2, 8), peepholes=numbers(2, 6), reads=("lengths", "cell")),
+            [(5, 3), (), (4,)],
+        ),
+        (L.LSTM.friendly(numbers(3, 2), numbers(2, 4), numbers(6), "io", direction="reverse", returns="cell"), [(3, 3)]),
+    ],
     L.LayerNorm: [
         (L.LayerNorm(1, numbers(4), numbers(4)), [(3, 4)]),
         (L.LayerNorm(2, numbers(3, 4), None, 0.5), [(2, 3, 4)]),
@@ -74,6 +86,13 @@ CASES = {
     ],
     L.Pow: [(L.Pow(), [(4, 3)]), (L.Pow(3.0), [(4, 3)]), (L.Pow(np.array([1.0, 2.0, 3.0])), [(4, 3)])],
     L.Power: [(L.Power(), [(4, 3), (4, 3)])],
+    L.RNN: [
+        (L.RNN.from_arrays(numbers(3, 2), numbers(2, 2), numbers(2), initial_hidden=numbers(2)), [(4, 3)]),
+        (
+            L.RNN.from_arrays(numbers(2, 3, 2), numbers(2, 2, 2), return_sequences=True, reads=("lengths", "hidden")),
+            [(5, 3), (), (4,)],
+        ),
+    ],
     L.Reciprocal: [(L.Reciprocal(), [(4, 3)])],
     L.ReduceMax: [(L.ReduceMax((1,)), [(3, 4)]), (L.ReduceMax((-1, 1), True), [(3, 2, 4)])],
     L.Resize: [

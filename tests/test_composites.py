@@ -19,6 +19,7 @@ from lrp_ref.composites import (
 
 # ---- the table -------------------------------------------------------------------------------------------------------
 
+w4 = np.ones((1, 4))
 w, k1, k2, k3 = np.ones((1, 1)), np.ones((1, 1, 1)), np.ones((1, 1, 1, 1)), np.ones((1, 1, 1, 1, 1))
 
 #: Every kind of node, by the row of the table that says its rule.
@@ -37,6 +38,8 @@ ROWS = {
         L.Dropout(), L.Identity(), L.Concat(2), L.Flatten(), L.Reshape((1,)), L.Transpose((0, 1)), L.Pad(1),
     ],
     "normalisation": [L.LRN()],
+    "embedding": [L.Embedding(w)],
+    "recurrent": [L.LSTM.from_arrays(w4, w4), L.GRU.from_arrays(w4[:, :3], w4[:, :3]), L.RNN.from_arrays(w, w)],
     "softmax": [L.Softmax(), L.LogSoftmax()],
 }  # fmt: skip
 
@@ -57,10 +60,21 @@ TABLE = {
     "innvestigate_a_flat": (plus, tenth, eps, winner, flat),
     "innvestigate_b": (two, tenth, eps, winner, "–"),
     "innvestigate_b_flat": (two, tenth, eps, winner, flat),
+    **{name: (e, e, e, winner, "–") for name, e in (
+        ("lstm_all", rules.Epsilon(0.001)), ("lstm_prop", rules.Epsilon(0.2)),
+        ("lstm_abs", rules.Epsilon(0.001)), ("lstm_half", rules.Epsilon(0.001)),
+    )},
 }  # fmt: skip
 EVERYWHERE = {
     "product": rules.SignalTakesAll(),
-    **dict.fromkeys(("constant", "activation", "shape", "normalisation"), rules.Pass()),
+    "recurrent": rules.ThroughTime(rules.SignalTakesAll(), rules.Epsilon(0.001), rules.Epsilon(0.001)),
+    **dict.fromkeys(("constant", "activation", "shape", "normalisation", "embedding"), rules.Pass()),
+}
+#: What a preset has instead.
+PRODUCTS = {
+    "lstm_prop": rules.ProportionalProduct(0.2),
+    "lstm_abs": rules.AbsoluteProduct(0.001),
+    "lstm_half": rules.HalfProduct(),
 }
 
 
@@ -69,7 +83,7 @@ def test_the_table_is_complete():
     kinds = """
         Dense Scale Add Subtract Mean Conv ConvTranspose MaxPool AvgPool SumPool GlobalAvgPool GlobalMaxPool GlobalSumPool ReLU
         LeakyReLU Tanh Sigmoid GELU Softplus BatchNorm Concat Multiply Flatten Reshape Transpose Pad Upsample Dropout Identity
-        Softmax LogSoftmax LRN
+        Softmax LogSoftmax LRN Embedding LSTM GRU RNN
     """
     assert {type(layer).__name__ for layer in itertools.chain(*ROWS.values())} == set(kinds.split())
     assert set(TABLE) == set(PRESETS)
@@ -90,6 +104,10 @@ def at_the_input(layer: L.Layer) -> Model:
 def test_the_rule_of_every_kind_of_node(preset, row):
     conv, dense, sums, maximum, first = TABLE[preset]
     expected = {"convolution": conv, "dense": dense, "sum": sums, "maximum": maximum, **EVERYWHERE}[row]
+    if preset in PRODUCTS and row == "product":
+        expected = PRODUCTS[preset]
+    if preset in PRODUCTS and row == "recurrent":
+        expected = rules.ThroughTime(PRODUCTS[preset], dense, sums)
     linear = row in ("convolution", "dense", "sum")
     for layer in ROWS[row]:
         assert composite_of(preset).assign(behind_a_dense_layer(layer))["here"] == expected
@@ -114,6 +132,24 @@ def test_the_presets_take_an_epsilon_for_dense_layers_and_sums(name):
     assert made.assign(behind_a_dense_layer(L.Conv(k1)))["here"] == TABLE[name][0]
     assert made.name == f"{name}(epsilon=0.5)"
     assert PRESETS[name](epsilon=1e-6).name == name
+
+
+def test_the_presets_of_products_take_an_epsilon_for_everything():
+    linear = rules.Epsilon(0.5)
+    for name, product in (
+        ("lstm_all", rules.SignalTakesAll()),
+        ("lstm_prop", rules.ProportionalProduct(0.5)),
+        ("lstm_abs", rules.AbsoluteProduct(0.5)),
+        ("lstm_half", rules.HalfProduct()),
+    ):
+        made = PRESETS[name](0.5)
+        assert made.name == f"{name}(0.5)"
+        assert made.assign(behind_a_dense_layer(L.Dense(w)))["here"] == linear
+        assert made.assign(behind_a_dense_layer(L.Multiply(1)))["here"] == product
+        found = made.assign(behind_a_dense_layer(L.LSTM.from_arrays(w4, w4)))["here"]
+        assert found == rules.ThroughTime(product, linear, linear)
+    with pytest.raises(errors.ParameterError):
+        PRESETS["lstm_half"](-1)
 
 
 def test_the_box_presets_take_bounds_and_their_parameters():

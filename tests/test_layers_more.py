@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import recurrent_by_hand
 from more_layers import CASES
 
 import lrp_ref
@@ -57,6 +58,8 @@ def drawn(layer, shapes, batch=3, seed=1):
         found.append(np.abs(a) if isinstance(layer, (L.Log, L.Sqrt, L.Power)) else a)
     if isinstance(layer, L.Embedding):
         found = [rng.integers(-5, 5, (batch, *shapes[0])).astype(np.float64)]
+    if "lengths" in getattr(layer, "reads", ()):
+        found[1] = rng.integers(1, shapes[0][0] + 1, batch).astype(np.float64)
     return found
 
 
@@ -308,6 +311,7 @@ LOOPS = {
     L.Gather: lambda layer, a: (
         np.stack([a.take(i, axis=layer.axis) for i in layer.indices], layer.axis) if layer.indices else a[:, :0]
     ),
+    **dict.fromkeys((L.GRU, L.LSTM, L.RNN), recurrent_by_hand.forward),
     L.GlobalLpPool: lambda layer, a: np.array(
         [sum(abs(v) ** layer.p for v in c.flat) ** (1 / layer.p) for x in a for c in x]
     ).reshape(*a.shape[:2], *(1,) * (a.ndim - 2)),
@@ -409,9 +413,9 @@ def test_relevance_goes_back_where_it_came_from(layer, shapes):
 @pytest.mark.parametrize(("layer", "shapes"), ALL)
 def test_what_passes_relevance_and_what_does_not(layer, shapes):
     """Activations and rearrangements pass; Exp, Log, Pow and their like are refused by every preset, by name."""
-    passes = isinstance(layer, (L.Activation, L.Rearrangement))
-    assert rules.Pass().fits(layer) == isinstance(layer, (L.Activation, L.Rearrangement, L.Linear, L.LRN))
-    own = (L.LRN, L.InstanceNorm, L.LayerNorm, L.GroupNorm, L.Selecting)  # norms and maxima have rules of their own
+    passes = isinstance(layer, (L.Activation, L.Rearrangement, L.Embedding))
+    assert rules.Pass().fits(layer) == isinstance(layer, (L.Activation, L.Rearrangement, L.Linear, L.LRN, L.Embedding))
+    own = (L.LRN, L.InstanceNorm, L.LayerNorm, L.GroupNorm, L.Selecting, L.Recurrent)  # these have rules of their own
     if not passes and not isinstance(layer, (L.Linear, *own)) and layer.arity == 1:
         model = lrp_ref.Model.sequential([layer], names=["it"], input_shape=shapes[0])
         for name in ("epsilon_plus", "alpha1_beta0"):

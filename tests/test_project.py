@@ -56,16 +56,16 @@ PUBLIC = {
     """,
     ".layers": """
         Abs Activation AdaptiveAvgPool AdaptiveMaxPool Add Attach AvgPool BatchNorm CELU Clip Concat Conv ConvTranspose
-        Dense DepthToSpace Divide Dropout ELU Embedding Erf Exp Expand Flatten GELU Gather GlobalAvgPool
-        GlobalLpPool GlobalMaxPool GlobalSumPool GroupNorm HardSigmoid HardSwish Identity InstanceNorm LRN Layer LayerNorm
+        Dense DepthToSpace Divide Dropout ELU Embedding Erf Exp Expand Flatten GELU GRU Gather GlobalAvgPool
+        GlobalLpPool GlobalMaxPool GlobalSumPool GroupNorm HardSigmoid HardSwish Identity InstanceNorm LRN LSTM Layer LayerNorm
         LeakyReLU Linear
-        Log LogSoftmax LpPool MatMul MaxPool Maximum Mean Minimum Mish Multiply PReLU Pad PadWith Pow Power ReLU
-        Rearrangement Reciprocal ReduceMax Reshape Resize SELU Scale Selecting SiLU Sigmoid Slice Softmax
+        Log LogSoftmax LpPool MatMul MaxPool Maximum Mean Minimum Mish Multiply PReLU Pad PadWith Pow Power RNN ReLU
+        Rearrangement Reciprocal Recurrent ReduceMax Reshape Resize SELU Scale Selecting SiLU Sigmoid Slice Softmax
         Softplus Softsign SpaceToDepth Sqrt Subtract Sum SumPool Tanh Tile Transpose Upsample
     """,
     ".rules": """
         AbsoluteProduct AlphaBeta AverageSurrogate Epsilon Flat Gamma GeneralizedGamma HalfProduct HeldDeviation HeldStatistics
-        LinearRule Pass ProductRule Proportional ProportionalProduct RelativeEpsilon Rule SignalTakesAll
+        LinearRule Pass ProductRule Proportional ProportionalProduct RelativeEpsilon Rule SignalTakesAll ThroughTime
         WSquare WinnerTakesAll ZBox ZPlus Zero relative
     """,
     ".oracle": """

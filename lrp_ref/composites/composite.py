@@ -10,7 +10,7 @@ from .. import rules as rule_module
 from ..arrays import Shape
 from ..errors import DomainError, LrpError, ParameterError, RuleError, unknown
 from ..layers.activations import Activation, Sigmoid, Softmax
-from ..layers.base import Layer, Linear, Recurrent
+from ..layers.base import Layer, Linear, Lookup, Recurrent
 from ..layers.conv import Conv, ConvTranspose
 from ..layers.linear import Scale
 from ..layers.merge import Multiply
@@ -128,7 +128,7 @@ _FITTING: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (Selecting, "WinnerTakesAll(), Proportional() or AverageSurrogate()"),
     (Multiply, "SignalTakesAll(), ProportionalProduct(), AbsoluteProduct() or HalfProduct()"),
     (Softmax, "none: explain the score before it, or end the model there"),
-    ((Activation, Rearrangement), "Pass()"),
+    ((Activation, Rearrangement, Lookup), "Pass()"),
     (Linear, "a rule for linear layers, such as Epsilon()"),
     (Recurrent, "ThroughTime()"),
 )

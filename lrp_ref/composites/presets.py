@@ -15,7 +15,7 @@ from typing import Any
 from ..arrays import Number
 from ..errors import ParameterError, unknown
 from ..layers.activations import Activation, Softmax
-from ..layers.base import Linear, Recurrent
+from ..layers.base import Linear, Lookup, Recurrent
 from ..layers.conv import Conv, ConvTranspose
 from ..layers.linear import Add, Dense, Scale, Subtract
 from ..layers.merge import Multiply
@@ -91,7 +91,7 @@ class _Row:
                 (Type(Linear), self.sums),  # Add, Subtract, Mean, the poolings that are linear, upsampling
                 (Type(Normalised), HeldDeviation()),
                 (Type(Activation) & ~Type(Softmax), Pass()),
-                (Type(Rearrangement), Pass()),
+                (Type(Rearrangement, Lookup), Pass()),
             ),
             name if self.add is None else _parametrised(name, f"add={self.add}"),
         )
@@ -213,33 +213,33 @@ def innvestigate_b_flat(add: Rule | None = None) -> Composite:
     return replace(_ROWS["innvestigate_b_flat"], add=add).composite("innvestigate_b_flat")
 
 
-def lstm_all(epsilon: Number = RECURRENT_EPSILON) -> Composite:
+def lstm_all(epsilon: Number = RECURRENT_EPSILON, add: Rule | None = None) -> Composite:
     """LRP-all: products give everything to their signal, ε for every linear map and sum (Arras et al. 2017; 2019, §11.5.1)."""
-    return _recurrent("lstm_all", SignalTakesAll(), epsilon, RECURRENT_EPSILON)
+    return _recurrent("lstm_all", SignalTakesAll(), epsilon, RECURRENT_EPSILON, add)
 
 
-def lstm_prop(epsilon: Number = 0.2) -> Composite:
+def lstm_prop(epsilon: Number = 0.2, add: Rule | None = None) -> Composite:
     """LRP-prop: products share in proportion to their factors; ε there, and for every linear map and sum.
 
     0.2 is the least ε with which Arras et al. 2019, §11.5.1 found it stable.
     """
-    return _recurrent("lstm_prop", ProportionalProduct(epsilon), epsilon, 0.2)
+    return _recurrent("lstm_prop", ProportionalProduct(epsilon), epsilon, 0.2, add)
 
 
-def lstm_abs(epsilon: Number = RECURRENT_EPSILON) -> Composite:
+def lstm_abs(epsilon: Number = RECURRENT_EPSILON, add: Rule | None = None) -> Composite:
     """LRP-abs: products share in proportion to their factors' sizes; ε there, and for every linear map and sum."""
-    return _recurrent("lstm_abs", AbsoluteProduct(epsilon), epsilon, RECURRENT_EPSILON)
+    return _recurrent("lstm_abs", AbsoluteProduct(epsilon), epsilon, RECURRENT_EPSILON, add)
 
 
-def lstm_half(epsilon: Number = RECURRENT_EPSILON) -> Composite:
+def lstm_half(epsilon: Number = RECURRENT_EPSILON, add: Rule | None = None) -> Composite:
     """LRP-half: products halve their relevance, ε for every linear map and sum (Arjona-Medina et al. 2019)."""
-    return _recurrent("lstm_half", HalfProduct(), epsilon, RECURRENT_EPSILON)
+    return _recurrent("lstm_half", HalfProduct(), epsilon, RECURRENT_EPSILON, add)
 
 
-def _recurrent(name: str, product: ProductRule, epsilon: Number, usual: Number) -> Composite:
+def _recurrent(name: str, product: ProductRule, epsilon: Number, usual: Number, add: Rule | None) -> Composite:
     linear = Epsilon(epsilon)
     through = ThroughTime(product, linear, linear)
-    row = _Row(linear, linear, linear, WinnerTakesAll(), product=product, recurrent=through)
+    row = _Row(linear, linear, linear, WinnerTakesAll(), product=product, recurrent=through, add=add)
     return row.composite(name if epsilon == usual else f"{name}({epsilon})")
 
 

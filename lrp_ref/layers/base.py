@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from ..arrays import Array, Shape, frozen, like, parameter
+from ..arrays import Array, Shape, frozen, like, parameter, total
 from ..errors import ShapeError
 
 
@@ -123,6 +123,14 @@ class Linear(Layer):
             z = z + self.map(a, like(weight, a))
         bias = self.offset(z.ndim)
         return z if bias is None else np.asarray(z + like(bias, z))
+
+
+class Lookup(Layer):
+    """A layer that puts a vector in the place of every number of its input."""
+
+    def restore(self, relevance: Array) -> Array:
+        """The relevance of each number: that of its vector, added up."""
+        return total(relevance, (relevance.ndim - 1,))
 
 
 class Recurrent(Layer):

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..arrays import Array, Shape, check_type, integer, is_exact, like, square_root
 from ..errors import ExactnessError, ParameterError, ShapeError
-from .base import Layer, broadcast, need_arity
+from .base import Layer, Lookup, broadcast, need_arity
 from .linear import broadcast_sample
 
 
@@ -196,7 +196,7 @@ class Power(_Pairwise):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Embedding(Layer):
+class Embedding(Lookup):
     """Rows of a table: (N, …) whole numbers → (N, …, features).
 
     Parameters

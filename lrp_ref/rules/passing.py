@@ -8,7 +8,7 @@ from typing import ClassVar
 from ..arrays import Array, divide, like
 from ..errors import RuleError
 from ..layers.activations import Activation, Softmax
-from ..layers.base import Layer, Linear
+from ..layers.base import Layer, Linear, Lookup
 from ..layers.norms import LRN
 from ..layers.shape import Rearrangement
 from ..ledger import Booking
@@ -19,18 +19,18 @@ from .base import Rule
 class Pass(Rule):
     r""":math:`R_j = R_k`: through activations (Samek et al. 2021, §1.4.3), and through layers that only move elements.
 
-    Local response normalisation is ignored too (Bach et al. 2015). A layer that computes something needs one input of the
-    output's shape. Where such a layer has a bias (a batch norm or a Scale that could not be folded), what LRP-0 would have left
-    in that bias is passed on too, and the ledger reports it.
+    An embedding's words get what their vectors got (Arras et al. 2017). Local response normalisation is ignored too (Bach et al.
+    2015). A layer that computes something needs one input of the output's shape. Where such a layer has a bias (a batch norm or
+    a Scale that could not be folded), what LRP-0 would have left in that bias is passed on too, and the ledger reports it.
     """
 
     source: ClassVar[str] = "Bach et al. 2015; Samek et al. 2021, §1.4.3"
-    serves: ClassVar[str] = "activations, layers that only move elements, and one-input layers that keep the shape"
+    serves: ClassVar[str] = "activations, layers that only move elements, embeddings, and one-input layers that keep the shape"
     formula: ClassVar[str] = r"R_j = R_k"
-    usage: ClassVar[str] = "activations, shape layers, normalisation that cannot be folded"
+    usage: ClassVar[str] = "activations, shape layers, embeddings, normalisation that cannot be folded"
 
     def fits(self, layer: Layer) -> bool:
-        if isinstance(layer, (Activation, Rearrangement, LRN)):
+        if isinstance(layer, (Activation, Rearrangement, LRN, Lookup)):
             return not isinstance(layer, Softmax)
         return isinstance(layer, Linear) and layer.arity == 1
 
@@ -43,6 +43,9 @@ class Pass(Rule):
             kept = sum(r.size for r in relevances) == relevance.size
             # Only padding loses elements: what was given to constant zeros belongs to no input.
             return relevances, _moved(relevance, relevances, kept)
+        if isinstance(layer, Lookup):
+            relevances = (layer.restore(relevance),)
+            return relevances, Booking.handed_on(relevance, relevances, messages=(relevance,))
         if inputs[0].shape != output.shape:
             raise RuleError(
                 f"Pass needs equal shapes, {type(layer).__name__} turns {inputs[0].shape} into {output.shape}; "
