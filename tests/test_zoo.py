@@ -15,6 +15,7 @@ FOLDER = Path(zoo.__file__).parent
 BUDGET = 300_000
 REQUIRED = 0.985
 NAMES = ["digits", "digits_bn"]
+TEXT = ["sentences"]
 
 
 def layers_of(name):
@@ -22,8 +23,8 @@ def layers_of(name):
 
 
 def test_the_names_are_the_networks_that_are_shipped():
-    assert list(zoo.names()) == NAMES
-    assert {f.stem for f in FOLDER.glob("*.npz")} == {*NAMES, "held_out"}
+    assert list(zoo.names()) == [*NAMES, *TEXT]
+    assert {f.stem for f in FOLDER.glob("*.npz")} == {*NAMES, *TEXT, "held_out"}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -44,8 +45,9 @@ def test_the_input_shape_and_the_domain_are_stored():
 
 
 def test_an_unknown_name_gets_the_nearest_one():
-    with pytest.raises(errors.UnknownNameError, match="Did you mean 'digits'"):
-        zoo.load("digit")
+    for function in (zoo.load, zoo.vocabulary, zoo.classes):
+        with pytest.raises(errors.UnknownNameError, match="Did you mean 'digits'"):
+            function("digit")
 
 
 def test_no_bias_of_digits_is_positive_and_it_pools_by_averages():
@@ -135,6 +137,49 @@ def test_the_test_part_is_that_of_the_first_split():
     split = pytest.importorskip("sklearn.model_selection").train_test_split
     _, test = split(np.arange(len(labels)), test_size=0.3, random_state=0, stratify=labels)
     assert zoo.digits().test_part.tolist() == test.tolist()
+
+
+# --- the network of sentences ---------------------------------------------------------------------------------------------
+
+
+def scores_of(sentences, model, words):
+    """Scores of each sentence, one at a time: lengths differ."""
+    return np.stack([model(words.look_up(sentence)[None].astype(np.float32))[0] for sentence in sentences])
+
+
+def test_the_network_of_sentences_is_an_embedding_an_lstm_and_a_dense_layer():
+    model = zoo.load("sentences")
+    assert [type(node.layer) for node in model.nodes] == [layers.Embedding, layers.LSTM, layers.Dense]
+    assert model.dtype == np.float32
+    assert model["embedding1"].layer.weight.shape[0] == zoo.vocabulary("sentences").rows == 78
+    assert zoo.classes("sentences") == ("negative", "positive")
+    assert zoo.vocabulary("digits") is None
+    assert zoo.classes("digits") == ()
+    assert (FOLDER / "sentences.npz").stat().st_size < 100_000
+
+
+def test_the_held_out_sentences_are_known_words_of_which_some_matter():
+    found = zoo.sentences()
+    known = zoo.vocabulary("sentences").numbers
+    assert len(found.words) == len(found.labels) == len(found.matters) == len(set(found.words)) == 200
+    for words, matters in zip(found.words, found.matters, strict=True):
+        assert set(words) <= set(known)
+        assert len(words) == len(matters)
+        assert 0 < sum(matters) < len(matters)
+        assert all(not important for word, important in zip(words, matters, strict=True) if word in ("the", "was", "film"))
+        assert all(important for word, important in zip(words, matters, strict=True) if word in ("brilliant", "not", "very"))
+
+
+# As PyTorch 2.13 computed them in float32 when the network was trained, rounded to 4 decimals; the tolerance as above.
+FIRST_SCORES = [4.2928, 4.6967, 4.7222]
+
+
+def test_the_held_out_sentences_are_read_as_in_training():
+    found = zoo.sentences()
+    scores = scores_of(found.words, zoo.load("sentences"), zoo.vocabulary("sentences"))
+    wrong = scores.argmax(axis=1) != np.array(found.labels)
+    assert wrong.sum() == 1
+    np.testing.assert_allclose(scores.max(axis=1)[:3], FIRST_SCORES, rtol=0, atol=1e-4)
 
 
 def test_importing_reads_no_file():

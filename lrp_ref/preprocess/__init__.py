@@ -1,7 +1,8 @@
-"""From an image to an array for a network, and the domain that follows from it.
+"""From an image, words or a table to an array for a network.
 
 A `Preprocessing` is a record: cut to size, order of the channels, scale, mean, deviation. What the network's input takes
-for it follows, and so do the bounds of the zᴮ rule. Images need Pillow, which the extra `plot` installs.
+for it follows, and so do the bounds of the zᴮ rule. Images need Pillow, which the extra `plot` installs. A `Vocabulary`
+says which row of a network's table each word is.
 """
 
 from .checks import spelled
@@ -10,13 +11,18 @@ from .images import SUFFIXES, read_image
 from .presets import MEANING, PRESETS, described
 from .recipe import Preprocessing, Stretched
 from .stored import beside, load, text_of
+from .tables import TABLE_SUFFIXES, read_table
+from .words import TEXT_SUFFIXES, Vocabulary, read_sentences
 
 __all__ = [
     "MEANING",
     "PRESETS",
     "SUFFIXES",
+    "TABLE_SUFFIXES",
+    "TEXT_SUFFIXES",
     "Preprocessing",
     "Stretched",
+    "Vocabulary",
     "array_of",
     "beside",
     "described",
@@ -25,6 +31,8 @@ __all__ = [
     "load",
     "misfit",
     "read_image",
+    "read_sentences",
+    "read_table",
     "spelled",
     "text_of",
     "with_domain",

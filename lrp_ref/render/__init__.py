@@ -8,5 +8,21 @@ from .accounts import ledger
 from .colours import heatmap, scale
 from .figures import STYLES, picture
 from .grid import grid
+from .page import html
+from .sequences import sequence
+from .typeset import sentences
+from .words import Reading, readings
 
-__all__ = ["STYLES", "grid", "heatmap", "ledger", "picture", "scale"]
+__all__ = [
+    "STYLES",
+    "Reading",
+    "grid",
+    "heatmap",
+    "html",
+    "ledger",
+    "picture",
+    "readings",
+    "scale",
+    "sentences",
+    "sequence",
+]

@@ -105,7 +105,7 @@ def _maps(explanation: Explanation, x: Any, sample: int, labels: Sequence[str] |
         for t in order:
             one = relevance[t] if explanation.several else relevance
             target = None if targets is None else int(targets[t])
-            caption = _caption(target, float(values[t]), explanation.prediction[sample], labels)
+            caption = caption_of(target, float(values[t]), explanation.prediction[sample], labels)
             one = one if one.ndim == 1 else plain_map(one)
             several.append(_Map(name, caption, np.asarray(one, dtype=np.float64), shown))
         found += [*several, _difference(*several)] if contrast else several
@@ -118,7 +118,8 @@ def _difference(first: _Map, second: _Map) -> _Map:
     return _Map(first.name, caption, first.relevance - second.relevance, first.x)
 
 
-def _caption(target: int | None, value: float, prediction: Array, labels: Sequence[str] | None) -> str:
+def caption_of(target: int | None, value: float, prediction: Array, labels: Sequence[str] | None) -> str:
+    """What was explained, in two lines: the class, and its score or other value."""
     number = f"{value:.4g}".replace("-", "−")
     if target is None:
         return f"start with Σ R = {number}"

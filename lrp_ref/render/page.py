@@ -1,0 +1,62 @@
+"""Words coloured by their relevance, as a page of HTML that needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from .colours import NEGATIVE, NEUTRAL, POSITIVE
+from .words import Reading, colours_of, shown, signed
+
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; color: #222; background: #fff }
+h1 { font-size: 1.3em } h2 { font-size: 0.95em; font-weight: 600; margin: 1.6em 0 0.3em }
+.facts { color: #666; font-size: 0.85em }
+.scale { display: inline-block; width: 12em; height: 0.9em; margin: 0 0.5em; vertical-align: middle; border: 1px solid #ccc }
+.words { border: 1px solid #ccc; border-radius: 3px; padding: 0.3em; margin: 0 }
+.words span { display: inline-block; padding: 0.05em 0.25em; border-radius: 3px; vertical-align: top }
+.words small { display: none; font-size: 0.7em; text-align: center }
+#numbers:checked ~ main small { display: block }
+"""
+
+
+def html(found: Sequence[Reading], *, title: str = "Relevance of words", facts: str = "") -> str:
+    """A page with sentences whose words are coloured by their relevance: orange speaks for, blue against, white is zero.
+
+    The page needs no other file and no script. Each sentence has a scale of its own, ±max |R| of its words; a number
+    appears where the pointer rests on a word, and all of them where the box is ticked.
+
+    Parameters
+    ----------
+    found : what `readings` returned, of one sentence or of many
+    title : the heading
+    facts : a line below it, such as how it was computed
+    """
+    stops = ", ".join(_hex(c) for c in (*NEGATIVE[:0:-1], NEUTRAL, *POSITIVE[1:]))
+    parts = [
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<title>{escape(shown(title))}</title>",
+        f"<style>{_STYLE}.scale {{ background: linear-gradient(to right, {stops}) }}\n</style>",
+        f"</head>\n<body>\n<h1>{escape(shown(title))}</h1>",
+        f'<p class="facts">{escape(shown(facts))}</p>' if facts else "",
+        '<p>against<span class="scale"></span>for: from −max |R| to +max |R| of each sentence</p>',
+        '<input type="checkbox" id="numbers"><label for="numbers"> show the numbers</label>\n<main>',
+        *(_section(one) for one in found),
+        "</main>\n</body>\n</html>\n",
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def _section(reading: Reading) -> str:
+    spans = []
+    for word, relevance, (colour, dark) in zip(reading.words, reading.relevance.tolist(), colours_of(reading), strict=True):
+        style = f"background: {_hex(colour)}{'; color: #fff' if dark else ''}"
+        inside = f"{escape(shown(word))}<small>{signed(relevance)}</small>"
+        spans.append(f'<span style="{style}" title="{signed(relevance, 4)}">{inside}</span>')
+    heading = escape(f"{shown(reading.caption)} (max |R| = {reading.limit:.3g})")
+    return "\n".join([f"<section>\n<h2>{heading}</h2>", '<p class="words">', *spans, "</p>\n</section>"])
+
+
+def _hex(colour: tuple[int, int, int]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*colour)

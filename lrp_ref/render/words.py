@@ -1,0 +1,107 @@
+"""Words and their relevance: what a page, a picture and a terminal show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..arrays import Array
+from ..errors import ParameterError, ShapeError
+from ..explanation import Explanation
+from .colours import heatmap, limit_of
+from .figures import caption_of
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """A sentence as a network read it.
+
+    Attributes
+    ----------
+    words : what is shown
+    relevance : (T,) of each word, float64
+    caption : what was explained
+    limit : the |R| that takes the full colour
+    """
+
+    words: tuple[str, ...]
+    relevance: Array
+    caption: str
+    limit: float
+
+
+def readings(
+    explanation: Explanation, words: Sequence[str], *, sample: int = 0, labels: Sequence[str] | None = None, name: str = ""
+) -> tuple[Reading, ...]:
+    """The words of one sample with their relevance, once for each target, all targets on one colour scale.
+
+    The relevance of a word is that of its number, or the sum over its vector.
+
+    Parameters
+    ----------
+    explanation : of a network that reads sequences, (N, T) numbers of words or (N, T, F) vectors
+    words : those of the sample; steps after the last word must have got nothing
+    sample : which of the batch
+    labels : the names of the classes
+    name : of the input, where there are several
+
+    Raises
+    ------
+    ShapeError
+        Where the relevance does not belong to these words.
+    ParameterError
+        Where there is no such sample or input.
+    """
+    if not 0 <= sample < explanation.value.shape[0]:
+        raise ParameterError(f"there is no sample {sample} in an explanation of {explanation.value.shape[0]}")
+    if not name and len(explanation.inputs) > 1:
+        raise ParameterError(f"name= says which input holds the words: {', '.join(explanation.inputs)}")
+    whole = np.asarray(explanation.at(name or explanation.inputs[0])[sample], dtype=np.float64)
+    steps = of_steps(whole if explanation.several else whole[None], len(words))
+    limit = limit_of(steps)
+    values = np.atleast_1d(explanation.value[sample])
+    targets = None if explanation.target is None else np.atleast_1d(explanation.target[sample])
+    found = []
+    for t, row in enumerate(steps):
+        target = None if targets is None else int(targets[t])
+        caption = caption_of(target, float(values[t]), explanation.prediction[sample], labels)
+        found.append(Reading(tuple(words), row, ", ".join(caption.splitlines()), limit))
+    return tuple(found)
+
+
+def of_steps(relevance: Array, count: int) -> Array:
+    """(targets, T) or (targets, T, F) relevance as that of the first `count` steps; the others are padding and have none."""
+    if relevance.ndim not in (2, 3):
+        raise ShapeError(f"words are steps of a sequence, (T,) or (T, features) of one sample; found {relevance.shape[1:]}")
+    steps = relevance if relevance.ndim == 2 else relevance.sum(axis=2)
+    if steps.shape[1] < count:
+        raise ShapeError(f"{count} words, and relevance for {steps.shape[1]} steps")
+    if np.any(relevance[:, count:]):
+        raise ShapeError(f"{count} words, and {steps.shape[1]} steps, of which those after the words have relevance too")
+    return np.asarray(steps[:, :count])
+
+
+def shown(word: str) -> str:
+    r"""A word without control characters, which a terminal or a browser would obey: they are spelled out, as in \x1b."""
+    # Joiners are part of words in several scripts.
+    return "".join(c if c.isprintable() or c in "\u200c\u200d" else ascii(c)[1:-1] for c in word)
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """A relevance with its sign: +0.31, −1.2, 0."""
+    text = f"{value:+.{digits}g}"
+    return "0" if float(text) == 0 else text.replace("-", "−")
+
+
+def colours_of(reading: Reading) -> list[tuple[tuple[int, int, int], bool]]:
+    """For each word its colour, and whether it is so dark that it wants white letters."""
+    found = heatmap(reading.relevance, limit=reading.limit or 1.0)[0].astype(int).tolist() if reading.words else []
+    return [((r, g, b), _luminance((r, g, b)) < 0.179) for r, g, b in found]
+
+
+def _luminance(colour: tuple[int, int, int]) -> float:
+    """The relative luminance of an sRGB colour; below 0.179 white letters have more contrast than black ones (WCAG 2)."""
+    c = np.array(colour) / 255
+    return float(np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4) @ (0.2126, 0.7152, 0.0722))
