@@ -31,6 +31,10 @@ CASES = {
     ],
     L.CELU: [(L.CELU(), [(4, 3)]), (L.CELU(0.5), [(4, 3)]), (L.CELU(-0.5), [(4,)])],
     L.Clip: [(L.Clip(0, 1.5), [(4, 4)]), (L.Clip(low=-0.5), [(5,)]), (L.Clip(high=0.25), [(5,)]), (L.Clip(), [(5,)])],
+    L.Compare: [
+        (L.Compare(), [(4, 3)]),
+        *((L.Compare(relation, numbers(3)), [(4, 3)]) for relation in ("<", "<=", ">", ">=", "==", "!=")),
+    ],
     L.DepthToSpace: [(L.DepthToSpace(2), [(8, 2, 3)]), (L.DepthToSpace(2, "CRD"), [(8, 2, 3)]), (L.DepthToSpace(1), [(2, 2, 3)])],
     L.Divide: [(L.Divide(), [(3, 2), (3, 2)]), (L.Divide(), [(3, 2), (1, 2)])],
     L.ELU: [(L.ELU(), [(4, 3)]), (L.ELU(0.5), [(4, 3)])],
@@ -101,6 +105,11 @@ CASES = {
         (L.Resize((1, 4), None, "linear", "align_corners"), [(1, 3)]),
         (L.Resize((1, 2), (1, 0.5), "linear", antialias=True), [(1, 5)]),
         (L.Resize((1, 7), None, "cubic", cubic=-0.5, exclude_outside=True), [(1, 4)]),
+        (L.Resize((1, 5), None, "linear", "tf_crop_and_resize", roi=((0, 1), (0.25, 0.75))), [(1, 4)]),
+        (
+            L.Resize((2, 5, 1), None, "linear", "tf_crop_and_resize", roi=((0, 1), (1.25, -0.5), (0.5, 1)), extrapolation=1.5),
+            [(2, 4, 3)],
+        ),
     ],
     L.SELU: [(L.SELU(), [(4, 3)]), (L.SELU(1.0, 2.0), [(4, 3)])],
     L.SiLU: [(L.SiLU(), [(4, 3)]), (L.SiLU(1.5), [(4, 3)])],
@@ -113,6 +122,19 @@ CASES = {
     L.Softsign: [(L.Softsign(), [(4, 3)])],
     L.SpaceToDepth: [(L.SpaceToDepth(2), [(2, 4, 6)]), (L.SpaceToDepth(2, "CRD"), [(2, 4, 2)])],
     L.Sqrt: [(L.Sqrt(), [(4, 3)])],
+    L.StackedDense: [
+        (L.StackedDense(numbers(2, 3, 4)), [(2, 5, 3)]),
+        (L.StackedDense(numbers(1, 3, 2)), [(4, 2, 3)]),
+        (L.StackedDense(numbers(3, 2, 2)), [(1, 4, 2)]),
+        (L.StackedDense(numbers(2, 1, 3, 1)), [(2, 2, 3, 1, 3)]),
+    ],
     L.Sum: [(L.Sum(), [(3, 4)]), (L.Sum((-1, 1), True), [(3, 2, 4)]), (L.Sum((2, 3)), [(3, 2, 4)])],
     L.Tile: [(L.Tile((2, 3)), [(3, 2)]), (L.Tile((1, 0)), [(3, 2)]), (L.Tile((1,)), [(3,)])],
+    L.Where: [
+        (L.Where(), [(3, 2), (3, 2), (3, 2)]),
+        (L.Where(), [(3, 1), (1, 2), (3, 2)]),
+        (L.Where(otherwise=numbers(2)), [(3, 2), (3, 2)]),
+        (L.Where(numbers(3, 1)), [(3, 2), (3, 2)]),
+        (L.Where(0.5, numbers(2)), [(3, 2)]),
+    ],
 }

@@ -122,6 +122,7 @@ EXAMPLES = {
     "Dropout": dropout,
     "Einsum": einsum,
     "Elu": plain(alpha=0.5),
+    "Equal": constant(F(0)),
     "Erf": plain(),
     "Exp": plain(),
     "Expand": lambda version: ((2, 1, 3), [ints(1, 4, 3)], {}),
@@ -132,6 +133,8 @@ EXAMPLES = {
     "GlobalAveragePool": plain(),
     "GlobalLpPool": plain(p=3),
     "GlobalMaxPool": plain(),
+    "Greater": constant(ROW.reshape(4, 1, 1)),
+    "GreaterOrEqual": constant(ROW.reshape(4, 1, 1)),
     "GroupNormalization": group_norm,
     "HardSigmoid": plain(alpha=0.3),
     "HardSwish": plain(),
@@ -140,6 +143,8 @@ EXAMPLES = {
     "LRN": plain(size=3, alpha=0.5),
     "LayerNormalization": lambda version: ((2, 3, 4), [POSITIVE, ROW], {"axis": -1}),
     "LeakyRelu": plain(alpha=0.2),
+    "Less": constant(F(0.25)),
+    "LessOrEqual": constant(F(0.25)),
     "Log": plain(),
     "LogSoftmax": plain(axis=3),
     "LpPool": plain(kernel_shape=[2, 2], p=3),
@@ -182,8 +187,10 @@ EXAMPLES = {
 }
 #: Operators whose inputs must be positive.
 POSITIVE_INPUTS = {"Log", "Sqrt", "Reciprocal", "Pow"}
-#: Operators of shapes and indices: they stand beside a signal, or are left out.
-APART = {"ArgMax", "TopK", "Shape", "Size"}
+#: Operators whose outputs are truth values.
+TRUTHS = {"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"}
+#: Operators of shapes, indices and truth values: they stand beside a signal, or are left out.
+APART = {"And", "ArgMax", "Not", "Or", "Shape", "Size", "TopK", "Where"}
 
 
 def model_of(op, version):
@@ -200,7 +207,8 @@ def model_of(op, version):
     ]
     outputs = [f"y{k}" for k in range(count)]
     node = helper.make_node(op, ["x", *names], outputs, name="it", **attributes)
-    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in outputs]
+    kind = TensorProto.BOOL if op in TRUTHS else TensorProto.FLOAT
+    values = [helper.make_tensor_value_info(n, kind, None) for n in outputs]
     given = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", *shape[1:]])]
     # Files of old versions list initializers among the inputs.
     given += [helper.make_tensor_value_info(t.name, t.data_type, t.dims) for t in initializers]

@@ -23,6 +23,7 @@ EXACT = (
         L.AdaptiveMaxPool,
         L.Attach,
         L.Clip,
+        L.Compare,
         L.DepthToSpace,
         L.Divide,
         L.Expand,
@@ -43,8 +44,10 @@ EXACT = (
         L.Slice,
         L.Softsign,
         L.SpaceToDepth,
+        L.StackedDense,
         L.Sum,
         L.Tile,
+        L.Where,
     ),
 )
 
@@ -56,6 +59,10 @@ def drawn(layer, shapes, batch=3, seed=1):
     for shape in shapes:
         a = rng.integers(1, 17, (batch, *shape)) / 8 * rng.choice([-1, 1], (batch, *shape))
         found.append(np.abs(a) if isinstance(layer, (L.Log, L.Sqrt, L.Power)) else a)
+    if isinstance(layer, L.Where):
+        found[0] = rng.integers(-1, 2, found[0].shape).astype(np.float64)  # the condition, often 0
+    if isinstance(layer, L.Compare):
+        found[0] = rng.integers(-8, 9, found[0].shape) / 4  # often equal
     if isinstance(layer, L.Embedding):
         found = [rng.integers(-5, 5, (batch, *shapes[0])).astype(np.float64)]
     if "lengths" in getattr(layer, "reads", ()):
@@ -207,6 +214,43 @@ def matmul(layer, a, b):
     return out
 
 
+def stacked_dense(layer, a):
+    """Each cell of the stack of each sample: rows times its own matrix."""
+    w = layer.weight
+    out = np.zeros(layer.shape(a.shape))
+    head = out.shape[1:-2]
+    a = np.broadcast_to(a, (len(a), *head, *a.shape[-2:]))
+    w = np.broadcast_to(w, (*head, *w.shape[-2:]))
+    for n, *s, r, k in np.ndindex(out.shape):
+        out[(n, *s, r, k)] = sum(a[(n, *s, r, j)] * w[(*s, j, k)] for j in range(w.shape[-2]))
+    return out
+
+
+def chosen(layer, condition, *signals):
+    shape = layer.shape(condition.shape, *(a.shape for a in signals))
+    rest = iter(signals)
+    choices = [np.broadcast_to(next(rest) if c is None else c, shape) for c in (layer.then, layer.otherwise)]
+    condition = np.broadcast_to(condition, shape)
+    out = np.empty(shape)
+    for index in np.ndindex(shape):
+        out[index] = choices[0][index] if condition[index] != 0 else choices[1][index]
+    return out
+
+
+RELATIONS = {
+    "<": lambda z, other: z < other,
+    "<=": lambda z, other: z <= other,
+    ">": lambda z, other: z > other,
+    ">=": lambda z, other: z >= other,
+    "==": lambda z, other: z == other,
+    "!=": lambda z, other: z != other,
+}
+
+
+def compared(layer, a):
+    return with_parameter("other", lambda z, other: float(RELATIONS[layer.relation](z, other)))(layer, a)
+
+
 def padded(layer, a):
     out = np.empty(layer.shape(a.shape))
     for n, *index in np.ndindex(out.shape):
@@ -255,20 +299,28 @@ def keys(x, a):
     return a * x**3 - 5 * a * x**2 + 8 * a * x - 4 * a if x < 2 else 0.0
 
 
+def where_from(layer, axis, i, scale, m, n):
+    """Where output cell i of n lies among m input cells."""
+    if layer.coordinates == "tf_crop_and_resize":
+        start, end = layer.roi[axis - 1]
+        return (start + (i / (n - 1) if n > 1 else 0.5) * (end - start)) * (m - 1)
+    if layer.coordinates == "asymmetric":
+        return i / scale
+    return i * (m - 1) / (n - 1) if layer.coordinates == "align_corners" else (i + 0.5) / scale - 0.5
+
+
 def resized(layer, a):
     for axis, n in enumerate(layer.to, start=1):
         m = a.shape[axis]
         scale = float(layer.scales[axis - 1]) if layer.scales else n / m
-        if m == n and scale == 1:
+        if m == n and scale == 1 and (layer.roi is None or layer.roi[axis - 1] == (0, 1)):
             continue
         parts = []
         for i in range(n):
-            if layer.coordinates == "asymmetric":
-                x = i / scale
-            elif layer.coordinates == "align_corners":
-                x = i * (m - 1) / (n - 1)
-            else:
-                x = (i + 0.5) / scale - 0.5
+            x = where_from(layer, axis, i, scale, m, n)
+            if layer.roi is not None and not 0 <= x <= m - 1:
+                parts.append(a.take(0, axis=axis) * 0 + layer.extrapolation)
+                continue
             shrink = min(1.0, scale) if layer.antialias else 1.0
             shares = {}
             for cell in range(-20, m + 20):
@@ -301,6 +353,7 @@ LOOPS = {
             math.inf if layer.high is None else layer.high, max(-math.inf if layer.low is None else layer.low, z)
         )
     ),
+    L.Compare: compared,
     L.DepthToSpace: depth_to_space,
     L.Divide: scalar(lambda layer, a, b: a / b),
     L.ELU: scalar(lambda layer, z: z if z > 0 else layer.alpha * (math.exp(z) - 1)),
@@ -340,8 +393,10 @@ LOOPS = {
     L.Softsign: scalar(lambda layer, z: z / (1 + abs(z))),
     L.SpaceToDepth: space_to_depth,
     L.Sqrt: scalar(lambda layer, z: math.sqrt(z)),
+    L.StackedDense: stacked_dense,
     L.Sum: reduced(sum),
     L.Tile: lambda layer, a: np.stack([np.tile(x, layer.repeats) for x in a]),
+    L.Where: chosen,
 }
 
 
@@ -462,6 +517,13 @@ BAD = {
     "PReLU": (lambda: L.PReLU(np.ones(3)).shape((1, 4)), ShapeError, "PReLU.slope"),
     "Pow": (lambda: L.Pow(np.ones(3)).shape((1, 4)), ShapeError, "Pow.exponent"),
     "MatMul": (lambda: L.MatMul().shape((1, 2, 3), (1, 2, 3)), ShapeError, "no matrix product"),
+    "StackedDense": (lambda: L.StackedDense(np.ones((2, 2))), ShapeError, r"must be \(\*stack, lower, upper\)"),
+    "StackedDense rows": (lambda: L.StackedDense(np.ones((2, 3, 4))).shape((1, 2, 3)), ShapeError, r"\(N, …, 2, rows, 3\)"),
+    "StackedDense stack": (lambda: L.StackedDense(np.ones((2, 3, 4))).shape((1, 5, 1, 3)), ShapeError, "whose stack is another"),
+    "Compare": (lambda: L.Compare("≠"), ParameterError, "Compare.relation must be one of"),
+    "Compare other": (lambda: L.Compare(">", np.ones(3)).shape((1, 4)), ShapeError, "Compare.other of shape"),
+    "Where": (lambda: L.Where(np.ones(3)).shape((1, 4), (1, 4)), ShapeError, "Where.then of shape"),
+    "Where inputs": (lambda: L.Where(0.0).shape((1, 4)), ShapeError, "Where has 2"),
     "Embedding": (lambda: L.Embedding(np.ones(3)), ShapeError, r"must be \(rows, features\)"),
     "Embedding rows": (
         lambda: L.Embedding(np.ones((3, 2))).forward(np.array([[3.0]])),
@@ -473,6 +535,13 @@ BAD = {
     "Resize extents": (lambda: L.Resize((0,)), ParameterError, "positive extents"),
     "Resize scales": (lambda: L.Resize((2,), (1, 2)), ParameterError, "must hold 1 numbers"),
     "Resize scale": (lambda: L.Resize((2,), (0,)), ParameterError, "must be positive"),
+    "Resize roi": (lambda: L.Resize((2,), coordinates="tf_crop_and_resize"), ParameterError, r"a \(start, end\) for each of 1"),
+    "Resize roi of others": (lambda: L.Resize((2,), roi=((0, 1),)), ParameterError, "None with others"),
+    "Resize roi pairs": (
+        lambda: L.Resize((2,), coordinates="tf_crop_and_resize", roi=((0, 1, 2),)),
+        ParameterError,
+        r"a \(start, end\) for each of 1",
+    ),
     "Resize empty": (lambda: L.Resize((2,)).shape((1, 0)), ShapeError, "nothing to interpolate"),
     "Reciprocal": (lambda: L.Reciprocal().forward(fractions(np.zeros((1, 1)))), ExactnessError, "1/0"),
     "Divide": (lambda: L.Divide().forward(*[fractions(np.zeros((1, 1)))] * 2), ExactnessError, "division by 0"),

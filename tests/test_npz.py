@@ -71,6 +71,7 @@ NEEDED = {
     L.Reshape: ((-1, 2),),
     L.Resize: ((3, 4), (1.5, 2.0), "linear"),
     L.SpaceToDepth: (2,),
+    L.StackedDense: (np.ones((2, 1, 1)),),
     L.Tile: ((1, 2),),
     L.Transpose: ((0, 2, 1),),
     **dict.fromkeys((L.AvgPool, L.MaxPool, L.SumPool), ((2, 1), None, ((0, 1), (1, 1)))),

@@ -55,13 +55,14 @@ PUBLIC = {
         explain heads layers load rules save
     """,
     ".layers": """
-        Abs Activation AdaptiveAvgPool AdaptiveMaxPool Add Attach AvgPool BatchNorm CELU Clip Concat Conv ConvTranspose
+        Abs Activation AdaptiveAvgPool AdaptiveMaxPool Add Attach AvgPool BatchNorm CELU Clip Compare Concat Conv ConvTranspose
         Dense DepthToSpace Divide Dropout ELU Embedding Erf Exp Expand Flatten GELU GRU Gather GlobalAvgPool
         GlobalLpPool GlobalMaxPool GlobalSumPool GroupNorm HardSigmoid HardSwish Identity InstanceNorm LRN LSTM Layer LayerNorm
         LeakyReLU Linear
         Log LogSoftmax LpPool MatMul MaxPool Maximum Mean Minimum Mish Multiply PReLU Pad PadWith Pow Power RNN ReLU
         Rearrangement Reciprocal Recurrent ReduceMax Reshape Resize SELU Scale Selecting SiLU Sigmoid Slice Softmax
-        Softplus Softsign SpaceToDepth Sqrt Subtract Sum SumPool Tanh Tile Transpose Upsample
+        Softplus Softsign SpaceToDepth Sqrt StackedDense Subtract Sum SumPool Tanh Tile Transpose Upsample
+        Where
     """,
     ".rules": """
         AbsoluteProduct AlphaBeta AverageSurrogate Epsilon Flat Gamma GeneralizedGamma HalfProduct HeldDeviation HeldStatistics
@@ -72,7 +73,7 @@ PUBLIC = {
         Account Messages NeuronTable Pool Upper explain_neuron messages
     """,
     ".zoo": """
-        HeldOut digits load names
+        HeldOut Sentences classes digits load names sentences vocabulary
     """,
 }
 

@@ -134,8 +134,11 @@ _FITTING: tuple[tuple[type | tuple[type, ...], str], ...] = (
 )
 
 
+_NONE = "none yet: a rule of your own (a subclass of Rule), or a model that ends before it"
+
+
 def _complaint(rule: Rule | None, layer: Layer) -> str:
-    fitting = next((text for types, text in _FITTING if isinstance(layer, types)), "a rule of your own (a subclass of Rule)")
+    fitting = next((text for types, text in _FITTING if isinstance(layer, types)), _NONE)
     return f"{'nothing matches' if rule is None else f'{rule} does not serve it'} (fits: {fitting})"
 
 

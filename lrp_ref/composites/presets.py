@@ -17,7 +17,7 @@ from ..errors import ParameterError, unknown
 from ..layers.activations import Activation, Softmax
 from ..layers.base import Linear, Lookup, Recurrent
 from ..layers.conv import Conv, ConvTranspose
-from ..layers.linear import Add, Dense, Scale, Subtract
+from ..layers.linear import Add, Dense, Scale, StackedDense, Subtract
 from ..layers.merge import Multiply
 from ..layers.normalization import BatchNorm
 from ..layers.norms import LRN, Normalised
@@ -83,7 +83,7 @@ class _Row:
                 *first,
                 *lower,
                 (Type(*_CONVOLUTIONS), self.conv),
-                (Type(Dense), self.dense),
+                (Type(Dense, StackedDense), self.dense),
                 (Type(Selecting), self.pool),
                 (Type(Multiply), self.product),
                 (Type(Recurrent), self.recurrent),

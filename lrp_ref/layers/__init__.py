@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .activations import GELU, Activation, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Softplus, Tanh
 from .base import Layer, Linear, Recurrent
 from .conv import Conv, ConvTranspose
-from .linear import Add, Dense, Mean, Scale, Subtract
+from .linear import Add, Dense, Mean, Scale, StackedDense, Subtract
 from .merge import Concat, Multiply
 from .normalization import BatchNorm
 from .norms import LRN, GroupNorm, InstanceNorm, LayerNorm
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .recurrent import GRU, LSTM, RNN
     from .reductions import GlobalLpPool, LpPool, ReduceMax, Sum
     from .resize import Resize
+    from .selection import Compare, Where
 
 _LATER = {
     "adaptive": ("AdaptiveAvgPool", "AdaptiveMaxPool"),
@@ -39,6 +40,7 @@ _LATER = {
     "recurrent": ("GRU", "LSTM", "RNN"),
     "reductions": ("GlobalLpPool", "LpPool", "ReduceMax", "Sum"),
     "resize": ("Resize",),
+    "selection": ("Compare", "Where"),
 }
 
 __all__ = [
@@ -59,6 +61,7 @@ __all__ = [
     "AvgPool",
     "BatchNorm",
     "Clip",
+    "Compare",
     "Concat",
     "Conv",
     "ConvTranspose",
@@ -117,6 +120,7 @@ __all__ = [
     "Softsign",
     "SpaceToDepth",
     "Sqrt",
+    "StackedDense",
     "Subtract",
     "Sum",
     "SumPool",
@@ -124,6 +128,7 @@ __all__ = [
     "Tile",
     "Transpose",
     "Upsample",
+    "Where",
 ]
 
 

@@ -118,7 +118,7 @@ class Pow(Function):
             return np.asarray(z ** like(self.exponent, z))
 
 
-class _Pairwise(Layer):
+class Pairwise(Layer):
     """A function of inputs that may broadcast against each other."""
 
     def shape(self, *inputs: Shape) -> Shape:
@@ -126,7 +126,7 @@ class _Pairwise(Layer):
         return broadcast(*inputs)
 
 
-class _Extreme(_Pairwise):
+class _Extreme(Pairwise):
     inputs: int
 
     def __post_init__(self) -> None:
@@ -165,7 +165,7 @@ class Minimum(_Extreme):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Divide(_Pairwise):
+class Divide(Pairwise):
     """first / second."""
 
     @property
@@ -181,7 +181,7 @@ class Divide(_Pairwise):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Power(_Pairwise):
+class Power(Pairwise):
     """first raised to the power of second."""
 
     @property

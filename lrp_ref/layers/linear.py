@@ -1,4 +1,4 @@
-"""Linear layers without windows: Dense, Scale, Add, Subtract, Mean."""
+"""Linear layers without windows: Dense, StackedDense, Scale, Add, Subtract, Mean."""
 
 from __future__ import annotations
 
@@ -69,6 +69,58 @@ def _rows_times(a: Array, weight: Array) -> Array:
         return zeros((*a.shape[:-1], weight.shape[1]), a)
     rows = np.ascontiguousarray(a).reshape(a.shape[0], -1, a.shape[-1])
     return np.asarray(np.matmul(rows, weight).reshape(*a.shape[:-1], weight.shape[1]))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class StackedDense(Linear):
+    r"""A dense layer for each cell of a stack: :math:`z_{sk} = \sum_j a_{sj} w_{sjk}`, where s counts the stack's cells.
+
+    Parameters
+    ----------
+    weight : (\*stack, lower, upper), with at least one axis in the stack
+
+    Inputs are (N, …, \*stack, rows, lower), outputs (N, …, \*stack, rows, upper); the stacks of input and weight broadcast
+    against each other.
+    """
+
+    weight: Any
+    parameter_names: ClassVar[tuple[str, ...]] = ("weight",)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.weight.ndim < 3:
+            raise ShapeError(
+                f"StackedDense.weight must be (*stack, lower, upper), found shape {self.weight.shape}; Dense has one"
+            )
+
+    @property
+    def weights(self) -> tuple[Array, ...]:
+        return (self.weight,)
+
+    def shape(self, *inputs: Shape) -> Shape:
+        need_arity(self, inputs)
+        *stack, lower, upper = self.weight.shape
+        (given,) = inputs
+        wanted = f"(N, …, {', '.join(map(str, stack))}, rows, {lower})"
+        if len(given) <= self.weight.ndim or given[-1] != lower:
+            raise ShapeError(f"expected an input of shape {wanted}, found shape {given}")
+        joint = broadcast_sample(tuple(stack), given[1:-2])
+        if joint is None:
+            raise ShapeError(f"expected an input of shape {wanted}, found shape {given}, whose stack is another")
+        return (given[0], *joint, given[-2], upper)
+
+    def map(self, a: Array, weight: Array) -> Array:
+        return _stacked_product(a, weight)
+
+    def adjoint(self, s: Array, weight: Array, shape: Shape) -> Array:
+        return sum_to(_stacked_product(s, weight.swapaxes(-1, -2)), shape)
+
+
+def _stacked_product(a: Array, weight: Array) -> Array:
+    """a @ weight over the last two axes, one matrix product for each cell of the stack of each sample."""
+    if 0 in a.shape or 0 in weight.shape:
+        return zeros((*np.broadcast_shapes(a.shape[:-2], weight.shape[:-2]), a.shape[-2], weight.shape[-1]), a)
+    return np.asarray(np.matmul(np.ascontiguousarray(a), np.ascontiguousarray(weight)))
 
 
 @dataclass(frozen=True, eq=False, repr=False)

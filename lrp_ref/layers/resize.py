@@ -21,6 +21,7 @@ COORDINATES = (
     "pytorch_half_pixel",
     "half_pixel_symmetric",
     "tf_half_pixel_for_nn",
+    "tf_crop_and_resize",
 )
 
 
@@ -62,6 +63,8 @@ class Resize(Linear):
     cubic : the coefficient a of the cubic kernel
     exclude_outside : whether cells outside have weight 0 (and the others more), instead of being the border's
     antialias : whether linear and cubic kernels are widened where an axis shrinks
+    roi : for the coordinates "tf_crop_and_resize" the part of each axis that is cut out, (start, end) from 0 to 1
+    extrapolation : what output cells are that such a part puts beyond the input
     """
 
     to: tuple[int, ...]
@@ -72,6 +75,8 @@ class Resize(Linear):
     cubic: Any = -0.75
     exclude_outside: bool = False
     antialias: bool = False
+    roi: tuple[tuple[Any, Any], ...] | None = None
+    extrapolation: Any = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -87,14 +92,37 @@ class Resize(Linear):
                 if scale <= 0:
                     raise ParameterError(f"Resize.scales must be positive, found {self.scales}")
         check_number(self.cubic, "Resize.cubic")
+        check_number(self.extrapolation, "Resize.extrapolation")
+        self._check_roi()
         choices = (("mode", ("nearest", "linear", "cubic")), ("coordinates", COORDINATES), ("rounding", ROUNDINGS))
         for name, known in choices:
             if getattr(self, name) not in known:
                 raise ParameterError(f"Resize.{name} must be one of {', '.join(known)}, found {getattr(self, name)!r}")
 
+    def _check_roi(self) -> None:
+        cropping = self.coordinates == "tf_crop_and_resize"
+        pairs = () if self.roi is None else tuple(tuple(pair) for pair in self.roi)
+        if cropping != bool(pairs) or (pairs and [len(pair) for pair in pairs] != [2] * len(self.to)):
+            raise ParameterError(
+                f"Resize.roi must hold a (start, end) for each of {len(self.to)} axes with the coordinates tf_crop_and_resize, "
+                f"and be None with others; found {self.roi} with {self.coordinates}"
+            )
+        for bound in (bound for pair in pairs for bound in pair):
+            check_number(bound, "Resize.roi")
+        object.__setattr__(self, "roi", pairs or None)
+
     @property
     def weights(self) -> tuple[Array, ...]:
         return ones()
+
+    def offset(self, ndim: int) -> Array | None:
+        if self.roi is None or self.extrapolation == 0:
+            return None
+        outside = np.zeros(self.to, dtype=bool)
+        for axis, (part, n) in enumerate(zip(self.roi, self.to, strict=True)):
+            beyond = [not 0 <= _cropped(part, i, n) <= 1 for i in range(n)]
+            outside |= np.reshape(beyond, [n if axis == k else 1 for k in range(len(self.to))])
+        return np.asarray(np.where(outside, self.extrapolation, self.extrapolation * 0))
 
     def shape(self, *inputs: Shape) -> Shape:
         need_arity(self, inputs)
@@ -118,15 +146,18 @@ class Resize(Linear):
         found = []
         for axis, (m, n) in enumerate(zip(shape[1:], self.to, strict=True), start=1):
             scale = Fraction(n, m) if self.scales is None else Fraction(self.scales[axis - 1])
-            if m != n or scale != 1:
-                found.append((axis, self.matrix(m, n, scale)))
+            if m != n or scale != 1 or not (self.roi is None or self.roi[axis - 1] == (0, 1)):
+                found.append((axis, self.matrix(m, n, scale, None if self.roi is None else self.roi[axis - 1])))
         return found
 
-    def matrix(self, m: int, n: int, scale: Fraction) -> Array:
+    def matrix(self, m: int, n: int, scale: Fraction, part: tuple[Any, Any] | None = None) -> Array:
         """The weights of m input cells in each of n output cells, exact rationals, shape (n, m)."""
         matrix = np.full((n, m), Fraction(0), dtype=object)
         for i in range(n):
-            for cell, share in self._cells(position(self.coordinates, i, scale, m, n), m, scale):
+            where = position(self.coordinates, i, scale, m, n) if part is None else _cropped(part, i, n) * (m - 1)
+            if part is not None and not 0 <= where <= m - 1:
+                continue  # beyond the input: a constant
+            for cell, share in self._cells(where, m, scale):
                 matrix[i, min(max(cell, 0), m - 1)] += share
         return matrix
 
@@ -143,6 +174,12 @@ class Resize(Linear):
             found = [(cell, share) for cell, share in found if 0 <= cell < m]
         whole = sum((share for _, share in found), Fraction(0))
         return [(cell, share / whole) for cell, share in found] if whole else found
+
+
+def _cropped(part: tuple[Any, Any], i: int, n: int) -> Fraction:
+    """Where output cell i of n lies along an axis that counts from 0 to 1, when it shows `part` of it."""
+    start, end = Fraction(part[0]), Fraction(part[1])
+    return start + i * (end - start) / (n - 1) if n > 1 else (start + end) / 2
 
 
 def _triangle(x: Fraction) -> Fraction:

@@ -10,15 +10,9 @@ import numpy as np
 
 from ...arrays import Array, Shape
 from ...errors import FormatError
-from .call import Call, Value
-
-#: How many elements a value may have that is computed at load.
-LARGEST = 2**27
-
-_CASTS = {
-    1: np.float32, 2: np.uint8, 3: np.int8, 4: np.uint16, 5: np.int16, 6: np.int32, 7: np.int64, 9: np.bool_,
-    10: np.float32, 11: np.float64, 12: np.uint32, 13: np.uint64, 16: np.float32,
-}  # fmt: skip
+from .call import BATCH, Call, Value
+from .picking import gather, gather_elements, gather_nd, identity_like, running_sum, triangle
+from .tensors import CASTS, bounded
 
 
 def fold(call: Call) -> Sequence[Value | None] | None:
@@ -31,13 +25,6 @@ def fold(call: Call) -> Sequence[Value | None] | None:
     return list(found) if isinstance(found, list) else [np.asarray(found)]
 
 
-def _bounded(shape: Sequence[int]) -> Shape:
-    extents = tuple(int(extent) for extent in shape)
-    if any(extent < 0 for extent in extents) or math.prod(max(e, 1) for e in extents) > LARGEST or len(extents) > 32:
-        raise FormatError(f"a constant of shape {extents} is not computed at load")
-    return extents
-
-
 def _all(call: Call) -> list[Array]:
     return [call.constant(index) for index in range(len(call.inputs)) if call.optional(index) is not None]
 
@@ -45,7 +32,7 @@ def _all(call: Call) -> list[Array]:
 def _elementwise(function: Callable[..., Any]) -> Callable[[Call], Array]:
     def folded(call: Call) -> Array:
         arrays = _all(call)
-        _bounded(np.broadcast_shapes(*(a.shape for a in arrays)))
+        bounded(np.broadcast_shapes(*(a.shape for a in arrays)))
         return np.asarray(function(*arrays))
 
     return folded
@@ -54,7 +41,7 @@ def _elementwise(function: Callable[..., Any]) -> Callable[[Call], Array]:
 def _joined(function: Callable[[Array, Array], Array]) -> Callable[[Call], Array]:
     def folded(call: Call) -> Array:
         first, *rest = _all(call)
-        _bounded(np.broadcast_shapes(first.shape, *(a.shape for a in rest)))
+        bounded(np.broadcast_shapes(first.shape, *(a.shape for a in rest)))
         for array in rest:
             first = function(first, array)
         return np.asarray(first)
@@ -72,9 +59,9 @@ def _divided(a: Array, b: Array) -> Array:
 
 def _cast(call: Call) -> Array:
     to = call.integer("to")
-    if to not in _CASTS:
+    if to not in CASTS:
         raise FormatError(f"a constant is cast to element type {to}, which is not read")
-    return call.constant(0).astype(_CASTS[to])
+    return call.constant(0).astype(CASTS[to])
 
 
 def reshaped(given: Sequence[int], shape: Shape, keep_zero: bool) -> Shape:
@@ -123,16 +110,9 @@ def _transpose(call: Call) -> Array:
     return a.transpose(call.integers("perm") if call.has("perm") else None)
 
 
-def _gather(call: Call) -> Array:
-    a, indices, axis = call.constant(0), call.constant(1), call.integer("axis", 0)
-    axis = axis + a.ndim if axis < 0 else axis
-    _bounded((*a.shape[:axis], *indices.shape, *a.shape[axis + 1 :]))
-    return a.take(indices.astype(np.int64), axis=axis)
-
-
 def _concat(call: Call) -> Array:
     arrays = _all(call)
-    _bounded((sum(a.size for a in arrays),))
+    bounded((sum(a.size for a in arrays),))
     return np.concatenate(arrays, axis=call.integer("axis", 1))
 
 
@@ -204,7 +184,8 @@ def _broadcast(*shapes: Sequence[int]) -> Shape:
 
 def _one_row(call: Call, shape: Sequence[int]) -> tuple[int, ...]:
     """A constant that is made once per sample is made once, and meets the signal by broadcasting."""
-    batched = bool(shape) and call.lead and shape[0] == call.builder.batch
+    # Where the file fixes the batch's extent, any other axis may have the same: `Call.per_sample` sees then whether rows differ.
+    batched = bool(shape) and call.lead and shape[0] == call.builder.batch == BATCH
     return (1, *shape[1:]) if batched else tuple(shape)
 
 
@@ -212,7 +193,7 @@ def _tile(call: Call) -> Array:
     a, repeats = call.constant(0), _one_row(call, call.integer_list(1) or ())
     if len(repeats) != a.ndim:
         raise FormatError(f"{len(repeats)} repeats do not fit {a.ndim} axes")
-    _bounded([extent * count for extent, count in zip(a.shape, repeats, strict=True)])
+    bounded([extent * count for extent, count in zip(a.shape, repeats, strict=True)])
     return np.tile(a, repeats)
 
 
@@ -238,7 +219,7 @@ def _range(call: Call) -> Array:
     start, stop, step = (call.constant(index).reshape(()) for index in range(3))
     if not step or not all(np.isfinite(x) for x in (start, stop, step)):
         raise FormatError("a Range needs finite numbers and a step other than 0")
-    _bounded((max(0, math.ceil((float(stop) - float(start)) / float(step))),))
+    bounded((max(0, math.ceil((float(stop) - float(start)) / float(step))),))
     return np.arange(start.item(), stop.item(), step.item()).astype(start.dtype)
 
 
@@ -251,6 +232,17 @@ def _reduction(function: Callable[..., Any], since: int) -> Callable[[Call], Arr
         return found.astype(a.dtype, copy=False)
 
     return folded
+
+
+def _squares(a: Array, axis: Any, keepdims: bool) -> Array:
+    return np.asarray((a * a).sum(axis=axis, keepdims=keepdims))
+
+
+def _length(p: int) -> Callable[..., Array]:
+    def length(a: Array, axis: Any, keepdims: bool) -> Array:
+        return np.sqrt(_squares(a, axis, keepdims)) if p == 2 else np.asarray(abs(a).sum(axis=axis, keepdims=keepdims))
+
+    return length
 
 
 def shape_of(call: Call, shape: Shape) -> Array:
@@ -269,6 +261,14 @@ def _clip(call: Call) -> Array:
     return a
 
 
+def _mod(call: Call) -> Array:
+    a, b = call.constant(0), call.constant(1)
+    bounded(np.broadcast_shapes(a.shape, b.shape))
+    if a.dtype.kind in "iu" and (b == 0).any():
+        raise FormatError("a remainder of integers by 0")
+    return np.asarray(np.fmod(a, b) if call.integer("fmod", 0) else np.mod(a, b))
+
+
 FOLDS: dict[str, Callable[[Call], Array | list[Array]]] = {
     "Abs": _elementwise(np.abs),
     "Add": _elementwise(np.add),
@@ -281,13 +281,17 @@ FOLDS: dict[str, Callable[[Call], Array | list[Array]]] = {
     "Constant": _constant,
     "ConstantOfShape": _constant_of_shape,
     "Cos": _elementwise(np.cos),
+    "CumSum": running_sum,
     "Div": _elementwise(_divided),
     "Equal": _elementwise(np.equal),
+    "EyeLike": identity_like,
     "Exp": _elementwise(np.exp),
     "Expand": _expand,
     "Flatten": _flatten,
     "Floor": _elementwise(np.floor),
-    "Gather": _gather,
+    "Gather": gather,
+    "GatherElements": gather_elements,
+    "GatherND": gather_nd,
     "Greater": _elementwise(np.greater),
     "GreaterOrEqual": _elementwise(np.greater_equal),
     "Identity": lambda call: call.constant(0),
@@ -296,6 +300,7 @@ FOLDS: dict[str, Callable[[Call], Array | list[Array]]] = {
     "Log": _elementwise(np.log),
     "Max": _joined(np.maximum),
     "Min": _joined(np.minimum),
+    "Mod": _mod,
     "Mul": _elementwise(np.multiply),
     "Neg": _elementwise(np.negative),
     "Not": _elementwise(np.logical_not),
@@ -303,14 +308,18 @@ FOLDS: dict[str, Callable[[Call], Array | list[Array]]] = {
     "Pow": _elementwise(lambda a, b: np.power(a.astype(np.float64), b).astype(a.dtype)),
     "Range": _range,
     "Reciprocal": _elementwise(lambda a: 1 / a),
+    "ReduceL1": _reduction(_length(1), 18),
+    "ReduceL2": _reduction(_length(2), 18),
     "ReduceMax": _reduction(np.max, 18),
     "ReduceMean": _reduction(np.mean, 18),
     "ReduceMin": _reduction(np.min, 18),
     "ReduceProd": _reduction(np.prod, 18),
     "ReduceSum": _reduction(np.sum, 13),
+    "ReduceSumSquare": _reduction(_squares, 18),
     "Reshape": _reshape,
     "Round": _elementwise(np.round),
     "Shape": lambda call: shape_of(call, call.constant(0).shape),
+    "Sign": _elementwise(np.sign),
     "Sin": _elementwise(np.sin),
     "Size": lambda call: np.asarray(call.constant(0).size, dtype=np.int64),
     "Slice": _slice,
@@ -321,6 +330,8 @@ FOLDS: dict[str, Callable[[Call], Array | list[Array]]] = {
     "Sum": _joined(np.add),
     "Tile": _tile,
     "Transpose": _transpose,
+    "Trilu": triangle,
     "Unsqueeze": _unsqueeze,
     "Where": _elementwise(np.where),
+    "Xor": _elementwise(np.logical_xor),
 }

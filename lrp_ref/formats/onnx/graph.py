@@ -83,7 +83,13 @@ def _computed(
     if not any(isinstance(value, Tensor) for value in call.inputs):
         folded = fold(call)
         return _evaluated(call, operators) if folded is None else folded
-    found = operators[call.node.op, call.version](call)
+    operator = operators.get((call.node.op, call.version))
+    if operator is None:
+        raise FormatError(
+            "it is read between constants only, and its input depends on the network's input; "
+            "end the model before it with outputs="
+        )
+    found = operator(call)
     return [found] if isinstance(found, (Tensor, np.ndarray)) else found
 
 

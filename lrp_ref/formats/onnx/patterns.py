@@ -13,6 +13,7 @@ from dataclasses import replace
 from ...arrays import Array
 from ...layers import (
     Clip,
+    Compare,
     Dense,
     Divide,
     GlobalAvgPool,
@@ -26,12 +27,14 @@ from ...layers import (
     Scale,
     Sigmoid,
     Softmax,
+    Softplus,
     Sqrt,
     Subtract,
+    Where,
 )
 from ...model import Model, Node
 from .gated import is_square, self_gated
-from .view import DEPTH, Match, View, close
+from .view import DEPTH, Match, View, close, number
 
 
 def recognised(model: Model) -> Model:
@@ -84,6 +87,26 @@ def _hard_sigmoid(view: View, node: Node) -> Match:
 def _short(value: float) -> float:
     """1/6 where float32 has 0.16666667."""
     return next((k / 6 for k in range(1, 7) if close(value, k / 6)), value)
+
+
+def _softplus(view: View, node: Node) -> Match:
+    """Softplus as exporters write it: x where β·x is so large that nothing else is left of it, log(1 + exp(β·x))/β elsewhere."""
+    if not isinstance(node.layer, Where) or len(node.inputs) != 3:
+        return None
+    condition, x, soft = node.inputs
+    compare = view.layer(condition)
+    if not isinstance(compare, Compare) or compare.relation != ">" or (number(compare.other) or 0.0) < LINEAR_FROM:
+        return None
+    for factor, name in view.multiples(soft):
+        layer = view.layer(name)
+        for beta, base in view.multiples(view.source(name)) if isinstance(layer, Softplus) and layer.beta == 1 else ():
+            if base == x and close(factor * beta, 1) and view.is_multiple(view.source(condition), beta, x):
+                return Softplus(float(f"{beta:.6g}")), (x,)
+    return None
+
+
+#: From here on log(1 + exp(x)) is x to within float32: log(1 + exp(−15)) = 3e-7.
+LINEAR_FROM = 15.0
 
 
 # --- affine maps and norms ---------------------------------------------------------------------------------------------------
@@ -200,6 +223,7 @@ PATTERNS: tuple[Callable[[View, Node], Match], ...] = (
     _layer_norm,
     _norm_affine,
     _hard_sigmoid,
+    _softplus,
     _dense,
     _mul_add,
     _gate,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import mmap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,14 @@ NAMES = {
     11: "float64", 12: "uint32", 13: "uint64", 14: "complex64", 15: "complex128", 16: "bfloat16",
 }  # fmt: skip
 FLOATS = frozenset({1, 10, 11, 16})
+#: What a Cast to each element type gives at load: half precision becomes float32.
+CASTS = {
+    1: np.float32, 2: np.uint8, 3: np.int8, 4: np.uint16, 5: np.int16, 6: np.int32, 7: np.int64, 9: np.bool_,
+    10: np.float32, 11: np.float64, 12: np.uint32, 13: np.uint64, 16: np.float32,
+}  # fmt: skip
+
+#: How many elements a value may have that is computed at load.
+LARGEST = 2**27
 
 
 def kind_name(kind: int) -> str:
@@ -77,6 +85,14 @@ def checked_shape(dims: Any, item: int, budget: int, what: str) -> Shape:
     if size > budget:
         raise FormatError(f"{what} of shape {shape} would take {size} bytes, more than the budget of {budget}; budget= raises it")
     return shape
+
+
+def bounded(shape: Sequence[int]) -> Shape:
+    """The extents of a value that is computed at load; `FormatError` where they are negative or too many."""
+    extents = tuple(int(extent) for extent in shape)
+    if any(extent < 0 for extent in extents) or math.prod(max(e, 1) for e in extents) > LARGEST or len(extents) > 32:
+        raise FormatError(f"a constant of shape {extents} is not computed at load")
+    return extents
 
 
 def array_of(tensor: Any, store: Store, what: str, blob: tuple[int, int] | None = None) -> Array:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from ..call import Operator
 from ..folding import FOLDS
-from . import activations, arithmetic, einsum, linear, reductions, resizing, shapes, windows
+from . import activations, arithmetic, comparisons, einsum, linear, reductions, resizing, shapes, windows
 
 OPERATORS: dict[tuple[str, int], Operator] = {
     **activations.TABLE,
     **arithmetic.TABLE,
+    **comparisons.TABLE,
     **einsum.TABLE,
     **linear.TABLE,
     **reductions.TABLE,

@@ -14,6 +14,7 @@ from ....layers import (
     SELU,
     Abs,
     Clip,
+    Compare,
     Dropout,
     Erf,
     Exp,
@@ -39,7 +40,7 @@ from ....layers import (
     Tanh,
 )
 from ....layers.base import Layer
-from ..call import Call, Operator, Tensor
+from ..call import Call, Operator, Tensor, Value
 from .alignment import expanded
 from .tables import versions
 
@@ -143,17 +144,21 @@ _FLOATS = frozenset({1, 10, 11, 16})
 
 
 def _cast(call: Call) -> Tensor:
+    if call.integer("to") == 9:
+        return call.emit(Compare("!=", call.parameter(0.0)), call.tensor())
     if call.integer("to") not in _FLOATS:
         raise FormatError("a signal is cast to integers, which cannot be explained; end the model before it with outputs=")
     # Half precision is computed in the model's own, wider type.
     return call.emit(Identity(), call.tensor())
 
 
-def _cast_like(call: Call) -> Tensor:
-    like = call.value(1)
+def _cast_like(call: Call) -> Value:
+    first, like = call.value(0), call.value(1)
+    if not isinstance(first, Tensor):
+        return call.parameter(first)  # the type of a signal, which is the model's
     if isinstance(like, np.ndarray) and like.dtype.kind != "f":
         raise FormatError("a signal is cast to integers, which cannot be explained; end the model before it with outputs=")
-    return call.emit(Identity(), call.tensor())
+    return call.emit(Identity(), first)
 
 
 TABLE: dict[tuple[str, int], Operator] = {

@@ -9,9 +9,10 @@ import numpy as np
 
 from ....arrays import Array
 from ....errors import FormatError
-from ....layers import Add, Divide, Identity, Maximum, Minimum, Multiply, Pow, Power, Reciprocal, Subtract
+from ....layers import Add, Compare, Divide, Exp, Identity, Maximum, Minimum, Multiply, Pow, Power, Reciprocal, Subtract, Where
 from ....layers.base import Layer
 from ..call import Call, Operator, Tensor, Value
+from ..tensors import bounded
 from .activations import clipped
 from .alignment import affine, aligned, expanded
 from .tables import versions
@@ -20,7 +21,9 @@ from .tables import versions
 def _parts(call: Call) -> tuple[list[Tensor], list[Array]]:
     """The signals and the constants among all inputs, aligned."""
     values = aligned(call, [call.value(index) for index in range(len(call.inputs))])
-    return [v for v in values if isinstance(v, Tensor)], [v for v in values if isinstance(v, np.ndarray)]
+    constants = [v for v in values if isinstance(v, np.ndarray)]
+    bounded(np.broadcast_shapes(*(c.shape for c in constants)))  # they are brought together at load
+    return [v for v in values if isinstance(v, Tensor)], constants
 
 
 def _pair(call: Call) -> tuple[Value, Value]:
@@ -80,7 +83,10 @@ def _div(call: Call) -> Tensor:
 def _pow(call: Call) -> Tensor:
     first, second = _pair(call)
     if not isinstance(first, Tensor):
-        raise FormatError("a constant to the power of a signal is not supported")
+        if not (first > 0).all():
+            raise FormatError("a constant that is not positive to the power of a signal is not supported")
+        scaled = affine(call, _signal(second), np.log(first.astype(np.float64)), part="exponent")
+        return call.emit(Exp(), scaled)
     if isinstance(second, Tensor):
         return call.emit(Power(), first, second)
     x = expanded(call, first, np.broadcast_shapes(first.shape, second.shape))
@@ -95,9 +101,11 @@ def _extreme(layer: Callable[[int], Layer], function: Callable[[Array, Array], A
         if not constants:
             return call.emit(layer(len(signals)) if len(signals) > 1 else Identity(), *signals)
         bound = functools.reduce(function, constants)
-        if bound.size != 1:
-            raise FormatError("signals are compared with a constant that differs from element to element")
         x = signals[0] if len(signals) == 1 else call.emit(layer(len(signals)), *signals, part="of_signals")
+        if bound.size != 1:
+            x = expanded(call, x, np.broadcast_shapes(x.shape, bound.shape))
+            beyond = call.emit(Compare(">" if layer is Maximum else "<", call.parameter(bound)), x, part="beyond")
+            return call.emit(Where(otherwise=call.parameter(bound)), beyond, x)
         number = float(bound.reshape(-1)[0])
         return clipped(call, x, *((number, None) if layer is Maximum else (None, number)))
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ....arrays import Array, Shape
 from ....errors import FormatError
-from ....layers import Add, BatchNorm, Conv, ConvTranspose, Dense, Identity, MatMul, Reshape, Scale, Transpose
+from ....layers import Add, BatchNorm, Conv, ConvTranspose, Dense, Identity, MatMul, Reshape, Scale, StackedDense, Transpose
 from ..call import Call, Operator, Tensor, Value
 from .alignment import affine
 from .tables import versions
@@ -183,11 +183,11 @@ def _product(call: Call, first: Value, second: Value, part: str) -> Tensor:
         assert not isinstance(second, Tensor)
         return _by_constant(call, first, second, part)
     assert isinstance(second, Tensor)
-    if first.ndim > 2 and math.prod(first.shape[:-2]) == 1:
+    if first.ndim > 2 and math.prod(first.shape[:-2]) == 1 and first.ndim <= call.rank(second):
         first = first.reshape(first.shape[-2:])
-    if first.ndim == 2 and len(second.shape) >= 2:  # W @ x = (xᵀ @ Wᵀ)ᵀ
-        inner = call.emit(Dense(call.parameter(first.T)), _transposed(call, second), part="product")
-        return _transposed(call, inner, part)
+    if first.ndim >= 2 and len(second.shape) >= 2:  # W @ x = (xᵀ @ Wᵀ)ᵀ
+        turned = _by_constant(call, _transposed(call, second), first.swapaxes(-1, -2), "product")
+        return _transposed(call, turned, part)
     if first.ndim == 1 and len(second.shape) == 2:
         inner = call.emit(Dense(call.parameter(first.reshape(-1, 1))), _transposed(call, second), part="product")
         return call.emit(Reshape((second.shape[1],)), inner, part=part)
@@ -208,7 +208,22 @@ def _by_constant(call: Call, first: Tensor, second: Array, part: str) -> Tensor:
         return call.emit(Reshape(inner.shape[:-1]), inner, part=part)
     if second.ndim == 2:
         return call.emit(Dense(call.parameter(second)), first, part=part)
-    raise FormatError(f"the product with a stack of matrices of shape {second.shape} is not supported")
+    return _by_stack(call, first, second, part)
+
+
+def _by_stack(call: Call, first: Tensor, second: Array, part: str) -> Tensor:
+    """A signal times a stack of constant matrices, the axes in front of the last two matched as NumPy does."""
+    if call.lead:
+        second = call.per_sample(second, call.rank(first))
+        matrices = call.parameter(second)
+        return call.emit(Dense(matrices) if second.ndim == 2 else StackedDense(matrices), first, part=part)
+    if len(first.shape) == 1:
+        row = call.emit(Reshape((1,) * (second.ndim - 1) + first.shape), first, part="row")
+        inner = call.emit(StackedDense(call.parameter(second)), row, part="product")
+        return call.emit(Reshape((*inner.shape[:-2], inner.shape[-1])), inner, part=part)
+    missing = second.ndim - len(first.shape)
+    x = first if missing <= 0 else call.emit(Reshape((1,) * missing + first.shape), first, part="stack")
+    return call.emit(StackedDense(call.parameter(second)), x, part=part)
 
 
 def _of_signals(call: Call, first: Tensor, second: Tensor, part: str) -> Tensor:

@@ -80,9 +80,21 @@ def _resize(call: Call) -> Tensor:
         assert sizes is not None
         whole, extents = _fitted(call, full, dict(zip(axes, sizes, strict=True)))
     coordinates = call.text("coordinate_transformation_mode", "half_pixel")
-    return _resized(
-        call, x, whole, extents, call.text("mode", "nearest"), coordinates, call.text("nearest_mode", "round_prefer_floor")
-    )
+    rounding = call.text("nearest_mode", "round_prefer_floor")
+    roi = _roi(call, x, axes) if coordinates == "tf_crop_and_resize" else None
+    return _resized(call, x, whole, extents, call.text("mode", "nearest"), coordinates, rounding, roi)
+
+
+def _roi(call: Call, x: Tensor, axes: Sequence[int]) -> tuple[tuple[float, float], ...]:
+    """The part of each axis of a sample that is shown, from the input `roi`: all starts, then all ends."""
+    given = [float(value) for value in call.constant(1).reshape(-1)]
+    if len(given) != 2 * len(axes):
+        raise FormatError(f"a roi of {len(given)} numbers does not fit {len(axes)} axes")
+    pairs = dict(zip(axes, zip(given[: len(axes)], given[len(axes) :], strict=True), strict=True))
+    if call.lead and pairs.get(0, (0, 1)) != (0, 1):
+        raise FormatError("it cuts samples out along the batch axis")
+    # An axis of one cell is shown as it is, whatever part of it.
+    return tuple(pairs.get(axis + call.lead, (0.0, 1.0)) if extent > 1 else (0.0, 1.0) for axis, extent in enumerate(x.shape))
 
 
 def _fitted(call: Call, full: Sequence[int], sizes: dict[int, int]) -> tuple[list[float] | None, list[int]]:
@@ -99,7 +111,14 @@ def _fitted(call: Call, full: Sequence[int], sizes: dict[int, int]) -> tuple[lis
 
 
 def _resized(
-    call: Call, x: Tensor, scales: list[float] | None, extents: list[int] | None, mode: str, coordinates: str, rounding: str
+    call: Call,
+    x: Tensor,
+    scales: list[float] | None,
+    extents: list[int] | None,
+    mode: str,
+    coordinates: str,
+    rounding: str,
+    roi: tuple[tuple[float, float], ...] | None = None,
 ) -> Tensor:
     full = call.builder.full_shape(x)
     if scales is not None and (len(scales) != len(full) or not all(0 < s < 1e6 for s in scales)):
@@ -125,6 +144,8 @@ def _resized(
         call.number("cubic_coeff_a", -0.75),
         bool(call.integer("exclude_outside", 0)),
         bool(call.integer("antialias", 0)),
+        roi,
+        call.number("extrapolation_value", 0.0),
     )
     return call.emit(layer, x)
 

@@ -128,11 +128,26 @@ def _concat(call: Call) -> Tensor:
     signals = [v for v in values if isinstance(v, Tensor)]
     if len(signals) == len(values):
         return call.emit(Concat(len(signals), axis) if len(signals) > 1 else Identity(), *signals)
-    if len(signals) > 1:
-        raise FormatError("several signals and constants are joined at once; join the signals first")
-    place = next(index for index, v in enumerate(values) if isinstance(v, Tensor))
-    ends = [_joined(call, values[:place], signals[0], axis), _joined(call, values[place + 1 :], signals[0], axis)]
-    return call.emit(Attach(ends[0], ends[1], axis), signals[0])
+    if len(signals) == 1:
+        place = next(index for index, v in enumerate(values) if isinstance(v, Tensor))
+        return _attached(call, values[:place], signals[0], values[place + 1 :], axis, "")
+    parts: list[Tensor] = []
+    while values:
+        # A signal with the constants in front of it; the last one takes those behind it as well.
+        place = next(index for index, v in enumerate(values) if isinstance(v, Tensor))
+        last = not any(isinstance(v, Tensor) for v in values[place + 1 :])
+        behind = values[place + 1 :] if last else []
+        parts.append(_attached(call, values[:place], values[place], behind, axis, f"part_{len(parts)}"))
+        values = [] if last else values[place + 1 :]
+    return call.emit(Concat(len(parts), axis), *parts)
+
+
+def _attached(call: Call, before: Sequence[Value], x: Value, after: Sequence[Value], axis: int, part: str) -> Tensor:
+    """A signal with constants on either side along an axis."""
+    assert isinstance(x, Tensor)
+    if not before and not after:
+        return x
+    return call.emit(Attach(_joined(call, before, x, axis), _joined(call, after, x, axis), axis), x, part=part)
 
 
 def _joined(call: Call, constants: Sequence[Value], x: Tensor, axis: int) -> Array | None:
