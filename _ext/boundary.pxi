@@ -63,6 +63,8 @@ cdef extern from "lrp.h" nogil:
         idx (*convolution_bytes)(const lrp_convolution *) noexcept nogil
         int (*convolution_prepare)(const lrp_convolution *, int) noexcept nogil
         int (*convolution_run)(const lrp_convolution *, const lrp_source *, const idx *, const lrp_finish *, int) noexcept nogil
+        void (*finish_arrays)(const lrp_finish *, const void *const *, idx, int) noexcept nogil
+        int (*rows)(const void *, const void *, int, const void *, void *, idx, idx, idx, int) noexcept nogil
     const lrp_kernels *lrp_choose(const char *, int)
 
 # More than this many elements in one array, and an offset in bytes might not fit.

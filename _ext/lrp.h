@@ -122,6 +122,11 @@ typedef struct {
     idx (*convolution_bytes)(const lrp_convolution *);
     int (*convolution_prepare)(const lrp_convolution *, int threads);
     int (*convolution_run)(const lrp_convolution *, const lrp_source *, const idx out[3], const lrp_finish *, int threads);
+    /* products that are there as arrays (pixels, channels) */
+    void (*finish_arrays)(const lrp_finish *, const void *const *products, idx pixels, int threads);
+    /* y (samples, upper) = x (samples, lower) @ weight (+ total): weight (lower, upper), or (upper, lower) if transposed */
+    int (*rows)(const void *x, const void *weight, int transposed, const void *total, void *y, idx samples, idx lower, idx upper,
+                int threads);
 } lrp_kernels;
 
 const lrp_kernels *lrp_choose(const char *most, int is_double);
