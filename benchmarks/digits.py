@@ -28,7 +28,7 @@ from lrp_ref import zoo  # noqa: E402
 print(machine(), f"{options.threads} thread(s)")
 images = zoo.digits().images
 batch = np.resize(images, (options.images, *images.shape[1:]))
-for network in zoo.names():
+for network in (name for name in zoo.names() if name.startswith("digits")):
     model = zoo.load(network)
     contenders = {"prediction, one batch": lambda model=model: model(batch)}
     for backend in lrp_ref.BACKENDS:

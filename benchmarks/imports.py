@@ -1,4 +1,4 @@
-"""What `import lrp_ref` costs beyond NumPy's own import, in fresh processes that take turns.
+"""What `import lrp_ref` costs beyond NumPy's own import, and with the compiled backend, in fresh processes that take turns.
 
 python benchmarks/imports.py --rounds 15
 """
@@ -6,6 +6,7 @@ python benchmarks/imports.py --rounds 15
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--rounds", type=int, default=15)
+parser.add_argument("--json", action="store_true")
 options = parser.parse_args()
 environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
 PROGRAM = """
@@ -22,12 +24,23 @@ t = time.perf_counter()
 import numpy
 u = time.perf_counter()
 import lrp_ref
-print(u - t, time.perf_counter() - u)
+v = time.perf_counter()
+compiled = "compiled" in lrp_ref.BACKENDS
+if compiled:
+    import lrp_ref.kernels.compiled
+w = time.perf_counter()
+print(u - t, v - u, w - u, *[w - v] * compiled)
 """
+NAMES = ("numpy", "lrp_ref beyond it", "with its compiled backend", "the compiled backend alone")
 
 rows = []
 for _ in range(options.rounds + 1):  # the first one fills the caches and does not count
     done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True)
     rows.append([1e3 * float(value) for value in done.stdout.split()])
-for name, column in zip(("numpy", "lrp_ref beyond it"), zip(*rows[1:], strict=True), strict=True):
-    print(f"{name:18} least {min(column):6.1f} ms, median {statistics.median(column):6.1f} ms")
+columns = zip(*rows[1:], strict=True)
+found = {name: {"least": min(c), "median": statistics.median(c)} for name, c in zip(NAMES, columns, strict=False)}
+if options.json:
+    print(json.dumps(found))
+else:
+    for name, figures in found.items():
+        print(f"{name:26} least {figures['least']:6.1f} ms, median {figures['median']:6.1f} ms")

@@ -8,6 +8,7 @@ The cases "file" and "mapped" load the network from an uncompressed .npz first; 
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 import tempfile
@@ -17,13 +18,16 @@ parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.R
 parser.add_argument("--size", type=int, default=224)
 parser.add_argument("--composite", default="epsilon_gamma_box")
 parser.add_argument("--case", default=None, help=argparse.SUPPRESS)
+parser.add_argument("--json", action="store_true")
 parser.add_argument("--folder", default=None, help=argparse.SUPPRESS)
 options = parser.parse_args()
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
+CASES = ("numpy", "compiled", "compiled-low", "zennit")
+
 if options.case is None:
     with tempfile.TemporaryDirectory() as folder:
-        for case in ("weights", "prediction", "numpy", "reference", "save", "file", "mapped"):
+        for case in ("weights", "prediction", *CASES, "reference", "save", "file", "mapped"):
             arguments = ["--size", str(options.size), "--composite", options.composite, "--case", case, "--folder", folder]
             subprocess.run([sys.executable, __file__, *arguments], check=True)
     sys.exit()
@@ -50,10 +54,24 @@ if options.case == "save":
     sys.exit()
 if options.case == "prediction":
     model(x)
+elif options.case == "zennit":
+    from yardsticks import zennit
+
+    run = zennit(model, x, options.composite, [0], threads=2)
+    if run is None:
+        sys.exit("zennit is not installed")
+    del model  # PyTorch has a copy of the weights: ours would count twice
+    forget_peak()
+    run()
 elif options.case != "weights":
-    explainer = lrp_ref.Explainer(model, options.composite, backend=options.case if options.case in lrp_ref.BACKENDS else None)
+    backend, _, memory = options.case.partition("-")
+    chosen = {"backend": backend} if backend in lrp_ref.BACKENDS else {}
+    explainer = lrp_ref.Explainer(model, options.composite, precision="fast", memory=memory or "normal", **chosen)
     explainer(x)
     estimate = explainer.memory(x.shape) / 2**20
+if options.json:
+    print(json.dumps({"case": options.case, "peak": peak_megabytes() * 1.048576, "weights": weights * 1.048576}))
+    sys.exit()
 after = f"; {loading:.0f} MB after loading" if options.case in ("file", "mapped") else ""
-peak = f"{options.case:10} peak {peak_megabytes():7.0f} MB, of which weights {weights:.0f} MB"
-print(f"{peak}; memory() estimates {estimate:.0f} MB beside them{after}")
+peak = f"{options.case:12} peak {peak_megabytes():7.0f} MiB, of which weights {weights:.0f} MiB"
+print(f"{peak}; memory() estimates {estimate:.0f} MiB beside them{after}")

@@ -1,7 +1,8 @@
-"""Networks for the benchmarks: the same random weights as a lrp_ref model and, on request, as a PyTorch module."""
+"""Networks for the benchmarks, with random weights; `torch_networks.as_module` has the same as PyTorch modules."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -33,6 +34,49 @@ def vgg16(dtype: Any = np.float32, size: int = 224, seed: int = 0, bias: float =
         weight = (random.standard_normal((lower, upper), dtype=np.float32) * np.sqrt(2 / lower)).astype(dtype)
         found += [L.Dense(weight, (random.standard_normal(upper) * bias).astype(dtype)), L.ReLU()]
     return lrp_ref.Model.sequential(found[:-1], domain=(-2.0, 2.0), input_shape=(3, size, size))
+
+
+def sparse_vgg16(size: int = 224, zeros: float = 0.68, seed: int = 0) -> lrp_ref.Model:
+    """`vgg16` with biases that leave a part `zeros` of each layer's activations at 0, and weights that keep their size.
+
+    Every layer's bias is one negative number, found from the activations of a smooth image of its own.
+    """
+    model = vgg16(size=size, seed=seed)
+    nodes, value = [], smooth_image(size, seed=7)
+    for node, above in zip(model.nodes, [*model.nodes[1:], None], strict=True):
+        layer = node.layer
+        if isinstance(layer, (L.Conv, L.Dense)) and above is not None:
+            z = replace(layer, bias=None).forward(value)
+            shift = np.quantile(z, zeros)
+            scale = np.float32(1 / np.sqrt(np.mean(np.maximum(z - shift, 0) ** 2)))
+            layer = replace(layer, weight=layer.weight * scale, bias=np.full_like(layer.bias, -shift * scale))
+        value = layer.forward(value)
+        nodes.append(lrp_ref.Node(node.name, layer, node.inputs))
+    return replace(model, nodes=tuple(nodes))
+
+
+def zeros_of(model: lrp_ref.Model, x: np.ndarray) -> float:
+    """Which part of the ReLUs' outputs is 0."""
+    trace = model.trace(x)
+    outputs = [trace[node.name] for node in model.nodes if isinstance(node.layer, L.ReLU)]
+    return 1 - sum(np.count_nonzero(a) for a in outputs) / sum(a.size for a in outputs)
+
+
+def lenet5(seed: int = 0) -> lrp_ref.Model:
+    """LeNet-5's shape on 28 × 28 cells with ReLU and maximum pooling, He-normal weights."""
+    random = np.random.default_rng(seed)
+
+    def normal(*shape: int, fan: int) -> np.ndarray:
+        return (random.standard_normal(shape) * np.sqrt(2 / fan)).astype(np.float32)
+
+    made: list[L.Layer] = []
+    for lower, upper, padding in ((1, 6, 2), (6, 16, 0)):
+        conv = L.Conv(normal(upper, lower, 5, 5, fan=25 * lower), normal(upper, fan=800), padding=padding)
+        made += [conv, L.ReLU(), L.MaxPool(2)]
+    made.append(L.Flatten())
+    for lower, upper in pairwise((400, 120, 84, 10)):
+        made += [L.Dense(normal(lower, upper, fan=lower), normal(upper, fan=800)), L.ReLU()]
+    return lrp_ref.Model.sequential(made[:-1], input_shape=(1, 28, 28))
 
 
 def resnet50(dtype: Any = np.float32, size: int = 224, width: int = 64, seed: int = 0) -> lrp_ref.Model:
@@ -95,31 +139,3 @@ def smooth_image(size: int = 224, count: int = 1, seed: int = 1, dtype: Any = np
     for axis in (2, 3):
         x = sum(np.roll(x, shift, axis) for shift in range(-4, 5)) / 3
     return np.clip(x, -2, 2).astype(dtype)
-
-
-def as_torch(model: lrp_ref.Model) -> Any:
-    """A sequential lrp_ref model as a torch.nn.Sequential with the same weights."""
-    import torch
-    from torch import nn
-
-    modules: list[nn.Module] = []
-    for node in model.nodes:
-        layer = node.layer
-        if isinstance(layer, L.Conv):
-            module: nn.Module = nn.Conv2d(layer.lower, layer.upper, layer.weight.shape[2:], layer.stride, layer.padding[0][0])
-            weight = layer.weight
-        elif isinstance(layer, L.Dense):
-            module, weight = nn.Linear(*layer.weight.shape), layer.weight.T
-        else:
-            kinds = {
-                L.ReLU: lambda _: nn.ReLU(),
-                L.Flatten: lambda _: nn.Flatten(),
-                L.MaxPool: lambda pool: nn.MaxPool2d(pool.kernel),
-                L.AvgPool: lambda pool: nn.AvgPool2d(pool.kernel),
-            }
-            modules.append(kinds[type(layer)](layer))
-            continue
-        module.weight.data = torch.from_numpy(np.array(weight))
-        module.bias.data = torch.from_numpy(np.array(layer.bias))
-        modules.append(module)
-    return nn.Sequential(*modules).eval()

@@ -26,25 +26,10 @@ for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
 import numpy as np  # noqa: E402
-from networks import as_torch, smooth_image, vgg16  # noqa: E402
+from networks import smooth_image, vgg16  # noqa: E402
 from timing import alternate, machine, report  # noqa: E402
 
 import lrp_ref  # noqa: E402
-
-
-def stand_in_for_torchvision() -> None:
-    """Zennit imports torchvision for the names of a few classes only; where it is missing, empty ones do."""
-    try:
-        import torchvision  # noqa: F401
-    except ImportError:
-        from types import ModuleType
-
-        for name in ("torchvision", "torchvision.models", "torchvision.models.resnet", "torchvision.models.vgg"):
-            sys.modules[name] = ModuleType(name)
-        for name in ("Bottleneck", "BasicBlock", "ResNet", "VGG"):
-            for module in ("torchvision.models.resnet", "torchvision.models.vgg"):
-                setattr(sys.modules[module], name, type(name, (), {}))
-
 
 model = vgg16(size=options.size)
 x = smooth_image(options.size)
@@ -53,6 +38,8 @@ target = int(model(x).argmax())
 
 try:
     import torch
+    from torch_networks import as_module
+    from yardsticks import stand_in_for_torchvision
 except ImportError:
     torch = None
     print("torch is not installed: no yardstick")
@@ -72,7 +59,7 @@ if options.only in (None, "forward"):
         contenders["numpy"] = numpy_forward
     if torch is not None:
         torch.set_num_threads(options.threads)
-        module, tensor = as_torch(model), torch.from_numpy(x)
+        module, tensor = as_module(model), torch.from_numpy(x)
 
         def torch_forward() -> object:
             with torch.no_grad():
@@ -89,7 +76,7 @@ if options.only in (None, "explain"):
     contenders = {b: (lambda e=e: e(x, target=target)) for b, e in made.items()}
     if torch is not None:
         torch.set_num_threads(options.threads)
-        module = as_torch(model)
+        module = as_module(model)
         try:
             stand_in_for_torchvision()
             from zennit.attribution import Gradient
