@@ -6,6 +6,7 @@
  */
 #include "lrp.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -47,6 +48,7 @@ void lrp_release(void *memory) {
 #define SET v4
 #define INSTRUCTION_SET "x86-64-v4"
 #define VECTOR_BYTES 64
+#define FUSES 1
 #define TILE_ROWS 14 /* 28 accumulators, 2 vectors of weights: 30 of 32 registers */
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"))), apply_to = function)
@@ -61,11 +63,13 @@ void lrp_release(void *memory) {
 #undef SET
 #undef INSTRUCTION_SET
 #undef VECTOR_BYTES
+#undef FUSES
 #undef TILE_ROWS
 
 #define SET v3
 #define INSTRUCTION_SET "x86-64-v3"
 #define VECTOR_BYTES 32
+#define FUSES 1
 #define TILE_ROWS 6 /* 12 accumulators, 2 vectors of weights, 1 number of the input: 15 of 16 registers */
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
@@ -80,6 +84,7 @@ void lrp_release(void *memory) {
 #undef SET
 #undef INSTRUCTION_SET
 #undef VECTOR_BYTES
+#undef FUSES
 #undef TILE_ROWS
 
 #endif
@@ -88,8 +93,10 @@ void lrp_release(void *memory) {
 #define INSTRUCTION_SET "baseline"
 #define VECTOR_BYTES 16
 #if defined(__aarch64__)
+#define FUSES 1
 #define TILE_ROWS 12 /* 24 accumulators, 2 vectors of weights, 3 of the input: 29 of 32 registers */
 #else
+#define FUSES 0
 #define TILE_ROWS 6
 #endif
 #include "types.inc"
