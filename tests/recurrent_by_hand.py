@@ -259,7 +259,7 @@ def composite(rule):
 
 
 def explained(layer, rule, inputs, relevance):
-    """One sample's relevance of x, h_0 (D, H) and c_0 by the graph, and what its ledger says; `inputs` as the layer reads them."""
+    """By the graph, of one sample: its explanation with a ledger, the relevance of x, and that of the initial states."""
     import lrp_ref
 
     x, lengths, hidden, cell = read(layer, inputs)

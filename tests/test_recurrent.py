@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import recurrent_by_hand as hand
 from hypothesis import given
-from recurrent_strategies import KINDS, cases, make, through_time
+from recurrent_strategies import KINDS, cases, through_time
 from strategies import fewer
 
 from lrp_ref import rules

@@ -99,7 +99,7 @@ def test_inputs_outside_the_box_are_refused_beyond_a_tolerance():
         (rules.Proportional(), DENSE, "Proportional() serves maximum pooling, not Dense"),
         (rules.AverageSurrogate(), DENSE, "AverageSurrogate() serves maximum pooling, not Dense"),
         (rules.HalfProduct(), L.Add(), "HalfProduct() serves products (Multiply), not Add"),
-        (rules.Pass(), POOL, "Pass() serves activations, layers that only move elements, and one-input layers"),
+        (rules.Pass(), POOL, "Pass() serves activations, layers that only move elements, embeddings, and one-input layers"),
         (rules.Pass(), L.Add(), "not Add"),
         (rules.Pass(), L.Softmax(), "not Softmax"),
     ],

@@ -208,8 +208,9 @@ def walk(
     u = layer.unroll(*inputs)
     way = kind(rule, layer, u, booked)
     hidden, cell, beyond = _back(way, relevance)
-    parts = [layer.restored(weighted.give(0)) for weighted in way.sequence]
-    x = sum(parts[1:], parts[0])
+    parts = [weighted.give(0) for weighted in way.sequence]
+    x = np.asarray(sum(parts[1:], parts[0]))
+    x = layer.restored(x if u.alive is None else np.where(u.alive, x, like(0, x)))
     states = {"hidden": _together(hidden), "cell": _together(cell), "lengths": zeros(relevance.shape[:1], relevance)}
     relevances = (np.asarray(sum(x[1:], x[0])), *(states[name] for name in layer.reads))
     if not booked:
