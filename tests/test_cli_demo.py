@@ -133,7 +133,7 @@ def test_without_matplotlib_the_numbers_are_shown_and_the_extra_is_named(tmp_pat
 )
 def test_the_commands_to_try_name_the_program_as_it_was_called(monkeypatch, called, expected):
     monkeypatch.setattr(sys, "argv", [called])
-    assert module._program() == expected
+    assert module.program() == expected
 
 
 def test_a_folder_with_a_space_is_quoted(tmp_path):

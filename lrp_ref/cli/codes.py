@@ -36,6 +36,7 @@ _OPTIONS = {
     "allow_negative=": "--allow-negative",
     "input_shape=": "--input-shape",
     "size=": "--size",
+    "unknown=": "--unknown",
 }
 
 

@@ -39,12 +39,21 @@ COMPOSITES = ("epsilon_plus", "epsilon_alpha2_beta1", "epsilon_gamma_box", "deep
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="DIR", help="Where to write  [default: lrp-demo, or lrp-demo-2, …]"
 )
+@click.option("--text", is_flag=True, help="Explain sentences instead: is what they say positive or negative?")
 @click.option("--force", is_flag=True, help="Overwrite files that are there already.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def demo(out: Path | None, force: bool, as_json: bool) -> None:
-    """Explain handwritten digits that ship with the package, and write a picture of the rules side by side."""
+def demo(out: Path | None, text: bool, force: bool, as_json: bool) -> None:
+    """Explain handwritten digits that ship with the package, and write a picture of the rules side by side.
+
+    With --text: sentences, whose words are coloured.
+    """
     say = Output(as_json)
-    folder = out or _free(Path("lrp-demo"))
+    folder = out or free(Path("lrp-demo"))
+    if text:
+        from .demo_text import demo_text
+
+        demo_text(say, folder, force, program())
+        return
     model, digits = zoo.load(MODEL), zoo.digits()
     columns = _columns(model, digits.images)
     account = columns["LRP-ε"]
@@ -81,7 +90,7 @@ def demo(out: Path | None, force: bool, as_json: bool) -> None:
     )
 
 
-def _free(folder: Path) -> Path:
+def free(folder: Path) -> Path:
     """`folder`, or the first of folder-2, folder-3, … that does not exist."""
     found, i = folder, 1
     while found.exists():
@@ -138,10 +147,10 @@ def _write(
 
 def next_commands(folder: Path) -> list[str]:
     """Commands that work as they stand, in the folder and with the program that the demo was called in and with."""
-    program, samples = _program(), folder / "digits"
+    called, samples = program(), folder / "digits"
 
     def line(*words: object) -> str:
-        return shlex.join([*program, *map(str, words)])
+        return shlex.join([*called, *map(str, words)])
 
     network = f"zoo:{MODEL}"
     return [
@@ -155,7 +164,7 @@ def next_commands(folder: Path) -> list[str]:
     ]
 
 
-def _program() -> list[str]:
+def program() -> list[str]:
     """How this program is called from here: its name where the shell finds it, else the path that was typed."""
     called = Path(sys.argv[0])
     if called.name == "__main__.py":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,13 @@ from ..errors import LrpError, ParameterError, missing_extra
 from ..explainer import Explainer
 from ..render import STYLES
 from . import parsing
-from .inputs import files_of, samples_of
-from .network import Network, labels_of, network_of
-from .options import shared
+from .inputs import files_of, kinds_of, samples_of
+from .network import Network, labels_of, network_of, zoo_labels
+from .options import TEXT, shared, text
 from .output import Output
 from .question import Question
 from .runs import Run
+from .text import tables, text_of
 from .writing import SUFFIXES, Journal, check_suffix
 
 
@@ -38,8 +40,9 @@ from .writing import SUFFIXES, Journal, check_suffix
     "--out",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help=f"Write a picture, arrays or JSON ({', '.join(SUFFIXES)}). Of several samples each gets its file: heat.png becomes "
-    "heat-NAME.png, files that are there are skipped, and an interrupted run goes on where it stopped.",
+    help=f"Write a picture, arrays, JSON, or a page of coloured words ({', '.join(SUFFIXES)}). Of several samples each gets its "
+    "file, but for pages: heat.png becomes heat-NAME.png, files that are there are skipped, and an interrupted run goes on where "
+    "it stopped.",
 )
 @click.option(
     "--style",
@@ -50,6 +53,7 @@ from .writing import SUFFIXES, Journal, check_suffix
 @click.option("--ledger", is_flag=True, help="Print the whole ledger, not its total alone.")
 @click.option("--allow-negative", is_flag=True, help="Let deep Taylor decomposition start from a negative score.")
 @click.option("--force", is_flag=True, help="Overwrite files that are there already.")
+@text
 @shared
 def explain(
     model: str,
@@ -73,37 +77,55 @@ def explain(
 ) -> None:
     """Explain what MODEL predicts for each INPUT.
 
-    MODEL is a path (.npz, .onnx), or zoo:digits or zoo:digits_bn. INPUT is an .npy or .npz array, an image, or a folder of
-    them; an array holds one sample or a batch, and is taken as the network takes it. Images are preprocessed as --preprocess
-    says, or the file NETWORK.preprocess.json beside the model.
+    MODEL is a path (.npz, .onnx), or zoo:digits, zoo:digits_bn or zoo:sentences. INPUT is an .npy or .npz array, a table
+    (.csv), text (.txt, a sentence on each line; - is the standard input), an image, or a folder of them; an array holds one
+    sample or a batch, and is taken as the network takes it. Images are preprocessed as --preprocess says, or the file
+    NETWORK.preprocess.json beside the model.
     """
     _check_out(out, style)
     question = Question.asked(target, top, contrast, style == "contrast", output_node)
-    names = labels_of(labels)
     network = network_of(model, given)
-    chosen = parsing.composite(composite, assignments)
+    network = replace(network, text=text_of(model, network.model, given))
+    names = labels_of(labels) or zoo_labels(model)
     explainer = Explainer(
-        network.model, chosen, head=head, output=output_node, backend=backend, ledger=True, allow_negative=allow_negative
+        network.model,
+        parsing.composite(composite, assignments),
+        head=head,
+        output=output_node,
+        keep=tuple(tables(network.model).values()),
+        backend=backend,
+        ledger=True,
+        allow_negative=allow_negative,
     )
-    files = files_of(inputs)
+    files = files_of(inputs, kinds_of(network))
     settings = {
         "lrp_ref": __version__, "model": model, "composite": composite, "rules": list(assignments),
         "target": target or "predicted", "top": top, "contrast": contrast, "head": head, "output_node": output_node,
         "low": given["low"], "high": given["high"], "style": style, "labels": None if labels is None else str(labels),
         "preprocessing": None if network.preprocessing is None else preprocess.described(network.preprocessing),
-    }  # fmt: skip
-    run = Run(Output(as_json), network, explainer, question, names, head, style, ledger)
+    } | {name: _plain(given[name]) for name in TEXT}  # fmt: skip
+    page = out if out is not None and out.suffix == ".html" else None
+    out = out if page is None else None
     changed = f" with {', '.join(assignments)}" if assignments else ""
-    run.out.say(f"{model}, composite {composite}{changed}, {network.model.dtype}")
+    about = f"{model}, composite {composite}{changed}, {network.model.dtype}"
+    run = Run(Output(as_json), network, explainer, question, names, head, style, ledger, given["numbers"], page, about)
+    run.out.say(about)
     _say_preprocessing(run.out, network, files)
     if len(files) == 1 and len(only := samples_of(files[0], network)) == 1:
+        if isinstance(only[0], LrpError):
+            raise only[0]
         records = [run.single(files[0], only[0], out, force)]
     else:
-        journal = _journal(out, inputs, settings, force)
-        records = run.several(files, journal)
+        run.known = {files[0]: only} if len(files) == 1 else {}
+        records = run.several(files, _journal(out, inputs, settings, force), force)
     run.out.document({"format": "lrp_ref.explain", "version": 1, **settings, "explanations": records})
     if run.failed:
         click.get_current_context().exit(run.failed)
+
+
+def _plain(value: Any) -> Any:
+    """An option as JSON."""
+    return str(value) if isinstance(value, Path) else value
 
 
 def _check_out(out: Path | None, style: str | None) -> None:

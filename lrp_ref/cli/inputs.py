@@ -1,4 +1,4 @@
-"""From files to samples: `.npy`, `.npz`, images, and folders of them. The batch axis is added here."""
+"""From files to samples: arrays, tables, text, images, and folders of them. The batch axis is added here."""
 
 from __future__ import annotations
 
@@ -13,13 +13,23 @@ from .. import preprocess
 from ..arrays import Array
 from ..errors import FormatError, LrpError, MissingExtraError, ShapeError
 from ..model import Model
+from . import text
 from .network import Network
 
+#: What a folder may hold. Tables and text are taken from it where the network reads such: a readme is no sentence.
 SUFFIXES = (".npy", ".npz", *preprocess.SUFFIXES)
+#: All that is read.
+EVERY = (*SUFFIXES, *preprocess.TABLE_SUFFIXES, *preprocess.TEXT_SUFFIXES)
 BUDGET = 4 * 2**30  # bytes that the members of an .npz may take when unpacked
 
 
-def files_of(paths: Sequence[Path]) -> list[Path]:
+def kinds_of(network: Network) -> tuple[str, ...]:
+    """The suffixes of files that are taken from a folder for this network."""
+    tables = preprocess.TABLE_SUFFIXES if text.sequences(network.model) else ()
+    return (*SUFFIXES, *tables, *(preprocess.TEXT_SUFFIXES if network.text is not None else ()))
+
+
+def files_of(paths: Sequence[Path], kinds: Sequence[str] = SUFFIXES) -> list[Path]:
     """The files themselves, and those of the folders by name; each once, in order.
 
     Raises
@@ -29,30 +39,40 @@ def files_of(paths: Sequence[Path]) -> list[Path]:
     """
     found: dict[Path, Path] = {}
     for path in paths:
-        for file in _in_folder(path) if path.is_dir() else [path]:
+        for file in _in_folder(path, kinds) if path.is_dir() else [path]:
             found.setdefault(file.resolve(), file)
-        if not path.exists():
+        if not path.exists() and path != text.STDIN:
             raise FormatError(f"{path}: no such file or folder")
     return list(found.values())
 
 
-def _in_folder(folder: Path) -> list[Path]:
-    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file() and p.name[0] != ".")
+def _in_folder(folder: Path, kinds: Sequence[str]) -> list[Path]:
+    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in kinds and p.is_file() and p.name[0] != ".")
     if not files:
-        raise FormatError(f"{folder}: the folder holds no file of a kind that is read: {', '.join(SUFFIXES)}")
+        raise FormatError(f"{folder}: the folder holds no file of a kind that is read: {', '.join(kinds)}")
     return files
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One sample: the inputs by name, each (1, …), and the photograph that the network sees, where it is one."""
+    """One sample.
+
+    Attributes
+    ----------
+    arrays : the inputs by name, each (1, …)
+    shown : the photograph that the network sees, where it is one
+    words : those of a sentence
+    columns : the names of the features of a table
+    """
 
     arrays: dict[str, Array]
     shown: Array | None = None
+    words: tuple[str, ...] | None = None
+    columns: tuple[str, ...] | None = None
 
 
-def samples_of(path: Path, network: Network) -> list[Sample]:
-    """The samples of one file.
+def samples_of(path: Path, network: Network) -> list[Sample | LrpError]:
+    """The samples of one file; for a sentence that cannot be read, what is wrong with it.
 
     Raises
     ------
@@ -62,13 +82,18 @@ def samples_of(path: Path, network: Network) -> list[Sample]:
         Where it is an image and Pillow is not installed.
     """
     model = network.model
+    if path == text.STDIN or path.suffix.lower() in preprocess.TEXT_SUFFIXES:
+        found = text.read(path, network.text, model)
+        return [one if isinstance(one, LrpError) else Sample(one[1], words=one[0]) for one in found]
     try:
-        shown = None
+        shown, columns = None, None
         if path.suffix.lower() in preprocess.SUFFIXES and len(model.inputs) == 1:
             arrays, shown = _image(path, network)
         else:
-            arrays = _batches(_arrays(path, model), model)
+            read, columns = _arrays(path, model)
+            arrays = _batches(_as_steps(_as_numbers(read, model), model), model)
         prepared = model.prepare(arrays)
+        text.check_numbers(prepared, model)
     except MissingExtraError:
         raise
     except FormatError as error:
@@ -76,7 +101,17 @@ def samples_of(path: Path, network: Network) -> list[Sample]:
     except LrpError as error:
         raise FormatError(f"{path}: {error}") from None
     count = next(iter(prepared.values())).shape[0]
-    return [Sample({name: array[i : i + 1] for name, array in prepared.items()}, shown) for i in range(count)]
+    samples = [{name: array[i : i + 1] for name, array in prepared.items()} for i in range(count)]
+    return [Sample(one, shown, text.spelled(one, network.text, model), columns) for one in samples]
+
+
+def _as_numbers(arrays: dict[str, Array], model: Model) -> dict[str, Array]:
+    """Integers as the model's numbers, where they are those of words, or lengths; elsewhere they are refused."""
+    whole = {*text.tables(model), *text.lengths(model)}
+    return {
+        name: array.astype(model.dtype) if name in whole and array.dtype.kind in "iu" and model.dtype.kind == "f" else array
+        for name, array in arrays.items()
+    }
 
 
 def _image(path: Path, network: Network) -> tuple[dict[str, Array], Array]:
@@ -88,16 +123,27 @@ def _image(path: Path, network: Network) -> tuple[dict[str, Array], Array]:
     return {model.inputs[0]: made[None]}, pixels
 
 
-def _arrays(path: Path, model: Model) -> dict[str, Array]:
-    """The model's inputs by name, as the file holds them."""
+def _as_steps(arrays: dict[str, Array], model: Model) -> dict[str, Array]:
+    """One sequence (T, features) as a batch of one: a recurrent layer says how many axes its input has."""
+    over_time = text.sequences(model)
+    return {name: array[None] if name in over_time and array.ndim == 2 else array for name, array in arrays.items()}
+
+
+def _arrays(path: Path, model: Model) -> tuple[dict[str, Array], tuple[str, ...] | None]:
+    """The model's inputs by name, as the file holds them, and the names of a table's columns."""
     suffix = path.suffix.lower()
     if suffix == ".npz":
-        return _chosen(_npz(path), model)
+        return _chosen(_as_numbers(_npz(path), model), model), None
+    if suffix not in EVERY:
+        raise FormatError(f"inputs of kind {suffix or '(no suffix)'!r} are not read; known: {', '.join(EVERY)}")
     if len(model.inputs) > 1:
         raise FormatError(f"the model has several inputs; an .npz with the arrays {', '.join(model.inputs)} gives them")
     if suffix == ".npy":
-        return {model.inputs[0]: _npy(path)}
-    raise FormatError(f"inputs of kind {suffix or '(no suffix)'!r} are not read; known: {', '.join(SUFFIXES)}")
+        return {model.inputs[0]: _npy(path)}, None
+    if suffix in preprocess.TABLE_SUFFIXES:
+        table, names = preprocess.read_table(path)
+        return {model.inputs[0]: table}, names
+    raise FormatError("an image is no input of this network")
 
 
 def _npy(path: Path) -> Array:

@@ -15,6 +15,7 @@ from ..formats import load
 from ..model import Model
 from ..preprocess import Preprocessing, stored
 from .options import RECIPE
+from .text import Text
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +29,7 @@ class Network:
     raw : the model before patterns were put together again, for files that have patterns
     preprocessing : what was chosen, or None for one that meets the model's domain
     origin : where that comes from, in words
+    text : what is done to sentences; None where nothing says what the words' numbers are
     """
 
     spec: str
@@ -35,6 +37,7 @@ class Network:
     raw: Model | None
     preprocessing: Preprocessing | None
     origin: str
+    text: Text | None = None
 
     def for_images(self) -> Preprocessing:
         """The preprocessing with the model's sizes filled in."""
@@ -158,6 +161,11 @@ def shape_of(text: str | None) -> tuple[int, ...] | None:
     if found is not None and min(found) < 1:
         raise ParameterError(f"--input-shape takes positive extents, found {text!r}")
     return found
+
+
+def zoo_labels(spec: str) -> list[str] | None:
+    """The names of the classes of a network of the zoo, where these are not the digits."""
+    return list(zoo.classes(spec.removeprefix("zoo:"))) or None if spec.startswith("zoo:") else None
 
 
 def labels_of(path: Path | None) -> list[str] | None:

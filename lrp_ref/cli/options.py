@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -62,10 +63,32 @@ _RULES = (
     click.option("--backend", metavar="NAME", help=f"What computes: {', '.join(BACKENDS)}.  [default: {BACKENDS[-1]}]"),
 )
 
+_TEXT = (
+    click.option(
+        "--vocab",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="The words that a network of text knows: line K + 1 is the word of row K of its table; or a JSON list, or an object "
+        "from words to numbers.  [default: NETWORK.vocab.txt beside the model, if there is one]",
+    ),
+    click.option("--unknown", metavar="WORD", help="The word to take for those that are not in the vocabulary, such as <unk>."),
+    click.option("--lower", is_flag=True, help="Make the letters of sentences small."),
+    click.option("--pad", metavar="WORD", help="The word that fills up sentences where the network wants so many words."),
+    click.option(
+        "--vectors",
+        type=click.Path(path_type=Path),
+        metavar="FILE.npy",
+        help="The words as vectors, (words, features), for a network that has no table of its own.",
+    ),
+    click.option("--numbers", is_flag=True, help="Show the relevance of each word as a number, too."),
+)
+
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 #: The options that say something about the preprocessing, in the order of the record's fields.
 RECIPE = ("size", "crop", "mean", "std", "scale", "order")
+#: Those that say what is done to sentences.
+TEXT = ("vocab", "unknown", "lower", "pad", "vectors")
 
 
 def _put(options: tuple[Callable[..., Any], ...], command: Callable[..., Any]) -> Callable[..., Any]:
@@ -77,6 +100,11 @@ def _put(options: tuple[Callable[..., Any], ...], command: Callable[..., Any]) -
 def network(command: Callable[..., Any]) -> Callable[..., Any]:
     """Put the options that make a network ready on a command."""
     return _put((*_NETWORK, _JSON), command)
+
+
+def text(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Put the options about words on a command."""
+    return _put(_TEXT, command)
 
 
 def shared(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,6 +11,7 @@ from ..arrays import Array
 from ..explanation import Explanation
 from ..ledger import COLUMNS, Ledger
 from .output import Output, number
+from .words import readings_of, show_legend, show_words
 
 STRONGEST = 5
 TOTALS = ("inputs", "bias", "stabiliser", "unassigned", "rounding")
@@ -106,24 +107,36 @@ def question(record: dict[str, Any], target: dict[str, Any]) -> str:
     return f"the score of {named}{against}"
 
 
-def show_one(out: Output, record: dict[str, Any]) -> None:
-    """Everything about one sample."""
+def show_one(out: Output, record: dict[str, Any], numbers: bool = False) -> None:
+    """Everything about one sample; of a sentence its coloured words, with their relevance as `numbers`."""
     ranked = [f"{named(entry['output'], entry['label'])} ({number(entry['score'])})" for entry in record["best"]]
     out.say(f"prediction  {ranked[0]}" + (f", then {', '.join(ranked[1:])}" if len(ranked) > 1 else ""))
-    for target in record["targets"]:
+    sentences = readings_of(record)
+    for t, target in enumerate(record["targets"]):
         out.say(f"explained   {question(record, target)}, {number(target['value'], 6)}")
-        entries = [*target["positive"], *target["negative"]]
-        several = len({entry["input"] for entry in entries}) > 1
-        axes = _AXES.get(len(entries[0]["feature"]), "") if entries else ""
-        for title, side in (("The strongest features for it", "positive"), ("The strongest against it", "negative")):
-            out.heading(title if target[side] else f"{title}: none")
-            if target[side]:
-                rows = [(feature(e, several), number(e["x"]), number(e["relevance"])) for e in target[side]]
-                out.table((f"feature{axes}", "x", "relevance"), rows, right=(1, 2))
+        if sentences:
+            out.say()
+            show_words(out, sentences[t : t + 1], numbers, captions=False)
+        else:
+            _show_strongest(out, target, bool(record.get("sequence")))
         out.say()
         out.say(f"ledger      {balance(target['ledger'])}")
+    if sentences:
+        show_legend(out, numbers)
     for note in record["notes"]:
         out.say(f"note        {note}")
+
+
+def _show_strongest(out: Output, target: dict[str, Any], sequence: bool) -> None:
+    entries = [*target["positive"], *target["negative"]]
+    several = len({entry["input"] for entry in entries}) > 1
+    axes = _AXES.get(len(entries[0]["feature"]), "") if entries else ""
+    axes = " (step, feature)" if sequence else axes
+    for title, side in (("The strongest features for it", "positive"), ("The strongest against it", "negative")):
+        out.heading(title if target[side] else f"{title}: none")
+        if target[side]:
+            rows = [(feature(e, several), number(e["x"]), number(e["relevance"])) for e in target[side]]
+            out.table((f"feature{axes}", "x", "relevance"), rows, right=(1, 2))
 
 
 def balance(totals: dict[str, float]) -> str:
@@ -133,6 +146,14 @@ def balance(totals: dict[str, float]) -> str:
         sign = "-" if totals[name] < 0 else "+"
         parts.append(f"{sign} {name} {number(abs(totals[name]), 3)}")
     return f"{number(totals['start'], 6)} = {' '.join(parts)}"
+
+
+def show_sentences(out: Output, records: Sequence[dict[str, Any]], numbers: bool) -> None:
+    """Each sentence with its coloured words, once for each target."""
+    for record in records:
+        again = "" if record["status"] == "explained" else f", {record['status']}"
+        show_words(out, readings_of(record, f"{record['name']}{again}: "), numbers)
+    show_legend(out, numbers)
 
 
 def show_several(out: Output, records: Sequence[dict[str, Any]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +11,27 @@ import click
 
 from ..errors import ExistingFileError, FormatError, LrpError, MissingExtraError, ParameterError
 from ..explainer import Explainer
+from ..explanation import Explanation
 from ..preprocess import misfit
-from . import codes
+from ..render import html, readings
+from . import codes, text
 from .inputs import Sample, samples_of
 from .network import Network
 from .output import Output
 from .question import Question
-from .records import record_of, show_ledger, show_one, show_several
-from .writing import Journal, Look, names_of, write
+from .records import record_of, show_ledger, show_one, show_sentences, show_several
+from .words import add_words, readings_of
+from .writing import Journal, Look, names_of, whole, write
 
 MOST_WARNINGS = 5
 
 
 @dataclass(eq=False)
 class Run:
-    """One call of the command: what it explains with, and what it has said so far."""
+    """One call of the command: what it explains with, and what it has said so far.
+
+    `page` is one file for all sentences, and `about` a line on it; `known` holds the samples of files that were read already.
+    """
 
     out: Output
     network: Network
@@ -35,28 +41,46 @@ class Run:
     head: str | None
     style: str | None
     ledger: bool
+    numbers: bool = False
+    page: Path | None = None
+    about: str = ""
+    known: dict[Path, list[Sample | LrpError]] = field(default_factory=dict)
     failed: int = codes.OK
     warned: int = 0
     used: set[str] = field(default_factory=set)
 
     def single(self, file: Path, sample: Sample, path: Path | None, force: bool) -> dict[str, Any]:
         """Explain the only sample, and say all about it."""
-        if path is not None and path.exists() and not force:
-            raise ExistingFileError(f"{path} exists; --force overwrites it")
+        for wanted in (path, self.page):
+            if wanted is not None and wanted.exists() and not force:
+                raise ExistingFileError(f"{wanted} exists; --force overwrites it")
         about = {"name": file.stem, "input": str(file), "status": "explained"}
         record = about | self._explain(file.name, sample, path, force)
         self.out.say(f"{file}")
         self.out.say()
-        show_one(self.out, record)
+        show_one(self.out, record, self.numbers)
         if self.ledger:
             self._show_ledger(record)
         if path is not None:
             self.out.say()
             self.out.say(f"wrote {path}")
+        self.write_page([record], force)
         return record
 
-    def several(self, files: list[Path], journal: Journal | None) -> list[dict[str, Any]]:
+    def write_page(self, records: list[dict[str, Any]], force: bool) -> None:
+        """The page of all sentences, where one is asked for."""
+        found = [one for record in records for one in readings_of(record, f"{record['name']}: " if len(records) > 1 else "")]
+        if self.page is None or not found:
+            return
+        with whole(self.page, force) as part:
+            part.write_text(html(found, facts=self.about), encoding="utf-8")
+        self.out.say()
+        self.out.say(f"wrote {self.page}")
+
+    def several(self, files: list[Path], journal: Journal | None, force: bool = False) -> list[dict[str, Any]]:
         """Explain every sample of every file; what fails is said, and the others go on."""
+        if self.page is not None and self.page.exists() and not force:
+            raise ExistingFileError(f"{self.page} exists; --force overwrites it")
         records: list[dict[str, Any]] = []
         try:
             with self.out.progress("explaining", len(files)) as advance:
@@ -67,11 +91,13 @@ class Run:
         finally:
             # After an interruption, too: what is done is done, and the next run goes on from there.
             self._summary(records, journal)
+        self.write_page(records, force)
         return records
 
     def _file(self, file: Path, name: str, journal: Journal | None, expect: Callable[[int], None]) -> Iterator[dict[str, Any]]:
         try:
-            samples = samples_of(file, self.network)
+            # The standard input can be read once.
+            samples = self.known.pop(file) if file in self.known else samples_of(file, self.network)
         except MissingExtraError:
             raise
         except LrpError as error:
@@ -83,6 +109,8 @@ class Run:
         for i, sample in enumerate(samples):
             own = name if len(samples) == 1 else f"{name}-{i}"
             try:
+                if isinstance(sample, LrpError):
+                    raise sample
                 yield {"name": own, "input": str(file), "sample": i} | self._sample(file, own, sample, journal)
             except LrpError as error:
                 yield self._failure(file, own, error)
@@ -103,17 +131,42 @@ class Run:
     def _explain(self, name: str, sample: Sample, path: Path | None, force: bool) -> dict[str, Any]:
         model, arrays = self.network.model, sample.arrays
         found = [misfit(array, model.domain.get(key)) for key, array in arrays.items()]
-        warnings = [text for text in found if text]
-        for text in warnings:
-            self._warn(f"{name}: {text}")
+        warnings = [warning for warning in found if warning]
+        for warning in warnings:
+            self._warn(f"{name}: {warning}")
+        self._check_words(sample)
         explanation = self.explainer(arrays, **self.question.call(model, arrays))
         self._check_labels(explanation.prediction[0].size)
         if path is not None:
-            last = sample.shown is not None and self.network.for_images().layout == "HWC"
-            write(explanation, path, force, Look(self.style or "panels", self.labels, sample.shown, last))
+            write(explanation, path, force, self._look(explanation, sample))
         asked = {"contrast": None if self.question.pair else self.question.contrast, "head": self.head}
         record = asked | record_of(explanation, self.ledger, self.labels)
-        return record | {"warnings": warnings, "out": None if path is None else str(path)}
+        record |= {"warnings": warnings, "out": None if path is None else str(path)}
+        if sample.words is not None:
+            add_words(record, explanation, sample.words, self._words_input)
+        elif text.sequences(model):
+            record["sequence"] = True
+        return record
+
+    @property
+    def _words_input(self) -> str:
+        """The input that takes words, where there is one."""
+        model = self.network.model
+        return next(iter((*text.tables(model), *text.sequences(model))), "")
+
+    def _check_words(self, sample: Sample) -> None:
+        if self.page is not None and sample.words is None:
+            raise ParameterError("--out FILE.html is a page of words, and these inputs have none; .png and .npz take any")
+        if self.style is not None and sample.words is not None:
+            raise ParameterError("--style is for pictures of arrays; the words of a sentence are drawn one after the other")
+
+    def _look(self, explanation: Explanation, sample: Sample) -> Look:
+        """How the sample is drawn."""
+        last = sample.shown is not None and self.network.for_images().layout == "HWC"
+        look = Look(self.style or "panels", self.labels, sample.shown, last, columns=sample.columns, numbers=self.numbers)
+        if sample.words is not None:
+            return replace(look, words=readings(explanation, sample.words, labels=self.labels, name=self._words_input))
+        return replace(look, sequence=next(iter(text.sequences(self.network.model)), "") if self.style is None else "")
 
     def _check_labels(self, outputs: int) -> None:
         if self.labels is not None and len(self.labels) != outputs:
@@ -133,8 +186,12 @@ class Run:
         return {"name": name, "input": str(file), "status": "failed", "error": str(error)}
 
     def _summary(self, records: list[dict[str, Any]], journal: Journal | None) -> None:
-        if records:
-            show_several(self.out, records)
+        sentences = [record for record in records if readings_of(record)]
+        others = [record for record in records if not readings_of(record)]
+        if sentences:
+            show_sentences(self.out, sentences, self.numbers)
+        if others and (not sentences or any(record["status"] != "failed" for record in others)):
+            show_several(self.out, others)
         for record in records if self.ledger else ():
             if "ledger" in record:
                 self.out.heading(record["name"])

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,7 +16,10 @@ from ..arrays import Array
 from ..errors import ExistingFileError, ParameterError
 from ..explanation import Explanation
 
-SUFFIXES = (".png", ".npz", ".json")
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SUFFIXES = (".png", ".npz", ".json", ".html")
 DPI = 150
 
 
@@ -42,12 +45,28 @@ def whole(path: Path, force: bool = False) -> Iterator[Path]:
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """How a picture is drawn: its style, the names of the classes, the photograph, and whether channels are its last axis."""
+    """How a picture is drawn.
+
+    Attributes
+    ----------
+    style : as `render.picture` takes it
+    labels : the names of the classes
+    shown : the photograph
+    channels_last : whether channels are its last axis
+    words : a sentence with its relevance, which is drawn as words
+    sequence : the input that runs over time, which is drawn so; "" where none does
+    columns : the names of its features
+    numbers : whether the relevance of words is shown as numbers, too
+    """
 
     style: str = "panels"
     labels: Sequence[str] | None = None
     shown: Array | None = None
     channels_last: bool = False
+    words: Sequence[render.Reading] = ()
+    sequence: str = ""
+    columns: Sequence[str] | None = None
+    numbers: bool = False
 
 
 def write(explanation: Explanation, path: Path, force: bool = False, look: Look | None = None) -> None:
@@ -55,13 +74,20 @@ def write(explanation: Explanation, path: Path, force: bool = False, look: Look 
     look = look or Look()
     with whole(path, force) as part:
         if path.suffix == ".png":
-            drawn = _channels_first(explanation) if look.channels_last else explanation
-            made = render.picture(drawn, look.shown, labels=look.labels, style=look.style)
-            made.savefig(part, dpi=DPI)
+            _picture(explanation, look).savefig(part, dpi=DPI)
         elif path.suffix == ".npz":
             explanation.save(part, overwrite=True)
         else:
             part.write_text(explanation.to_json() + "\n", encoding="utf-8")
+
+
+def _picture(explanation: Explanation, look: Look) -> Figure:
+    if look.words:
+        return render.sentences(look.words, numbers=look.numbers)
+    if look.sequence:
+        return render.sequence(explanation, labels=look.labels, features=look.columns, name=look.sequence)
+    drawn = _channels_first(explanation) if look.channels_last else explanation
+    return render.picture(drawn, look.shown, labels=look.labels, style=look.style)
 
 
 def _channels_first(explanation: Explanation) -> Explanation:

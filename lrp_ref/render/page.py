@@ -50,9 +50,10 @@ def html(found: Sequence[Reading], *, title: str = "Relevance of words", facts: 
 
 def _section(reading: Reading) -> str:
     spans = []
-    for word, relevance, (colour, dark) in zip(reading.words, reading.relevance.tolist(), colours_of(reading), strict=True):
+    for i, (colour, dark) in enumerate(colours_of(reading)):
+        word, relevance = escape(shown(reading.words[i])), float(reading.relevance[i])
         style = f"background: {_hex(colour)}{'; color: #fff' if dark else ''}"
-        inside = f"{escape(shown(word))}<small>{signed(relevance)}</small>"
+        inside = f"{f'<u>{word}</u>' if reading.underlined(i) else word}<small>{signed(relevance)}</small>"
         spans.append(f'<span style="{style}" title="{signed(relevance, 4)}">{inside}</span>')
     heading = escape(f"{shown(reading.caption)} (max |R| = {reading.limit:.3g})")
     return "\n".join([f"<section>\n<h2>{heading}</h2>", '<p class="words">', *spans, "</p>\n</section>"])

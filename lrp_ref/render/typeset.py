@@ -96,6 +96,8 @@ def _draw_line(axes: Axes, reading: Reading, row: list[tuple[int, int, int]], y:
         axes.text(
             left + size / 2, y + 0.12, shown(reading.words[i]), family="DejaVu Sans Mono", fontsize=_POINTS, color=ink, **style
         )
+        if reading.underlined(i):
+            axes.plot((left, left + size), (y + 0.215, y + 0.215), color=ink, linewidth=0.8)
         if numbers:
             text = signed(float(reading.relevance[i]))
             axes.text(left + size / 2, y + _LINE + 0.02, text, fontsize=_SMALL, color=GREY, **style)

@@ -24,12 +24,23 @@ class Reading:
     relevance : (T,) of each word, float64
     caption : what was explained
     limit : the |R| that takes the full colour
+    marked : for each word whether it is underlined, such as those that are known to matter; empty: none is
     """
 
     words: tuple[str, ...]
     relevance: Array
     caption: str
     limit: float
+    marked: tuple[bool, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not len(self.words) == self.relevance.size == len(self.marked or self.words):
+            marks = f" and {len(self.marked)} marks" if self.marked else ""
+            raise ShapeError(f"{len(self.words)} words with {self.relevance.size} relevances{marks}")
+
+    def underlined(self, i: int) -> bool:
+        """Whether word `i` is marked."""
+        return bool(self.marked) and self.marked[i]
 
 
 def readings(

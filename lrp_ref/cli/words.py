@@ -1,0 +1,111 @@
+"""Sentences whose words are coloured by their relevance: on a terminal, in a pipe, and as a page."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..explanation import Explanation
+from ..render import Reading, readings
+from ..render.words import colours_of, shown, signed
+from .output import Output, number
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+WIDTH = 100  # of a pipe
+
+
+def add_words(record: dict[str, Any], explanation: Explanation, words: Sequence[str], name: str) -> None:
+    """Put the words of a sentence and their relevance into the record of its explanation."""
+    for target, reading in zip(record["targets"], readings(explanation, words, name=name), strict=True):
+        pairs = zip(reading.words, reading.relevance.tolist(), strict=True)
+        target["words"] = [{"word": word, "relevance": relevance} for word, relevance in pairs]
+
+
+def readings_of(record: dict[str, Any], head: str = "") -> list[Reading]:
+    """A record's sentence, once for each target; none where it has no words."""
+    found = [target for target in record.get("targets", ()) if "words" in target]
+    limit = max((abs(word["relevance"]) for target in found for word in target["words"]), default=0.0)
+    made = []
+    for target in found:
+        relevance = np.array([word["relevance"] for word in target["words"]])
+        caption = f"{head}{_caption(target)}"
+        made.append(Reading(tuple(word["word"] for word in target["words"]), relevance, caption, limit))
+    return made
+
+
+def _caption(target: dict[str, Any]) -> str:
+    if target["target"] is None:
+        return f"start with Σ R = {number(target['value'])}"
+    name = f"output {target['target']}" if target["label"] is None else target["label"]
+    return f"{name} ({number(target['value'])})"
+
+
+def show_words(out: Output, found: Sequence[Reading], numbers: bool, captions: bool = True) -> None:
+    """Sentences with coloured words; with numbers below them where these are asked for, or where there are no colours."""
+    if out.as_json or not found:
+        return
+    from rich.console import Console
+
+    console = Console(file=sys.stdout, highlight=False) if out.terminal else None
+    coloured = console is not None and console.color_system is not None and not console.no_color
+    for one in found:
+        if captions:
+            out.say(shown(one.caption))
+        for line in _lines(one, console.width if console else WIDTH, numbers or not coloured, not coloured):
+            _print_line(one, line, console if coloured else None, numbers or not coloured)
+
+
+def show_legend(out: Output, numbers: bool) -> None:
+    """One line on what the colours mean, where there are some."""
+    if out.terminal and not out.as_json:
+        out.say("orange speaks for it, blue against it" + ("" if numbers else "; --numbers shows the numbers"))
+
+
+def _word(reading: Reading, i: int, plain: bool) -> str:
+    """A word as it is shown: what is underlined elsewhere is in brackets in plain text."""
+    word = shown(reading.words[i])
+    return f"[{word}]" if plain and reading.underlined(i) else word
+
+
+def _lines(reading: Reading, width: int, numbers: bool, plain: bool) -> list[list[tuple[int, int]]]:
+    """(word, cells) by line, broken where the next word would leave the terminal."""
+    from rich.cells import cell_len
+
+    lines: list[list[tuple[int, int]]] = [[]]
+    left = width - 2
+    for i, relevance in enumerate(reading.relevance.tolist()):
+        wide = max(cell_len(_word(reading, i, plain)), len(signed(relevance)) if numbers else 0) + 2
+        if lines[-1] and wide > left:
+            lines.append([])
+            left = width - 2
+        lines[-1].append((i, wide))
+        left -= wide
+    return lines
+
+
+def _print_line(reading: Reading, line: list[tuple[int, int]], console: Console | None, numbers: bool) -> None:
+    from rich.cells import cell_len
+    from rich.style import Style
+    from rich.text import Text
+
+    colours, words, below = colours_of(reading), Text("  "), "  "
+    for i, wide in line:
+        (red, green, blue), dark = colours[i]
+        word = _word(reading, i, console is None)
+        space = wide - cell_len(word)
+        style = Style(color="#ffffff" if dark else "#000000", bgcolor=f"#{red:02x}{green:02x}{blue:02x}")
+        words.append(" " * (space // 2), style)
+        words.append(word, style + Style(underline=reading.underlined(i)))
+        words.append(" " * (space - space // 2), style)
+        below += signed(float(reading.relevance[i])).center(wide)
+    if console is None:
+        sys.stdout.write(f"{words.plain.rstrip()}\n")
+    else:
+        console.print(words, soft_wrap=True)
+    if numbers:
+        sys.stdout.write(f"{below.rstrip()}\n")
