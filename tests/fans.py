@@ -9,7 +9,7 @@ from lrp_ref.explainer import Explainer
 from lrp_ref.explanation import Explanation
 from lrp_ref.layers.base import Layer
 from lrp_ref.layers.norms import Normalised
-from lrp_ref.layers.pooling import GlobalSumPool, Selecting, SumPool
+from lrp_ref.layers.pooling import GlobalSumPool, Pooling, SumPool
 from lrp_ref.plan import Plan
 
 
@@ -20,10 +20,10 @@ def fan(layer: Layer, inputs: list[tuple[int, ...]], output: tuple[int, ...]) ->
         return 1 + max(layer.weight.shape[:2]) * prod(layer.weight.shape[2:])
     if isinstance(layer, L.Dense):
         return 1 + max(layer.weight.shape)
-    if isinstance(layer, (SumPool, Selecting)) and hasattr(layer, "kernel"):
+    if isinstance(layer, (SumPool, Pooling)) and hasattr(layer, "kernel"):
         kernel = layer.kernel
         return 1 + (prod(kernel) if isinstance(kernel, tuple) else int(kernel) ** (len(output) - 2))
-    if isinstance(layer, (GlobalSumPool, L.Mean, Normalised, Selecting)):
+    if isinstance(layer, (GlobalSumPool, L.Mean, Normalised, Pooling)):
         return 1 + prod(inputs[0])
     if isinstance(layer, L.Upsample):
         return 1 + prod(output) // max(1, prod(inputs[0])) * 4

@@ -14,6 +14,7 @@ from lrp_ref import layers as L
 from lrp_ref import rules
 from lrp_ref.arrays import fractions
 from lrp_ref.errors import ExactnessError, LrpError, ParameterError, RuleError, ShapeError
+from lrp_ref.layers.pooling import Pooling
 
 ALL = [pytest.param(layer, shapes, id=f"{layer}-{shapes}") for cases in CASES.values() for layer, shapes in cases]
 EXACT = (
@@ -470,7 +471,7 @@ def test_what_passes_relevance_and_what_does_not(layer, shapes):
     """Activations and rearrangements pass; Exp, Log, Pow and their like are refused by every preset, by name."""
     passes = isinstance(layer, (L.Activation, L.Rearrangement, L.Embedding))
     assert rules.Pass().fits(layer) == isinstance(layer, (L.Activation, L.Rearrangement, L.Linear, L.LRN, L.Embedding))
-    own = (L.LRN, L.InstanceNorm, L.LayerNorm, L.GroupNorm, L.Selecting, L.Recurrent)  # these have rules of their own
+    own = (L.LRN, L.InstanceNorm, L.LayerNorm, L.GroupNorm, Pooling, L.Recurrent)  # these have rules of their own
     if not passes and not isinstance(layer, (L.Linear, *own)) and layer.arity == 1:
         model = lrp_ref.Model.sequential([layer], names=["it"], input_shape=shapes[0])
         for name in ("epsilon_plus", "alpha1_beta0"):

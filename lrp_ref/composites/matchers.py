@@ -14,7 +14,7 @@ from ..layers.base import Layer, Linear
 from ..layers.conv import Conv, ConvTranspose
 from ..layers.linear import Scale
 from ..layers.normalization import BatchNorm
-from ..layers.pooling import GlobalSumPool, Selecting, SumPool
+from ..layers.pooling import GlobalSumPool, Pooling, SumPool
 from ..model import Model, Node
 
 
@@ -197,7 +197,7 @@ def stages(model: Model) -> dict[str, int]:
 def _shrinks(layer: Layer) -> bool:
     if isinstance(layer, Conv):
         return any(stride > 1 for stride in layer.stride)
-    return isinstance(layer, (SumPool, Selecting, GlobalSumPool))
+    return isinstance(layer, (SumPool, Pooling, GlobalSumPool))
 
 
 @dataclass(frozen=True)

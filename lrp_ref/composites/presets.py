@@ -21,7 +21,7 @@ from ..layers.linear import Add, Dense, Scale, StackedDense, Subtract
 from ..layers.merge import Multiply
 from ..layers.normalization import BatchNorm
 from ..layers.norms import LRN, Normalised
-from ..layers.pooling import Selecting
+from ..layers.pooling import Pooling, Selecting
 from ..layers.shape import Rearrangement
 from ..rules import (
     AbsoluteProduct,
@@ -85,6 +85,7 @@ class _Row:
                 (Type(*_CONVOLUTIONS), self.conv),
                 (Type(Dense, StackedDense), self.dense),
                 (Type(Selecting), self.pool),
+                (Type(Pooling), Proportional() if isinstance(self.pool, WinnerTakesAll) else self.pool),  # Lp has no winner
                 (Type(Multiply), self.product),
                 (Type(Recurrent), self.recurrent),
                 (Type(*_CONSTANTS, LRN), Pass()),

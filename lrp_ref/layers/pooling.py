@@ -159,20 +159,27 @@ class GlobalAvgPool(GlobalSumPool):
         return np.asarray(z / like(math.prod(spatial), z))
 
 
-class Selecting(Layer):
+class Pooling(Layer):
+    """A pooling that is not linear, such as a maximum or a p-norm: the home of proportional redistribution."""
+
+    @abstractmethod
+    def as_sum(self) -> Linear:
+        """The sum over the same cells, for `AverageSurrogate` and `Proportional`."""
+
+
+class Selecting(Pooling):
     """A layer whose every output is one of the cells that it sees: the home of winner-takes-all."""
 
     @abstractmethod
     def cells(self, a: Array) -> tuple[Array, Array]:
-        """What every output sees, (N, C, cells, *out), and which of these cells exist (broadcastable against it)."""
+        r"""What every output sees, and which of these cells exist (broadcastable against it).
+
+        (N, C, cells, \*out): the outputs have the shape (N, C, \*out), or another one with as many elements in the same order.
+        """
 
     @abstractmethod
     def spread(self, cells: Array, shape: Shape) -> Array:
         """The transpose of `cells` for an input of `shape`."""
-
-    @abstractmethod
-    def as_sum(self) -> Linear:
-        """The sum pooling over the same windows, for `AverageSurrogate` and `Proportional`."""
 
     def forward(self, *inputs: Array) -> Array:
         self.shape(*(a.shape for a in inputs))

@@ -11,7 +11,7 @@ import numpy as np
 from ..arrays import Array, Shape, check_number, check_type, integers, is_exact, sum_to
 from ..errors import ExactnessError, ParameterError, ShapeError
 from .base import Layer, Linear, need_arity, need_rank, ones
-from .pooling import _check_pool, _pool_shape, pool_window
+from .pooling import GlobalSumPool, Pooling, Selecting, SumPool, _check_pool, _pool_shape, pool_window
 from .window import window_sum
 
 
@@ -68,7 +68,7 @@ class Sum(Linear):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ReduceMax(Layer):
+class ReduceMax(Selecting):
     """The largest element over `axes` (numbered with the batch as axis 0, which may not be among them)."""
 
     axes: tuple[int, ...] = (1,)
@@ -89,6 +89,24 @@ class ReduceMax(Layer):
         self.shape(*(a.shape for a in inputs))
         return np.asarray(inputs[0].max(axis=_counted(self.axes, inputs[0].ndim), keepdims=self.keepdims))
 
+    def _order(self, ndim: int) -> tuple[int, ...]:
+        """The batch, the axes that stay, and those that go, in the input's order: the first of equal cells stays the first."""
+        axes = sorted(_counted(self.axes, ndim))
+        return (*(axis for axis in range(ndim) if axis not in axes), *axes)
+
+    def cells(self, a: Array) -> tuple[Array, Array]:
+        moved = a.transpose(self._order(a.ndim))
+        split = a.ndim - len(self.axes)
+        rows = moved.reshape(a.shape[0], math.prod(moved.shape[1:split]), math.prod(moved.shape[split:]))
+        return rows, np.ones((1, 1, rows.shape[2]), dtype=bool)
+
+    def spread(self, cells: Array, shape: Shape) -> Array:
+        order = self._order(len(shape))
+        return cells.reshape([shape[axis] for axis in order]).transpose(np.argsort(order))
+
+    def as_sum(self) -> Linear:
+        return Sum(self.axes, self.keepdims)
+
 
 def _norm(powers: Array, p: Any) -> Array:
     return np.asarray(np.sqrt(powers) if p == 2 else powers if p == 1 else powers ** powers.dtype.type(1 / p))
@@ -104,7 +122,7 @@ def _powered(layer: Layer, a: Array, p: Any) -> Array:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LpPool(Layer):
+class LpPool(Pooling):
     r"""The p-norm of each window, :math:`(\sum |a|^p)^{1/p}`; padding counts as 0.
 
     Parameters
@@ -133,9 +151,12 @@ class LpPool(Layer):
         powers = _powered(self, inputs[0], self.p)
         return _norm(window_sum(powers, pool_window(self, powers.ndim - 2), out[2:]), self.p)
 
+    def as_sum(self) -> Linear:
+        return SumPool(self.kernel, self.stride, self.padding, self.dilation, self.ceil_mode)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
-class GlobalLpPool(Layer):
+class GlobalLpPool(Pooling):
     r"""The p-norm of each channel, (N, C, \*spatial) → (N, C, 1, …)."""
 
     p: Any = 2
@@ -152,3 +173,6 @@ class GlobalLpPool(Layer):
     def forward(self, *inputs: Array) -> Array:
         out = self.shape(*(a.shape for a in inputs))
         return _norm(sum_to(_powered(self, inputs[0], self.p), out), self.p)
+
+    def as_sum(self) -> Linear:
+        return GlobalSumPool()

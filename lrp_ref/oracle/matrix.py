@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -50,8 +51,13 @@ def connections(layer: Layer, shapes: Sequence[Shape], others: int = 0) -> tuple
     """Which j feed which k, as Boolean matrices (lower, upper): a weight of 0 connects, padding does not.
 
     The responses of the same layer with all weights 1. A layer without weights is asked as it is: a maximum
-    pooling answers a unit vector with 1 in exactly the windows that see it.
+    pooling answers a unit vector with 1 in exactly the windows that see it, and so does an Lp pooling with p = 1, whose
+    windows are those of every p.
     """
-    ones = {name: np.ones_like(layer.parameters[name]) for name in ("weight", "scale") if name in layer.parameters}
+    ones: dict[str, Any] = {
+        name: np.ones_like(layer.parameters[name]) for name in ("weight", "scale") if name in layer.parameters
+    }
+    if any(field.name == "p" for field in fields(layer)):
+        ones["p"] = 1
     responses = unit_responses(replace(layer, **ones) if ones else layer, shapes, others)
     return tuple(np.asarray(response != 0, dtype=bool) for response in responses)

@@ -136,7 +136,7 @@ def winner_takes_all(rule: rules.WinnerTakesAll, k: Upper) -> Pools:
 
 def proportional(_: rules.Proportional, k: Upper) -> Pools:
     """In proportion to x_j ≥ 0 (Montavon et al. 2018, §5.3)."""
-    if min(k.a.values()) < 0:
+    if min(k.a.values(), default=Fraction(0)) < 0:  # an Lp pooling's window may see nothing but padding
         raise RuleError("Proportional is defined for x ≥ 0 and found a negative x")
     return (Pool("x", dict(k.a)),)
 

@@ -1,4 +1,4 @@
-"""The rules of maximum pooling."""
+"""The rules of maximum and Lp pooling."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import numpy as np
 from ..arrays import Array, is_exact, like
 from ..errors import ParameterError, RuleError
 from ..layers.base import Layer
-from ..layers.pooling import Selecting, lowered
+from ..layers.pooling import Pooling, Selecting, lowered
 from ..ledger import Booking
 from .base import LinearRule, Rule
 from .linear import Zero
 
 
 class _PoolRule(Rule):
-    serves: ClassVar[str] = "maximum pooling"
+    serves: ClassVar[str] = "maximum and Lp pooling"
 
     def fits(self, layer: Layer) -> bool:
-        return isinstance(layer, Selecting)
+        return isinstance(layer, Pooling)
 
 
 @dataclass(frozen=True)
-class WinnerTakesAll(_PoolRule):
+class WinnerTakesAll(Rule):
     r""":math:`R_j = \sum_k 1[j = \operatorname{argmax}_{j' \to k} x_{j'}]\, R_k` (Bach et al. 2015).
 
     Parameters
@@ -33,6 +33,7 @@ class WinnerTakesAll(_PoolRule):
     """
 
     ties: str = "lowest"
+    serves: ClassVar[str] = "maximum pooling"
     source: ClassVar[str] = "Bach et al. 2015; Montavon et al. 2018, §5.3"
     formula: ClassVar[str] = r"R_j = \sum_k 1[j = \operatorname{argmax}_{j' \to k} x_{j'}]\, R_k"
     usage: ClassVar[str] = "maximum pooling; LRP-0 with it equals gradient × input"
@@ -41,13 +42,17 @@ class WinnerTakesAll(_PoolRule):
         if self.ties not in ("lowest", "split"):
             raise ParameterError(f'WinnerTakesAll.ties must be "lowest" or "split", found {self.ties!r}')
 
+    def fits(self, layer: Layer) -> bool:
+        return isinstance(layer, Selecting)
+
     def propagate(
         self, layer: Layer, inputs: tuple[Array, ...], output: Array, relevance: Array
     ) -> tuple[tuple[Array, ...], Booking]:
         self.require(layer)
         assert isinstance(layer, Selecting)
         cells, exist = layer.cells(inputs[0])
-        messages = self._shares(lowered(cells, exist), output, exist) * relevance[:, :, None]
+        rows = (*cells.shape[:2], *cells.shape[3:])  # the outputs as the cells number them
+        messages = self._shares(lowered(cells, exist), output.reshape(rows), exist) * relevance.reshape(rows)[:, :, None]
         lower = layer.spread(messages, inputs[0].shape)
         return (lower,), Booking.handed_on(relevance, (lower,), messages=(messages,))
 
@@ -64,7 +69,7 @@ class WinnerTakesAll(_PoolRule):
 
 @dataclass(frozen=True)
 class AverageSurrogate(_PoolRule):
-    """Maximum pooling treated as sum pooling over the same windows, under a rule for linear layers.
+    """Maximum or Lp pooling treated as sum pooling over the same windows, under a rule for linear layers.
 
     (Montavon et al. 2019, §10.3.2.)
 
@@ -76,7 +81,7 @@ class AverageSurrogate(_PoolRule):
     rule: LinearRule = Zero()
     source: ClassVar[str] = "Montavon et al. 2019, §10.3.2"
     formula: ClassVar[str] = r"R_j = \sum_k \frac{x_j}{\sum_{j \to k} x_j} R_k \text{ for LRP-0}"
-    usage: ClassVar[str] = "maximum pooling, as in the 2019 overview"
+    usage: ClassVar[str] = "maximum and Lp pooling, as in the 2019 overview"
 
     def __post_init__(self) -> None:
         if not isinstance(self.rule, LinearRule):
@@ -86,7 +91,7 @@ class AverageSurrogate(_PoolRule):
         self, layer: Layer, inputs: tuple[Array, ...], output: Array, relevance: Array
     ) -> tuple[tuple[Array, ...], Booking]:
         self.require(layer)
-        assert isinstance(layer, Selecting)
+        assert isinstance(layer, Pooling)
         linear = layer.as_sum()
         return self.rule.propagate(linear, inputs, linear.forward(*inputs), relevance)
 
@@ -95,17 +100,19 @@ class AverageSurrogate(_PoolRule):
 class Proportional(_PoolRule):
     r""":math:`R_j = \sum_k \frac{x_j}{\sum_{j \to k} x_j} R_k`, for x ≥ 0 (Montavon et al. 2018, §5.3).
 
-    The deep-Taylor rule of every l_p pooling. A window of zeros assigns nothing, and the ledger books it.
+    The deep-Taylor rule of every l_p pooling; the maximum is that of p = ∞. A window of zeros assigns nothing, and the ledger
+    books it.
     """
 
     source: ClassVar[str] = "Montavon et al. 2018, §5.3"
     formula: ClassVar[str] = r"R_j = \sum_k \frac{x_j}{\sum_{j \to k} x_j} R_k,\quad x \ge 0"
-    usage: ClassVar[str] = "maximum pooling in deep Taylor decomposition"
+    usage: ClassVar[str] = "maximum pooling in deep Taylor decomposition, Lp pooling"
 
     def propagate(
         self, layer: Layer, inputs: tuple[Array, ...], output: Array, relevance: Array
     ) -> tuple[tuple[Array, ...], Booking]:
         self.require(layer)
         if (inputs[0] < like(0, inputs[0])).any():
-            raise RuleError("Proportional needs inputs x ≥ 0 and found negative ones; WinnerTakesAll serves any sign")
+            other = "WinnerTakesAll" if isinstance(layer, Selecting) else "AverageSurrogate(Epsilon())"
+            raise RuleError(f"Proportional needs inputs x ≥ 0 and found negative ones; {other} serves any sign")
         return AverageSurrogate(Zero()).propagate(layer, inputs, output, relevance)
