@@ -135,7 +135,7 @@ _FITTING: tuple[tuple[type | tuple[type, ...], str], ...] = (
 )
 
 
-_NONE = "none yet: a rule of your own (a subclass of Rule), or a model that ends before it"
+_NONE = "none yet; a rule of your own would (a subclass of Rule), or end the model before it"
 
 
 def _complaint(rule: Rule | None, layer: Layer) -> str:
