@@ -34,8 +34,11 @@ class TooLong(BaseException):
 def seeds() -> list[bytes]:
     import onnx_examples
     import onnx_networks
+    import test_onnx_exports as exports
 
     found = [make().SerializeToString() for make in onnx_networks.NETWORKS.values()]
+    found += [exports.written(build, 4, 5)[0].SerializeToString() for build in exports.WRITTEN.values()]
+    found += [exports.written(build, *shape)[0].SerializeToString() for build, shape in exports.STACKS.values()]
     for op in onnx_examples.EXAMPLES:
         version = {"Upsample": 9, "GroupNormalization": 21, "Gelu": 20, "Swish": 24}.get(op, 17)
         try:
@@ -92,6 +95,9 @@ def _rewired(data: bytes, rng: random.Random) -> bytes:  # noqa: C901 one branch
             attribute = rng.choice(list(made.attribute))
             if attribute.ints:
                 attribute.ints[rng.randrange(len(attribute.ints))] = rng.choice(NUMBERS)
+            elif attribute.s:  # such as the equation of an Einsum
+                place = rng.randrange(len(attribute.s))
+                attribute.s = attribute.s[:place] + rng.choice((b"b", b"i", b"j", b"...", b",", b"")) + attribute.s[place + 1 :]
             else:
                 attribute.i = rng.choice(NUMBERS)
         elif how == 3 and graph.initializer:
