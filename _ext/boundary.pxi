@@ -6,6 +6,7 @@ cdef extern from "lrp.h" nogil:
     ctypedef Py_ssize_t idx
     int LRP_OK, LRP_NO_MEMORY
     void *lrp_allocate(size_t)
+    void *lrp_allocate_exactly(size_t)
     void lrp_release(void *)
 
     enum lrp_feature:
@@ -58,6 +59,15 @@ cdef extern from "lrp.h" nogil:
         idx weight_stride[4][6]
         void *panels
 
+    ctypedef struct lrp_pool:
+        idx samples, channels, repeat
+        idx cells[3]
+        idx out[3]
+        idx kernel[3]
+        idx stride[3]
+        idx dilation[3]
+        idx before[3]
+
     ctypedef struct lrp_kernels:
         const char *instruction_set
         idx (*convolution_bytes)(const lrp_convolution *) noexcept nogil
@@ -65,6 +75,8 @@ cdef extern from "lrp.h" nogil:
         int (*convolution_run)(const lrp_convolution *, const lrp_source *, const idx *, const lrp_finish *, int) noexcept nogil
         void (*finish_arrays)(const lrp_finish *, const void *const *, idx, int) noexcept nogil
         int (*rows)(const void *, const void *, int, const void *, void *, idx, idx, idx, int) noexcept nogil
+        void (*pool)(const lrp_pool *, const void *, void *, void *, int, int) noexcept nogil
+        int (*unpool)(const lrp_pool *, const void *, void *, const void *, int, int) noexcept nogil
     const lrp_kernels *lrp_choose(const char *, int)
 
 # More than this many elements in one array, and an offset in bytes might not fit.

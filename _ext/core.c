@@ -22,26 +22,9 @@
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 
-void *lrp_allocate(size_t bytes) {
-    if (bytes > PTRDIFF_MAX / 2) return NULL;
-    bytes += 64;
-#if defined(_WIN32)
-    return _aligned_malloc(bytes, 64);
-#else
-    void *found = NULL;
-    return posix_memalign(&found, 64, bytes) ? NULL : found;
-#endif
-}
-
-void lrp_release(void *memory) {
-#if defined(_WIN32)
-    _aligned_free(memory);
-#else
-    free(memory);
-#endif
-}
-
+#include "memory.inc"
 #include "geometry.inc"
+#include "windows.inc"
 
 #if defined(__x86_64__)
 

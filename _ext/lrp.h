@@ -18,8 +18,10 @@ enum { LRP_OK = 0, LRP_NO_MEMORY = 1 };
 
 /* ---- core.c --------------------------------------------------------------------------------------------------------- */
 
-/* Memory that begins at a multiple of 64 bytes and may be read one vector beyond its end; NULL where there is none. */
+/* Memory that begins at a multiple of 64 bytes and may be read one vector beyond its end; NULL where there is none.
+ * What was released may come again, as it is: lrp_allocate is for scratch, lrp_allocate_exactly for what lasts. */
 void *lrp_allocate(size_t bytes);
+void *lrp_allocate_exactly(size_t bytes);
 void lrp_release(void *memory);
 
 /* ---- threads.c ------------------------------------------------------------------------------------------------------ */
@@ -91,6 +93,14 @@ typedef struct {
 
 enum lrp_algorithm { LRP_DIRECT, LRP_F2, LRP_F4 };
 
+/* ---- pooling ----------------------------------------------------------------------------------------------------------- */
+
+/* Window o sees through tap t the cell o * stride + t * dilation - before, where there is one. */
+typedef struct {
+    idx samples, channels, cells[3], out[3], kernel[3], stride[3], dilation[3], before[3];
+    idx repeat;             /* samples for one sample of the winners (the targets) */
+} lrp_pool;
+
 /* `length` numbers that lie together, `offset` elements behind the first that a window sees. */
 typedef struct {
     idx offset, length;
@@ -127,6 +137,10 @@ typedef struct {
     /* y (samples, upper) = x (samples, lower) @ weight (+ total): weight (lower, upper), or (upper, lower) if transposed */
     int (*rows)(const void *x, const void *weight, int transposed, const void *total, void *y, idx samples, idx lower, idx upper,
                 int threads);
+    /* maxima and where they are (bytes: 1 or 4 for each), or where `winner` is NULL the sums, of the windows of x */
+    void (*pool)(const lrp_pool *, const void *x, void *y, void *winner, int bytes, int threads);
+    /* to each cell of y, the numbers x of the windows that see it, added up; with `winner` of those that it won */
+    int (*unpool)(const lrp_pool *, const void *x, void *y, const void *winner, int bytes, int threads);
 } lrp_kernels;
 
 const lrp_kernels *lrp_choose(const char *most, int is_double);
