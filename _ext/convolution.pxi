@@ -79,7 +79,7 @@ cdef class Convolution:
         self.nbytes = self.kernels.convolution_bytes(&self.c)
         if self.nbytes < 0:
             raise ValueError("the weights are too large")
-        self.c.panels = lrp_allocate(self.nbytes)
+        self.c.panels = lrp_allocate_exactly(self.nbytes)
         if self.c.panels == NULL:
             raise MemoryError(f"no memory for {self.nbytes} bytes of prepared weights")
         with nogil:
