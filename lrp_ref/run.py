@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -93,15 +94,15 @@ class Run:
         wanted = {*self.plan.kept, self.order.begin, self.order.output, *self.model.inputs}
         left = Counter(name for step in self.plan.steps for name in set(step.nodes[0].inputs))
         saved = []
-        for step in self.plan.steps:
-            reads = step.nodes[0].inputs
-            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # checked at the end, by node
-                values[step.nodes[-1].name], kept = step.forward(*(values[name] for name in reads))
-            saved.append(kept)
-            for name in set(reads):
-                left[name] -= 1
-                if not left[name] and name not in wanted:
-                    del values[name]
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # checked at the end, by node
+            for step in self.plan.steps:
+                reads = step.nodes[0].inputs
+                values[step.nodes[-1].name], kept = step.forward(*[values[name] for name in reads])
+                saved.append(kept)
+                for name in set(reads):
+                    left[name] -= 1
+                    if not left[name] and name not in wanted:
+                        del values[name]
         return values, saved
 
     def _node(self, name: str, what: str) -> str:
@@ -183,21 +184,21 @@ class Run:
         entries = [self._head_entry(start)] if self.order.ledger and start.targets is not None else []
         heaps: dict[str, dict[str, Array]] = {start.at: {"R": start.relevance}}
         whole: dict[str, Array] = {}
-        for step, kept in zip(reversed(self.plan.steps), reversed(self.saved), strict=True):
-            self.saved.pop()
-            name = step.nodes[-1].name
-            if name not in heaps:
-                continue
-            message = self._arrived(name, heaps.pop(name), step.arrives, masks, whole, entries)
-            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # every message is checked
+            for step, kept in zip(reversed(self.plan.steps), reversed(self.saved), strict=True):
+                self.saved.pop()
+                name = step.nodes[-1].name
+                if name not in heaps:
+                    continue
+                message = self._arrived(name, heaps.pop(name), step.arrives, masks, whole, entries)
                 messages, booked = step.relevance(kept, message)
-            entries += booked
-            for source, part in zip(step.nodes[0].inputs, messages, strict=True):
-                heap = heaps.setdefault(source, {})
-                heap[step.hands_on] = heap[step.hands_on] + part if step.hands_on in heap else part
-        for name in self.model.inputs:
-            nothing = {"R": zeros((*start.value.shape, *self.shapes[name][1:]), start.value)}
-            whole[name] = self._arrived(name, heaps.pop(name, nothing), "R", masks, whole, entries)
+                entries += booked
+                for source, part in zip(step.nodes[0].inputs, messages, strict=True):
+                    heap = heaps.setdefault(source, {})
+                    heap[step.hands_on] = heap[step.hands_on] + part if step.hands_on in heap else part
+            for name in self.model.inputs:
+                nothing = {"R": zeros((*start.value.shape, *self.shapes[name][1:]), start.value)}
+                whole[name] = self._arrived(name, heaps.pop(name, nothing), "R", masks, whole, entries)
         return self._result(whole, start, entries)
 
     def _head_entry(self, start: Start) -> Entry:
@@ -265,12 +266,8 @@ class Run:
 
 
 def _check(message: Array, name: str) -> None:
-    if is_exact(message):
-        return
-    with np.errstate(over="ignore", invalid="ignore"):
-        whole = message.sum()
     # One infinity or NaN makes the sum one; a sum that overflows is looked at again.
-    if not np.isfinite(whole) and not np.isfinite(message).all():
+    if not is_exact(message) and not math.isfinite(message.sum()) and not np.isfinite(message).all():
         raise NonFiniteError(
             f"the relevance at {name!r} is not finite: a denominator above it is tiny beside its relevance. A rule with "
             "an ε, or float64, helps; ledger=True shows the last nodes before"

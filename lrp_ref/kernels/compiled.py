@@ -93,11 +93,12 @@ def offer(request: Request, node: Node) -> Any:
 
             nodes = (node,) if behind is None else (node, behind)
             return Compiled(nodes, rule, prepare, features, choice, means.threads, keeps, booked=request.booked)
-    return _compiled(fused.offer(request, node), means.threads)
+    return _compiled(request, fused.offer(request, node))
 
 
-def _compiled(step: Any, threads: int) -> Any:
+def _compiled(request: Request, step: Any) -> Any:
     """NumPy's step, with the passes over windows and the factors in C."""
+    threads = request.means.threads
     for own, compiled in ((fused.FusedLinear, CompiledSum), (Winners, CompiledWinners), (Surrogate, CompiledSurrogate)):
         if type(step) is own:
             return compiled(**{f.name: getattr(step, f.name) for f in fields(step)}, threads=threads)
