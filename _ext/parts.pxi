@@ -44,7 +44,8 @@ cdef list source_of(lrp_source *source, object parts, int axes):
         part.operand_cell = part.operand_channel = part.operand_sample = 0
         part.repeat = 1
         if feature in (MINUS, TIMES):
-            operand = operand if isinstance(operand, numpy.ndarray) else numpy.asarray(operand, array.dtype)
+            if isinstance(operand, (int, float, numpy.floating)):
+                operand = numpy.asarray(operand, array.dtype)
             held = memory(operand, "the operand of a part")
             alike(first, held, "an input and its operand")
             operand_of(part, held, first.shape(), &source.samples)
