@@ -38,7 +38,7 @@ cdef extern from "lrp.h" nogil:
         void *factor
     ctypedef struct lrp_finish:
         idx channels, bias_pixels
-        int products, rectified, quotient, shares
+        int products, rectified, quotient, shares, placed
         const void *bias
         void *output
         lrp_share share[4]
@@ -59,6 +59,14 @@ cdef extern from "lrp.h" nogil:
         idx weight_stride[4][6]
         void *panels
 
+    ctypedef struct lrp_scatter:
+        lrp_window window
+        const void *weight[4]
+        idx weight_stride[4][6]
+        void *panels
+        void *phases
+    idx lrp_scatter_phases(const lrp_window *)
+
     ctypedef struct lrp_pool:
         idx samples, channels, repeat
         idx cells[3]
@@ -73,6 +81,9 @@ cdef extern from "lrp.h" nogil:
         idx (*convolution_bytes)(const lrp_convolution *) noexcept nogil
         int (*convolution_prepare)(const lrp_convolution *, int) noexcept nogil
         int (*convolution_run)(const lrp_convolution *, const lrp_source *, const idx *, const lrp_finish *, int) noexcept nogil
+        idx (*scatter_bytes)(const lrp_scatter *) noexcept nogil
+        int (*scatter_prepare)(const lrp_scatter *, int) noexcept nogil
+        int (*scatter_run)(const lrp_scatter *, const lrp_source *, const idx *, const idx *, void *const *, int) noexcept nogil
         void (*finish_arrays)(const lrp_finish *, const void *const *, idx, int) noexcept nogil
         int (*rows)(const void *, const void *, int, const void *, void *, idx, idx, idx, int) noexcept nogil
         void (*pool)(const lrp_pool *, const void *, void *, void *, int, int) noexcept nogil

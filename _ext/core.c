@@ -25,6 +25,9 @@
 #include "memory.inc"
 #include "geometry.inc"
 #include "windows.inc"
+#include "phases.inc"
+
+idx lrp_scatter_phases(const lrp_window *w) { return phases_of(w); }
 
 #if defined(__x86_64__)
 

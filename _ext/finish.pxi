@@ -47,7 +47,7 @@ cdef class Finish:
     cdef tuple arrange(self, lrp_finish *f, int products, tuple shape, bint is_double):
         """Fill `f` for results of `shape`; the new arrays: (output, factors)."""
         f.channels, f.products, f.rectified, f.quotient = shape[-1], products, self.rectified, self.quotient
-        f.bias_pixels = -1
+        f.bias_pixels, f.placed = -1, 0
         f.bias = self.bias_at(self.bias, f, shape, is_double)
         output = empty(shape, is_double)
         f.output = pointer(output)
@@ -70,7 +70,7 @@ cdef class Finish:
 cdef list raw(lrp_finish *f, int products, tuple shape, bint is_double):
     """Fill `f` so that the products themselves are stored; the new arrays."""
     f.channels, f.products, f.rectified, f.quotient, f.shares = shape[-1], products, 0, 0, 0
-    f.bias, f.bias_pixels, f.output = NULL, 0, NULL
+    f.bias, f.bias_pixels, f.output, f.placed = NULL, 0, NULL, 0
     found = [empty(shape, is_double) for _ in range(products)]
     for q in range(4):
         f.raw[q] = pointer(found[q]) if q < products else NULL

@@ -81,6 +81,10 @@ typedef struct {
     int shares;
     lrp_share share[4];
     void *raw[4];           /* where not NULL, product p + (p = 0: bias) is stored here as well: (pixels, channels) */
+    /* Where `placed`, results do not lie one after the other: pixel (n, d, h, w) of extents (any, *extent) lies at
+     * n * place[0] + d * place[1] + h * place[2] + w * place[3], in pixels. */
+    int placed;
+    idx extent[3], place[4];
 } lrp_finish;
 
 /* ---- the window of a convolution -------------------------------------------------------------------------------------- */
@@ -115,6 +119,16 @@ typedef struct {
     void *panels;             /* the prepared weights, convolution_bytes() of them */
 } lrp_convolution;
 
+/* A scatter, the adjoint of a convolution: here `lower` are the channels of what is scattered, `upper` those of the result.
+ * Its phases are convolutions, and have their weights one after the other in `panels`. */
+typedef struct {
+    lrp_window window;
+    const void *weight[4];
+    idx weight_stride[4][6];
+    void *panels;           /* scatter_bytes() of them */
+    void *phases;           /* scatter_phases() of lrp_convolution */
+} lrp_scatter;
+
 /* ---- the bodies, which know of each other within one instruction set and element type -------------------------------------
  *
  *   pack.inc    NAME(pack)(source, sample, first, last, to)      padded rows (depth and height) of one sample
@@ -132,6 +146,10 @@ typedef struct {
     idx (*convolution_bytes)(const lrp_convolution *);
     int (*convolution_prepare)(const lrp_convolution *, int threads);
     int (*convolution_run)(const lrp_convolution *, const lrp_source *, const idx out[3], const lrp_finish *, int threads);
+    idx (*scatter_bytes)(const lrp_scatter *);
+    int (*scatter_prepare)(const lrp_scatter *, int threads);
+    int (*scatter_run)(const lrp_scatter *, const lrp_source *, const idx before[3], const idx spatial[3], void *const *results,
+                       int threads);
     /* products that are there as arrays (pixels, channels) */
     void (*finish_arrays)(const lrp_finish *, const void *const *products, idx pixels, int threads);
     /* y (samples, upper) = x (samples, lower) @ weight (+ total): weight (lower, upper), or (upper, lower) if transposed */
@@ -142,6 +160,9 @@ typedef struct {
     /* to each cell of y, the numbers x of the windows that see it, added up; with `winner` of those that it won */
     int (*unpool)(const lrp_pool *, const void *x, void *y, const void *winner, int bytes, int threads);
 } lrp_kernels;
+
+/* How many convolutions a scatter is made of. */
+idx lrp_scatter_phases(const lrp_window *);
 
 const lrp_kernels *lrp_choose(const char *most, int is_double);
 
