@@ -17,6 +17,9 @@ from ..layers.conv import Conv, ConvTranspose
 from ..rules.shares import ALL, IDENTITY, NEGATIVE, NONNEGATIVE, ONE, POSITIVE, Above, Below, Feature
 from .scheme import Column, Scheme
 
+#: Below so many channels the way down is a scatter, whose products stack the taps: a panel of the other kind is mostly empty.
+FEW = 16
+
 
 def channels_last(x: Array, axis: int = 1) -> Array:
     """The axis of the channels at the end, contiguous: no copy where the memory is so already."""
@@ -156,7 +159,7 @@ class Windows:
         if not spreads:
             weights = [np.ascontiguousarray(w) for w in weights]
             return _ext.Convolution(weights, window.stride, window.dilation, algorithm, threads)
-        if any(step != 1 for step in window.stride):
+        if any(step != 1 for step in window.stride) or sum(w.shape[0] * w.shape[1] for w in weights) < FEW:
             weights = [np.ascontiguousarray(w) for w in weights]
             return _ext.Scatter(weights, window.stride, window.dilation, threads)
         turned = (slice(None),) * 3 + (slice(None, None, -1),) * self._layer.dims
