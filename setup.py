@@ -1,5 +1,9 @@
-"""Builds the compiled core, which is optional; everything that can be declared is in pyproject.toml."""
+"""Builds the compiled core, which is optional; everything that can be declared is in pyproject.toml.
 
+LRP_REF_WITHOUT_EXTENSION=1 leaves it out: the wheel then serves every platform.
+"""
+
+import os
 import platform
 import sys
 from pathlib import Path
@@ -24,12 +28,14 @@ class OptionalBuild(build_ext):
             ext.extra_link_args += ["-Wl,-s"]  # without symbols: half the size
         try:
             super().build_extension(ext)
-        except Exception as error:  # whatever a foreign compiler fails with: the package works without
+        except Exception as error:  # noqa: BLE001 - whatever a foreign compiler fails with, the package works without
             sys.stderr.write(f"{SKIPPED}{error}\n")
 
 
 def extensions() -> list[Extension]:
-    """The compiled core, as C that Cython writes below build/; nothing where Cython is missing."""
+    """The compiled core, as C that Cython writes below build/; nothing where Cython is missing, or it is not wanted."""
+    if os.environ.get("LRP_REF_WITHOUT_EXTENSION", "0") != "0":
+        return []
     try:
         from Cython.Build import cythonize
     except ImportError:

@@ -68,3 +68,37 @@ wheel_demo() { # VENV WHEEL CONSTRAINTS: the demo on the oldest dependencies tha
     "$python" -m venv "$1" && "$1/bin/python" -m pip install --quiet "${oldest[@]}" "$2[cli,plot]" &&
         "$1/bin/python" -m pip list && "$1/bin/lrp-ref" demo --out pictures && ls -l pictures
 }
+
+wheel_core() { # WHEEL: the compiled core is inside, without symbols, and the whole is below 1 MB
+    "$python" - "$1" <<'PROGRAM'
+import sys
+import zipfile
+
+path = sys.argv[1]
+with zipfile.ZipFile(path) as archive:
+    cores = [info for info in archive.infolist() if info.filename.startswith("lrp_ref/_ext.") and not info.filename.endswith(".pyi")]
+    size = sum(info.compress_size for info in archive.infolist())
+    for info in cores:
+        print(f"{info.filename}: {info.file_size / 1e6:.2f} MB, {info.compress_size / 1e6:.2f} MB packed")
+        if b".symtab" in archive.read(info):
+            sys.exit("the compiled core has symbols: it is not stripped")
+print(f"{path.rsplit('/', 1)[-1]}: {size / 1e6:.2f} MB")
+if not cores:
+    sys.exit("the compiled core is not in the wheel: is there a C compiler?")
+if size >= 1e6:
+    sys.exit("the wheel is larger than 1 MB")
+PROGRAM
+}
+
+without_compiler() { # VENV SDIST: where there is none, the sdist installs, says so, and works
+    mkdir "$1.empty" && "$python" -m venv "$1" || return 1
+    local log
+    log=$(CC=no-such-compiler PATH="$1.empty" "$1/bin/python" -m pip install --verbose "$2" 2>&1) || { printf '%s\n' "$log"; return 1; }
+    grep -m 1 'without its compiled core' <<<"$log" || { printf 'nothing said that there is no compiled core\n'; return 1; }
+    "$1/bin/python" -c 'import lrp_ref; print(*lrp_ref.BACKENDS); assert "compiled" not in lrp_ref.BACKENDS'
+}
+
+without_extension() { # FOLDER PYTHON: the tests of plans and backends in a checkout whose extension is not built
+    (cd "$1" && rm -f lrp_ref/_ext.*.so && "$2" -c 'import lrp_ref; assert "compiled" not in lrp_ref.BACKENDS, lrp_ref.BACKENDS' &&
+        "$2" -m pytest -q -n auto tests/test_backends.py tests/test_explainer.py tests/test_kernels.py tests/test_plan.py)
+}
