@@ -3,8 +3,8 @@
     python benchmarks/fuzz_onnx.py [seconds] [seed]
 
 Each file is loaded in a child process with 2 GB of address space beyond what it starts with, and may take 5 seconds of the
-processor, or a minute where the machine is busy with something else. What crashes the child (a crash inside the parser, too), takes longer, or raises anything but an error of ours is written to
-`fuzz_onnx_found/`.
+processor, or a minute where the machine is busy with something else. What crashes the child (a crash inside the parser, too),
+takes longer, or raises anything but an error of ours is written to `fuzz_onnx_found/`.
 """
 
 from __future__ import annotations
