@@ -34,8 +34,8 @@ class Call:
     before: Shape
     out: Shape
 
-    def run(self, threads: int = 1, algorithm: int | None = None, x: Array | None = None) -> list[Array]:
-        convolution = ext.Convolution(self.weights, self.stride, self.dilation, ext.DIRECT if algorithm is None else algorithm, threads)
+    def run(self, threads: int = 1, x: Array | None = None) -> list[Array]:
+        convolution = ext.Convolution(self.weights, self.stride, self.dilation, ext.DIRECT, threads)
         return convolution([(self.x if x is None else x, ext.COPY, None)], self.before, self.out, None, threads)
 
 
@@ -76,22 +76,22 @@ def test_direct_is_the_literal_sum(call):
 
 # What the drawn cases are too small for: long sums, several panels and groups of them in an item, slabs of one sample (along
 # either axis) and of several, lines longer than an item, axes that run together.
-LARGE = [
-    ("chunks", (2, 9, 9, 150), (1, 40, 150, 3, 3), (1, 1), (1, 1), (9, 9)),
-    ("many panels", (1, 7, 7, 40), (1, 600, 40, 1, 1), (1, 1), (0, 0), (7, 7)),
-    ("narrow groups", (2, 10, 10, 48), (24, 1, 2, 3, 3), (1, 1), (1, 1), (10, 10)),
-    ("groups of three panels", (1, 8, 8, 6), (2, 70, 3, 3, 3), (1, 1), (1, 1), (8, 8)),
-    ("slabs of lines", (2, 300, 300, 8), (1, 3, 8, 3, 3), (2, 2), (1, 1), (150, 150)),
-    ("slabs of planes", (1, 20, 120, 120, 6), (1, 2, 6, 3, 3, 3), (1, 1, 1), (1, 1, 1), (20, 120, 120)),
-    ("slabs of samples", (70, 50, 50, 8), (1, 3, 8, 3, 3), (1, 1), (1, 1), (50, 50)),
-    ("a long line", (1, 5000, 3), (1, 20, 3, 5), (1,), (2,), (5000,)),
-    ("one pixel each", (300, 5, 5, 4), (1, 7, 4, 5, 5), (1, 1), (0, 0), (1, 1)),
-    ("read as it is", (2, 56, 56, 32), (1, 33, 32, 1, 1), (2, 2), (0, 0), (28, 28)),
-]
+LARGE = {
+    "chunks": ((2, 9, 9, 150), (1, 40, 150, 3, 3), (1, 1), (1, 1), (9, 9)),
+    "many panels": ((1, 7, 7, 40), (1, 600, 40, 1, 1), (1, 1), (0, 0), (7, 7)),
+    "narrow groups": ((2, 10, 10, 48), (24, 1, 2, 3, 3), (1, 1), (1, 1), (10, 10)),
+    "groups of three panels": ((1, 8, 8, 6), (2, 70, 3, 3, 3), (1, 1), (1, 1), (8, 8)),
+    "slabs of lines": ((2, 300, 300, 8), (1, 3, 8, 3, 3), (2, 2), (1, 1), (150, 150)),
+    "slabs of planes": ((1, 20, 120, 120, 6), (1, 2, 6, 3, 3, 3), (1, 1, 1), (1, 1, 1), (20, 120, 120)),
+    "slabs of samples": ((70, 50, 50, 8), (1, 3, 8, 3, 3), (1, 1), (1, 1), (50, 50)),
+    "a long line": ((1, 5000, 3), (1, 20, 3, 5), (1,), (2,), (5000,)),
+    "one pixel each": ((300, 5, 5, 4), (1, 7, 4, 5, 5), (1, 1), (0, 0), (1, 1)),
+    "read as it is": ((2, 56, 56, 32), (1, 33, 32, 1, 1), (2, 2), (0, 0), (28, 28)),
+}
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-@pytest.mark.parametrize(("shape", "weight", "stride", "before", "out"), [case[1:] for case in LARGE], ids=[case[0] for case in LARGE])
+@pytest.mark.parametrize(("shape", "weight", "stride", "before", "out"), LARGE.values(), ids=LARGE)
 def test_direct_in_blocks(shape, weight, stride, before, out, threads):
     """The literal sum, and the same bits with every number of threads and each sample alone."""
     rng = np.random.default_rng(1)
@@ -137,16 +137,16 @@ def test_parts_are_features_side_by_side(dtype, groups):
         used = [parts[i] for i in chosen]
         weights = rng.standard_normal((groups, 5, 6 // groups * len(used), 3, 3)).astype(dtype)
         convolution = ext.Convolution([weights], (1, 1), (1, 1), ext.DIRECT, 1)
-        found = convolution([(x, feature, operand) for feature, operand, _ in used], (1, 1), (6, 5), None, 2)[0]
+        (found,) = convolution([(x, feature, operand) for feature, operand, _ in used], (1, 1), (6, 5), None, 2)
         packed = np.concatenate([p[..., g::1][..., : 6 // groups] for g in range(0, 6, 6 // groups) for _, _, p in used], axis=-1)
-        expected = ext.Convolution([weights], (1, 1), (1, 1), ext.DIRECT, 1)([(packed, ext.COPY, None)], (1, 1), (6, 5), None, 1)[0]
+        (expected,) = convolution([(packed, ext.COPY, None)], (1, 1), (6, 5), None, 1)
         assert bits(found) == bits(expected)
 
 
 # ---- finish ---------------------------------------------------------------------------------------------------------------
 
 
-def factors(products: list[Array], bias: Array, shares: list[tuple], rectified: bool, quotient: bool) -> tuple[Array, list[Array]]:
+def finished(products: list[Array], bias: Array, shares: list[tuple], rectified: bool, quotient: bool) -> list[Array]:
     """The formulas of `Finish`, in the type of the products."""
     z = products[0] + bias
     output = np.maximum(z, 0) if rectified else z
@@ -158,7 +158,7 @@ def factors(products: list[Array], bias: Array, shares: list[tuple], rectified: 
         dead = (bottom == 0) | ((where == ext.NONNEGATIVE) & (z < 0)) | ((where == ext.NEGATIVE_ONLY) & (z >= 0))
         numerator = output if quotient else np.ones_like(z)
         found.append(np.where(dead, 0, z.dtype.type(coefficient) * (numerator / np.where(dead, 1, bottom))).astype(z.dtype))
-    return output, found
+    return [output, *found]
 
 
 @pytest.mark.parametrize("channels", [1, 3, 16, 33, 100])
@@ -180,9 +180,9 @@ def test_finish_behind_a_convolution(channels, dtype, rectified, quotient, name)
     convolution = ext.Convolution(weights, (1, 1), (1, 1), getattr(ext, name), 1)
     call = ([(x, ext.COPY, None)], (1, 1), (9, 17))
     output, found = convolution(*call, ext.Finish(bias, rectified, quotient, shares), 2)
-    expected, expected_factors = factors(convolution(*call, None, 1), bias, shares, rectified, quotient)
+    expected, *factors = finished(convolution(*call, None, 1), bias, shares, rectified, quotient)
     np.testing.assert_array_equal(output, expected)
-    for one, other in zip(found, expected_factors, strict=True):
+    for one, other in zip(found, factors, strict=True):
         np.testing.assert_allclose(one, other, rtol=4 * np.finfo(dtype).eps, atol=0)
 
 
@@ -233,7 +233,7 @@ def made(weights=(W,), stride=(1, 1), dilation=(1, 1), algorithm=ext.DIRECT, thr
         (ValueError, {"threads": 0}),
         # more weights than any memory holds, out of one number
         ((ValueError, MemoryError), {"weights": (np.broadcast_to(np.float32(1), (1, 2**28, 2**28, 3, 3)),)}),
-        ((ValueError, MemoryError), {"weights": (np.broadcast_to(np.float32(1), (2**55, 1, 1, 1)),), "stride": (1,), "dilation": (1,)}),
+        ((ValueError, MemoryError), {"weights": (np.broadcast_to(np.float32(1), (2**55, 1, 1, 1, 1)),)}),
     ],
 )
 def test_wrong_weights_are_refused(error, arguments):
@@ -282,7 +282,7 @@ def test_wrong_calls_are_refused(error, arguments):
 def test_wrong_shares_are_refused():
     share = (0, None, ext.EXACT, 0.0, ext.ALL, 1.0)
     for shares in ([share] * 5, [(-2, *share[1:])], [(0, None, 9, *share[3:])], [(*share[:4], 9, 1.0)]):
-        with pytest.raises(ValueError, match="shares|no such share"):
+        with pytest.raises(ValueError, match=r"shares|no such share"):
             ext.Finish(None, False, False, shares)
 
 

@@ -109,6 +109,20 @@ def test_zeros_stay_zeros(name, dtype, scale, positive):
     assert (found[literal(x, w, (1, 1), (30, 26)) != 0] != 0).all()
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_what_is_small_beside_its_tile_is_the_direct_sum(name, dtype):
+    """One active cell, one weight of 1, and the others up to 64 units of rounding: each window's sum is its own weight."""
+    x = np.zeros((1, 12, 12, 3), dtype)
+    x[0, 5, 6, 1] = 1
+    w = np.random.default_rng(5).uniform(1, 64, (1, 40, 3, 3, 3)).astype(dtype) * dtype(UNIT[dtype])
+    w[:, :, 1, 2, 0] = 1
+    (found,) = run(x, [w], ALGORITHMS[name][0], (1, 1), (12, 12))
+    small = found[abs(found) < 0.5]
+    assert bits(small) == bits(run(x, [w], ext.DIRECT, (1, 1), (12, 12))[0][abs(found) < 0.5])
+    assert (small != 0).sum() == 40 * 8
+
+
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_the_adjoint_reads_its_weights_as_a_view(name):
     """Flipped and turned weights are not copied: mended numbers are read through the view's strides."""
