@@ -141,6 +141,23 @@ class Ruled:
         return [oracle.messages(one.layer, self.rule, one.inputs, one.relevance) for one in found]
 
 
+def roundable(drawn: Ruled, each: list[oracle.Messages], u: Fraction) -> bool:
+    """Whether general data decide all signs: no denominator is 0 other than for want of terms, or so near to it that
+    rounding could turn it (n·u·κ ≥ 1/8), and no more is the pre-activation where its sign decides.
+    """
+    for m in each:
+        for account in m.accounts:
+            pools = [pool for pool in account.pools if pool.part]
+            if any(pool.empty and any(pool.terms.values()) for pool in pools) or account.kappa * m.fan * u >= Fraction(1, 8):
+                return False
+            if isinstance(drawn.rule, (rules.GeneralizedGamma, rules.Epsilon, rules.Gamma)):
+                z, upper = abs(account.upper.z), account.upper
+                terms = sum(map(abs, upper.contributions.values()), abs(upper.b))
+                if terms and terms * m.fan * u >= z / 8:
+                    return False
+    return True
+
+
 #: Mixed signs, and zeros of both signs; sums and products of a few hundred are exact in float64.
 PALETTE = np.array([*(k / 4 for k in (-12, -8, -5, -4, -3, -2, -1, 1, 2, 3, 4, 6, 7, 12)), 0.0, 0.0, -0.0])
 

@@ -14,7 +14,18 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from rule_strategies import ALL_RULES, LINEAR_RULES, OFTEN, ROUNDOFF, Ruled, exactly_folded, ruled, settings_for, small, sweep
+from rule_strategies import (
+    ALL_RULES,
+    LINEAR_RULES,
+    OFTEN,
+    ROUNDOFF,
+    exactly_folded,
+    roundable,
+    ruled,
+    settings_for,
+    small,
+    sweep,
+)
 from strategies import (
     FLOAT_TYPES,
     LINEAR,
@@ -107,23 +118,6 @@ def test_on_dyadic_data_floats_agree_with_the_oracle_to_1e_12(kind, data):
     for n, m in enumerate(drawn.messages()):
         for R, expected, size in zip(found, m.relevances, m.sizes, strict=True):
             assert (abs(fractions(R[n : n + 1]) - expected) <= size / 10**12).all()
-
-
-def roundable(drawn: Ruled, each: list[oracle.Messages], u: Fraction) -> bool:
-    """Whether general data decide all signs: no denominator is 0 other than for want of terms, or so near to it that
-    rounding could turn it (n·u·κ ≥ 1/8), and no more is the pre-activation where its sign decides.
-    """
-    for m in each:
-        for account in m.accounts:
-            pools = [pool for pool in account.pools if pool.part]
-            if any(pool.empty and any(pool.terms.values()) for pool in pools) or account.kappa * m.fan * u >= Fraction(1, 8):
-                return False
-            if isinstance(drawn.rule, (rules.GeneralizedGamma, rules.Epsilon, rules.Gamma)):
-                z, upper = abs(account.upper.z), account.upper
-                terms = sum(map(abs, upper.contributions.values()), abs(upper.b))
-                if terms and terms * m.fan * u >= z / 8:
-                    return False
-    return True
 
 
 @each_rule
