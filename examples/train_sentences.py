@@ -150,13 +150,13 @@ def _plain(text: str) -> tuple[tuple[str, ...], tuple[bool, ...], int]:
     return words, (False,) * len(words), -1
 
 
-def different(count: int, seed: int = 0, most: int = 2) -> list[Sentence]:
-    """The first `count` different sentences whose values do not cancel."""
+def different(count: int, seed: int = 0, most: int = 2, zero: bool = False) -> list[Sentence]:
+    """The first `count` different sentences, but those whose values cancel unless `zero`."""
     random = np.random.default_rng(seed)
     found: dict[tuple[str, ...], Sentence] = {}
     while len(found) < count:
         made = sentence(random, most)
-        if made.value:
+        if zero or made.value:
             found.setdefault(made.words, made)
     return list(found.values())
 

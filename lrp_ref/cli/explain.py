@@ -16,7 +16,7 @@ from ..render import STYLES
 from . import parsing
 from .inputs import files_of, kinds_of, samples_of
 from .network import Network, labels_of, network_of, zoo_labels
-from .options import TEXT, shared, text
+from .options import TEXT, means, shared, text
 from .output import Output
 from .question import Question
 from .runs import Run
@@ -71,7 +71,6 @@ def explain(
     assignments: tuple[str, ...],
     head: str | None,
     output_node: str | None,
-    backend: str | None,
     as_json: bool,
     **given: Any,
 ) -> None:
@@ -93,21 +92,22 @@ def explain(
         head=head,
         output=output_node,
         keep=tuple(tables(network.model).values()),
-        backend=backend,
         ledger=True,
         allow_negative=allow_negative,
+        **means(given),
     )
     files = files_of(inputs, kinds_of(network))
     settings = {
         "lrp_ref": __version__, "model": model, "composite": composite, "rules": list(assignments),
         "target": target or "predicted", "top": top, "contrast": contrast, "head": head, "output_node": output_node,
-        "low": given["low"], "high": given["high"], "style": style, "labels": None if labels is None else str(labels),
+        "precision": given["precision"], "low": given["low"], "high": given["high"], "style": style,
+        "labels": None if labels is None else str(labels),
         "preprocessing": None if network.preprocessing is None else preprocess.described(network.preprocessing),
     } | {name: _plain(given[name]) for name in TEXT}  # fmt: skip
     page = out if out is not None and out.suffix == ".html" else None
     out = out if page is None else None
     changed = f" with {', '.join(assignments)}" if assignments else ""
-    about = f"{model}, composite {composite}{changed}, {network.model.dtype}"
+    about = f"{model}, composite {composite}{changed}, {given['precision'] or network.model.dtype}"
     run = Run(Output(as_json), network, explainer, question, names, head, style, ledger, given["numbers"], page, about)
     run.out.say(about)
     _say_preprocessing(run.out, network, files)

@@ -14,16 +14,17 @@ from .. import __version__, zoo
 from ..composites import PRESETS
 from ..explainer import PRECISIONS
 from ..formats import SUFFIXES
-from ..plan import BACKENDS
+from ..means import chosen_threads
+from ..plan import BACKENDS, instruction_set
 from .output import Output
 
 _OPTIONAL = {"click": "cli", "rich": "cli", "matplotlib": "plot", "Pillow": "plot", "threadpoolctl": None}
 
 
-@click.command(short_help="Show versions, backends, number types, threads.")
+@click.command(short_help="Show versions, backends, precisions, threads.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def info(as_json: bool) -> None:
-    """Versions, backends, number types, and the threads of the BLAS library."""
+    """Versions, backends, precisions, and the threads of the compiled core and of the BLAS library."""
     out = Output(as_json)
     facts = {
         "lrp_ref": __version__,
@@ -32,7 +33,10 @@ def info(as_json: bool) -> None:
         "packages": {name: _version(name) for name in _OPTIONAL},
         "backends": list(BACKENDS),
         "default_backend": BACKENDS[-1],
-        "number_types": list(PRECISIONS),
+        "instruction_set": instruction_set(),
+        "threads": chosen_threads(None),
+        "precisions": list(PRECISIONS),
+        "default_precision": "that of the network",
         "blas": _blas(),
         "formats": list(SUFFIXES),
         "zoo": list(zoo.names()),
@@ -63,6 +67,8 @@ def _blas() -> list[dict[str, Any]] | None:
 def _text(name: str, value: Any) -> str:
     if name == "packages":
         return ", ".join(f"{package} {version or 'not installed'}" for package, version in value.items())
+    if name == "instruction_set":
+        return value or "the compiled core is not built here: explanations are the same, but slower"
     if name == "blas":
         if value is None:
             return "unknown: threadpoolctl is not installed"

@@ -15,7 +15,7 @@ from ..model import Model
 from ..preprocess import spelled
 from . import parsing
 from .network import Network, network_of
-from .options import shared
+from .options import means, shared
 from .output import Output
 
 COLUMNS = ("node", "layer", "reads", "shape", "parameters", "rule", "step")
@@ -24,16 +24,15 @@ _MOST = 4  # names in a line about what was put together again
 
 @click.command(short_help="Show a network, and which rule goes where.")
 @click.argument("model")
-@click.option("--steps", is_flag=True, help="Show for each node the step that serves it, too.")
+@click.option("--plan", is_flag=True, help="Show for each node the step that serves it, too.")
 @shared
 def inspect(
     model: str,
-    steps: bool,
+    plan: bool,
     composite: str,
     assignments: tuple[str, ...],
     head: str | None,
     output_node: str | None,
-    backend: str | None,
     as_json: bool,
     **given: Any,
 ) -> None:
@@ -49,13 +48,13 @@ def inspect(
     facts = _facts(network)
     try:
         head = head or _head(network.model)
-        explainer = Explainer(network.model, chosen, head=head, output=output_node, backend=backend)
+        explainer = Explainer(network.model, chosen, head=head, output=output_node, **means(given))
         explained = _explained(network.model, explainer)
     except LrpError:
         # What can be shown without rules helps to see why there are none.
-        _show(out, facts | {"nodes": _nodes(canonized(network.model)[0], {}, {})}, steps)
+        _show(out, facts | {"nodes": _nodes(canonized(network.model)[0], {}, {})}, plan)
         raise
-    _show(out, facts | {"composite": chosen.name} | explained, steps)
+    _show(out, facts | {"composite": chosen.name} | explained, plan)
     out.document({"format": "lrp_ref.inspect", "version": 1, **facts, "composite": chosen.name, **explained})
 
 
@@ -116,7 +115,7 @@ def _explained(model: Model, explainer: Explainer) -> dict[str, Any]:
     made = explainer.plan(model.input_shape or None)
     steps = {node.name: (" + ".join(n.name for n in step.nodes), step.label) for step in made.steps for node in step.nodes}
     rules = {name: str(rule) for name, rule in explainer.rules.items()}
-    return {"backend": made.backend, "nodes": _nodes(made.model, rules, steps)}
+    return {"backend": made.backend, "plan": made.described, "nodes": _nodes(made.model, rules, steps)}
 
 
 def _nodes(model: Model, rules: dict[str, str], steps: dict[str, tuple[str, str]]) -> list[dict[str, Any]]:
@@ -137,9 +136,9 @@ def _nodes(model: Model, rules: dict[str, str], steps: dict[str, tuple[str, str]
     ]
 
 
-def _show(out: Output, facts: dict[str, Any], steps: bool) -> None:
-    about = [f"{facts['parameters']} parameters", facts["number_type"]]
-    about += [f"composite {facts['composite']}, backend {facts['backend']}"] if "composite" in facts else []
+def _show(out: Output, facts: dict[str, Any], plan: bool) -> None:
+    about = [f"{facts['parameters']} parameters"]
+    about += [f"composite {facts['composite']}", facts["plan"]] if "composite" in facts else [facts["number_type"]]
     out.say(f"{facts['model']}: {', '.join(about)}")
     counts = ", ".join(f"{count} {kind}" for kind, count in facts["layers"].items())
     out.say(f"{len(facts['nodes'])} nodes: {counts}")
@@ -153,8 +152,8 @@ def _show(out: Output, facts: dict[str, Any], steps: bool) -> None:
     for node in facts["nodes"]:
         rows.append(_row(node, above))
         above = node["node"]
-    kept = len(COLUMNS) - (not steps)
-    out.table(COLUMNS[:kept], [row[:kept] for row in rows], right=(4,), spare=((6,) if steps else ()) + (2, 4))
+    kept = len(COLUMNS) - (not plan)
+    out.table(COLUMNS[:kept], [row[:kept] for row in rows], right=(4,), spare=((6,) if plan else ()) + (2, 4))
     for fold in facts["folded"][:_MOST]:
         out.say(f"{fold['node']} was folded into {', '.join(fold['into'])}")
     if len(facts["folded"]) > _MOST:

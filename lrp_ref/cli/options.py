@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ..composites import PRESETS
+from ..means import MEMORY
 from ..plan import BACKENDS
 from ..preprocess import PRESETS as PREPROCESSINGS
 
@@ -61,6 +62,18 @@ _RULES = (
     ),
     click.option("--output-node", metavar="NAME", help="Which output is explained, where the network has several."),
     click.option("--backend", metavar="NAME", help=f"What computes: {', '.join(BACKENDS)}.  [default: {BACKENDS[-1]}]"),
+    click.option(
+        "--precision",
+        type=click.Choice(["float64", "float32", "fast"]),
+        help="The number type; fast: float32, with convolutions that round a little more.  [default: the network's]",
+    ),
+    click.option(
+        "--threads",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Threads of the compiled backend; they change no bit.  [default: LRP_REF_NUM_THREADS, else all CPUs]",
+    ),
+    click.option("--memory", type=click.Choice(MEMORY), help="low: less memory for more time.  [default: normal]"),
 )
 
 _TEXT = (
@@ -85,6 +98,9 @@ _TEXT = (
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
+#: The options that say what a plan may spend.
+MEANS = ("backend", "precision", "threads", "memory")
+
 #: The options that say something about the preprocessing, in the order of the record's fields.
 RECIPE = ("size", "crop", "mean", "std", "scale", "order")
 #: Those that say what is done to sentences.
@@ -100,6 +116,11 @@ def _put(options: tuple[Callable[..., Any], ...], command: Callable[..., Any]) -
 def network(command: Callable[..., Any]) -> Callable[..., Any]:
     """Put the options that make a network ready on a command."""
     return _put((*_NETWORK, _JSON), command)
+
+
+def means(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the options MEANS those that were typed, as an explainer takes them."""
+    return {name: given[name] for name in MEANS if given[name] is not None}
 
 
 def text(command: Callable[..., Any]) -> Callable[..., Any]:
