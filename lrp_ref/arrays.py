@@ -2,6 +2,8 @@
 
 Nothing here mixes number types. A parameter enters a computation through `like`, which gives it the number type of the
 array that it meets: a Python float that meets a Fraction array means its exact binary value.
+
+`Fraction` is imported where rationals are met: few programs meet any, and importing lrp_ref must stay cheap.
 """
 
 from __future__ import annotations
@@ -9,21 +11,26 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from fractions import Fraction
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .errors import ExactnessError, NonFiniteError, NumberTypeError, ParameterError
 
-Array: TypeAlias = NDArray[Any]
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+    from numpy.typing import NDArray
+
+Array: TypeAlias = "NDArray[Any]"
 Shape: TypeAlias = tuple[int, ...]
-Number: TypeAlias = float | Fraction
+Number: TypeAlias = "float | Fraction"
 
 
 def _rational(value: Any) -> Fraction:
     """One number as a Fraction; strings, which `Fraction` would parse, are no numbers here."""
+    from fractions import Fraction
+
     number = value.item() if isinstance(value, np.generic) else value
     if not isinstance(number, (int, float, Fraction)):
         raise NumberTypeError(f"rationals need numbers, found {number!r}")
@@ -57,6 +64,8 @@ def like(value: Any, array: Array) -> Array:
         Where `array` is neither float32, float64 nor rational: a weight that met integers would be cut off to one.
     """
     if is_exact(array):
+        from fractions import Fraction
+
         found = np.asarray(value)
         if is_exact(found) and all(type(item) is Fraction for item in found.flat):
             return found
@@ -74,6 +83,8 @@ def check_type(array: Array) -> None:
 def zeros(shape: Shape, array: Array) -> Array:
     """Zeros of `shape` in the number type of `array`."""
     if is_exact(array):
+        from fractions import Fraction
+
         return np.full(shape, Fraction(0), dtype=object)
     return np.zeros(shape, dtype=array.dtype)
 
@@ -104,6 +115,8 @@ def square_root(a: Array) -> Array:
 
 
 def _rational_root(value: Fraction) -> Fraction:
+    from fractions import Fraction
+
     top, bottom = math.isqrt(value.numerator), math.isqrt(value.denominator)
     if top * top != value.numerator or bottom * bottom != value.denominator:
         raise ExactnessError(f"the square root of {value} is not rational")
@@ -183,11 +196,17 @@ def check_finite(array: Array, name: str) -> None:
 
 def check_number(value: Any, name: str, low: Number | None = None) -> None:
     """Raise `ParameterError` unless `value` is one finite number, at least `low`."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, Fraction, np.integer, np.floating)):
+    if isinstance(value, bool) or not (isinstance(value, (int, float, np.integer, np.floating)) or _is_fraction(value)):
         raise ParameterError(f"{name} must be a number, found {value!r}")
     finite = not isinstance(value, (float, np.floating)) or math.isfinite(value)
     if not finite or (low is not None and value < low):
         raise ParameterError(f"{name} must be finite{'' if low is None else f' and at least {low}'}, found {value!r}")
+
+
+def _is_fraction(value: Any) -> bool:
+    from fractions import Fraction
+
+    return isinstance(value, Fraction)
 
 
 def integer(value: Any, name: str, low: int | None = None) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .arrays import Array, frozen, is_exact, like, total
-from .errors import ExistingFileError, GraphError, ParameterError, ShapeError, unknown
+from .errors import GraphError, ParameterError, ShapeError, unknown
 from .ledger import Ledger, plain
 
 if TYPE_CHECKING:
@@ -157,7 +156,7 @@ class Explanation:
         return {name: array.astype(str) if is_exact(array) else array for name, array in found.items()}
 
     def save(self, path: str | Path, overwrite: bool = False) -> Path:
-        """Write an `.npz` that `numpy.load` reads without pickle.
+        """Write an `.npz` that `numpy.load` reads without pickle: whole or not at all, the same bytes for the same explanation.
 
         It holds relevance/<name>, prediction, value, residual, target, and "about" as JSON.
 
@@ -167,14 +166,17 @@ class Explanation:
         ------
         ExistingFileError
             Where the file exists and `overwrite` is not set.
+        FormatError
+            Where it cannot be written.
         """
+        import json
         from pathlib import Path
+
+        from .formats.archive import write
 
         target = Path(path)
         if target.suffix != ".npz":
             raise ParameterError(f"an explanation is saved as .npz, not {target.suffix or 'without a suffix'}: {target}")
-        if target.exists() and not overwrite:
-            raise ExistingFileError(f"{target} exists; overwrite=True replaces it")
         about = {
             "format": FORMAT,
             "version": VERSION,
@@ -184,12 +186,13 @@ class Explanation:
             "precision": self.precision,
             "ledger": None if self.ledger is None else json.loads(self.ledger.to_json()),
         }
-        with target.open("wb") as file:
-            np.savez_compressed(file, about=np.array(json.dumps(about)), **self.arrays())  # type: ignore[arg-type]
+        write(target, {"about": np.array(json.dumps(about)), **self.arrays()}, overwrite)
         return target
 
     def to_json(self, indent: int | None = None) -> str:
         """The explanation as JSON: nested lists, or strings for rationals."""
+        import json
+
         found = {name: plain(array) for name, array in self.arrays().items()}
         ledger = None if self.ledger is None else json.loads(self.ledger.to_json())
         about = {"format": FORMAT, "version": VERSION, "composite": self.composite, "backend": self.backend, "ledger": ledger}

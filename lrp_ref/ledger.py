@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -228,6 +227,8 @@ class Ledger:
 
     def to_json(self, indent: int | None = None) -> str:
         """The ledger as JSON; rationals become strings such as "7/3"."""
+        import json  # here and not above: importing lrp_ref must stay cheap
+
         totals = {
             name: plain(getattr(self, name)) for name in ("start", "relevance", "bias", "stabiliser", "unassigned", "rounding")
         }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any
@@ -14,6 +13,8 @@ class Memo:
     """Least recently used results, at most `limit` bytes of them, or the last one alone. Copies and pickles are empty."""
 
     def __init__(self, limit: int = LIMIT) -> None:
+        import threading  # here and not above: importing lrp_ref must stay cheap
+
         self._limit = limit
         self._lock = threading.Lock()
         self._found: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from heapq import heappop, heappush
 from typing import Any
 
 from .errors import GraphError, unknown
@@ -66,6 +65,8 @@ def check_names(nodes: tuple[Node, ...], inputs: tuple[str, ...]) -> None:
 
 def ordered(nodes: tuple[Node, ...], inputs: tuple[str, ...]) -> tuple[Node, ...]:
     """The nodes in an order in which everything is computed before it is read; the given order where it is one."""
+    from heapq import heappop, heappush  # here and not above: importing lrp_ref must stay cheap
+
     readers: dict[str, list[int]] = {}
     waits = []
     for position, node in enumerate(nodes):

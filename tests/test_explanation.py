@@ -15,7 +15,7 @@ import lrp_ref
 from lrp_ref import Explainer, Explanation, Model, Node, rules
 from lrp_ref import layers as L
 from lrp_ref.arrays import fractions
-from lrp_ref.errors import ExistingFileError, GraphError, ParameterError, ShapeError, UnknownNameError
+from lrp_ref.errors import ExistingFileError, FormatError, GraphError, ParameterError, ShapeError, UnknownNameError
 
 MODEL = Model.sequential([L.Dense([[1.0, -1.0], [2.0, 1.0]]), L.ReLU(), L.Dense([[1.0, 2.0], [1.0, -1.0]], [0.5, 0.0])])
 X = np.array([[1.0, 2.0], [3.0, -1.0]])  # hidden (5, 1) and (1, 0); scores (6.5, 9) and (1.5, 2)
@@ -253,6 +253,24 @@ def test_no_file_is_overwritten_unless_asked(tmp_path):
     assert path.read_text() == "precious"
     e.save(str(path), overwrite=True)
     assert np.load(path)["value"].tolist() == [9.0, 2.0]
+
+
+def test_an_explanation_is_saved_whole_or_not_at_all(tmp_path, monkeypatch):
+    e, path = explained(), tmp_path / "heat.npz"
+    before = e.save(path).read_bytes()
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as context:
+        context.setattr(np.lib.format, "write_array", full)
+        with pytest.raises(FormatError, match=r"heat\.npz cannot be written: No space left on device"):
+            e.save(path, overwrite=True)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["heat.npz"]
+    assert e.save(tmp_path / "again.npz").read_bytes() == before
+    with pytest.raises(FormatError, match=r"missing.*heat\.npz cannot be written: No such file"):
+        e.save(tmp_path / "missing" / "heat.npz")
 
 
 @pytest.mark.parametrize(("name", "found"), [("heat.png", r"\.png"), ("heat", "without a suffix")])

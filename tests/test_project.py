@@ -49,6 +49,27 @@ def test_importing_pulls_in_numpy_alone_and_prints_nothing():
     assert loaded - {"lrp_ref", "numpy"} <= sys.stdlib_module_names
 
 
+def test_importing_brings_networks_and_what_explains_them_comes_when_it_is_asked_for():
+    program = """
+import json, lrp_ref
+early = sorted(name for name in sys.modules if name.startswith("lrp_ref."))
+names = {name: type(getattr(lrp_ref, name)).__name__ for name in lrp_ref.__all__}
+rooms = [getattr(lrp_ref, name).__name__ for name in sorted(lrp_ref._ROOMS)]
+print(json.dumps([early, dir(lrp_ref) == sorted([*lrp_ref.__all__, "__version__"]), names, rooms]))
+lrp_ref.nothing
+"""
+    done = run_isolated(program, ROOT)
+    early, listed, names, rooms = json.loads(done.stdout)
+    assert not [name for name in early if re.match(r"lrp_ref\.(rules|composites|explain|plan|kernels|formats|run|heads)", name)]
+    assert listed
+    # canonize is the function, although a module of its name was imported since.
+    assert names["canonize"] == names["explain"] == names["load"] == "function"
+    assert names["Explainer"] == names["Composite"] == "type"
+    assert names["rules"] == names["composites"] == "module"
+    assert rooms == [f"lrp_ref.{room.rpartition('.')[2]}" for room in rooms]
+    assert "AttributeError: module 'lrp_ref' has no attribute 'nothing'" in done.stderr
+
+
 PUBLIC = {
     "": """
         BACKENDS Booking Composite Domain Explainer Explanation Ledger Model Node canonize composites errors
