@@ -8,7 +8,8 @@ one message.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ...arrays import Shape
 from ...errors import FormatError, LrpError, unknown
 from ...layers.shape import Identity
 from ...model import Model, Node
+from .batches import batch_first, places_of
 from .call import BATCH, Builder, Tensor, Value
 from .folding import fold
 from .graph import Broken, run
@@ -35,6 +37,7 @@ def load(
     outputs: str | Sequence[str] | None = None,
     input_shape: Mapping[str, Shape] | Shape | None = None,
     batched: bool = True,
+    batch_axis: Mapping[str, int] | int = 0,
     patterns: bool = True,
     folder: str | Path | None = None,
     budget: int = BUDGET,
@@ -46,9 +49,12 @@ def load(
     source : a path, the bytes of a file, or an `onnx.ModelProto`
     outputs : names of the values (outputs or any others) that the model computes; None: the file's outputs, without those that
         pick indices (ArgMax, TopK)
-    input_shape : of one sample, for each input or for the only one, where the file leaves extents open
+    input_shape : of one sample, for each input or for the only one, where the file leaves extents open. A recurrent network whose
+        nodes are the same for every extent needs none, and takes sequences of any length
     batched : whether the first axis of every input is the batch axis; False: the file describes a single sample, and the model
         gets a batch axis in front
+    batch_axis : which axis of every input, or of each by name, is the batch; 1 where sequences come first, (T, N, features). The
+        model's own is the first, that of its outputs too
     patterns : whether what exporters take apart (GELU, SiLU, layer norm, dense layers, gates, …) is put together again
     folder : where external data may lie; None: beside the file
     budget : how many bytes each tensor, and all initializers together, may take
@@ -70,7 +76,7 @@ def load(
     place = f"{source}: " if isinstance(source, (str, Path)) else ""
     try:
         proto, store = read(source, budget, None if folder is None else Path(folder))
-        return _model(record(proto, store), outputs, input_shape, batched, patterns, budget)
+        return _model(record(proto, store), outputs, input_shape, batched, batch_axis, patterns, budget)
     except UnicodeDecodeError:  # protobuf finds out when a name is read
         raise FormatError(f"{place}this is no readable ONNX file: a name in it is no text") from None
     except FormatError as error:
@@ -78,7 +84,13 @@ def load(
 
 
 def _model(
-    graph: Record, outputs: str | Sequence[str] | None, input_shape: Any, batched: bool, patterns: bool, budget: int
+    graph: Record,
+    outputs: str | Sequence[str] | None,
+    input_shape: Any,
+    batched: bool,
+    batch_axis: Any,
+    patterns: bool,
+    budget: int,
 ) -> Model:
     chosen = _chosen(graph, outputs)
     nodes = needed(graph, chosen)
@@ -87,21 +99,51 @@ def _model(
     inputs = [value for value in graph.inputs if value.name in used]
     if not inputs:
         raise FormatError("the outputs depend on no input")
+    if input_shape is None and batched and any(node.op in ("GRU", "LSTM", "RNN") for node in nodes):
+        places = places_of(batch_axis, inputs)
+        dims = {value.name: batch_first(value.dims, places[value.name]) for value in inputs}
+        if any(extent is None for shape in dims.values() for extent in (shape or ())[1:]):
+            return _of_any_length(dims, lambda shapes: _model(graph, outputs, shapes, batched, batch_axis, patterns, budget))
+    places = places_of(batch_axis, inputs) if batched else {}
+    inputs = [replace(value, dims=batch_first(value.dims, places.get(value.name, 0))) for value in inputs]
     batch = _batch(inputs) if batched else None
     double = any(value.kind == 11 for value in inputs)
     builder = Builder(np.dtype(np.float64 if double else np.float32), budget, batch, graph.opset)
     values: dict[str, Value | Broken] = {n: graph.constant(n) for n in graph.initializers if n in used}
     shapes = _given_shapes(input_shape, [value.name for value in inputs])
     for value in inputs:
-        values[value.name] = builder.given(value.name, _sample_shape(value, shapes.get(value.name), batched, nodes))
+        shape = _sample_shape(value, shapes.get(value.name), batched, nodes)
+        values[value.name] = builder.given(value.name, shape, places.get(value.name, 0), value.kind not in FLOATS)
+    nodes = tuple(replace(node, outputs=tuple(name if name in used else "" for name in node.outputs)) for node in nodes)
     run(nodes, values, builder, versions, OPERATORS, fold)
-    found = _named_outputs(builder, chosen, values)
+    found = _named_outputs(builder, chosen, values, any(places.values()))
     kept = {value.name: value.shape for value in (builder.tensors[i.name] for i in inputs)}
     try:
         model = Model(tuple(found), tuple(kept), chosen, input_shape=kept)
     except LrpError as error:
         raise FormatError(str(error)) from None
     return recognised(model) if patterns else model
+
+
+def _of_any_length(dims: Mapping[str, tuple[int | None, ...] | None], read: Callable[[Any], Model]) -> Model:
+    """A recurrent network whose steps the file leaves open: read for two numbers of steps, it must be the same both times."""
+    made = [
+        read({name: tuple(steps if extent is None else extent for extent in (shape or ())[1:]) for name, shape in dims.items()})
+        for steps in (5, 7)
+    ]
+    if not all(_same(a, b) for a, b in zip(*(model.nodes for model in made), strict=False)) or len(made[0].nodes) != len(
+        made[1].nodes
+    ):
+        raise FormatError("the network is another for every number of steps: give input_shape=, the shape of one sample")
+    fixed = {name: shape for name, shape in made[0].input_shape.items() if None not in (dims[name] or ())[1:]}
+    return replace(made[0], input_shape=fixed)
+
+
+def _same(one: Node, other: Node) -> bool:
+    if (one.name, one.inputs, repr(one.layer)) != (other.name, other.inputs, repr(other.layer)):
+        return False
+    theirs = other.layer.parameters
+    return all(np.array_equal(value, theirs[name]) for name, value in one.layer.parameters.items())
 
 
 def _chosen(graph: Record, outputs: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -186,7 +228,9 @@ def _given_shapes(input_shape: Any, names: Sequence[str]) -> dict[str, Shape]:
 
 def _sample_shape(value: Declared, given: Shape | None, batched: bool, nodes: Sequence[OpNode]) -> Shape:
     """The shape of one sample of an input, checked: a network of unknown extents cannot be laid out."""
-    whole = all(node.op in ("Cast", "Gather") for node in nodes if value.name in node.inputs)
+    whole = all(
+        node.op in ("Cast", "Gather", "Shape") or node.inputs[4:5] == (value.name,) for node in nodes if value.name in node.inputs
+    )
     if value.kind not in FLOATS and not (whole and value.kind in range(2, 14)):
         raise FormatError(
             f"input {value.name!r} holds {kind_name(value.kind)} values; only floating point inputs can be explained"
@@ -205,8 +249,8 @@ def _sample_shape(value: Declared, given: Shape | None, batched: bool, nodes: Se
     return tuple(extent for extent in declared if extent is not None)
 
 
-def _named_outputs(builder: Builder, chosen: Sequence[str], values: Mapping[str, Value | Broken]) -> list[Node]:
-    """The nodes, those that compute outputs under the outputs' names."""
+def _named_outputs(builder: Builder, chosen: Sequence[str], values: Mapping[str, Value | Broken], moved: bool) -> list[Node]:
+    """The nodes, those that compute outputs under the outputs' names; `moved`: whether the file is known to be sequence first."""
     renamed: dict[str, str] = {}
     extra: list[tuple[str, str]] = []
     for name in chosen:
@@ -215,6 +259,11 @@ def _named_outputs(builder: Builder, chosen: Sequence[str], values: Mapping[str,
             raise FormatError(value.why.removeprefix("it reads "))
         if not isinstance(value, Tensor):
             raise FormatError(f"the output {name!r} does not depend on the network's input")
+        if value.place and not moved:
+            raise FormatError(
+                f"the output {name!r} has its batch along axis {value.place}: the network moves the batch axis, and samples are "
+                "explained one by one"
+            )
         if value.name in builder.nodes and value.name not in renamed:
             renamed[value.name] = name
         else:
@@ -224,5 +273,10 @@ def _named_outputs(builder: Builder, chosen: Sequence[str], values: Mapping[str,
         if old in taken and old not in renamed:
             renamed[old] = builder.unique(f"{old}_node")
     new = {name: renamed.get(name, name) for name in builder.tensors}
-    nodes = [Node(new[n.name], n.layer, tuple(new[i] for i in n.inputs)) for n in builder.nodes.values()]
-    return nodes + [Node(name, Identity(), (new[source],)) for name, source in extra]
+    made = [Node(new[n.name], n.layer, tuple(new[i] for i in n.inputs)) for n in builder.nodes.values()]
+    made += [Node(name, Identity(), (new[source],)) for name, source in extra]
+    wanted = set(chosen)
+    for node in reversed(made):  # what no output depends on is left out
+        if node.name in wanted:
+            wanted.update(node.inputs)
+    return [node for node in made if node.name in wanted]

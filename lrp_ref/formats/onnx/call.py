@@ -27,14 +27,28 @@ BATCH = 16_777_213
 
 @dataclass(frozen=True)
 class Tensor:
-    """What a node of the model (or an input) computes; `shape` is that of one sample."""
+    """What a node of the model (or an input) computes.
+
+    Attributes
+    ----------
+    shape : of one sample
+    place : the axis that is the batch in the file; in the model it is the first
+    whole : whether it holds integers, as an input of the file does that no layer has changed
+    """
 
     name: str
     shape: Shape
+    place: int = 0
+    whole: bool = False
 
 
-Value: TypeAlias = Tensor | Array
+Value: TypeAlias = "Tensor | Array"
 Operator: TypeAlias = "Callable[[Call], Value | Sequence[Value | None]]"
+
+
+def shown(shape: Sequence[int]) -> str:
+    """A shape for a message, with N for the batch."""
+    return f"({', '.join('N' if extent == BATCH else str(extent) for extent in shape)})"
 
 
 @dataclass
@@ -70,10 +84,10 @@ class Builder:
             found = f"{name}_{self.counts[name]}"
         return found
 
-    def given(self, name: str, shape: Shape) -> Tensor:
+    def given(self, name: str, shape: Shape, place: int = 0, whole: bool = False) -> Tensor:
         """An input of the model."""
         self.check(shape, f"input {name!r}")
-        self.tensors[name] = Tensor(name, shape)
+        self.tensors[name] = Tensor(name, shape, place, whole)
         return self.tensors[name]
 
     def add(self, name: str, layer: Layer, inputs: Sequence[Tensor]) -> Tensor:
@@ -94,8 +108,8 @@ class Builder:
             )
 
     def full_shape(self, tensor: Tensor) -> Shape:
-        """The shape as the file counts it: with the batch in front, if its tensors have a batch axis."""
-        return tensor.shape if self.batch is None else (self.batch, *tensor.shape)
+        """The shape as the file counts it: with the batch in its place, if its tensors have a batch axis."""
+        return tensor.shape if self.batch is None else (*tensor.shape[: tensor.place], self.batch, *tensor.shape[tensor.place :])
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,8 +255,9 @@ class Call:
             return tuple(shape)
         if not shape or shape[0] != self.builder.batch:
             batch = "N" if self.builder.batch == BATCH else self.builder.batch
-            shown = tuple("N" if extent == BATCH else extent for extent in shape)
-            raise FormatError(f"it moves elements between samples: the batch axis of extent {batch} is not the first of {shown}")
+            raise FormatError(
+                f"it moves elements between samples: the batch axis of extent {batch} is not the first of {shown(shape)}"
+            )
         return tuple(shape[1:])
 
     def per_sample(self, constant: Array, rank: int) -> Array:

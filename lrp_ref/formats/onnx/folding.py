@@ -185,8 +185,7 @@ def _broadcast(*shapes: Sequence[int]) -> Shape:
 def _one_row(call: Call, shape: Sequence[int]) -> tuple[int, ...]:
     """A constant that is made once per sample is made once, and meets the signal by broadcasting."""
     # Where the file fixes the batch's extent, any other axis may have the same: `Call.per_sample` sees then whether rows differ.
-    batched = bool(shape) and call.lead and shape[0] == call.builder.batch == BATCH
-    return (1, *shape[1:]) if batched else tuple(shape)
+    return tuple(1 if call.lead and extent == call.builder.batch == BATCH else extent for extent in shape)
 
 
 def _tile(call: Call) -> Array:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...errors import FormatError, LrpError
 from ...model import Model
+from .batches import in_front
 from .call import Builder, Call, Operator, Tensor, Value
 from .reader import OpNode
 
@@ -89,8 +90,13 @@ def _computed(
             "it is read between constants only, and its input depends on the network's input; "
             "end the model before it with outputs="
         )
-    found = operator(call)
-    return [found] if isinstance(found, (Tensor, np.ndarray)) else found
+    moved = in_front(call)
+    if moved is None:
+        found = operator(call)
+        return [found] if isinstance(found, (Tensor, np.ndarray)) else found
+    found = operator(moved[0])
+    values = [found] if isinstance(found, (Tensor, np.ndarray)) else found
+    return [replace(value, place=moved[1]) if isinstance(value, Tensor) else value for value in values]
 
 
 def _evaluated(call: Call, operators: Mapping[tuple[str, int], Operator]) -> Sequence[Value | None]:

@@ -14,8 +14,10 @@ from ...arrays import Array
 from ...layers import (
     Clip,
     Compare,
+    Concat,
     Dense,
     Divide,
+    Gather,
     GlobalAvgPool,
     HardSigmoid,
     Identity,
@@ -24,6 +26,8 @@ from ...layers import (
     Multiply,
     Rearrangement,
     Reciprocal,
+    Recurrent,
+    Reshape,
     Scale,
     Sigmoid,
     Softmax,
@@ -49,7 +53,10 @@ def recognised(model: Model) -> Model:
             if match is not None:
                 view.replace(name, *match)
                 changed = True
-    return Model(tuple(view.nodes.values()), model.inputs, model.outputs, dict(model.domain), dict(model.input_shape))
+    made = Model(tuple(view.nodes.values()), model.inputs, model.outputs, dict(model.domain), dict(model.input_shape))
+    if any(type(node.layer) is Identity for node in made.nodes):
+        made = replace(made, nodes=tuple(_without_identities(made).values()))
+    return made
 
 
 def _viewed(model: Model) -> View:
@@ -107,6 +114,38 @@ def _softplus(view: View, node: Node) -> Match:
 
 #: From here on log(1 + exp(x)) is x to within float32: log(1 + exp(−15)) = 3e-7.
 LINEAR_FROM = 15.0
+
+
+# --- both directions of a recurrent layer ------------------------------------------------------------------------------------
+
+
+def _both_directions(view: View, node: Node) -> Match:
+    """The last states of all directions, picked one by one and put side by side again: what the layer returned."""
+    if not isinstance(node.layer, Concat) or len(node.inputs) < 2:
+        return None
+    sources = set()
+    for position, name in enumerate(node.inputs):
+        below = [name]
+        for kind in (Reshape, Gather, Reshape):
+            if not isinstance(view.layer(below[-1]), kind):
+                return None
+            below.append(view.source(below[-1]))
+        picked, apart = view.layer(below[1]), view.layer(below[2])
+        assert isinstance(picked, Gather)
+        assert isinstance(apart, Reshape)
+        count = len(node.inputs)
+        if (
+            len(apart.to) != 2
+            or apart.to[0] != count
+            or picked.axis != 1
+            or [cell % count for cell in picked.indices] != [position]
+        ):
+            return None
+        sources.add(below[3])
+    (source,) = sources if len(sources) == 1 else (None,)
+    if source is None or not isinstance(view.layer(source), Recurrent) or view.ranks.get(node.name) != 2:
+        return None
+    return Identity(), (source,)
 
 
 # --- affine maps and norms ---------------------------------------------------------------------------------------------------
@@ -227,4 +266,5 @@ PATTERNS: tuple[Callable[[View, Node], Match], ...] = (
     _dense,
     _mul_add,
     _gate,
+    _both_directions,
 )

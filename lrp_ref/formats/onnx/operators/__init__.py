@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..call import Operator
 from ..folding import FOLDS
-from . import activations, arithmetic, comparisons, einsum, linear, reductions, resizing, shapes, windows
+from . import activations, arithmetic, comparisons, einsum, linear, recurrent, reductions, resizing, shapes, windows
 
 OPERATORS: dict[tuple[str, int], Operator] = {
     **activations.TABLE,
@@ -16,6 +16,7 @@ OPERATORS: dict[tuple[str, int], Operator] = {
     **comparisons.TABLE,
     **einsum.TABLE,
     **linear.TABLE,
+    **recurrent.TABLE,
     **reductions.TABLE,
     **resizing.TABLE,
     **shapes.TABLE,
@@ -27,7 +28,6 @@ FOLDED = frozenset(FOLDS) - {op for op, _ in OPERATORS}
 
 #: What would help where an operator is not read.
 HINTS: dict[str, str] = {
-    **dict.fromkeys(("LSTM", "GRU", "RNN"), "recurrent cells are not read from ONNX yet; build the model from layers"),
     **dict.fromkeys(("If", "Loop", "Scan"), "export the network without control flow, for fixed choices"),
     **dict.fromkeys(
         (

@@ -146,6 +146,8 @@ _FLOATS = frozenset({1, 10, 11, 16})
 def _cast(call: Call) -> Tensor:
     if call.integer("to") == 9:
         return call.emit(Compare("!=", call.parameter(0.0)), call.tensor())
+    if call.integer("to") not in _FLOATS and call.tensor().whole:
+        return call.tensor()
     if call.integer("to") not in _FLOATS:
         raise FormatError("a signal is cast to integers, which cannot be explained; end the model before it with outputs=")
     # Half precision is computed in the model's own, wider type.

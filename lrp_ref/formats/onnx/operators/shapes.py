@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from ....arrays import Array
+from ....arrays import Array, Shape
 from ....errors import FormatError
 from ....layers import (
     Attach,
@@ -25,14 +26,38 @@ from ....layers import (
     Tile,
     Transpose,
 )
-from ..call import Call, Operator, Tensor, Value
+from ....layers.base import Recurrent
+from ..batches import place_of
+from ..call import Call, Operator, Tensor, Value, shown
 from ..folding import python_slice, reshaped, shape_of, slices, split_sizes
 from .tables import versions
 
 
 def reshape_to(call: Call, x: Tensor, full: Sequence[int]) -> Tensor:
     """`x` in another shape, given as the file counts axes."""
-    sample = call.sample(full)
+    before, batch = call.builder.full_shape(x), call.builder.batch
+    place = 0 if batch is None else place_of(full, before, x.place, batch)
+    if place is None and x.place:
+        raise FormatError(
+            f"it moves elements between samples: the batch axis {x.place} of {shown(before)} is not one of {shown(full)}"
+        )
+    sample = call.sample(full) if not place else (*full[:place], *full[place + 1 :])
+    undone = _undone(call, x, sample)
+    if undone is not None:
+        return replace(undone, place=place or 0)
+    return replace(_reshaped(call, x, sample), place=place or 0)
+
+
+def _undone(call: Call, x: Tensor, sample: Shape) -> Tensor | None:
+    """What a recurrent layer returned, where `x` is it in the shape that the file gives it, and `sample` is its own again."""
+    node = call.builder.nodes.get(x.name)
+    source = call.builder.nodes.get(node.inputs[0]) if node is not None and isinstance(node.layer, Reshape) else None
+    if source is None or not isinstance(source.layer, Recurrent) or call.builder.tensors[source.name].shape != sample:
+        return None
+    return call.builder.tensors[source.name]
+
+
+def _reshaped(call: Call, x: Tensor, sample: Shape) -> Tensor:
     if sample == x.shape:
         return call.emit(Identity(), x)
     flat = len(sample) == 1 and call.lead == 1
@@ -61,8 +86,8 @@ def _transpose(call: Call) -> Tensor:
     order = call.integers("perm", tuple(reversed(range(rank))))
     if sorted(order) != list(range(rank)):
         raise FormatError(f"the attribute perm is {order}, which is no order of {rank} axes")
-    if call.lead and order[0] != 0:
-        raise FormatError(f"it moves the batch axis (perm {order}), and samples are explained one by one")
+    if call.lead and order == tuple(range(rank)):  # a move of the batch axis, which stays in front in the model
+        return x
     axes = order if call.lead else (0, *(axis + 1 for axis in order))
     return call.emit(Transpose(axes), x)
 
@@ -187,12 +212,30 @@ def _gather(call: Call) -> Tensor:
     if picked.dtype.kind not in "iu" or picked.size > 1_000_000:
         raise FormatError("its indices must be a list of integers")
     axis = call.axis(call.integer("axis", 0), call.rank(source))
+    if picked.ndim == 0 and isinstance(found := _of_part(call, source, axis, int(picked)), tuple):
+        source, picked = found
     cells = tuple(int(index) for index in picked.reshape(-1))
+    if picked.ndim == 0 and source.shape[axis - 1] == 1 and cells[0] in (0, -1):
+        return reshape_to(call, source, [e for k, e in enumerate(call.builder.full_shape(source)) if k != axis])
     shape = (*source.shape[: axis - 1], *picked.shape, *source.shape[axis:])
     call.builder.check(shape, "its output")
     if picked.ndim == 1:
         return call.emit(Gather(cells, axis), source)
     return call.emit(Reshape(shape), call.emit(Gather(cells, axis), source, part="gather"))
+
+
+def _of_part(call: Call, x: Tensor, axis: int, cell: int) -> tuple[Tensor, Array] | None:
+    """Where `x` is signals side by side along `axis`, the one that holds a cell, and which one it is there."""
+    node = call.builder.nodes.get(x.name)
+    if node is None or not isinstance(node.layer, Concat) or node.layer.axis != axis:
+        return None
+    cell += x.shape[axis - 1] if cell < 0 else 0
+    for name in node.inputs:
+        part = call.builder.tensors[name]
+        if 0 <= cell < part.shape[axis - 1]:
+            return part, np.asarray(cell)
+        cell -= part.shape[axis - 1]
+    return None
 
 
 def _embedding(call: Call, table: Value, picked: Tensor) -> Tensor:
