@@ -342,7 +342,7 @@ class Explainer:
     def _rows(self) -> tuple[str, list[tuple[str, ...]]]:
         made, rules = self.plan(), self.rules
         served = {node.name: step.label for step in made.steps for node in step.nodes}
-        head = f"Explainer: {self._composite.name}, head {self._head}, {made.model.dtype}, backend {made.backend}"
+        head = f"Explainer: {self._composite.name}, head {self._head}, {made.described}"
         rows: list[tuple[str, ...]] = [("node", "layer", "rule", "step")]
         rows += [(n.name, repr(n.layer), str(rules.get(n.name, "–")), served[n.name]) for n in made.model.nodes]
         return head, rows

@@ -46,6 +46,15 @@ def block() -> int:
     return BLOCK
 
 
+def instruction_set() -> str | None:
+    """What the compiled core has chosen for this processor; None where it is not built."""
+    if "compiled" not in BACKENDS:
+        return None
+    from . import _ext
+
+    return _ext.instruction_set
+
+
 class Step(Protocol):
     """What serves a node, or a run of nodes that ends in `nodes[-1]`. Steps have no state."""
 
@@ -159,9 +168,25 @@ class Plan:
         """(nodes, step) in computing order."""
         return [(" + ".join(node.name for node in step.nodes), step.label) for step in self.steps]
 
+    @property
+    def precision(self) -> str:
+        """The number type, or "fast" where float32 convolutions may take the larger Winograd tiles."""
+        if self.model.dtype == object:
+            return "exact"
+        return "fast" if self.means.fast and self.backend == "compiled" else str(self.model.dtype)
+
+    @property
+    def described(self) -> str:
+        """What computes, in one line."""
+        facts = [self.precision, f"backend {self.backend}"]
+        if self.backend == "compiled":
+            facts.append(f"{self.means.threads} thread{'s' if self.means.threads > 1 else ''}")
+            facts += ["low memory"] if self.means.memory == "low" else []
+        return ", ".join(facts)
+
     def __repr__(self) -> str:
         width = max(len(nodes) for nodes, _ in self.rows())
-        return "\n".join([f"plan, backend {self.backend}", *(f"  {n:<{width}}  {label}" for n, label in self.rows())])
+        return "\n".join([f"plan: {self.described}", *(f"  {n:<{width}}  {label}" for n, label in self.rows())])
 
 
 def plan(

@@ -251,7 +251,7 @@ class Run:
             value=value[:, 0] if single else value,
             ledger=self._ledger(whole, start, entries) if self.order.ledger else None,
             backend=self.plan.backend,
-            precision="exact" if self.model.dtype == object else str(self.model.dtype),
+            precision=self.plan.precision,
             composite=self.order.composite,
         )
 

@@ -15,10 +15,11 @@ from cli_runner import CALL, ROOT, fresh, run
 import lrp_ref
 from lrp_ref import Model, errors, rules
 from lrp_ref import layers as L
-from lrp_ref.cli import codes, main, parsing
+from lrp_ref.cli import codes, info, main, parsing
 from lrp_ref.cli.app import commands
 from lrp_ref.cli.formulas import readable
 from lrp_ref.cli.output import Output, plain_table
+from lrp_ref.means import chosen_threads
 
 COMMANDS = ("convert", "demo", "explain", "info", "inspect", "rules")
 
@@ -399,6 +400,23 @@ def test_inspect_says_which_backend_serves(tmp_path):
     assert "Did you mean 'reference'" in run("inspect", "zoo:digits", "--backend", "referenc", code=2).err
 
 
+def test_inspect_says_what_a_plan_may_spend():
+    chosen = ("--backend", lrp_ref.BACKENDS[-1], "--precision", "float32", "--threads", 3, "--memory", "low")
+    found = run("inspect", "zoo:digits", *chosen, "--json").document
+    extra = ", 3 threads, low memory" if lrp_ref.BACKENDS[-1] == "compiled" else ""
+    assert found["plan"] == f"float32, backend {lrp_ref.BACKENDS[-1]}{extra}"
+    assert found["plan"] in run("inspect", "zoo:digits", *chosen).out
+    for wrong in (("--threads", 0), ("--memory", "lots"), ("--precision", "float16")):
+        run("inspect", "zoo:digits", *wrong, code=2)
+
+
+def test_inspect_shows_the_plan_where_asked():
+    assert "reference" not in run("inspect", "zoo:digits").out
+    lines = run("inspect", "zoo:digits", "--plan", "--backend", "reference").out.splitlines()
+    assert lines[0].endswith("backend reference")
+    assert sum(line.endswith(" reference") for line in lines[1:]) == 10
+
+
 def test_inspect_works_on_a_model_of_unknown_shape_and_on_one_that_ends_in_a_softmax(tmp_path):
     layers = [L.Conv(np.ones((2, 1, 3, 3))), L.GlobalAvgPool(), L.Flatten(), L.Dense(np.ones((2, 2))), L.Softmax()]
     path = saved(tmp_path, Model.sequential(layers))
@@ -438,10 +456,23 @@ def test_info_says_what_computes():
     assert found["lrp_ref"] == lrp_ref.__version__
     assert found["numpy"] == np.__version__
     assert found["backends"] == list(lrp_ref.BACKENDS)
-    assert found["number_types"] == ["float64", "float32", "exact"]
+    assert found["precisions"] == ["float64", "float32", "fast", "exact"]
+    assert found["threads"] == chosen_threads(None)
+    assert (found["instruction_set"] is None) == ("compiled" not in lrp_ref.BACKENDS)
     text = run("info").out
     assert np.__version__ in text
     assert found["default_backend"] in text
+
+
+def test_info_says_where_the_compiled_core_is_missing(monkeypatch):
+    monkeypatch.setattr(info, "instruction_set", lambda: None)
+    assert "the compiled core is not built here" in run("info").out
+    assert run("info", "--json").document["instruction_set"] is None
+
+
+def test_info_counts_the_threads_that_the_environment_asks_for(monkeypatch):
+    monkeypatch.setenv("LRP_REF_NUM_THREADS", "5")
+    assert run("info", "--json").document["threads"] == 5
 
 
 def test_info_without_threadpoolctl_says_that_threads_are_unknown(monkeypatch):

@@ -69,6 +69,18 @@ def test_json_is_the_same_as_the_library(digits):
     assert zoo.digits().images[(8, *first["feature"])] == first["x"]
 
 
+def test_precision_threads_and_memory_are_the_explainers(digits):
+    chosen = ("--precision", "float64", "--threads", 2, "--memory", "low")
+    document = run("explain", "zoo:digits", digits / "8.npy", *chosen, "--json").document
+    assert document["precision"] == document["explanations"][0]["precision"] == "float64"
+    assert document["explanations"][0]["backend"] == lrp_ref.BACKENDS[-1]
+    e = lrp_ref.explain(zoo.load("digits"), zoo.digits().images[8:9], precision="float64", memory="low")
+    (target,) = document["explanations"][0]["targets"]
+    assert target["value"] == float(e.value[0])  # in float32 it is another number
+    assert [entry["relevance"] for entry in target["positive"]] == (-np.sort(-e.relevance.reshape(-1)))[:5].tolist()
+    assert "float64" in run("explain", "zoo:digits", digits / "8.npy", *chosen).out.splitlines()[0]
+
+
 def test_the_ledger_is_printed_on_demand(digits):
     done = run("explain", "zoo:digits", digits / "3.npy", "--ledger")
     e = lrp_ref.explain(zoo.load("digits"), zoo.digits().images[3:4], ledger=True)

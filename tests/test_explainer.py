@@ -127,6 +127,18 @@ def test_precision_casts_the_model_and_the_input():
     assert e.backend == "reference"
 
 
+def test_fast_is_named_where_it_makes_a_difference():
+    for backend in lrp_ref.BACKENDS:
+        explainer = Explainer(small(), rule=rules.Zero(), precision="fast", backend=backend, threads=2, memory="low")
+        e = explainer(X, 0)
+        assert e.dtype == np.float32
+        assert e.precision == ("fast" if backend == "compiled" else "float32")
+        described = f"{e.precision}, backend {backend}" + (", 2 threads, low memory" if backend == "compiled" else "")
+        assert explainer.plan().described == described
+        assert repr(explainer.plan()).startswith(f"plan: {described}\n")
+        assert repr(explainer).splitlines()[0].endswith(f"head {explainer._head}, {described}")
+
+
 def test_parameters_of_two_number_types_are_brought_to_one():
     mixed = Model.sequential([L.Dense(W1.astype(np.float32)), L.BatchNorm([0.1, 0.2], [1.0, 2.0]), L.ReLU(), L.Dense(W2)])
     e = Explainer(mixed, keep="all")(X)

@@ -37,6 +37,7 @@ _OPTIONS = {
     "input_shape=": "--input-shape",
     "size=": "--size",
     "unknown=": "--unknown",
+    "batch_axis=": "--batch-axis",
 }
 
 

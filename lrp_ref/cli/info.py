@@ -36,7 +36,6 @@ def info(as_json: bool) -> None:
         "instruction_set": instruction_set(),
         "threads": chosen_threads(None),
         "precisions": list(PRECISIONS),
-        "default_precision": "that of the network",
         "blas": _blas(),
         "formats": list(SUFFIXES),
         "zoo": list(zoo.names()),

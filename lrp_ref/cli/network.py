@@ -67,7 +67,7 @@ def network_of(spec: str, options: Mapping[str, Any]) -> Network:
     if (low is None) != (high is None):
         raise ParameterError("--low and --high are the two ends of the input's domain: give both")
     shape = shape_of(options["input_shape"])
-    model, raw = _read(spec, shape)
+    model, raw = _read(spec, shape, options["batch_axis"])
     chosen, origin = preprocessing_of(spec, options)
     if chosen is not None:
         model = preprocess.with_domain(model, chosen)
@@ -76,12 +76,18 @@ def network_of(spec: str, options: Mapping[str, Any]) -> Network:
     return Network(spec, model, raw, chosen, origin)
 
 
-def _read(spec: str, shape: tuple[int, ...] | None) -> tuple[Model, Model | None]:
+def _read(spec: str, shape: tuple[int, ...] | None, batch_axis: int | None) -> tuple[Model, Model | None]:
+    onnx = Path(spec).suffix.lower() == ".onnx" and not spec.startswith("zoo:")
+    if batch_axis is not None and not onnx:
+        raise ParameterError("--batch-axis is for .onnx files; in all others the batch is axis 0")
     if spec.startswith("zoo:"):
         return _shaped(zoo.load(spec.removeprefix("zoo:")), shape), None
-    if Path(spec).suffix.lower() != ".onnx":
+    if not onnx:
         return _shaped(load(Path(spec)), shape), None
-    raw = load(Path(spec), patterns=False, input_shape=shape)
+    options = {"input_shape": shape} | ({} if batch_axis is None else {"batch_axis": batch_axis})
+    raw = load(Path(spec), patterns=False, **options)
+    if not set(raw.inputs) <= set(raw.input_shape):  # of any length: patterns are found while lengths are tried
+        return load(Path(spec), **options), raw
     from ..formats.onnx.patterns import recognised
 
     return recognised(raw), raw

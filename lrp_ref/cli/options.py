@@ -19,6 +19,12 @@ _NETWORK = (
         metavar="3x224x224",
         help="The shape of one sample, without the batch axis, where the file leaves extents open.",
     ),
+    click.option(
+        "--batch-axis",
+        type=click.IntRange(0),
+        metavar="N",
+        help="Which axis of an ONNX file's inputs is the batch; 1 where a recurrent network takes the steps first.  [default: 0]",
+    ),
     click.option("--low", type=float, help="The least value that an input can take, for the zB rule and for images."),
     click.option("--high", type=float, help="The greatest value that an input can take."),
     click.option(

@@ -31,6 +31,8 @@ def record_of(explanation: Explanation, ledger: bool, labels: Sequence[str] | No
         "prediction": scores.tolist(),
         "targets": [_target(explanation, t, labels) for t in range(np.atleast_1d(explanation.value[0]).size)],
         "notes": list(explanation.ledger.flags) if explanation.ledger else [],
+        "backend": explanation.backend,
+        "precision": explanation.precision,
     }
     if ledger and explanation.ledger:
         found["ledger"] = explanation.ledger.rows()
