@@ -352,6 +352,64 @@ def test_what_a_network_reads_is_found_in_its_graph():
     assert text.sequences(zoo.load("digits")) == text.lengths(zoo.load("digits")) == ()
 
 
+# --- ONNX -----------------------------------------------------------------------------------------------------------------
+
+
+def onnx_file(path, steps_first):
+    """Embedding, LSTM and Dense as an exporter writes them: whole numbers of any count of words in, steps first inside."""
+    from onnx import TensorProto, helper, numpy_helper, save_model
+
+    lower, upper = lstm(4), head()
+    blocks = {name: np.split(getattr(lower, name)[0], 4, axis=-1) for name in ("weight_input", "weight_recurrent", "bias")}
+    order = [lower.gate_names.index(letter) for letter in "iofg"]  # ONNX calls g c
+
+    def gates(name):
+        return np.concatenate([blocks[name][k] for k in order], axis=-1).T.astype(np.float32)
+
+    bias = np.concatenate([gates("bias"), np.zeros(12, np.float32)])
+    constants = {
+        "table": table().astype(np.float32), "W": gates("weight_input")[None], "R": gates("weight_recurrent")[None],
+        "B": bias[None], "first": np.array([0]), "dense": upper.weight.astype(np.float32),
+        "offset": upper.bias.astype(np.float32),
+    }  # fmt: skip
+    turned = [] if steps_first else [helper.make_node("Transpose", ["vectors"], ["turned"], perm=[1, 0, 2])]
+    nodes = [
+        helper.make_node("Gather", ["table", "words"], ["vectors"], name="vectors"),
+        *turned,
+        helper.make_node("LSTM", ["turned" if turned else "vectors", "W", "R", "B"], ["", "last"], name="lstm", hidden_size=3),
+        helper.make_node("Squeeze", ["last", "first"], ["state"]),
+        helper.make_node("Gemm", ["state", "dense", "offset"], ["scores"]),
+    ]
+    dims = ["steps", "batch"] if steps_first else ["batch", "steps"]
+    graph = helper.make_graph(
+        nodes, "reader",
+        [helper.make_tensor_value_info("words", TensorProto.INT64, dims)],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", 2])],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )  # fmt: skip
+    save_model(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+@pytest.mark.parametrize("steps_first", [False, True])
+def test_an_onnx_file_reads_sentences_of_any_length(net, steps_first):
+    file = onnx_file(net / "reader.onnx", steps_first)
+    call = ("explain", file, net / "two.txt", "--vocab", net / "vocab.txt", "--composite", "lstm_all", "--json")
+    if steps_first:
+        assert "--batch-axis" in run(*call, code=codes.FILE).err
+        call = (*call, "--batch-axis", "1")
+    records = run(*call).document["explanations"]
+    for record, sentence in zip(records, (SENTENCE, "bad film"), strict=True):
+        expected = explained(sentence, composite="lstm_all").relevance[0]
+        np.testing.assert_allclose(relevances(record), expected, rtol=2e-4, atol=1e-6)  # the file is in float32
+
+
+def test_only_files_of_onnx_may_have_their_batch_elsewhere(net):
+    for model in (net / "net.npz", "zoo:sentences"):
+        done = run("explain", model, net / "one.txt", "--vocab", net / "vocab.txt", "--batch-axis", "1", code=codes.USAGE)
+        assert "--batch-axis is for .onnx files" in done.err
+
+
 # --- sequences of numbers -------------------------------------------------------------------------------------------------
 
 

@@ -50,7 +50,7 @@ class ThroughTime(Rule):
     serves: ClassVar[str] = "recurrent layers (LSTM, GRU, RNN)"
     formula: ClassVar[str] = (
         r"R_{x_t} = x_t \sum_k \frac{w_k R_k}{z_k + \epsilon\,s(z_k)},\quad"
-        r" R_{h_{t-1}} = h_{t-1} \sum_k \frac{u_k R_k}{z_k + \epsilon\,s(z_k)},\quad"
+        r" R_h = h_{t-1} \sum_k \frac{u_k R_k}{z_k + \epsilon\,s(z_k)},\quad"
         r" (R_g, R_s) \text{ by the product rule}"
     )
     usage: ClassVar[str] = "LSTM, GRU and RNN in every preset"
