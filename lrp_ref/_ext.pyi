@@ -65,12 +65,14 @@ class Convolution:
     Parameters
     ----------
     weights : one for each product, each (groups, upper, lower, *kernel), upper and lower of one group, 1 to 3 kernel axes; lower
-        counts the channels of all parts of the input, part after part
+        counts the channels of all parts of the input, part after part; any strides. F2 and F4 keep the arrays, and read single numbers
+        of them again where a result may be an exact zero: they must not change, and a view of an array that is held anyway costs no
+        memory. DIRECT keeps nothing of them.
     stride, dilation : one for each axis
     algorithm : DIRECT, F2 or F4; the latter two only for 3×3 kernels in two dimensions, stride and dilation 1, groups 1
     """
 
-    nbytes: int
+    nbytes: int  # of the prepared weights; not of the arrays that are kept
     def __init__(
         self, weights: Sequence[Array], stride: Sequence[int], dilation: Sequence[int], algorithm: int, threads: int
     ) -> None: ...
@@ -107,7 +109,13 @@ def rows(x: Array, weight: Array, threads: int, total: Array | None = None) -> A
     """
 
 def winners(
-    x: Array, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int], before: Sequence[int], out: Sequence[int], threads: int
+    x: Array,
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    dilation: Sequence[int],
+    before: Sequence[int],
+    out: Sequence[int],
+    threads: int,
 ) -> tuple[Array, Array]:
     """The maximum of each window and which tap it is at (uint8 below 256 taps, else int32); of equal cells the first wins.
 
@@ -127,7 +135,13 @@ def to_winners(
     """Each window's message (samples·targets, *out, channels) at its winner (samples, …), added up: (samples·targets, *spatial, channels)."""
 
 def window_sums(
-    x: Array, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int], before: Sequence[int], out: Sequence[int], threads: int
+    x: Array,
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    dilation: Sequence[int],
+    before: Sequence[int],
+    out: Sequence[int],
+    threads: int,
 ) -> Array:
     """The sum of each window; padding counts as 0."""
 
