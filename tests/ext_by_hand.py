@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from lrp_ref.arrays import Array, Shape
@@ -55,3 +57,10 @@ def tile_sizes(x: Array, w: Array, before: Shape, out: Shape, side: int) -> Arra
 def bits(a: Array) -> tuple[np.dtype, Shape, bytes]:
     """Type, shape and every bit, the signs of zeros included."""
     return a.dtype, a.shape, a.tobytes()
+
+
+def same_bits(run: Callable[[int], list[Array]]) -> list[Array]:
+    """What `run(threads)` gives, which must be the same for 1, 2 and 3 threads."""
+    found = run(1)
+    assert [bits(y) for y in run(2)] == [bits(y) for y in run(3)] == [bits(y) for y in found]
+    return found
