@@ -9,7 +9,7 @@ first, those that speak against the true class, and its accuracy should rise fas
 
 Protocol, fixed before anything was trained
 -------------------------------------------
-Data        sentences of the grammar of `train_sentences.py` with up to four clauses and at least ten words (the paper's
+Data        sentences of the grammar of `sentence_grammar.py` with up to four clauses and at least ten words (the paper's
             least); seed 1; the first 2000 different ones for training, the next 2000 for testing.
 Classes     five, as in the paper: very negative (the values add up to −2.5 or less), negative, neutral (0), positive, very
             positive (2.5 or more).
@@ -32,7 +32,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from train_sentences import Reader, Sentence, by_length, different, relevance_of, to_library, train, vocabulary
+from sentence_grammar import Sentence, different, vocabulary
+from train_sentences import Reader, by_length, relevance_of, to_library, train
 
 from lrp_ref import composites
 

@@ -30,7 +30,7 @@ class Sentences:
 
 
 def sentences() -> Sentences:
-    """200 sentences that the grammar of `examples/train_sentences.py` made, and which of their words matter."""
+    """200 sentences that `examples/sentence_grammar.py` made, and which of their words matter."""
     with file_of("sentences.txt") as path:
         lines = path.read_text(encoding="utf-8").splitlines()
     pairs = [re.fullmatch(r"(negative|positive)\t(\S+(?: \S+)*)", line) for line in lines]
