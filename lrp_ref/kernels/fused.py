@@ -15,7 +15,7 @@ import numpy as np
 from ..arrays import Array, Exact, Shape, like
 from ..errors import LrpError
 from ..layers.activations import ReLU
-from ..layers.base import Linear
+from ..layers.base import Linear, Recurrent
 from ..layers.conv import Conv, ConvTranspose
 from ..layers.linear import Add, Dense, Mean, Scale, Subtract
 from ..layers.pooling import AvgPool, GlobalAvgPool, GlobalSumPool, MaxPool, SumPool
@@ -56,6 +56,10 @@ def offer(request: Request, node: Node) -> Any:
         return PassThrough((node,), rule, booked=booked)
     if type(layer) is MaxPool and rule == WinnerTakesAll():
         return Winners((node,), rule, booked=booked)
+    if isinstance(layer, Recurrent):
+        from . import recurrent  # few networks are
+
+        return recurrent.offer(request, node)
     from . import maxima  # whose steps build on those of this module
 
     return maxima.offer(request, node)

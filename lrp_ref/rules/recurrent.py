@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ..arrays import Array
 from ..errors import ParameterError
@@ -72,15 +72,20 @@ class ThroughTime(Rule):
     def propagate(
         self, layer: Layer, inputs: tuple[Array, ...], output: Array, relevance: Array
     ) -> tuple[tuple[Array, ...], Booking]:
-        self.require(layer)
         from .unrolled import walk
 
-        relevances, booking = walk(self, layer, inputs, relevance, booked=True)
+        relevances, booking = walk(self._way(layer, inputs, True), relevance)
         assert booking is not None
         return relevances, booking
 
     def relevances(self, layer: Layer, inputs: tuple[Array, ...], output: Array, relevance: Array) -> tuple[Array, ...]:
-        self.require(layer)
         from .unrolled import walk
 
-        return walk(self, layer, inputs, relevance, booked=False)[0]
+        return walk(self._way(layer, inputs, False), relevance)[0]
+
+    def _way(self, layer: Layer, inputs: tuple[Array, ...], booked: bool) -> Any:
+        self.require(layer)
+        assert isinstance(layer, Recurrent)
+        from .unrolled import way_of  # here, because few networks are recurrent
+
+        return way_of(self, layer, layer.unroll(*inputs), booked)

@@ -62,10 +62,13 @@ class Weighted:
     rule, layer, inputs : the rule, the map and its inputs (D, N, T, ·)
     z : its output, the plain pre-activation
     blocks : how many maps lie side by side in it: an ε relative to z is relative to each
+    booked : whether accounts are kept
     """
 
-    def __init__(self, rule: LinearRule, layer: Blend, inputs: Sequence[Array], z: Array, blocks: int = 1) -> None:
-        self.rule, self.layer, self.inputs = rule, layer, tuple(inputs)
+    def __init__(
+        self, rule: LinearRule, layer: Blend, inputs: Sequence[Array], z: Array, blocks: int = 1, booked: bool = False
+    ) -> None:
+        self.layer = layer
         shares = [rule.shares(weight, layer.bias) for weight in layer.weights]
         self.positions = list(zip(*shares, strict=True))
         self.bottoms, self.e, alive = [], [], []
@@ -77,12 +80,13 @@ class Weighted:
             alive.append((self.bottoms[-1] != like(0, z)) & position[0].where(z))
         alone = np.sum(alive, axis=0) == 1 if rule.empty == "renormalise" else np.zeros((), dtype=bool)
         self.parts = [np.where(alone, like(1, z), like(position[0].coefficient, z)) for position in self.positions]
-        self.taken = zeros(z.shape, z)
-        for part, living in zip(self.parts, alive, strict=True):
-            self.taken += np.where(living, part, like(0, z))
+        if booked:
+            self.taken, self.arrived = zeros(z.shape, z), zeros(z.shape, z)
+            for part, living in zip(self.parts, alive, strict=True):
+                self.taken += np.where(living, part, like(0, z))
+        self.booked = booked
         self.alive = [None if living.all() else living for living in alive]
         self.s = [zeros(z.shape, z) for _ in self.positions]
-        self.arrived = zeros(z.shape, z)
         # what each input's relevance is a sum of: the share's number, f(a) at every step, the weight
         self.terms = [
             [(q, term.feature(a), term.weight) for q, position in enumerate(self.positions) for term in position[i].terms]
@@ -91,7 +95,8 @@ class Weighted:
 
     def take(self, now: slice, relevance: Array) -> None:
         """Divide the relevance (D, N, 1, ·) that arrives at one step."""
-        self.arrived[:, :, now] = relevance
+        if self.booked:
+            self.arrived[:, :, now] = relevance
         for s, bottom, part, alive in zip(self.s, self.bottoms, self.parts, self.alive, strict=True):
             scaled = relevance if part.ndim == 0 and part == 1 else _at(part, now) * relevance
             if alive is None:
@@ -101,11 +106,13 @@ class Weighted:
 
     def give(self, i: int, now: slice = slice(None)) -> Array:
         """The relevance of input i, at the steps `now` that have been taken."""
-        found = [
-            feature[:, :, now] * self.layer.adjoint(self.s[q][:, :, now], weight, feature[:, :, now].shape)
-            for q, feature, weight in self.terms[i]
-        ]
-        return np.asarray(sum(found[1:], found[0]))
+        found = None
+        for q, feature, weight in self.terms[i]:
+            a = feature[:, :, now]
+            part = a * self.layer.adjoint(self.s[q][:, :, now], weight, a.shape)
+            found = part if found is None else found + part
+        assert found is not None
+        return np.asarray(found)
 
     def account(self, into: Accounts) -> None:
         """Book all steps."""

@@ -56,14 +56,14 @@ class Way(ABC):
 
     def weigh(self, layer: Blend, inputs: list[Array], z: Array, blocks: int = 1) -> Weighted:
         """A linear map under the rule for linear maps."""
-        self.weighted.append(Weighted(self.rule.linear, layer, inputs, z, blocks))
+        self.weighted.append(Weighted(self.rule.linear, layer, inputs, z, blocks, self.booked))
         return self.weighted[-1]
 
     def sum(self, *terms: Array) -> Weighted:
         """A sum of two terms under the rule for sums."""
         ones = like(np.ones((1, 1, 1, 1)), terms[0])
         z = terms[0] + terms[1]
-        self.weighted.append(Weighted(self.rule.accumulation, Blend((ones, ones)), terms, z))
+        self.weighted.append(Weighted(self.rule.accumulation, Blend((ones, ones)), terms, z, booked=self.booked))
         return self.weighted[-1]
 
     def product(self, gate: Array, signal: Array, before: tuple[Array, Array]) -> Product:
@@ -198,22 +198,26 @@ class RNNWay(Way):
 WAYS: tuple[tuple[type[Cells], type[Way]], ...] = ((LSTM, LSTMWay), (GRU, GRUWay), (RNN, RNNWay))
 
 
-def walk(
-    rule: ThroughTime, layer: Layer, inputs: tuple[Array, ...], relevance: Array, booked: bool
-) -> tuple[tuple[Array, ...], Booking | None]:
-    """The relevance of every input, and what the layer accounts for."""
+def way_of(rule: ThroughTime, layer: Layer, u: Unrolled, booked: bool) -> Way:
+    """The layer's maps and products under the rule, ready for any relevance."""
     kind = next((way for cells, way in WAYS if isinstance(layer, cells)), None)
     if kind is None or not isinstance(layer, Cells):
         raise RuleError(f"{rule} knows LSTM, GRU and RNN, not {type(layer).__name__}")
-    u = layer.unroll(*inputs)
-    way = kind(rule, layer, u, booked)
+    return kind(rule, layer, u, booked)
+
+
+def walk(way: Way, relevance: Array) -> tuple[tuple[Array, ...], Booking | None]:
+    """The relevance of every input, and what the layer accounts for where the way is booked."""
+    layer, u = way.layer, way.u
+    for product in way.products:
+        product.amounts.clear()
     hidden, cell, beyond = _back(way, relevance)
     parts = [weighted.give(0) for weighted in way.sequence]
     x = np.asarray(sum(parts[1:], parts[0]))
     x = layer.restored(x if u.alive is None else np.where(u.alive, x, like(0, x)))
     states = {"hidden": _together(hidden), "cell": _together(cell), "lengths": zeros(relevance.shape[:1], relevance)}
     relevances = (np.asarray(sum(x[1:], x[0])), *(states[name] for name in layer.reads))
-    if not booked:
+    if not way.booked:
         return relevances, None
     trapped = {name: states[name] for name in layer.states if name not in layer.reads}
     return relevances, _booking(way, relevance, relevances, trapped, beyond)
