@@ -5,6 +5,7 @@ Everything is checked here: a wrong shape, type or layout is a `ValueError` or `
 """
 
 import os
+import sys
 
 import numpy
 
@@ -15,3 +16,8 @@ include "convolution.pxi"
 include "scatter.pxi"
 include "rest.pxi"
 include "pooling.pxi"
+
+# Cython registers a module under the name that it was compiled with, whatever it was imported as. Where the package is a copy
+# inside another one, that name is not ours.
+if __name__ != "lrp_ref._ext" and getattr(sys.modules.get("lrp_ref._ext"), "__file__", None) == __file__:
+    del sys.modules["lrp_ref._ext"]
