@@ -50,7 +50,7 @@ def instruction_set() -> str | None:
     """What the compiled core has chosen for this processor; None where it is not built."""
     if "compiled" not in BACKENDS:
         return None
-    from . import _ext
+    from .kernels.native import _ext
 
     return _ext.instruction_set
 

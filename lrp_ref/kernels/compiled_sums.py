@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from .. import _ext
 from ..arrays import Array, Exact, Relative, Shape, Signed
 from ..layers.linear import Add, Subtract
 from ..layers.pooling import AvgPool, MaxPool, SumPool, pool_window
@@ -15,6 +14,7 @@ from ..layers.window import Window
 from ..rules.shares import ALL, NONNEGATIVE
 from .fused import FusedLinear
 from .maxima import Surrogate
+from .native import _ext
 from .packed import channels_first, channels_last
 from .passing import Winners, folded
 from .prepared import Prepared

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import _ext
 from ..arrays import Array, Exact, Relative, Shape, Signed, like
 from ..layers.conv import Conv, ConvTranspose
 from ..rules.shares import ALL, IDENTITY, NEGATIVE, NONNEGATIVE, ONE, POSITIVE, Above, Below, Feature
+from .native import _ext
 from .scheme import Column, Scheme
 
 #: Below so many channels the way down is a scatter, whose products stack the taps: a panel of the other kind is mostly empty.
