@@ -32,7 +32,7 @@ class Around:
     ----------
     front : a ReLU in front of every input
     behind : a ReLU behind the layer
-    above : above that an identity under LRP-0, which hands on c = R/z where a backend can take it; where z = 0 it hands on nothing
+    above : on top an identity under LRP-0, which hands on c = R/z where a backend can take it; nothing where z = 0
     """
 
     front: bool = False
@@ -139,8 +139,10 @@ def settled(case: Case, rule: rules.LinearRule, u: float) -> Case:
     return replace(case, relevance=relevance)
 
 
-def tolerance(case: Case, rule: rules.LinearRule, around: Around) -> tuple[Array, ...]:
+def tolerance(case: Case, rule: rules.LinearRule, around: Around, exact: bool = False) -> tuple[Array, ...]:
     """4·n·Σ_k |R_{j←k}|·(1 + κ_k), to be multiplied by the unit round-off: how far each R_j may be from the exact one.
+
+    Where the denominators are `exact`, κ plays no part.
 
     From the shares: Σ_q Σ_t |f_t(a_j)| · adjoint(|s^q|·(1 + κ^q), |w_t|), with κ^q = Σ|terms| / |denominator|.
     """
@@ -150,9 +152,9 @@ def tolerance(case: Case, rule: rules.LinearRule, around: Around) -> tuple[Array
     units = quotients(case, rule, np.ones_like(R))
     for found, unit in zip(quotients(case, rule, R), units, strict=True):
         kappa = absolute(layer, found, inputs) * abs(unit.s) / abs(float(found.position[0].coefficient))
-        weighed = abs(found.s) * (1 + kappa)
-        for error, a, share in zip(errors, inputs, found.position, strict=True):
+        weighed = abs(found.s) if exact else abs(found.s) * (1 + kappa)
+        for i, (a, share) in enumerate(zip(inputs, found.position, strict=True)):
             for term in share.terms:
-                error += abs(term.feature(a)) * layer.adjoint(weighed, abs(term.weight), a.shape)
+                errors[i] += abs(term.feature(a)) * layer.adjoint(weighed, abs(term.weight), a.shape)
     n = fan(layer, inputs[0].shape, case.relevance.shape)
     return tuple(4 * n * error for error in errors)
