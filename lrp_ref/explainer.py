@@ -327,7 +327,8 @@ class Explainer:
     def memory(self, shape: Shape | Mapping[str, Shape], targets: int = 1) -> int:
         """An estimate, in bytes, of what explaining an input of this shape takes beside the model.
 
-        Saved arrays, prepared weights and the work of one step; measured peaks lie within a factor of 2 of it.
+        Saved arrays, prepared weights and the work of one step; measured peaks lie within a factor of 2 of it. The compiled
+        core works in up to some ten megabytes more for each thread.
 
         Parameters
         ----------

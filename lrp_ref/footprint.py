@@ -66,10 +66,13 @@ def _columns(step: Step, shapes: Mapping[str, Shape], item: int, targets: int) -
         taps = math.prod(node.layer.weight.shape[2:])
         wide = below if isinstance(node.layer, Conv) else above
         columns = taps * math.prod(wide[:2]) * math.prod((above if wide is below else below)[2:])
+        if step.label.startswith("compiled"):
+            return 0  # it works in blocks of its own, a few megabytes for each thread, and makes no columns
         fused = hasattr(step, "prepared") and isinstance(node.layer, Conv)
         # The reference takes one target after the other, with all columns of it, and multiplies into as many.
         return int(min(targets * columns, block() // item) if fused else columns)
-    return 3 * math.prod(below) if isinstance(node.layer, Selecting) else 0
+    sees = isinstance(node.layer, Selecting) and not step.label.startswith("compiled")
+    return 3 * math.prod(below) if sees else 0
 
 
 def _modified(step: Step) -> int:
