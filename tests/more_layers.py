@@ -113,6 +113,7 @@ CASES = {
     ],
     L.SELU: [(L.SELU(), [(4, 3)]), (L.SELU(1.0, 2.0), [(4, 3)])],
     L.SiLU: [(L.SiLU(), [(4, 3)]), (L.SiLU(1.5), [(4, 3)])],
+    L.Sign: [(L.Sign(), [(4, 3)])],
     L.Slice: [
         (L.Slice(1, 3), [(4, 2)]),
         (L.Slice(None, None, 2, -1), [(2, 4)]),

@@ -168,6 +168,7 @@ EXAMPLES = {
     "Resize": resize,
     "Selu": plain(),
     "Sigmoid": plain(),
+    "Sign": plain(),
     "Slice": cut,
     "Softmax": plain(axis=3),
     "Softplus": plain(),

@@ -42,6 +42,7 @@ EXACT = (
         L.Reciprocal,
         L.ReduceMax,
         L.Resize,
+        L.Sign,
         L.Slice,
         L.Softsign,
         L.SpaceToDepth,
@@ -62,7 +63,7 @@ def drawn(layer, shapes, batch=3, seed=1):
         found.append(np.abs(a) if isinstance(layer, (L.Log, L.Sqrt, L.Power)) else a)
     if isinstance(layer, L.Where):
         found[0] = rng.integers(-1, 2, found[0].shape).astype(np.float64)  # the condition, often 0
-    if isinstance(layer, L.Compare):
+    if isinstance(layer, (L.Compare, L.Sign)):
         found[0] = rng.integers(-8, 9, found[0].shape) / 4  # often equal
     if isinstance(layer, L.Embedding):
         found = [rng.integers(-5, 5, (batch, *shapes[0])).astype(np.float64)]
@@ -390,6 +391,7 @@ LOOPS = {
     L.Resize: resized,
     L.SELU: scalar(lambda layer, z: layer.gamma * (z if z > 0 else layer.alpha * (math.exp(z) - 1))),
     L.SiLU: scalar(lambda layer, z: z / (1 + math.exp(-layer.beta * z))),
+    L.Sign: scalar(lambda layer, z: float((z > 0) - (z < 0))),
     L.Slice: lambda layer, a: np.moveaxis(np.moveaxis(a, layer.axis, 0)[layer.start : layer.stop : layer.step], 0, layer.axis),
     L.Softsign: scalar(lambda layer, z: z / (1 + abs(z))),
     L.SpaceToDepth: space_to_depth,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .adaptive import AdaptiveAvgPool, AdaptiveMaxPool
     from .blocks import Attach, DepthToSpace, SpaceToDepth
     from .elementwise import CELU, ELU, SELU, Clip, HardSigmoid, HardSwish, Mish, PReLU, SiLU, Softsign
-    from .functions import Abs, Divide, Embedding, Erf, Exp, Log, Maximum, Minimum, Pow, Power, Reciprocal, Sqrt
+    from .functions import Abs, Divide, Embedding, Erf, Exp, Log, Maximum, Minimum, Pow, Power, Reciprocal, Sign, Sqrt
     from .indexing import Expand, Gather, PadWith, Slice, Tile
     from .matmul import MatMul
     from .recurrent import GRU, LSTM, RNN
@@ -34,7 +34,21 @@ _LATER = {
     "adaptive": ("AdaptiveAvgPool", "AdaptiveMaxPool"),
     "blocks": ("Attach", "DepthToSpace", "SpaceToDepth"),
     "elementwise": ("CELU", "ELU", "SELU", "Clip", "HardSigmoid", "HardSwish", "Mish", "PReLU", "SiLU", "Softsign"),
-    "functions": ("Abs", "Divide", "Embedding", "Erf", "Exp", "Log", "Maximum", "Minimum", "Pow", "Power", "Reciprocal", "Sqrt"),
+    "functions": (
+        "Abs",
+        "Divide",
+        "Embedding",
+        "Erf",
+        "Exp",
+        "Log",
+        "Maximum",
+        "Minimum",
+        "Pow",
+        "Power",
+        "Reciprocal",
+        "Sign",
+        "Sqrt",
+    ),
     "indexing": ("Expand", "Gather", "PadWith", "Slice", "Tile"),
     "matmul": ("MatMul",),
     "recurrent": ("GRU", "LSTM", "RNN"),
@@ -114,6 +128,7 @@ __all__ = [
     "Selecting",
     "SiLU",
     "Sigmoid",
+    "Sign",
     "Slice",
     "Softmax",
     "Softplus",

@@ -74,6 +74,14 @@ class Abs(Function):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class Sign(Function):
+    """−1, 0 or 1, as z is negative, 0 or positive."""
+
+    def function(self, z: Array) -> Array:
+        return np.where(z > like(0, z), like(1, z), np.where(z < like(0, z), like(-1, z), like(0, z)))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Reciprocal(Function):
     """1/z."""
 

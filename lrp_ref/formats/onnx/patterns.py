@@ -13,7 +13,6 @@ from dataclasses import replace
 from ...arrays import Array
 from ...layers import (
     Clip,
-    Compare,
     Concat,
     Dense,
     Divide,
@@ -31,14 +30,13 @@ from ...layers import (
     Scale,
     Sigmoid,
     Softmax,
-    Softplus,
     Sqrt,
     Subtract,
-    Where,
 )
 from ...model import Model, Node
 from .gated import is_square, self_gated
-from .view import DEPTH, Match, View, close, number
+from .spelled import hard_sigmoid, lp_pool, softplus
+from .view import DEPTH, Match, View
 
 
 def recognised(model: Model) -> Model:
@@ -76,44 +74,6 @@ def _without_identities(model: Model) -> dict[str, Node]:
         else:
             kept[node.name] = node if inputs == node.inputs else replace(node, inputs=inputs)
     return kept
-
-
-def _hard_sigmoid(view: View, node: Node) -> Match:
-    """Clip(w·x + b, 0, h) / h."""
-    if not isinstance(node.layer, Scale):
-        return None
-    for factor, name in view.multiples(node.name):
-        clip = view.layer(name)
-        if isinstance(clip, Clip) and clip.low == 0 and clip.high is not None and close(clip.high * factor, 1):
-            *_, (weight, bias, x) = view.affine(view.source(name))
-            if bias != 0:
-                return HardSigmoid(_short(weight * factor), _short(bias * factor)), (x,)
-    return None
-
-
-def _short(value: float) -> float:
-    """1/6 where float32 has 0.16666667."""
-    return next((k / 6 for k in range(1, 7) if close(value, k / 6)), value)
-
-
-def _softplus(view: View, node: Node) -> Match:
-    """Softplus as exporters write it: x where β·x is so large that nothing else is left of it, log(1 + exp(β·x))/β elsewhere."""
-    if not isinstance(node.layer, Where) or len(node.inputs) != 3:
-        return None
-    condition, x, soft = node.inputs
-    compare = view.layer(condition)
-    if not isinstance(compare, Compare) or compare.relation != ">" or (number(compare.other) or 0.0) < LINEAR_FROM:
-        return None
-    for factor, name in view.multiples(soft):
-        layer = view.layer(name)
-        for beta, base in view.multiples(view.source(name)) if isinstance(layer, Softplus) and layer.beta == 1 else ():
-            if base == x and close(factor * beta, 1) and view.is_multiple(view.source(condition), beta, x):
-                return Softplus(float(f"{beta:.6g}")), (x,)
-    return None
-
-
-#: From here on log(1 + exp(x)) is x to within float32: log(1 + exp(−15)) = 3e-7.
-LINEAR_FROM = 15.0
 
 
 # --- both directions of a recurrent layer ------------------------------------------------------------------------------------
@@ -261,8 +221,9 @@ PATTERNS: tuple[Callable[[View, Node], Match], ...] = (
     self_gated,
     _layer_norm,
     _norm_affine,
-    _hard_sigmoid,
-    _softplus,
+    hard_sigmoid,
+    softplus,
+    lp_pool,
     _dense,
     _mul_add,
     _gate,
