@@ -73,6 +73,7 @@ def test_bounds_of_every_cell_are_padded_with_zeros():
 
 
 def test_layers_that_move_elements_keep_a_number_and_take_arrays_along_where_the_shape_is_known():
+    """CONV-DOMAIN-LAYER."""
     chain = [L.Flatten(), L.Dense(np.ones((4, 1)))]
     assert tolist(bounds(Model.sequential(chain, domain=(0, 1)), "dense1")) == (0.0, 1.0)
     low = np.array([-1.0, 0.0]).reshape(2, 1)
