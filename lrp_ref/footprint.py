@@ -42,7 +42,8 @@ def footprint(made: Plan, shapes: Mapping[str, Shape], observed: Collection[str]
     for step, kept in zip(reversed(made.steps), reversed(saved), strict=True):
         end, below = _around(step, size)
         columns = _columns(step, shapes, item, targets)
-        work = targets * (end * (1 + _shares(step)) + 2 * below) + columns + _modified(step)
+        quotients = 0 if step.label.startswith("compiled") else _shares(step)  # the core multiplies while it packs
+        work = targets * (end * (1 + quotients) + 2 * below) + columns + _modified(step)
         peak = max(peak, held + work)
         held += targets * sum(size[node.name] for node in step.nodes[-1:] if node.name in observed) - kept
     return item * peak
