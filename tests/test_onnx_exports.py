@@ -144,6 +144,16 @@ def test_lp_pooling_as_pytorch_exports_it(p):
         agrees(proto, model, x)
 
 
+def test_an_odd_power_of_signed_numbers_is_no_lp_pooling():
+    def build(m, x):
+        mean = m.op("AveragePool", m.op("Pow", x, F(3)), kernel_shape=[2, 2])
+        return m.op("Pow", m.op("Mul", m.op("Mul", m.op("Sign", mean), m.op("Relu", m.op("Abs", mean))), F(4)), F(1 / 3))
+
+    proto, model, x = written(build, 2, 5, 5)
+    assert not any(isinstance(n.layer, L.LpPool) for n in model.nodes)
+    agrees(proto, model, np.abs(x))
+
+
 def test_a_comparison_predicts_and_is_refused_by_name_when_it_is_explained():
     proto, model, x = written(WRITTEN["leaky by choice"], 4, 5)
     agrees(proto, model, x)

@@ -91,10 +91,11 @@ def test_the_printed_numbers_hold_for_every_p(p, layer):
 
 
 def test_the_first_of_equal_cells_wins_whatever_the_order_of_the_axes():
-    a, R = np.ones((1, 2, 3, 2)), np.ones((1, 3))
+    a, R = np.zeros((1, 2, 3, 2)), np.ones((1, 3))
+    a[0, 0, :, 1] = a[0, 1, :, 0] = 1  # the first of these in the input's own order is the one in front
     for axes in ((1, 3), (3, 1), (-1, -3)):
         (lower,), _ = rules.WinnerTakesAll().propagate(L.ReduceMax(axes), (a,), L.ReduceMax(axes).forward(a), R)
-        assert lower[0, 0, :, 0].tolist() == [1, 1, 1]
+        assert lower[0, 0, :, 1].tolist() == [1, 1, 1]
         assert lower.sum() == 3
 
 
