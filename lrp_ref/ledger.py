@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
 
@@ -53,6 +53,11 @@ class Booking:
         for name in (*COLUMNS, *AMOUNTS):
             object.__setattr__(self, name, frozen(np.asarray(getattr(self, name))))
         object.__setattr__(self, "details", MappingProxyType({k: frozen(np.asarray(v)) for k, v in self.details.items()}))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Through the constructor, so that copies are read-only again; a read-only mapping has no copy of its own.
+        values = {f.name: getattr(self, f.name) for f in fields(self)} | {"details": dict(self.details)}
+        return Booking, tuple(values.values())
 
     @property
     def rounding(self) -> Array:
