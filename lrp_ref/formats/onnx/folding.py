@@ -233,6 +233,12 @@ def _reduction(function: Callable[..., Any], since: int) -> Callable[[Call], Arr
     return folded
 
 
+def _mean(a: Array, axis: Any, keepdims: bool) -> Array:
+    if not a.size:  # NumPy warns, which is an error where warnings are
+        raise FormatError(f"a mean over an array of shape {a.shape}")
+    return np.asarray(np.mean(a, axis=axis, keepdims=keepdims))
+
+
 def _squares(a: Array, axis: Any, keepdims: bool) -> Array:
     return np.asarray((a * a).sum(axis=axis, keepdims=keepdims))
 
@@ -310,7 +316,7 @@ FOLDS: dict[str, Callable[[Call], Array | list[Array]]] = {
     "ReduceL1": _reduction(_length(1), 18),
     "ReduceL2": _reduction(_length(2), 18),
     "ReduceMax": _reduction(np.max, 18),
-    "ReduceMean": _reduction(np.mean, 18),
+    "ReduceMean": _reduction(_mean, 18),
     "ReduceMin": _reduction(np.min, 18),
     "ReduceProd": _reduction(np.prod, 18),
     "ReduceSum": _reduction(np.sum, 13),
