@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 import traceback
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,7 @@ def child(seconds: float, seed: int, current: Path) -> int:
     from lrp_ref.formats import onnx as reader
 
     rng, pool = random.Random(seed), seeds()
+    warnings.simplefilter("error")  # what NumPy warns of is an error to some who load
     lines: set[tuple[str, int]] = set()
     started, count, worst = time.process_time(), 0, 0.0
     reader.load(pool[0])
