@@ -71,6 +71,7 @@ wheel_demo() { # VENV WHEEL CONSTRAINTS: the demo on the oldest dependencies tha
 
 wheel_core() { # WHEEL: the compiled core is inside, if there is a compiler, without symbols; the whole is below 1 MB
     "$python" - "$1" <<'PROGRAM'
+import os
 import shutil
 import sys
 import zipfile
@@ -78,12 +79,12 @@ import zipfile
 path = sys.argv[1]
 with zipfile.ZipFile(path) as archive:
     cores = [info for info in archive.infolist() if info.filename.startswith("lrp_ref/_ext.") and not info.filename.endswith(".pyi")]
-    size = sum(info.compress_size for info in archive.infolist())
     for info in cores:
         print(f"{info.filename}: {info.file_size / 1e6:.2f} MB, {info.compress_size / 1e6:.2f} MB packed")
         if b".symtab" in archive.read(info):
             sys.exit("the compiled core has symbols: it is not stripped")
-print(f"{path.rsplit('/', 1)[-1]}: {size / 1e6:.2f} MB")
+size = os.path.getsize(path)
+print(f"{os.path.basename(path)}: {size / 1e6:.2f} MB")
 if not cores and any(map(shutil.which, ("cc", "gcc", "clang"))):
     sys.exit("the compiled core is not in the wheel, and there is a C compiler")
 if not cores:
