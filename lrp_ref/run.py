@@ -266,8 +266,8 @@ class Run:
 
 
 def _check(message: Array, name: str) -> None:
-    # One infinity or NaN makes the sum one; a sum that overflows is looked at again.
-    if not is_exact(message) and not math.isfinite(message.sum()) and not np.isfinite(message).all():
+    # One infinity or NaN makes the sum one; a sum that overflows is looked at again. In the order of the memory it is fast.
+    if not is_exact(message) and not math.isfinite(message.ravel(order="K").sum()) and not np.isfinite(message).all():
         raise NonFiniteError(
             f"the relevance at {name!r} is not finite: a denominator above it is tiny beside its relevance. A rule with "
             "an ε, or float64, helps; ledger=True shows the last nodes before"
