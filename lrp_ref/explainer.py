@@ -243,16 +243,16 @@ class Explainer:
         found: Plan = self._plans.get((tuple(sorted(given.items())), frozenset(cuts)), build)
         return found
 
-    def _for(self, arrays: Mapping[str, Array], cuts: Sequence[str]) -> tuple[Plan, dict[str, Shape]]:
-        """The plan for these inputs, and the shapes at every node; inputs that do not fit are refused."""
+    def _for(self, arrays: Mapping[str, Array], cuts: Sequence[str]) -> tuple[Order, dict[str, Shape]]:
+        """What to do with these inputs, and the shapes at every node; inputs that do not fit are refused."""
 
-        def build() -> tuple[tuple[Plan, dict[str, Shape]], int]:
+        def build() -> tuple[tuple[Order, dict[str, Shape]], int]:
             self._model._check_shapes(arrays)
             made = self.plan({name: array.shape[1:] for name, array in arrays.items()}, cuts)
-            return (made, made.model.shapes({name: array.shape for name, array in arrays.items()})), 1
+            return (self._order(made), made.model.shapes({name: array.shape for name, array in arrays.items()})), 1
 
         key = ("inputs", tuple((name, array.shape) for name, array in arrays.items()), frozenset(cuts))
-        found: tuple[Plan, dict[str, Shape]] = self._plans.get(key, build)
+        found: tuple[Order, dict[str, Shape]] = self._plans.get(key, build)
         return found
 
     def _planned(self, shapes: Mapping[str, Shape], cuts: frozenset[str]) -> Plan:
@@ -305,8 +305,8 @@ class Explainer:
         if start is not None and not (target is None and targets is None and contrast is None):
             raise TargetError("start= is a whole starting relevance: give it without target=, targets= or contrast=")
         arrays = self._model._cast(x)
-        made, shapes = self._for(arrays, [*(filter or ()), *([] if start_at is None else [start_at])])
-        run = Run(self._order(made), arrays, shapes)
+        order, shapes = self._for(arrays, [*(filter or ()), *([] if start_at is None else [start_at])])
+        run = Run(order, arrays, shapes)
         begun = run.chosen(target, targets, contrast) if start is None else run.given(start, start_at)
         self._refuse_negative(begun.value if start is None else begun.relevance)
         return run.back(begun, run.masks(filter or {}))

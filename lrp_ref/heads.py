@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from .arrays import Array, is_exact, like, total
+from .arrays import Array, is_exact, like, total, zeros
 from .errors import ExactnessError, HeadError, TargetError, unknown
 
 
@@ -33,7 +34,7 @@ class Head(ABC):
 
 def one_hot(targets: Array, scores: Array) -> Array:
     """1 at each target, 0 elsewhere: (N, T, outputs), in the number type of the scores."""
-    size = int(np.prod(scores.shape[1:]))
+    size = math.prod(scores.shape[1:])
     return like((targets[:, :, None] == np.arange(size)).astype(np.int8), scores)
 
 
@@ -42,9 +43,11 @@ class Logit(Head):
     """R_c = z_c, nothing for the other outputs (Montavon et al. 2019, §10.3.1)."""
 
     def start(self, scores: Array, targets: Array) -> tuple[Array, Array]:
-        flat = scores.reshape(scores.shape[0], 1, int(np.prod(scores.shape[1:])))
-        relevance = one_hot(targets, scores) * flat
-        values = np.take_along_axis(flat[:, 0], targets, axis=1)
+        flat = scores.reshape(scores.shape[0], math.prod(scores.shape[1:]))
+        sample = np.arange(len(flat))[:, None]
+        values = flat[sample, targets]
+        relevance = zeros((*targets.shape, flat.shape[1]), scores)
+        relevance[sample, np.arange(targets.shape[1]), targets] = values
         return relevance.reshape(*targets.shape, *scores.shape[1:]), values
 
 
@@ -118,15 +121,13 @@ def indices(value: Any, scores: Array, what: str = "target") -> Array:
         Where an index is out of range, not an integer, or not one per sample.
     """
     count, outputs = scores.shape[0], scores.shape[1:]
-    size = int(np.prod(outputs))
+    size = math.prod(outputs)
     if size == 0:
         raise TargetError(f"the output of shape {scores.shape} has no elements to explain")
+    if type(value) is int and 0 <= value < size:
+        return np.full((count, 1), value, dtype=np.intp)
     if isinstance(value, str):
-        if value == "predicted":
-            return scores.reshape(count, size).argmax(axis=1)[:, None] if count else np.zeros((0, 1), dtype=np.intp)
-        if value == "all":
-            return np.tile(np.arange(size), (count, 1))
-        raise TargetError(f'{what} must be "predicted", "all", an index or one index per sample, found {value!r}')
+        return _named(value, scores.reshape(count, size), what)
     if isinstance(value, tuple) and len(outputs) > 1:
         return np.full((count, 1), _flat(value, outputs, what))
     found = np.asarray(value)
@@ -141,6 +142,15 @@ def indices(value: Any, scores: Array, what: str = "target") -> Array:
     if found.shape != (count,):
         raise TargetError(f"{what} of shape {found.shape} is not one index for each of {count} sample(s); targets= takes several")
     return found[:, None]
+
+
+def _named(value: str, flat: Array, what: str) -> Array:
+    """The indices of "predicted" and "all"; `flat` are the scores (N, outputs)."""
+    if value == "predicted":
+        return flat.argmax(axis=1)[:, None] if len(flat) else np.zeros((0, 1), dtype=np.intp)
+    if value == "all":
+        return np.tile(np.arange(flat.shape[1]), (len(flat), 1))
+    raise TargetError(f'{what} must be "predicted", "all", an index or one index per sample, found {value!r}')
 
 
 def several(value: Any, scores: Array) -> Array:

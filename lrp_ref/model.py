@@ -305,6 +305,8 @@ def _cast(value: Any, name: str, dtype: np.dtype[Any]) -> Array:
             return fractions(array)
         except LrpError as error:
             raise error.at(place) from None
+    if array.dtype == dtype:
+        return np.asarray(array, order="C")
     with np.errstate(over="ignore"):
         cast = np.asarray(array, dtype=dtype, order="C")
     check_finite(cast, f"{place}, cast to {dtype},")

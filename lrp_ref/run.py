@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,29 @@ class Order:
     ledger: bool
     composite: str
 
+    # Runs are many, and small ones short: what they share is worked out once.
+
+    @cached_property
+    def seen(self) -> frozenset[str]:
+        """Where relevance is put aside: what is kept, or has the same relevance."""
+        return frozenset(self.plan.alias.get(name, name) for name in self.kept)
+
+    @cached_property
+    def done(self) -> tuple[tuple[str, ...], ...]:
+        """For each step the activations that nothing reads after it."""
+        wanted = {*self.plan.kept, self.begin, self.output, *self.plan.model.inputs}
+        found: list[tuple[str, ...]] = []
+        for step in reversed(self.plan.steps):
+            reads = dict.fromkeys(step.nodes[0].inputs)
+            found.append(tuple(name for name in reads if name not in wanted))
+            wanted.update(reads)
+        return tuple(reversed(found))
+
+    @cached_property
+    def precision(self) -> str:
+        """That of the plan."""
+        return self.plan.precision
+
 
 @dataclass(frozen=True, eq=False)
 class Start:
@@ -91,18 +114,13 @@ class Run:
         self.prediction = self.values[order.output]
 
     def _forward(self, values: dict[str, Array]) -> tuple[dict[str, Array], list[Any]]:
-        wanted = {*self.plan.kept, self.order.begin, self.order.output, *self.model.inputs}
-        left = Counter(name for step in self.plan.steps for name in set(step.nodes[0].inputs))
         saved = []
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # checked at the end, by node
-            for step in self.plan.steps:
-                reads = step.nodes[0].inputs
-                values[step.nodes[-1].name], kept = step.forward(*[values[name] for name in reads])
+            for step, done in zip(self.plan.steps, self.order.done, strict=True):
+                values[step.nodes[-1].name], kept = step.forward(*[values[name] for name in step.nodes[0].inputs])
                 saved.append(kept)
-                for name in set(reads):
-                    left[name] -= 1
-                    if not left[name] and name not in wanted:
-                        del values[name]
+                for name in done:
+                    del values[name]
         return values, saved
 
     def _node(self, name: str, what: str) -> str:
@@ -141,12 +159,12 @@ class Run:
         if targets is not None:
             if target is not None or contrast is not None:
                 raise TargetError("give target= or targets=, not both (contrast= goes with target=)")
-            return self._headed(several(targets, scores), False)
+            return self._headed(scores, several(targets, scores), False)
         wanted = "predicted" if target is None else target
         single = not (isinstance(wanted, str) and wanted == "all")
         found = indices(wanted, scores)
         if contrast is None:
-            return self._headed(found, single)
+            return self._headed(scores, found, single)
         if not single or (isinstance(contrast, str) and contrast == "all"):
             raise TargetError("contrast= needs one target, and one index to contrast it with")
         if not isinstance(self.order.head, Logit):
@@ -156,8 +174,8 @@ class Run:
         relevance, value = contrasted(scores, found, indices(contrast, scores, "contrast"))
         return Start(self.order.begin, relevance, value, found, True)
 
-    def _headed(self, targets: Array, single: bool) -> Start:
-        relevance, value = self.order.head.start(self._scores(), targets)
+    def _headed(self, scores: Array, targets: Array, single: bool) -> Start:
+        relevance, value = self.order.head.start(scores, targets)
         return Start(self.order.begin, relevance, value, targets, single)
 
     def _scores(self) -> Array:
@@ -197,8 +215,9 @@ class Run:
                     heap = heaps.setdefault(source, {})
                     heap[step.hands_on] = heap[step.hands_on] + part if step.hands_on in heap else part
             for name in self.model.inputs:
-                nothing = {"R": zeros((*start.value.shape, *self.shapes[name][1:]), start.value)}
-                whole[name] = self._arrived(name, heaps.pop(name, nothing), "R", masks, whole, entries)
+                if name not in heaps:
+                    heaps[name] = {"R": zeros((*start.value.shape, *self.shapes[name][1:]), start.value)}
+                whole[name] = self._arrived(name, heaps.pop(name), "R", masks, whole, entries)
         return self._result(whole, start, entries)
 
     def _head_entry(self, start: Start) -> Entry:
@@ -228,15 +247,12 @@ class Run:
                 entries.append(_filtered(name, message, chosen))
             message = chosen
         _check(message, name)
-        if name in self._seen():
+        if name in self.order.seen:
             whole[name] = self._relevance(name, message, kind)
         return message
 
     def _relevance(self, name: str, message: Array, kind: str) -> Array:
         return message if kind == "R" else np.asarray(self.values[name][:, None] * message)
-
-    def _seen(self) -> frozenset[str]:
-        return frozenset(self.plan.alias.get(name, name) for name in self.order.kept)
 
     def _result(self, whole: dict[str, Array], start: Start, entries: list[Entry]) -> Explanation:
         found = {name: self.plan.alias.get(name, name) for name in self.order.kept}
@@ -251,7 +267,7 @@ class Run:
             value=value[:, 0] if single else value,
             ledger=self._ledger(whole, start, entries) if self.order.ledger else None,
             backend=self.plan.backend,
-            precision=self.plan.precision,
+            precision=self.order.precision,
             composite=self.order.composite,
         )
 
