@@ -1,6 +1,4 @@
-/* The thread pool by itself, for ThreadSanitizer (which wants a program and not an interpreter):
- *
- *     cc -O1 -g -fsanitize=thread -I_ext tests/native/threads_check.c _ext/threads.c -o check -lpthread && TSAN_OPTIONS=die_after_fork=0 ./check
+/* The thread pool by itself, for ThreadSanitizer (which wants a program and not an interpreter): tests/native/sanitize.sh.
  *
  * Several threads use the pool at once, with pauses in between that send its workers to sleep, and a child is forked in
  * the middle of it. The result of every job is checked.
