@@ -5,7 +5,8 @@
 
 Times are medians of turns; "GF/s" counts the multiplications and additions of the direct sum, so Winograd may exceed what the
 processor can do. rms is the root-mean-square rounding over that of the output, against float64. The plan's choice
-(`lrp_ref/kernels/compiled.py`) follows this table.
+(`lrp_ref/kernels/compiled.py`) follows this table. Where PyTorch is installed its convolution takes turns too, and the sums
+over the twelve layers of VGG-16 are compared. Last, the microkernel alone: pixels × channels below × channels above.
 """
 
 from __future__ import annotations
@@ -33,16 +34,18 @@ from timing import alternate, machine  # noqa: E402
 from lrp_ref import _ext  # noqa: E402
 
 ALGORITHMS = {"direct": _ext.DIRECT, "F(2×2)": _ext.F2, "F(4×4)": _ext.F4}
-VGG16 = [
-    (64, 64, 224),
-    (64, 128, 112),
-    (128, 128, 112),
-    (128, 256, 56),
-    (256, 256, 56),
-    (256, 512, 28),
-    (512, 512, 28),
-    (512, 512, 14),
-]
+#: (channels below, channels above, side), and how many layers of VGG-16 are so.
+VGG16 = {
+    (64, 64, 224): 1,
+    (64, 128, 112): 1,
+    (128, 128, 112): 1,
+    (128, 256, 56): 1,
+    (256, 256, 56): 2,
+    (256, 512, 28): 1,
+    (512, 512, 28): 2,
+    (512, 512, 14): 3,
+}
+PRODUCTS = [(196, 512, 512), (49, 512, 512), (16, 512, 512), (196, 1024, 256), (784, 64, 256)]
 SMALL = [(c, c, side) for c in (8, 16, 32, 64) for side in (4, 6, 8, 14)]
 
 
@@ -50,7 +53,23 @@ def shapes() -> list[tuple[int, int, int]]:
     """(channels below, channels above, side of the map)."""
     if options.channels or options.sides:
         return [(c, c, side) for c in options.channels or (64,) for side in options.sides or (28,)]
-    return VGG16 + SMALL
+    return [*VGG16, *SMALL]
+
+
+def pytorch(x: np.ndarray, weight: np.ndarray) -> Any:
+    """PyTorch's convolution of the same input, in the layout that it likes; None where it is not installed."""
+    try:
+        import torch
+    except ImportError:
+        return None
+    torch.set_num_threads(options.threads)
+    image, kernel = torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2))), torch.from_numpy(weight)
+
+    def run() -> Any:
+        with torch.inference_mode():
+            return torch.nn.functional.conv2d(image, kernel, padding=1)
+
+    return run
 
 
 def turns(lower: int, upper: int, side: int) -> dict[str, Any]:
@@ -66,28 +85,57 @@ def turns(lower: int, upper: int, side: int) -> dict[str, Any]:
     made = {name: turn(algorithm) for name, algorithm in ALGORITHMS.items()}
     wide = _ext.Convolution([w.astype(np.float64) for w in weights[:1]], (1, 1), (1, 1), _ext.DIRECT, options.threads)
     (exact,) = wide([(x.astype(np.float64), _ext.COPY, None)], (1, 1), (side, side), None, options.threads)
-    return made | {"exact": exact}
+    theirs = pytorch(x, weights[0][0])
+    return made | ({} if theirs is None else {"PyTorch": theirs}) | {"exact": exact}
+
+
+def product(pixels: int, lower: int, upper: int) -> Any:
+    """A product of matrices, as a convolution with a kernel of one cell."""
+    random = np.random.default_rng(0)
+    x, w = (random.standard_normal(shape).astype(options.dtype) for shape in ((1, pixels, lower), (1, upper, lower, 1)))
+    made = _ext.Convolution([w], (1,), (1,), _ext.DIRECT, options.threads)
+    return lambda: made([(x, _ext.COPY, None)], (0,), (pixels,), None, options.threads)
+
+
+def microkernel() -> None:
+    """Products of matrices alone."""
+    print(f"\n| pixels | channels | GF/s |\n|{' --- |' * 3}")
+    for pixels, lower, upper in PRODUCTS:
+        _, median, _ = alternate({"": product(pixels, lower, upper)}, options.rounds, least=0.02)[""]
+        print(f"| {pixels} | {lower} → {upper} | {2 * pixels * lower * upper / median / 1e9:.0f} |", flush=True)
 
 
 def main() -> None:
-    print(f"{machine()}, {_ext.instruction_set}, {options.dtype}, {options.threads} thread(s), {options.products} product(s)\n")
+    print(f"{machine('torch')}, {_ext.instruction_set}, {options.dtype}")
+    print(f"{options.threads} thread(s), {options.products} product(s)\n")
     titles = [
         "channels",
         "side",
-        *(f"{name} ms (GF/s)" for name in ALGORITHMS),
+        *(f"{name} ms (GF/s)" for name in (*ALGORITHMS, "PyTorch")),
         "fastest",
         *(f"rms {name}" for name in ALGORITHMS),
     ]
     print(f"| {' | '.join(titles)} |\n|{' --- |' * len(titles)}", flush=True)
+    sums: dict[str, float] = {}
     for lower, upper, side in shapes():
         made = turns(lower, upper, side)
         exact = made.pop("exact")
         found = alternate(made, options.rounds, least=0.02)
-        work = 2 * 9 * lower * upper * side**2 * options.products
-        times = [f"{1e3 * found[name][1]:.3f} ({work / found[name][1] / 1e9:.0f})" for name in ALGORITHMS]
-        rms = [f"{np.sqrt(((run()[0] - exact) ** 2).mean() / (exact**2).mean()):.1e}" for run in made.values()]
+        for name, (_, median, _) in found.items():
+            sums[name] = sums.get(name, 0) + VGG16.get((lower, upper, side), 0) * median
+        work = 2 * 9 * lower * upper * side**2
+        each = {name: work * (1 if name == "PyTorch" else options.products) for name in found}
+        times = [
+            f"{1e3 * found[n][1]:.3f} ({each[n] / found[n][1] / 1e9:.0f})" if n in found else "–"
+            for n in (*ALGORITHMS, "PyTorch")
+        ]
+        rms = [f"{np.sqrt(((made[name]()[0] - exact) ** 2).mean() / (exact**2).mean()):.1e}" for name in ALGORITHMS]
         best = min(ALGORITHMS, key=lambda name: found[name][1])
         print(f"| {' | '.join([f'{lower} → {upper}', str(side), *times, best, *rms])} |", flush=True)
+    if not (options.channels or options.sides):
+        yardstick = sums.get("PyTorch", float("nan"))
+        print("\nVGG-16: " + ", ".join(f"{name} {1e3 * t:.1f} ms = {t / yardstick:.2f} × PyTorch" for name, t in sums.items()))
+        microkernel()
 
 
 if __name__ == "__main__":
