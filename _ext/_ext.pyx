@@ -16,6 +16,7 @@ include "convolution.pxi"
 include "scatter.pxi"
 include "rest.pxi"
 include "pooling.pxi"
+include "recurrent.pxi"
 
 # Cython registers a module under the name that it was compiled with, whatever it was imported as. Where the package is a copy
 # inside another one, that name is not ours.

@@ -76,6 +76,31 @@ cdef extern from "lrp.h" nogil:
         idx dilation[3]
         idx before[3]
 
+    ctypedef struct lrp_lstm:
+        idx directions, features, hidden
+        int backwards[2]
+        int all_gates
+        void *panels
+    enum lrp_product:
+        LRP_SIGNAL, LRP_PROPORTIONAL, LRP_ABSOLUTE, LRP_HALF
+    enum lrp_returns:
+        LRP_LAST, LRP_EVERY, LRP_CELL
+    ctypedef struct lrp_lstm_rule:
+        lrp_product product
+        int before
+        double product_epsilon, epsilon, sum_epsilon
+    ctypedef struct lrp_lstm_pass:
+        idx samples, steps, targets
+        lrp_returns returns
+        lrp_lstm_rule rule
+        const void *x
+        const idx *lengths
+        const void *first_hidden
+        const void *first_cell
+        void *output
+        void *hidden
+        void *factors
+
     ctypedef struct lrp_kernels:
         const char *instruction_set
         idx (*convolution_bytes)(const lrp_convolution *) noexcept nogil
@@ -88,6 +113,11 @@ cdef extern from "lrp.h" nogil:
         int (*rows)(const void *, const void *, int, const void *, void *, idx, idx, idx, int) noexcept nogil
         void (*pool)(const lrp_pool *, const void *, void *, void *, int, int) noexcept nogil
         int (*unpool)(const lrp_pool *, const void *, void *, const void *, int, int) noexcept nogil
+        idx (*lstm_bytes)(const lrp_lstm *) noexcept nogil
+        void (*lstm_prepare)(const lrp_lstm *, const void *, const void *, const void *) noexcept nogil
+        idx (*lstm_padded)(idx) noexcept nogil
+        int (*lstm_forward)(const lrp_lstm *, const lrp_lstm_pass *, int) noexcept nogil
+        int (*lstm_relevance)(const lrp_lstm *, const lrp_lstm_pass *, const void *, void *, void *, void *, int) noexcept nogil
     const lrp_kernels *lrp_choose(const char *, int)
 
 # More than this many elements in one array, and an offset in bytes might not fit.

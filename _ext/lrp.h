@@ -129,6 +129,37 @@ typedef struct {
     void *phases;           /* scatter_phases() of lrp_convolution */
 } lrp_scatter;
 
+/* ---- an LSTM over time -------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    idx directions, features, hidden;
+    int backwards[2];       /* whether a direction reads its sequence from the end */
+    int all_gates;          /* whether relevance reaches all gates, or g alone */
+    void *panels;           /* the prepared weights, lstm_bytes() of them */
+} lrp_lstm;
+
+enum lrp_product { LRP_SIGNAL, LRP_PROPORTIONAL, LRP_ABSOLUTE, LRP_HALF };
+enum lrp_returns { LRP_LAST, LRP_EVERY, LRP_CELL };
+
+typedef struct {
+    enum lrp_product product;
+    int before;             /* products are weighed by what is before their activations */
+    double product_epsilon, epsilon, sum_epsilon;
+} lrp_lstm_rule;
+
+typedef struct {
+    idx samples, steps, targets;
+    enum lrp_returns returns;
+    lrp_lstm_rule rule;
+    const void *x;          /* (samples, steps, features) */
+    const idx *lengths;     /* (samples), or NULL */
+    const void *first_hidden, *first_cell; /* (samples, directions * hidden), or NULL: 0 */
+    void *output;           /* (samples, steps, directions * hidden), or without steps */
+    /* What the pass upwards leaves for the way back: (directions, samples, steps, ...) of lstm_padded(hidden) units. */
+    void *hidden;           /* the state after each step */
+    void *factors;          /* 2 of each unit where relevance reaches g alone, else 6 */
+} lrp_lstm_pass;
+
 /* ---- the bodies, which know of each other within one instruction set and element type -------------------------------------
  *
  *   pack.inc    NAME(pack)(source, sample, first, last, to)      padded rows (depth and height) of one sample
@@ -159,6 +190,15 @@ typedef struct {
     void (*pool)(const lrp_pool *, const void *x, void *y, void *winner, int bytes, int threads);
     /* to each cell of y, the numbers x of the windows that see it, added up; with `winner` of those that it won */
     int (*unpool)(const lrp_pool *, const void *x, void *y, const void *winner, int bytes, int threads);
+    /* weights (directions, features | hidden, 4 * hidden) of the gates i, f, o, g; a bias (directions, 4 * hidden), or NULL */
+    idx (*lstm_bytes)(const lrp_lstm *);
+    void (*lstm_prepare)(const lrp_lstm *, const void *input, const void *recurrent, const void *bias);
+    idx (*lstm_padded)(idx hidden);
+    int (*lstm_forward)(const lrp_lstm *, const lrp_lstm_pass *, int threads);
+    /* x (samples * targets, steps, features) and the initial states (samples * targets, directions * hidden) from a message of
+     * the output's shape, targets behind samples */
+    int (*lstm_relevance)(const lrp_lstm *, const lrp_lstm_pass *, const void *message, void *x, void *first_hidden,
+                          void *first_cell, int threads);
 } lrp_kernels;
 
 /* How many convolutions a scatter is made of. */

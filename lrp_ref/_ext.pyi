@@ -155,3 +155,60 @@ def window_spread(
     threads: int,
 ) -> Array:
     """The adjoint of `window_sums`: each cell gets the sum of the s of the windows that see it."""
+
+# The product rules of an LSTM, and what it returns.
+SIGNAL: int
+PROPORTIONAL: int
+ABSOLUTE: int
+HALF: int
+LAST: int
+EVERY: int
+CELL: int
+
+class LSTM:
+    """An LSTM over time, sigmoid and tanh, without peepholes; and relevance back through it under the signed ε-rule.
+
+    Parameters
+    ----------
+    weight_input, weight_recurrent : (directions, features or hidden, 4·hidden), gates i, f, o, g
+    bias : (directions, 4·hidden)
+    backwards : for each direction whether it reads its sequence from the end
+    all_gates : whether relevance reaches all gates, or g alone (SIGNAL)
+
+    `rule` is (product rule, whether it weighs what is before the activations, its ε, the ε of linear maps, that of sums).
+    """
+
+    nbytes: int  # of the prepared weights; the arrays are not kept
+    def __init__(
+        self, weight_input: Array, weight_recurrent: Array, bias: Array | None, backwards: Sequence[bool], all_gates: bool
+    ) -> None: ...
+    def forward(
+        self,
+        x: Array,
+        lengths: Array | None,
+        states: Sequence[Array | None],
+        returns: int,
+        rule: tuple[int, bool, float, float, float],
+        threads: int,
+    ) -> tuple[Array, tuple[Array, Array]]:
+        """The output, and what the way back needs.
+
+        Parameters
+        ----------
+        x : (samples, steps, features)
+        lengths : (samples,) of type intp, from 1 to `steps`
+        states : initial hidden and cell states, (samples, directions·hidden) each; None: 0
+        """
+
+    def relevance(
+        self,
+        saved: tuple[Array, Array],
+        message: Array,
+        x: Array,
+        lengths: Array | None,
+        states: Sequence[Array | None],
+        returns: int,
+        rule: tuple[int, bool, float, float, float],
+        threads: int,
+    ) -> tuple[Array, Array, Array]:
+        """The relevance of x (samples, targets, steps, features) and of both initial states (samples, targets, directions·hidden)."""

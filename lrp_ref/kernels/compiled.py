@@ -10,7 +10,7 @@ import numpy as np
 
 from ..arrays import Array, Exact, Relative, Shape, like
 from ..errors import LrpError
-from ..layers.base import Linear
+from ..layers.base import Linear, Recurrent
 from ..layers.conv import Conv, ConvTranspose
 from ..layers.linear import Dense
 from ..ledger import Booking, Entry
@@ -75,6 +75,10 @@ def offer(request: Request, node: Node) -> Any:
     model, layer, rule, means = request.model, node.layer, request.rules[node.name], request.means
     if model.dtype == object:
         return None
+    if isinstance(layer, Recurrent):
+        from . import compiled_recurrent  # few networks are
+
+        return compiled_recurrent.offer(request, node)
     if (
         isinstance(layer, Linear)
         and type(layer) in _PRODUCTS

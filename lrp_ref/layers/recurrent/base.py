@@ -165,8 +165,10 @@ class Cells(Recurrent):
         """The pass over time, with every value that it computes."""
         self.shape(*(a.shape for a in inputs))
         read = dict(zip(self.reads, inputs[1:], strict=True))
-        x = self.ordered(inputs[0])
-        alive = self._alive(read["lengths"], inputs[0].shape[1]) if "lengths" in read else None
+        x, steps = self.ordered(inputs[0]), inputs[0].shape[1]
+        alive = None
+        if "lengths" in read:
+            alive = self.ordered((np.arange(steps) < ends(read["lengths"], steps)[:, None])[..., None])
         states = {name: self._initial(name, read, x) for name in self.states}
         weight = like(self.weight_input, x)
         z = np.matmul(x, weight[:, None])
@@ -205,13 +207,6 @@ class Cells(Recurrent):
         """(N, …, D·H) → (D, N, …, H)."""
         return np.stack(np.split(whole, self.directions, axis=-1))
 
-    def _alive(self, lengths: Array, steps: int) -> Array:
-        wide = lengths.astype(np.float64)
-        if (wide != np.rint(wide)).any() or (wide < 1).any() or (wide > steps).any():
-            bad = wide[(wide != np.rint(wide)) | (wide < 1) | (wide > steps)][0]
-            raise ParameterError(f"lengths must be whole numbers from 1 to {steps}, the steps of the array; found {bad:g}")
-        return self.ordered((np.arange(steps) < wide[:, None])[..., None])
-
     def _initial(self, name: str, read: dict[str, Array], x: Array) -> Array:
         """The state before the first step, (D, N, 1, H)."""
         if name in read:
@@ -219,6 +214,15 @@ class Cells(Recurrent):
         found = zeros((x.shape[0], x.shape[1], 1, self.hidden), x)
         constant = getattr(self, f"initial_{name}")
         return found if constant is None else found + like(constant, x)[:, None, None]
+
+
+def ends(lengths: Array, steps: int) -> Array:
+    """Lengths as integers; `ParameterError` unless they are whole numbers from 1 to `steps`."""
+    wide = lengths.astype(np.float64)
+    wrong = (wide != np.rint(wide)) | (wide < 1) | (wide > steps)
+    if wrong.any():
+        raise ParameterError(f"lengths must be whole numbers from 1 to {steps}, the steps of the array; found {wide[wrong][0]:g}")
+    return wide.astype(np.intp)
 
 
 def choose(value: Any, name: str, known: Sequence[str] | dict[str, Any]) -> None:

@@ -1,0 +1,137 @@
+"""The usual LSTM under the ε-rule and any of the four product rules, in C; what the pass upwards leaves are factors.
+
+Everything that a step does to relevance is linear in it (`_ext/recurrent.inc`), so its denominators and product rules are taken
+care of on the way up, and the way down is multiplications alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from .. import _ext
+from ..arrays import Array, per_sample
+from ..errors import LrpError
+from ..layers.recurrent import LSTM
+from ..layers.recurrent.base import Cells, ends
+from ..ledger import Entry
+from ..model import Node
+from ..rules import (
+    AbsoluteProduct,
+    Epsilon,
+    HalfProduct,
+    LinearRule,
+    ProportionalProduct,
+    RelativeEpsilon,
+    SignalTakesAll,
+    ThroughTime,
+    Zero,
+)
+from ..rules.unrolled import walk, way_of
+from . import recurrent
+from .recurrent import Sweep
+from .request import Request
+
+_RETURNS = {"last": 0, "all": 1, "cell": 2}
+
+
+def offer(request: Request, node: Node) -> Any:
+    """The compiled step for an LSTM, else NumPy's for a recurrent layer, else None."""
+    layer, rule, model = node.layer, request.rules[node.name], request.model
+    code = _code(rule) if type(rule) is ThroughTime else None
+    if type(layer) is not LSTM or not _usual(layer) or code is None:
+        return recurrent.offer(request, node)
+    assert isinstance(rule, ThroughTime)
+
+    def prepare() -> Any:
+        return model._memo.get(("lstm", layer, code[0] == 0), lambda: _prepared(layer, code[0] != 0, model.dtype))
+
+    return CompiledSweep((node,), rule, prepare=prepare, code=code, threads=request.means.threads, booked=request.booked)
+
+
+def _usual(layer: LSTM) -> bool:
+    squashes = (layer.gate_activation, layer.activation, layer.state_activation) == ("sigmoid", "tanh", "tanh")
+    return squashes and layer.gates == "ifog" and layer.peepholes is None and layer.scale == layer.state_scale == 1
+
+
+def _code(rule: ThroughTime) -> tuple[int, bool, float, float, float] | None:
+    """Product rule, operands, and the ε of products, linear maps and sums, as the C core takes them."""
+    kinds: tuple[type, ...] = (SignalTakesAll, ProportionalProduct, AbsoluteProduct, HalfProduct)
+    linear, total = _epsilon(rule.linear), _epsilon(rule.accumulation)
+    if type(rule.product) not in kinds or linear is None or total is None:
+        return None
+    epsilon = float(getattr(rule.product, "epsilon", 0))
+    return kinds.index(type(rule.product)), rule.operands == "pre", epsilon, linear, total
+
+
+def _epsilon(rule: LinearRule) -> float | None:
+    """The ε of a signed ε-rule, 0 of LRP-0; None of any other rule."""
+    if type(rule) is Zero:
+        return 0.0
+    if type(rule) is not Epsilon or not rule.signed or isinstance(rule.epsilon, RelativeEpsilon):
+        return None
+    return float(rule.epsilon)
+
+
+def _prepared(layer: LSTM, all_gates: bool, dtype: Any) -> tuple[Any, int]:
+    weight, recurrent_weight = (np.ascontiguousarray(a, dtype) for a in (layer.weight_input, layer.weight_recurrent))
+    bias = None if layer.bias is None else np.ascontiguousarray(layer.bias, dtype)
+    backwards = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}[layer.direction]
+    made = _ext.LSTM(weight, recurrent_weight, bias, backwards, all_gates)
+    return made, made.nbytes
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CompiledSweep(Sweep):
+    """One pass over time and back."""
+
+    prepare: Callable[[], Any]
+    code: tuple[int, bool, float, float, float]
+    threads: int = 1
+
+    @property
+    def label(self) -> str:
+        return "compiled, through time"
+
+    def forward(self, *inputs: Array) -> tuple[Array, Any]:
+        layer, a = self.layer, inputs[0]
+        try:
+            layer.shape(*(given.shape for given in inputs))
+            read = dict(zip(layer.reads, inputs[1:], strict=True))
+            lengths = ends(read["lengths"], a.shape[1]) if "lengths" in read else None
+        except LrpError as error:
+            raise error.at(self.nodes[0].place) from None
+        states = [_state(layer, name, read, a) for name in layer.states]
+        given = (np.ascontiguousarray(a), lengths, states, _RETURNS[layer.returns], self.code)
+        output, kept = self.prepare().forward(*given, self.threads)
+        return output, (kept, given, inputs if self.booked else None)
+
+    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry, ...]]:
+        kept, given, inputs = saved
+        lower, hidden, cell = self.prepare().relevance(kept, np.ascontiguousarray(message), *given, self.threads)
+        below = {"hidden": hidden, "cell": cell, "lengths": np.zeros(message.shape[:2], message.dtype)}
+        messages = (lower, *(below[name] for name in self.layer.reads))
+        if not self.booked:
+            return messages, ()
+        way = way_of(self.rule, self.layer, self.layer.unroll(*inputs), True)
+        bookings = []
+        for t in range(message.shape[1]):
+            _, booking = walk(way, np.ascontiguousarray(message[:, t]))
+            assert booking is not None
+            found = np.sum([per_sample(m[:, t]) for m in messages], axis=0)
+            sizes = np.sum([per_sample(abs(m[:, t])) for m in messages], axis=0)
+            bookings.append(replace(booking, inputs=found, inputs_abs=sizes))
+        return messages, self._entries(bookings)
+
+
+def _state(layer: Cells, name: str, read: dict[str, Array], a: Array) -> Array | None:
+    """An initial state as (N, directions·hidden), None where it is 0."""
+    if name in read:
+        return np.ascontiguousarray(read[name])
+    constant = getattr(layer, f"initial_{name}")
+    if constant is None:
+        return None
+    return np.ascontiguousarray(np.broadcast_to(constant.reshape(-1), (len(a), constant.size)), a.dtype)
