@@ -122,6 +122,14 @@ def _matrix(w: Array) -> Array:
     return w if w.flags.c_contiguous or w.flags.f_contiguous else np.ascontiguousarray(w)
 
 
+def _side_by_side(weights: list[Array]) -> Array:
+    """Weights of several parts, one after the other on the axis of the lower channels; a view where there is one.
+
+    The core reads weights in any order of memory, and keeps those of minimal filtering: what is not copied is held once.
+    """
+    return weights[0] if len(weights) == 1 else np.concatenate(weights, axis=2)
+
+
 class Windows:
     """Convolution and its transpose.
 
@@ -142,11 +150,11 @@ class Windows:
         self._features = [group.features for group in made.groups]
         self._up = []
         for group in made.groups:
-            weights = [np.concatenate([upward(w) for w in own], axis=2) for own in group.weights]
+            weights = [_side_by_side([upward(w) for w in own]) for own in group.weights]
             self._up.append(self._product(weights, transposed, algorithms[0], threads))
         nothing = np.zeros_like(made.own)
         downward = [
-            np.concatenate([upward(nothing if w is None else w).swapaxes(1, 2) for w in weights], axis=2)
+            _side_by_side([upward(nothing if w is None else w).swapaxes(1, 2) for w in weights])
             for weights in made.downward
             if weights
         ]
@@ -157,14 +165,11 @@ class Windows:
         """Gathering is a convolution; so is spreading with stride 1, with the kernel turned round."""
         window = self._layer.window
         if not spreads:
-            weights = [np.ascontiguousarray(w) for w in weights]
             return _ext.Convolution(weights, window.stride, window.dilation, algorithm, threads)
         if any(step != 1 for step in window.stride) or sum(w.shape[0] * w.shape[1] for w in weights) < FEW:
-            weights = [np.ascontiguousarray(w) for w in weights]
             return _ext.Scatter(weights, window.stride, window.dilation, threads)
         turned = (slice(None),) * 3 + (slice(None, None, -1),) * self._layer.dims
-        weights = [np.ascontiguousarray(w[turned]) for w in weights]
-        return _ext.Convolution(weights, window.stride, window.dilation, algorithm, threads)
+        return _ext.Convolution([w[turned] for w in weights], window.stride, window.dilation, algorithm, threads)
 
     def _run(self, product: Any, parts: list[Any], spreads: bool, out: Shape, finish: Any, threads: int) -> Any:
         window = self._layer.window
