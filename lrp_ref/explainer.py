@@ -128,7 +128,7 @@ class Explainer:
             raise ParameterError("give composite= or rule=, not both: rule= means composites.uniform(rule)")
         if backend is not None and backend not in BACKENDS:
             raise unknown("backend", backend, BACKENDS)
-        if precision is not None and precision not in PRECISIONS:
+        if precision is not None and precision not in tuple(PRECISIONS):
             raise unknown("precision", precision, PRECISIONS)
         self._set(model=model, composite=composite, rule=rule, head=head, output=output, ledger=ledger, backend=backend)
         self._set(precision=precision, canonical=canonical, allow_negative=allow_negative)

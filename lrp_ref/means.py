@@ -39,7 +39,7 @@ def chosen_threads(threads: Any) -> int:
         return integer(threads, "threads", 1)
     asked = os.environ.get("LRP_REF_NUM_THREADS", "").strip()
     if asked:
-        if not asked.isdigit() or int(asked) < 1:
+        if not asked.isdecimal() or int(asked) < 1:
             raise ParameterError(f"LRP_REF_NUM_THREADS must be an integer of at least 1, found {asked!r}")
         return int(asked)
     if hasattr(os, "sched_getaffinity"):
