@@ -17,7 +17,7 @@ from ..ledger import Booking, Entry
 from ..means import Means
 from ..model import Model, Node
 from ..rules import LinearRule, Pass, ZBox
-from ..rules.shares import ALL, IDENTITY, POSITIVE, Feature, book
+from ..rules.shares import ALL, IDENTITY, NEGATIVE, POSITIVE, Feature, book
 from . import fused
 from .compiled_sums import CompiledSum, CompiledSurrogate, CompiledWinners
 from .maxima import Surrogate
@@ -268,6 +268,8 @@ class Compiled:
         if not self._weighs():
             return parts[0]
         assert a is not None
+        if self.keeps and made.features == (POSITIVE, NEGATIVE):
+            return np.where(a[:, None] > 0, *parts)  # where a = 0 any c serves, for R = a·c
         found = None
         for feature, p in zip(made.features, parts, strict=True):
             if self.keeps:
