@@ -10,7 +10,7 @@ cdef extern from "lrp.h" nogil:
     void lrp_release(void *)
 
     enum lrp_feature:
-        LRP_COPY, LRP_POSITIVE, LRP_NEGATIVE, LRP_ONE, LRP_MINUS, LRP_TIMES
+        LRP_COPY, LRP_POSITIVE, LRP_NEGATIVE, LRP_ONE, LRP_MINUS, LRP_TIMES, LRP_OVER
     ctypedef struct lrp_part:
         const void *x
         lrp_feature feature

@@ -34,17 +34,17 @@ void lrp_parallel(idx items, int threads, void (*body)(void *context, idx item, 
 
 /* ---- pack.inc: a padded input of a product -------------------------------------------------------------------------- */
 
-/* What a part of a packed input is made of. BELOW and ABOVE subtract a bound: a - bound. */
-enum lrp_feature { LRP_COPY, LRP_POSITIVE, LRP_NEGATIVE, LRP_ONE, LRP_MINUS, LRP_TIMES };
+/* What a part of a packed input is made of: a itself, max(a, 0), min(a, 0), 1, a - bound, a * factor, a / divisor. */
+enum lrp_feature { LRP_COPY, LRP_POSITIVE, LRP_NEGATIVE, LRP_ONE, LRP_MINUS, LRP_TIMES, LRP_OVER };
 
 typedef struct {
     const void *x;         /* (samples, cells, channels) */
     enum lrp_feature feature;
-    const void *operand;   /* LRP_MINUS: the bound; LRP_TIMES: the factor (samples / repeat, cells, channels) */
+    const void *operand;   /* LRP_MINUS: the bound; LRP_TIMES, LRP_OVER: (samples / repeat, cells, channels) */
     idx operand_cell;      /* stride of the operand over cells and channels, in elements: 0 where it broadcasts */
     idx operand_channel;
     idx operand_sample;
-    idx repeat;            /* LRP_TIMES: samples of x for one sample of the operand (the targets) */
+    idx repeat;            /* LRP_TIMES, LRP_OVER: samples of x for one sample of the operand (the targets) */
 } lrp_part;
 
 typedef struct {
@@ -67,7 +67,7 @@ typedef struct {
     double epsilon;
     enum lrp_where where;   /* by the sign of the plain pre-activation; 0 counts as not negative */
     double coefficient;     /* lambda */
-    void *factor;           /* (pixels, channels): lambda * numerator / (z + e), 0 where the share is dead */
+    void *factor;           /* (pixels, channels): what a message is multiplied by (`quotient`) or divided by */
 } lrp_share;
 
 typedef struct {
@@ -76,7 +76,9 @@ typedef struct {
     const void *bias;       /* of the layer, or NULL */
     idx bias_pixels;        /* 0: biases are (channels,); else they are (bias_pixels, channels), one for each pixel of a sample */
     int rectified;          /* output = max(z, 0), else z */
-    int quotient;           /* the numerator is the output (messages arrive as c), else 1 */
+    int quotient;           /* messages arrive as c: factors lambda * output / (z + e), 0 where the share is dead; else
+                             * as R: divisors (z + e) / lambda, infinite where it is. A factor of 1 / z would overflow
+                             * where z is so small that only R / z does not */
     void *output;           /* (pixels, channels) */
     int shares;
     lrp_share share[4];

@@ -1,11 +1,11 @@
-"""The C core. Arrays are float32 or float64 (one type in a call), C-contiguous and channels last; nothing is cast or copied silently.
+"""The C core. Arrays are float32 or float64 (one type in a call), C-contiguous and channels last; nothing is cast or copied.
 
 A wrong shape, type or layout is a `ValueError` or `TypeError` here, before any C runs; no memory is a `MemoryError`.
 The same bits come out whatever `threads` and the number of samples, with every algorithm.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from .arrays import Array
 
@@ -20,6 +20,7 @@ NEGATIVE: int
 ONE: int
 MINUS: int  # a - operand; the operand broadcasts against one sample, channels last
 TIMES: int  # a · operand; the operand has the shape of a, but for a first axis that may be shorter: a (N·T, …), operand (N, …)
+OVER: int  # a / operand, of the same shapes
 
 # Stabilisers, and where a share is alive.
 EXACT: int
@@ -34,16 +35,19 @@ DIRECT: int
 F2: int  # Winograd F(2×2, 3×3)
 F4: int  # Winograd F(4×4, 3×3) at the points 0, ±1/√2, ±√2, ∞
 
-Part = tuple[Array, int, Any]
+Part: TypeAlias = tuple[Array, int, Any]
 
 class Finish:
-    """What is done with the products of a layer: output = z or max(z, 0), and each share's factor λ·numerator/(z^q + b^q + e^q).
+    """What is done with the products of a layer: output = z or max(z, 0), and each share's factor or divisor.
+
+    Where messages arrive as c, R = a·c, they are multiplied by λ·output/(z^q + b^q + e^q), 0 where the share is dead; where they
+    arrive as R they are divided by (z^q + b^q + e^q)/λ, infinite where it is.
 
     Parameters
     ----------
     bias : None, (channels,), or one for each output cell of a sample, channels last
     rectified : whether a ReLU is behind the layer
-    quotient : whether the numerator is the output (messages arrive as c with R = a·c), else 1
+    quotient : whether messages arrive as c
     shares : (product, bias, stabiliser, epsilon, where, coefficient) each; product 0 is the layer's own pre-activation with its
         bias, −1 is zero; a share's bias is as `bias`, and is not used with product 0
     """
@@ -60,14 +64,14 @@ def finish(how: Finish, products: Sequence[Array], threads: int) -> tuple[Array,
     """The output and the factors, from products that are there as arrays (of one shape, channels last)."""
 
 class Convolution:
-    """Products of one input with one or several weights: y_p[o, k] = Σ_taps Σ_c x[o·stride + tap·dilation − before, c] w_p[k, c, tap].
+    """Products of one input with weights: y_p[o, k] = Σ_taps Σ_c x[o·stride + tap·dilation − before, c] w_p[k, c, tap].
 
     Parameters
     ----------
     weights : one for each product, each (groups, upper, lower, *kernel), upper and lower of one group, 1 to 3 kernel axes; lower
-        counts the channels of all parts of the input, part after part; any strides. F2 and F4 keep the arrays, and read single numbers
-        of them again where a result may be an exact zero: they must not change, and a view of an array that is held anyway costs no
-        memory. DIRECT keeps nothing of them.
+        counts the channels of all parts of the input, part after part; any strides. F2 and F4 keep the arrays, and read single
+        numbers of them again where a result may be an exact zero: they must not change, and a view of an array that is held
+        anyway costs no memory. DIRECT keeps nothing of them.
     stride, dilation : one for each axis
     algorithm : DIRECT, F2 or F4; the latter two only for 3×3 kernels in two dimensions, stride and dilation 1, groups 1
     """
@@ -89,12 +93,12 @@ class Convolution:
         """
 
 class Scatter:
-    """The adjoint of `Convolution` for any stride: x_p[c] = Σ_taps Σ_k s[o, k] w_p[c, k, tap] at o·stride + tap·dilation − before.
+    """The adjoint of `Convolution` of any stride: x_p[c] = Σ_taps Σ_k s[o, k] w_p[c, k, tap] at o·stride + tap·dilation − before.
 
     Parameters
     ----------
-    weights : one for each product, each (groups, upper, lower, *kernel): here `lower` are the channels of s (all parts), `upper` those
-        of the result
+    weights : one for each product, each (groups, upper, lower, *kernel): here `lower` are the channels of s (all parts), `upper`
+        those of the result
     """
 
     nbytes: int
@@ -132,7 +136,10 @@ def to_winners(
     spatial: Sequence[int],
     threads: int,
 ) -> Array:
-    """Each window's message (samples·targets, *out, channels) at its winner (samples, …), added up: (samples·targets, *spatial, channels)."""
+    """Each window's message (samples·targets, *out, channels) at its winner (samples, …), added up.
+
+    The result is (samples·targets, *spatial, channels).
+    """
 
 def window_sums(
     x: Array,
@@ -211,4 +218,4 @@ class LSTM:
         rule: tuple[int, bool, float, float, float],
         threads: int,
     ) -> tuple[Array, Array, Array]:
-        """The relevance of x (samples, targets, steps, features) and of both initial states (samples, targets, directions·hidden)."""
+        """Relevance of x (samples, targets, steps, features) and of both initial states (samples, targets, directions·hidden)."""

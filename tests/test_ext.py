@@ -132,6 +132,7 @@ def test_parts_are_features_side_by_side(dtype, groups):
     bounds = [rng.standard_normal(shape).astype(dtype) for shape in [(), (6,), (1, 1, 1), (6, 5, 1), (6, 5, 6)]]
     parts = [(ext.COPY, None, x), (ext.POSITIVE, None, np.maximum(x, 0)), (ext.NEGATIVE, None, np.minimum(x, 0))]
     parts += [(ext.ONE, None, np.ones_like(x)), (ext.TIMES, factor, x * np.repeat(factor, 2, axis=0))]
+    parts += [(ext.OVER, factor, x / np.repeat(factor, 2, axis=0))]
     parts += [(ext.MINUS, bound, x - bound) for bound in bounds]
     for chosen in ([0, 1], [2, 3, 4], *([i] for i in range(4, len(parts)))):
         used = [parts[i] for i in chosen]
@@ -156,8 +157,10 @@ def finished(products: list[Array], bias: Array, shares: list[tuple], rectified:
         sign = np.where(bottom < 0, -1, 1) if stabiliser == ext.SIGNED else 1
         bottom = bottom + (0 if stabiliser == ext.EXACT else z.dtype.type(epsilon)) * sign
         dead = (bottom == 0) | ((where == ext.NONNEGATIVE) & (z < 0)) | ((where == ext.NEGATIVE_ONLY) & (z >= 0))
-        numerator = output if quotient else np.ones_like(z)
-        found.append(np.where(dead, 0, z.dtype.type(coefficient) * (numerator / np.where(dead, 1, bottom))).astype(z.dtype))
+        if quotient:
+            found.append(np.where(dead, 0, z.dtype.type(coefficient) * (output / np.where(dead, 1, bottom))).astype(z.dtype))
+        else:
+            found.append((np.where(dead, np.inf, bottom) / z.dtype.type(coefficient)).astype(z.dtype))
     return [output, *found]
 
 

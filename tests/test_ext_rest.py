@@ -130,8 +130,12 @@ def finished(products: list[Array], bias: Array | None, shares: list[tuple], rec
         dead = bottom == 0
         if where != ext.ALL:
             dead = dead | ~(z >= 0 if where == ext.NONNEGATIVE else z < 0)
-        factor = (output if quotient else dtype(coefficient)) / np.where(dead, dtype(np.inf), bottom)
-        found.append(factor * dtype(coefficient) if quotient and coefficient != 1 else factor)
+        bottom = np.where(dead, dtype(np.inf), bottom)
+        if quotient:
+            factor = output / bottom
+            found.append(factor * dtype(coefficient) if coefficient != 1 else factor)
+        else:
+            found.append(bottom / dtype(coefficient))
     return found
 
 

@@ -246,8 +246,8 @@ class Compiled:
         dead = bottom == 0
         if share.where is not ALL:
             dead |= ~share.where(z)
-        top = output if self.arrives == "c" else like(1, z)
-        return self._last(like(share.coefficient, z) * top / np.where(dead, like(np.inf, bottom), bottom))
+        bottom, coefficient = np.where(dead, like(np.inf, bottom), bottom), like(share.coefficient, z)
+        return self._last(coefficient * output / bottom if self.arrives == "c" else bottom / coefficient)
 
     def _weighs(self) -> bool:
         """Whether the way down needs the input."""
@@ -256,10 +256,11 @@ class Compiled:
     def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry, ...]]:
         made, factors, shape, a, seen = saved
         targets = message.shape[1]
-        found = made.products.down(self._last(message, 2), factors, (shape[0] * targets, *shape[1:]), self.threads)
+        lower = (shape[0] * targets, *shape[1:])
+        found = made.products.down(self._last(message, 2), self.arrives, factors, lower, self.threads)
         parts = [self._first(p, 2) for p in found]
-        lower = self._lower(made, parts, a, (shape[0], targets, *shape[1:]))
-        return (lower,), self._entries(seen, a, message, lower) if self.booked else ()
+        below = self._lower(made, parts, a, (shape[0], targets, *shape[1:]))
+        return (below,), self._entries(seen, a, message, below) if self.booked else ()
 
     def _lower(self, made: Prepared, parts: list[Array], a: Array | None, shape: Shape) -> Array:
         """c, or R = Σ_f f(a)·part, from what comes down for each feature."""

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from .. import _ext
 from ..arrays import Array, per_sample
 from ..errors import LrpError
 from ..layers.recurrent import LSTM
@@ -32,6 +31,7 @@ from ..rules import (
 )
 from ..rules.unrolled import walk, way_of
 from . import recurrent
+from .native import _ext
 from .recurrent import Sweep
 from .request import Request
 

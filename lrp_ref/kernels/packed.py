@@ -15,6 +15,7 @@ from ..arrays import Array, Exact, Relative, Shape, Signed, like
 from ..layers.conv import Conv, ConvTranspose
 from ..rules.shares import ALL, IDENTITY, NEGATIVE, NONNEGATIVE, ONE, POSITIVE, Above, Below, Feature
 from .native import _ext
+from .passing import Currency, weighed
 from .scheme import Column, Scheme
 
 #: Below so many channels the way down is a scatter, whose products stack the taps: a panel of the other kind is mostly empty.
@@ -104,9 +105,9 @@ class Rows:
                 products.append(total.reshape(*x.shape[:-1], total.shape[-1]))
         return products if finish is None else _ext.finish(finish, products, threads)
 
-    def down(self, message: Array, factors: Sequence[Array], shape: Shape, threads: int) -> list[Array]:
+    def down(self, message: Array, arrives: Currency, factors: Sequence[Array], shape: Shape, threads: int) -> list[Array]:
         """For each feature what comes down, channels last; message (N, T, …), factors (N, …), shape (N·T, *sample)."""
-        quotients = [np.ascontiguousarray(message * factor[:, None]).reshape(-1, message.shape[-1]) for factor in factors]
+        quotients = [np.ascontiguousarray(weighed(message, factor, arrives)).reshape(-1, message.shape[-1]) for factor in factors]
         found = []
         for weights in self._down:
             total = None
@@ -192,12 +193,12 @@ class Windows:
             products += self._run(product, [part(x, f) for f in features], spreads, out, None, threads)
         return products if finish is None else _ext.finish(finish, products, threads)
 
-    def down(self, message: Array, factors: Sequence[Array], shape: Shape, threads: int) -> list[Array]:
+    def down(self, message: Array, arrives: Currency, factors: Sequence[Array], shape: Shape, threads: int) -> list[Array]:
         """For each feature what comes down, channels last; message (N, T, …), factors (N, …), shape (N·T, C, *spatial)."""
         if self._down is None:
             return []
         folded = message.reshape(shape[0], *message.shape[2:])
-        parts = [(folded, _ext.TIMES, factor) for factor in factors]
+        parts = [(folded, _ext.TIMES if arrives == "c" else _ext.OVER, factor) for factor in factors]
         spreads = isinstance(self._layer, Conv)
         found: list[Array] = self._run(self._down, parts, spreads, shape[2:], None, threads)
         return [p.reshape(*message.shape[:2], *p.shape[1:]) for p in found]
