@@ -76,6 +76,14 @@ cdef extern from "lrp.h" nogil:
         idx dilation[3]
         idx before[3]
 
+    ctypedef struct lrp_rows:
+        const void *x
+        const void *weight
+        int transposed
+        const void *total
+        const void *wanted
+        void *y
+        idx samples, lower, upper, repeat
     ctypedef struct lrp_lstm:
         idx directions, features, hidden
         int backwards[2]
@@ -110,7 +118,7 @@ cdef extern from "lrp.h" nogil:
         int (*scatter_prepare)(const lrp_scatter *, int) noexcept nogil
         int (*scatter_run)(const lrp_scatter *, const lrp_source *, const idx *, const idx *, void *const *, int) noexcept nogil
         void (*finish_arrays)(const lrp_finish *, const void *const *, idx, int) noexcept nogil
-        int (*rows)(const void *, const void *, int, const void *, void *, idx, idx, idx, int) noexcept nogil
+        int (*rows)(const lrp_rows *, int) noexcept nogil
         void (*pool)(const lrp_pool *, const void *, void *, void *, int, int) noexcept nogil
         int (*unpool)(const lrp_pool *, const void *, void *, const void *, int, int) noexcept nogil
         idx (*lstm_bytes)(const lrp_lstm *) noexcept nogil

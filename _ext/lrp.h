@@ -131,6 +131,18 @@ typedef struct {
     void *phases;           /* scatter_phases() of lrp_convolution */
 } lrp_scatter;
 
+/* ---- dense layers ------------------------------------------------------------------------------------------------------ */
+
+/* y = x @ weight (+ total) */
+typedef struct {
+    const void *x, *weight; /* (samples, lower); (lower, upper), or (upper, lower) if `transposed` */
+    int transposed;
+    const void *total;      /* (samples, upper), or NULL */
+    const void *wanted;     /* (samples / repeat, upper), or NULL: where it is 0, so is y */
+    void *y;                /* (samples, upper) */
+    idx samples, lower, upper, repeat;
+} lrp_rows;
+
 /* ---- an LSTM over time -------------------------------------------------------------------------------------------------- */
 
 typedef struct {
@@ -185,9 +197,7 @@ typedef struct {
                        int threads);
     /* products that are there as arrays (pixels, channels) */
     void (*finish_arrays)(const lrp_finish *, const void *const *products, idx pixels, int threads);
-    /* y (samples, upper) = x (samples, lower) @ weight (+ total): weight (lower, upper), or (upper, lower) if transposed */
-    int (*rows)(const void *x, const void *weight, int transposed, const void *total, void *y, idx samples, idx lower, idx upper,
-                int threads);
+    int (*rows)(const lrp_rows *, int threads);
     /* maxima and where they are (bytes: 1 or 4 for each), or where `winner` is NULL the sums, of the windows of x */
     void (*pool)(const lrp_pool *, const void *x, void *y, void *winner, int bytes, int threads);
     /* to each cell of y, the numbers x of the windows that see it, added up; with `winner` of those that it won */

@@ -106,10 +106,11 @@ class Scatter:
     def __call__(self, parts: Sequence[Part], before: Sequence[int], spatial: Sequence[int], threads: int) -> list[Array]:
         """The products, (samples, *spatial, groups·upper) each; what falls outside of `spatial` is dropped."""
 
-def rows(x: Array, weight: Array, threads: int, total: Array | None = None) -> Array:
+def rows(x: Array, weight: Array, threads: int, total: Array | None = None, wanted: Array | None = None) -> Array:
     """x @ weight, for x (samples, lower) and weight (lower, upper), C- or Fortran-contiguous; added to `total` where given.
 
-    Rows of the weight whose x is 0 in all samples are not read where the weight is C-contiguous.
+    Rows of the weight whose x is 0 in all samples are not read where the weight is C-contiguous. Where `wanted` (samples, or an
+    integer part of them, upper) is 0, so is the result; what is wanted nowhere is not read where the weight is Fortran-contiguous.
     """
 
 def winners(

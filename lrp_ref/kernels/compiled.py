@@ -216,7 +216,8 @@ class Compiled:
         else:
             output, factors = made.products.up(x, self._finish(made, made.shares), self.threads)
         output = self._first(output)
-        needed = a if self.booked or self._weighs() else None
+        # A dense layer's c is not looked for where a = 0, for R = a·c: half of the weight is not read behind a ReLU.
+        needed = a if self.booked or self._weighs() or (self.keeps and isinstance(self.layer, Dense)) else None
         return output, (made, factors, a.shape, needed, (z, output) if self.booked else None)
 
     def _finish(self, made: Prepared, columns: tuple[Column, ...]) -> Any:
@@ -257,7 +258,7 @@ class Compiled:
         made, factors, shape, a, seen = saved
         targets = message.shape[1]
         lower = (shape[0] * targets, *shape[1:])
-        found = made.products.down(self._last(message, 2), self.arrives, factors, lower, self.threads)
+        found = made.products.down(self._last(message, 2), self.arrives, factors, lower, a if self.keeps else None, self.threads)
         parts = [self._first(p, 2) for p in found]
         below = self._lower(made, parts, a, (shape[0], targets, *shape[1:]))
         return (below,), self._entries(seen, a, message, below) if self.booked else ()

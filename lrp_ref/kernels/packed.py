@@ -105,18 +105,31 @@ class Rows:
                 products.append(total.reshape(*x.shape[:-1], total.shape[-1]))
         return products if finish is None else _ext.finish(finish, products, threads)
 
-    def down(self, message: Array, arrives: Currency, factors: Sequence[Array], shape: Shape, threads: int) -> list[Array]:
-        """For each feature what comes down, channels last; message (N, T, …), factors (N, …), shape (N·T, *sample)."""
+    def down(
+        self, message: Array, arrives: Currency, factors: Sequence[Array], shape: Shape, wanted: Array | None, threads: int
+    ) -> list[Array]:
+        """For each feature what comes down; message (N, T, …), factors (N, …), shape (N·T, *sample).
+
+        Where `wanted` (N, …) is 0, so is what comes down, and is not looked for.
+        """
+        asked = None if wanted is None else self._asked(wanted, message.shape[1])
         quotients = [np.ascontiguousarray(weighed(message, factor, arrives)).reshape(-1, message.shape[-1]) for factor in factors]
         found = []
         for weights in self._down:
             total = None
             for s, w in zip(quotients, weights, strict=True):
                 if w is not None:
-                    total = _ext.rows(s, w.T, threads, total)
+                    total = _ext.rows(s, w.T, threads, total, asked)
             assert total is not None
             found.append(total.reshape(*message.shape[:-1], total.shape[-1]))
         return found
+
+
+    def _asked(self, wanted: Array, targets: int) -> Array:
+        """A row for each sample, or where a sample has several rows of its own for each target as well."""
+        if wanted.ndim > 2 and targets > 1:
+            wanted = np.repeat(wanted, targets, axis=0)
+        return np.ascontiguousarray(wanted).reshape(-1, wanted.shape[-1])
 
 
 def _matrix(w: Array) -> Array:
@@ -193,7 +206,9 @@ class Windows:
             products += self._run(product, [part(x, f) for f in features], spreads, out, None, threads)
         return products if finish is None else _ext.finish(finish, products, threads)
 
-    def down(self, message: Array, arrives: Currency, factors: Sequence[Array], shape: Shape, threads: int) -> list[Array]:
+    def down(
+        self, message: Array, arrives: Currency, factors: Sequence[Array], shape: Shape, wanted: Array | None, threads: int
+    ) -> list[Array]:
         """For each feature what comes down, channels last; message (N, T, …), factors (N, …), shape (N·T, C, *spatial)."""
         if self._down is None:
             return []
