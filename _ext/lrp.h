@@ -45,6 +45,7 @@ typedef struct {
     idx operand_channel;
     idx operand_sample;
     idx repeat;            /* LRP_TIMES, LRP_OVER: samples of x for one sample of the operand (the targets) */
+    idx x_cell;            /* from cell to cell of x, where it is a slice of channels; 0: its channels */
 } lrp_part;
 
 typedef struct {
@@ -80,6 +81,7 @@ typedef struct {
                              * as R: divisors (z + e) / lambda, infinite where it is. A factor of 1 / z would overflow
                              * where z is so small that only R / z does not */
     void *output;           /* (pixels, channels) */
+    idx output_step;        /* from pixel to pixel of the output, where it is a slice of channels; 0: its channels */
     int shares;
     lrp_share share[4];
     void *raw[4];           /* where not NULL, product p + (p = 0: bias) is stored here as well: (pixels, channels) */
@@ -198,6 +200,8 @@ typedef struct {
     /* products that are there as arrays (pixels, channels) */
     void (*finish_arrays)(const lrp_finish *, const void *const *products, idx pixels, int threads);
     int (*rows)(const lrp_rows *, int threads);
+    /* whether all numbers of x are finite: `cells` times `channels` of them, `step` from cell to cell */
+    int (*finite)(const void *x, idx cells, idx channels, idx step, int threads);
     /* maxima and where they are (bytes: 1 or 4 for each), or where `winner` is NULL the sums, of the windows of x */
     void (*pool)(const lrp_pool *, const void *x, void *y, void *winner, int bytes, int threads);
     /* to each cell of y, the numbers x of the windows that see it, added up; with `winner` of those that it won */

@@ -29,6 +29,21 @@ def finish(Finish how, products, threads):
     return output, factors
 
 
+def finite(x, threads):
+    """Whether no number is infinite or NaN; see `_ext.pyi`."""
+    cdef Memory held = memory(x, "x", dense=False)
+    cdef idx cells, channels, step
+    cdef int found, count = threads_of(threads)
+    cdef const lrp_kernels *kernels = DOUBLES if held.is_double else FLOATS
+    if held.view.ndim == 0 or held.view.len == 0:
+        return held.view.len == 0 or bool(numpy.isfinite(x))
+    step, channels = cell_step(held, "x"), held.extent(held.view.ndim - 1)
+    cells = held.view.len // held.view.itemsize // channels
+    with nogil:
+        found = kernels.finite(held.view.buf, cells, channels, step, count)
+    return found != 0
+
+
 def rows(x, weight, threads, total=None, wanted=None):
     """x @ weight, added to `total`; see `_ext.pyi`."""
     cdef Memory a = memory(x, "x"), w = memory(weight, "the weight", dense=False), before = None, asked = None

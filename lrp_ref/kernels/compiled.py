@@ -18,11 +18,11 @@ from ..means import Means
 from ..model import Model, Node
 from ..rules import LinearRule, Pass, ZBox
 from ..rules.shares import ALL, IDENTITY, NEGATIVE, POSITIVE, Feature, book
-from . import fused
+from . import fused, joined
 from .compiled_sums import CompiledSum, CompiledSurrogate, CompiledWinners
 from .maxima import Surrogate
 from .native import _ext
-from .packed import Rows, Windows, channels_first, channels_last, finishing
+from .packed import Rows, Windows, cells_last, channels_first, channels_turned, finishing
 from .passing import Currency, Winners
 from .request import Request
 from .scheme import Column, Scheme, scheme
@@ -97,7 +97,7 @@ def offer(request: Request, node: Node) -> Any:
 
             nodes = (node,) if behind is None else (node, behind)
             return Compiled(nodes, rule, prepare, features, choice, means.threads, keeps, booked=request.booked)
-    return _compiled(request, fused.offer(request, node))
+    return joined.offer(request, node) or _compiled(request, fused.offer(request, node))
 
 
 def _compiled(request: Request, step: Any) -> Any:
@@ -189,8 +189,8 @@ class Compiled:
         return layer
 
     def _last(self, x: Array, axis: int = 1) -> Array:
-        """Channels last, and contiguous; a Dense layer has them there in the first place."""
-        return np.ascontiguousarray(x) if isinstance(self.layer, Dense) else channels_last(x, axis)
+        """Channels last, as the core takes them; a Dense layer has them there in the first place."""
+        return np.ascontiguousarray(x) if isinstance(self.layer, Dense) else cells_last(x, axis)
 
     def _first(self, x: Array, axis: int = 1) -> Array:
         return x if isinstance(self.layer, Dense) else channels_first(x, axis)
@@ -200,7 +200,12 @@ class Compiled:
         """Whether a ReLU is served as well."""
         return len(self.nodes) == 2
 
-    def forward(self, *inputs: Array) -> tuple[Array, Any]:
+    @property
+    def places(self) -> bool:
+        """Whether the output can go into a slice of another."""
+        return not isinstance(self.layer, Dense)
+
+    def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, Any]:
         made, (a,) = self.prepared, inputs
         if isinstance(self.rule, ZBox):
             try:
@@ -213,8 +218,11 @@ class Compiled:
         if self.booked or relative:
             products = made.products.up(x, None, self.threads)
             z, output, factors = self._finished(made, products, relative)
-        else:
+        elif isinstance(made.products, Rows):
             output, factors = made.products.up(x, self._finish(made, made.shares), self.threads)
+        else:
+            room = None if into is None else channels_turned(into)
+            output, factors = made.products.up(x, self._finish(made, made.shares), self.threads, room)
         output = self._first(output)
         # A dense layer's c is not looked for where a = 0, for R = a·c: half of the weight is not read behind a ReLU.
         needed = a if self.booked or self._weighs() or (self.keeps and isinstance(self.layer, Dense)) else None
