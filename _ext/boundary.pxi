@@ -38,7 +38,8 @@ cdef extern from "lrp.h" nogil:
         void *factor
     ctypedef struct lrp_finish:
         idx channels, bias_pixels
-        int products, rectified, quotient, shares, placed
+        const void *given[4]
+        int products, givens, rectified, quotient, shares, placed
         const void *bias
         void *output
         idx output_step

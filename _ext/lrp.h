@@ -74,6 +74,8 @@ typedef struct {
 typedef struct {
     idx channels;
     int products;
+    int givens;             /* the first products are there as arrays, (pixels, channels) each; `raw` is not for these */
+    const void *given[4];
     const void *bias;       /* of the layer, or NULL */
     idx bias_pixels;        /* 0: biases are (channels,); else they are (bias_pixels, channels), one for each pixel of a sample */
     int rectified;          /* output = max(z, 0), else z */

@@ -20,7 +20,7 @@ def finish(Finish how, products, threads):
         if held.shape() != first.shape():
             raise ValueError(f"products must have one shape, found {first.shape()} and {held.shape()}")
         begins[p] = held.view.buf
-    output, factors = how.arrange(&f, <int>len(kept), first.shape(), first.is_double)
+    output, factors, _ = how.arrange(&f, <int>len(kept), first.shape(), first.is_double)
     for axis in range(first.view.ndim - 1):
         pixels *= first.extent(axis)
     kernels = DOUBLES if first.is_double else FLOATS

@@ -94,6 +94,7 @@ class Convolution:
         finish: Finish | None,
         threads: int,
         into: Array | None = None,
+        given: Sequence[Array] = (),
     ) -> Any:
         """(output, factors) with `finish`, else the list of products; (samples, *out, groups·upper) each.
 
@@ -103,6 +104,7 @@ class Convolution:
         before : how many cells of padding lie before the input on each axis; negative: cells are cut off
         out : the extents of the output; cells beyond the input's end are zero
         into : where the output goes, instead of into a new array: may be a slice of channels as well
+        given : the first products for `finish`, which are there: the layer's own pre-activation without its bias comes first
         """
 
 class Scatter:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,15 @@ class Prepared:
     bias: Array | None
     places: dict[int, int]  # where among the products each column's is
     products: Rows | Windows
+
+    def finishing(self, shares: tuple[Column, ...], rectified: bool, quotient: bool) -> Any:
+        """What becomes of the products."""
+        return finishing(shares, self.places, self.bias, rectified, quotient)
+
+    @cached_property
+    def usual(self) -> dict[tuple[bool, bool], Any]:
+        """That of all shares, by whether a ReLU is behind and whether c arrives: the same in every call."""
+        return {(r, q): self.finishing(self.shares, r, q) for r in (False, True) for q in (False, True)}
 
 
 @dataclass(frozen=True)
@@ -219,26 +229,26 @@ class Compiled:
             products = made.products.up(x, None, self.threads)
             z, output, factors = self._finished(made, products, relative)
         elif isinstance(made.products, Rows):
-            output, factors = made.products.up(x, self._finish(made, made.shares), self.threads)
+            output, factors = made.products.up(x, self._finish(made), self.threads)
         else:
             room = None if into is None else channels_turned(into)
-            output, factors = made.products.up(x, self._finish(made, made.shares), self.threads, room)
+            output, factors = made.products.up(x, self._finish(made), self.threads, room)
         output = self._first(output)
         # A dense layer's c is not looked for where a = 0, for R = a·c: half of the weight is not read behind a ReLU.
         needed = a if self.booked or self._weighs() or (self.keeps and isinstance(self.layer, Dense)) else None
         return output, (made, factors, a.shape, needed, (z, output) if self.booked else None)
 
-    def _finish(self, made: Prepared, columns: tuple[Column, ...]) -> Any:
-        return finishing(columns, made.places, made.bias, self.rectified, self.arrives == "c")
+    def _finish(self, made: Prepared) -> Any:
+        return made.usual[self.rectified, self.arrives == "c"]
 
     def _finished(self, made: Prepared, products: list[Array], relative: bool) -> tuple[Array, Array, list[Array]]:
         """Pre-activation, output and factors, from products as arrays: the same bits as when they are finished at once."""
-        plain = finishing((), {}, made.bias, False, False)
+        plain = made.finishing((), False, False)
         z = self._first(_ext.finish(plain, products[:1], self.threads)[0])
         if not relative:
-            output, factors = _ext.finish(self._finish(made, made.shares), products, self.threads)
+            output, factors = _ext.finish(self._finish(made), products, self.threads)
             return z, output, factors
-        output, _ = _ext.finish(self._finish(made, ()), products[:1], self.threads)
+        output, _ = _ext.finish(made.finishing((), self.rectified, True), products[:1], self.threads)
         factors = [self._factor(made, place, products, z, self._first(output)) for place in range(len(made.shares))]
         return z, output, factors
 

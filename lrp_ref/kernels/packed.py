@@ -223,26 +223,36 @@ class Windows:
         return _ext.Convolution([w[turned] for w in weights], window.stride, window.dilation, algorithm, threads)
 
     def _run(
-        self, product: Any, parts: list[Any], spreads: bool, out: Shape, finish: Any, threads: int, into: Array | None = None
+        self,
+        product: Any,
+        parts: list[Any],
+        spreads: bool,
+        out: Shape,
+        finish: Any,
+        threads: int,
+        into: Array | None = None,
+        given: Sequence[Array] = (),
     ) -> Any:
         window = self._layer.window
         before = tuple(first for first, _ in window.padding)
         if not spreads:
-            return product(parts, before, out, finish, threads, into)
+            return product(parts, before, out, finish, threads, into, given)
         if isinstance(product, _ext.Scatter):
             return product(parts, before, out, threads)
         turned = tuple(window.extent(axis) - 1 - b for axis, b in enumerate(before))
-        return product(parts, turned, out, finish, threads, into)
+        return product(parts, turned, out, finish, threads, into, given)
 
     def up(self, x: Array, finish: Any, threads: int, into: Array | None = None) -> Any:
-        """(output, factors), or the products where `finish` is None. The output goes into `into`, if one call makes it."""
+        """(output, factors), or the products where `finish` is None. The output goes into `into`, unless scatters make it."""
         out = self._layer._outputs(x.shape[1:-1])
         spreads = isinstance(self._layer, ConvTranspose)
-        if finish is not None and len(self._up) == 1 and not isinstance(self._up[0], _ext.Scatter):
-            return self._run(self._up[0], [part(x, f) for f in self._features[0]], spreads, out, finish, threads, into)
+        gathers = finish is not None and not isinstance(self._up[-1], _ext.Scatter)
         products: list[Array] = []
-        for features, product in zip(self._features, self._up, strict=True):
+        for features, product in list(zip(self._features, self._up, strict=True))[: -1 if gathers else None]:
             products += self._run(product, [part(x, f) for f in features], spreads, out, None, threads)
+        if gathers:
+            parts = [part(x, f) for f in self._features[-1]]
+            return self._run(self._up[-1], parts, spreads, out, finish, threads, into, products)
         return products if finish is None else _ext.finish(finish, products, threads)
 
     def down(
