@@ -189,6 +189,51 @@ def test_finish_behind_a_convolution(channels, dtype, rectified, quotient, name)
         np.testing.assert_allclose(one, other, rtol=4 * np.finfo(dtype).eps, atol=0)
 
 
+@pytest.mark.parametrize("channels", [1, 3, 16, 33, 100])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ["DIRECT", "F2", "F4"])
+def test_outputs_go_into_slices_and_products_that_are_there_are_used(channels, dtype, name):
+    """A convolution that finishes what another one began, into some channels of a wider array, from some of another."""
+    rng = np.random.default_rng(3)
+    below = rng.standard_normal((2, 9, 17, 50)).astype(dtype)
+    x, weights = below[..., 20:25], [rng.standard_normal((1, channels, 5, 3, 3)).astype(dtype) for _ in range(2)]
+    bias, shares = rng.standard_normal(channels).astype(dtype), [(1, None, ext.SIGNED, 0.5, ext.NONNEGATIVE, 2.0)]
+    how, where = ext.Finish(bias, True, True, shares), ((1, 1), (9, 17))
+    both, own, other = (ext.Convolution(w, (1, 1), (1, 1), getattr(ext, name), 1) for w in (weights, weights[:1], weights[1:]))
+    output, (factor,) = both([(x.copy(), ext.COPY, None)], *where, how, 1)
+    for threads in (1, 2):
+        (z,) = own([(x, ext.COPY, None)], *where, None, threads)
+        wide = np.full((2, 9, 17, channels + 7), 5, dtype)
+        room = wide[..., 3 : 3 + channels]
+        found, (again,) = other([(x, ext.COPY, None)], *where, how, threads, room, [z])
+        assert found is room
+        assert bits(np.ascontiguousarray(room)) == bits(output)
+        assert bits(again) == bits(factor)
+        assert (wide[..., :3] == 5).all()
+        assert (wide[..., 3 + channels :] == 5).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"into": np.zeros((1, 6, 6, 4), np.float32)}, "does not go into"),
+        ({"into": np.zeros((1, 6, 6, 8), np.float64)}, "does not go into"),
+        ({"into": np.zeros((1, 6, 6, 16), np.float32)[..., ::2]}, "must lie together"),
+        ({"given": [np.zeros((1, 6, 6, 4), np.float32)]}, "a product of shape"),
+        ({"given": [np.zeros((1, 6, 6, 8), np.float32)] * 4}, "at most 4 products"),
+    ],
+)
+def test_rooms_and_products_that_do_not_fit_are_refused(change, message):
+    convolution = ext.Convolution([np.ones((1, 8, 4, 3, 3), np.float32)], (1, 1), (1, 1), ext.DIRECT, 1)
+    parts, how = [(np.ones((1, 6, 6, 4), np.float32), ext.COPY, None)], ext.Finish(None, True, True, [])
+    with pytest.raises(ValueError, match=message):
+        convolution(parts, (1, 1), (6, 6), how, 1, **change)
+    frozen = np.zeros((1, 6, 6, 8), np.float32)
+    frozen.flags.writeable = False
+    with pytest.raises((ValueError, BufferError)):
+        convolution(parts, (1, 1), (6, 6), how, 1, into=frozen)
+
+
 def test_finish_with_a_bias_for_each_cell():
     rng = np.random.default_rng(4)
     x, w = rng.standard_normal((3, 5, 4, 2)), rng.standard_normal((1, 20, 2, 3, 3))
