@@ -5,6 +5,7 @@
  */
 #include "lrp.h"
 
+#include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -113,6 +114,16 @@ static void finishes(const lrp_kernels *k, idx channels) {
     for (int i = 0; i < 2; i++) compare("finish", k->instruction_set, one[i], three[i], (size_t)(pixels * channels) * 4);
 }
 
+static void finites(const lrp_kernels *k, idx channels) {
+    static float numbers[MOST];
+    memcpy(numbers, x, sizeof numbers);
+    for (int odd = 0; odd < 2; odd++) {
+        if (odd) for (int i = 0; i < MOST; i += 1000) numbers[i] = INFINITY;
+        for (int threads = 1; threads <= 3; threads++)
+            if (k->finite(numbers, MOST / channels, channels - 1, channels, threads) == odd) wrong = 1;
+    }
+}
+
 int main(void) {
     const char *sets[] = {"x86-64-v4", "x86-64-v3", "baseline"};
     for (int i = 0; i < MOST; i++) {
@@ -136,6 +147,8 @@ int main(void) {
         windows(k, 20);
         finishes(k, 3);
         finishes(k, 40);
+        finites(k, 3);
+        finites(k, 40);
     }
     printf("threads change %s\n", wrong ? "bits" : "nothing");
     return wrong;
