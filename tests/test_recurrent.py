@@ -14,7 +14,6 @@ from strategies import fewer
 
 from lrp_ref import rules
 
-
 COLUMNS = ("bias", "stabiliser", "unassigned")
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ...arrays import Shape
+from ...arrays import Array, Shape
 from ...errors import FormatError, LrpError, unknown
 from ...layers.shape import Identity
 from ...model import Model, Node

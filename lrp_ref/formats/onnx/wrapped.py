@@ -18,7 +18,10 @@ from .tensors import CASTS
 
 #: Operators of which one number in makes one number out, at the same place.
 _EACH = frozenset(
-    "Add And Cast Equal Greater GreaterOrEqual Identity Less LessOrEqual Max Min Mod Mul Not Or Sub Where Xor".split()
+    {
+        *("Add", "Cast", "Identity", "Max", "Min", "Mod", "Mul", "Sub", "Where"),
+        *("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And", "Not", "Or", "Xor"),
+    }
 )
 #: Nodes that a spelling takes at most.
 _MOST = 20
@@ -41,9 +44,7 @@ def unwrapped(graph: Record, nodes: Sequence[OpNode], compute: Compute) -> tuple
     return tuple(found)
 
 
-def _source(
-    graph: Record, node: OpNode, makers: Mapping[str, OpNode], inputs: Mapping[str, Declared], compute: Compute
-) -> str:
+def _source(graph: Record, node: OpNode, makers: Mapping[str, OpNode], inputs: Mapping[str, Declared], compute: Compute) -> str:
     """The input that the Gather's numbers are, for every row of the table; empty where there is none."""
     below = _below(node.inputs[1], makers)
     read = {name for one in below for name in one.inputs if name and name not in makers}
@@ -54,7 +55,7 @@ def _source(
     constants = {name: graph.constant(name) for name in read if name in graph.initializers}
     if any(value.size != 1 for value in constants.values()):
         return ""
-    every = np.arange(rows[0]).astype(CASTS[inputs[sources[0]].kind])
+    every: Array = np.arange(rows[0]).astype(CASTS[inputs[sources[0]].kind])
     try:
         same = np.array_equal(compute(below, constants | {sources[0]: every}, node.inputs[1]), every)
     except FormatError:
