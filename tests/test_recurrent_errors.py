@@ -115,7 +115,7 @@ def test_refusals(name):
 def test_a_sentence_with_a_word_that_does_not_exist():
     model = lrp_ref.Model.sequential([L.Embedding(np.ones((5, 3))), LSTM], names=["words", "reader"])
     with pytest.raises(
-        ParameterError, match=r"node 'words' \(Embedding\): an Embedding of 5 rows needs whole numbers from -5 to 4"
+        ParameterError, match=r"node 'words' \(Embedding\): an Embedding of 5 rows needs whole numbers from -5 to 4, found 5 at"
     ):
         lrp_ref.explain(model, np.array([[1.0, 5.0]]), target=0)
     with pytest.raises(ShapeError, match=r"node 'reader' \(LSTM\): an empty sequence"):
