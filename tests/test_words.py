@@ -271,7 +271,7 @@ def test_words_titles_and_captions_cannot_break_out_of_the_page():
 
 
 def test_a_sentence_is_set_in_the_direction_of_its_writing_and_its_numbers_from_left_to_right():
-    hebrew = Reading(("\u05e9\u05dc\u05d5\u05dd", "film"), np.array([1.0, -0.5]), "", 1.0)
+    hebrew = render.Reading(("\u05e9\u05dc\u05d5\u05dd", "film"), np.array([1.0, -0.5]), "", 1.0)
     page = render.html([hebrew])
     assert '<p class="words" dir="auto">' in page
     assert "direction: ltr; unicode-bidi: isolate" in page.partition(".words small")[2].partition("}")[0]
