@@ -168,3 +168,11 @@ def test_a_loop_of_keras_is_refused_with_what_would_do(tmp_path):
     looped = m.op("Loop", np.array(3), np.array(True), m.floats(1), body=body)
     with pytest.raises(FormatError, match=r"Loop \(1×: .*from_arrays takes the weights of a GRU"):
         reader.load(finished(m, m.op("Mul", m.op("Cast", "words", to=1), looped)))
+
+
+def test_a_look_up_without_numbers_is_refused_by_name():
+    m = onnx_networks.Maker(17)
+    found = m.op("Gather", m.floats(ROWS, FEATURES), "words")
+    del m.nodes[-1].input[1]
+    with pytest.raises(FormatError, match=r"node '/Gather_0' \(Gather\)"):
+        reader.load(finished(m, m.op("Mul", m.op("Cast", "words", to=TensorProto.FLOAT), found)))

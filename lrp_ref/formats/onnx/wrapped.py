@@ -32,25 +32,26 @@ Compute = Callable[[Sequence[OpNode], dict[str, Array], str], Array]
 
 def unwrapped(graph: Record, nodes: Sequence[OpNode], compute: Compute) -> tuple[OpNode, ...]:
     """The nodes, where every Gather from a table reads an input of the network instead of a spelling of it."""
-    makers = {name: node for node in nodes for name in node.outputs if name}
+    makers = {name: place for place, node in enumerate(nodes) for name in node.outputs if name}
     inputs = {value.name: value for value in graph.inputs if value.name not in graph.initializers}
     found = list(nodes)
     for place, node in enumerate(nodes):
-        if node.op != "Gather" or node.inputs[0] not in graph.initializers or node.inputs[1] not in makers:
+        if node.op != "Gather" or len(node.inputs) != 2 or node.inputs[0] not in graph.initializers:
             continue
-        source = _source(graph, node, makers, inputs, compute)
+        below = _below(node.inputs[1], nodes, makers)
+        source = _source(graph, node, below, inputs, compute) if below else ""
         if source:
-            found[place] = replace(node, inputs=(node.inputs[0], source, *node.inputs[2:]))
+            found[place] = replace(node, inputs=(node.inputs[0], source))
     return tuple(found)
 
 
-def _source(graph: Record, node: OpNode, makers: Mapping[str, OpNode], inputs: Mapping[str, Declared], compute: Compute) -> str:
+def _source(graph: Record, node: OpNode, below: Sequence[OpNode], inputs: Mapping[str, Declared], compute: Compute) -> str:
     """The input that the Gather's numbers are, for every row of the table; empty where there is none."""
-    below = _below(node.inputs[1], makers)
-    read = {name for one in below for name in one.inputs if name and name not in makers}
+    made = {name for one in below for name in one.outputs}
+    read = {name for one in below for name in one.inputs if name} - made
     sources = [name for name in read if name in inputs]
     rows = graph.constant(node.inputs[0]).shape[:1]
-    if not below or len(sources) != 1 or inputs[sources[0]].kind not in CASTS or not rows:
+    if len(sources) != 1 or inputs[sources[0]].kind not in CASTS or not rows:
         return ""
     constants = {name: graph.constant(name) for name in read if name in graph.initializers}
     if any(value.size != 1 for value in constants.values()):
@@ -63,17 +64,16 @@ def _source(graph: Record, node: OpNode, makers: Mapping[str, OpNode], inputs: M
     return sources[0] if same else ""
 
 
-def _below(name: str, makers: Mapping[str, OpNode]) -> list[OpNode]:
+def _below(name: str, nodes: Sequence[OpNode], makers: Mapping[str, int]) -> list[OpNode]:
     """The nodes that a value comes from, in computing order; empty where one of them is none of `_EACH`, or they are many."""
-    found: dict[int, OpNode] = {}
-    order = {id(node): place for place, node in enumerate(makers.values())}
+    found: set[int] = set()
     waiting = [name]
     while waiting:
-        node = makers.get(waiting.pop())
-        if node is None or id(node) in found:
+        place = makers.get(waiting.pop())
+        if place is None or place in found:
             continue
-        if (node.op not in _EACH and node.op != "Constant") or len(found) == _MOST:
+        if (nodes[place].op not in _EACH and nodes[place].op != "Constant") or len(found) == _MOST:
             return []
-        found[id(node)] = node
-        waiting += [name for name in node.inputs if name]
-    return sorted(found.values(), key=lambda node: order[id(node)])
+        found.add(place)
+        waiting += [name for name in nodes[place].inputs if name]
+    return [nodes[place] for place in sorted(found)]
