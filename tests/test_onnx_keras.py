@@ -175,4 +175,4 @@ def test_a_look_up_without_numbers_is_refused_by_name():
     found = m.op("Gather", m.floats(ROWS, FEATURES), "words")
     del m.nodes[-1].input[1]
     with pytest.raises(FormatError, match=r"node '/Gather_0' \(Gather\)"):
-        reader.load(finished(m, m.op("Mul", m.op("Cast", "words", to=TensorProto.FLOAT), found)))
+        reader.load(finished(m, m.op("Mul", m.op("Cast", "words", to=TensorProto.FLOAT), found)), input_shape=(5,))
