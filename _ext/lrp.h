@@ -45,6 +45,7 @@ typedef struct {
     idx operand_channel;
     idx operand_sample;
     idx repeat;            /* LRP_TIMES, LRP_OVER: samples of x for one sample of the operand (the targets) */
+    idx x_cell;            /* from cell to cell of x, where it is a slice of channels; 0: its channels */
 } lrp_part;
 
 typedef struct {
@@ -73,6 +74,8 @@ typedef struct {
 typedef struct {
     idx channels;
     int products;
+    int givens;             /* the first products are there as arrays, (pixels, channels) each; `raw` is not for these */
+    const void *given[4];
     const void *bias;       /* of the layer, or NULL */
     idx bias_pixels;        /* 0: biases are (channels,); else they are (bias_pixels, channels), one for each pixel of a sample */
     int rectified;          /* output = max(z, 0), else z */
@@ -80,6 +83,7 @@ typedef struct {
                              * as R: divisors (z + e) / lambda, infinite where it is. A factor of 1 / z would overflow
                              * where z is so small that only R / z does not */
     void *output;           /* (pixels, channels) */
+    idx output_step;        /* from pixel to pixel of the output, where it is a slice of channels; 0: its channels */
     int shares;
     lrp_share share[4];
     void *raw[4];           /* where not NULL, product p + (p = 0: bias) is stored here as well: (pixels, channels) */
@@ -130,6 +134,18 @@ typedef struct {
     void *panels;           /* scatter_bytes() of them */
     void *phases;           /* scatter_phases() of lrp_convolution */
 } lrp_scatter;
+
+/* ---- dense layers ------------------------------------------------------------------------------------------------------ */
+
+/* y = x @ weight (+ total) */
+typedef struct {
+    const void *x, *weight; /* (samples, lower); (lower, upper), or (upper, lower) if `transposed` */
+    int transposed;
+    const void *total;      /* (samples, upper), or NULL */
+    const void *wanted;     /* (samples / repeat, upper), or NULL: where it is 0, so is y */
+    void *y;                /* (samples, upper) */
+    idx samples, lower, upper, repeat;
+} lrp_rows;
 
 /* ---- an LSTM over time -------------------------------------------------------------------------------------------------- */
 
@@ -185,9 +201,9 @@ typedef struct {
                        int threads);
     /* products that are there as arrays (pixels, channels) */
     void (*finish_arrays)(const lrp_finish *, const void *const *products, idx pixels, int threads);
-    /* y (samples, upper) = x (samples, lower) @ weight (+ total): weight (lower, upper), or (upper, lower) if transposed */
-    int (*rows)(const void *x, const void *weight, int transposed, const void *total, void *y, idx samples, idx lower, idx upper,
-                int threads);
+    int (*rows)(const lrp_rows *, int threads);
+    /* whether all numbers of x are finite: `cells` times `channels` of them, `step` from cell to cell */
+    int (*finite)(const void *x, idx cells, idx channels, idx step, int threads);
     /* maxima and where they are (bytes: 1 or 4 for each), or where `winner` is NULL the sums, of the windows of x */
     void (*pool)(const lrp_pool *, const void *x, void *y, void *winner, int bytes, int threads);
     /* to each cell of y, the numbers x of the windows that see it, added up; with `winner` of those that it won */

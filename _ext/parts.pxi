@@ -33,7 +33,7 @@ cdef list source_of(lrp_source *source, object parts, int axes):
     for array, feature, operand in parts:
         if source.parts == 4 or feature not in (COPY, POSITIVE, NEGATIVE, ONE, MINUS, TIMES, OVER):
             raise ValueError("at most four parts" if source.parts == 4 else f"no such feature: {feature}")
-        held = memory(array, "a part of the input")
+        held = memory(array, "a part of the input", dense=False)
         first = held if first is None else first
         alike(first, held, "the parts of an input")
         if held.shape() != first.shape() or held.view.ndim != axes + 2:
@@ -41,6 +41,7 @@ cdef list source_of(lrp_source *source, object parts, int axes):
         kept.append(held)
         part = &source.part[source.parts]
         part.x, part.feature, part.operand = held.view.buf, feature, NULL
+        part.x_cell = cell_step(held, "a part of the input")
         part.operand_cell = part.operand_channel = part.operand_sample = 0
         part.repeat = 1
         if feature in (MINUS, TIMES, OVER):

@@ -60,6 +60,12 @@ class Finish:
         shares: Sequence[tuple[int, Array | None, int, float, int, float]],
     ) -> None: ...
 
+def room(shape: Sequence[int], dtype: Any) -> Array:
+    """A new array of any content, for outputs that go into slices of its channels."""
+
+def finite(x: Array, threads: int) -> bool:
+    """Whether no number is infinite or NaN; x dense, or a slice of the channels of a dense array."""
+
 def finish(how: Finish, products: Sequence[Array], threads: int) -> tuple[Array, list[Array]]:
     """The output and the factors, from products that are there as arrays (of one shape, channels last)."""
 
@@ -81,15 +87,24 @@ class Convolution:
         self, weights: Sequence[Array], stride: Sequence[int], dilation: Sequence[int], algorithm: int, threads: int
     ) -> None: ...
     def __call__(
-        self, parts: Sequence[Part], before: Sequence[int], out: Sequence[int], finish: Finish | None, threads: int
+        self,
+        parts: Sequence[Part],
+        before: Sequence[int],
+        out: Sequence[int],
+        finish: Finish | None,
+        threads: int,
+        into: Array | None = None,
+        given: Sequence[Array] = (),
     ) -> Any:
         """(output, factors) with `finish`, else the list of products; (samples, *out, groups·upper) each.
 
         Parameters
         ----------
-        parts : each array (samples, *spatial, groups·channels)
+        parts : each array (samples, *spatial, groups·channels), dense or a slice of the channels of a dense array
         before : how many cells of padding lie before the input on each axis; negative: cells are cut off
         out : the extents of the output; cells beyond the input's end are zero
+        into : where the output goes, instead of into a new array: may be a slice of channels as well
+        given : the first products for `finish`, which are there: the layer's own pre-activation without its bias comes first
         """
 
 class Scatter:
@@ -106,10 +121,11 @@ class Scatter:
     def __call__(self, parts: Sequence[Part], before: Sequence[int], spatial: Sequence[int], threads: int) -> list[Array]:
         """The products, (samples, *spatial, groups·upper) each; what falls outside of `spatial` is dropped."""
 
-def rows(x: Array, weight: Array, threads: int, total: Array | None = None) -> Array:
+def rows(x: Array, weight: Array, threads: int, total: Array | None = None, wanted: Array | None = None) -> Array:
     """x @ weight, for x (samples, lower) and weight (lower, upper), C- or Fortran-contiguous; added to `total` where given.
 
-    Rows of the weight whose x is 0 in all samples are not read where the weight is C-contiguous.
+    Rows of the weight whose x is 0 in all samples are not read where the weight is C-contiguous. Where `wanted` (samples, or an
+    integer part of them, upper) is 0, so is the result; what is wanted nowhere is not read where the weight is in Fortran order.
     """
 
 def winners(
