@@ -10,6 +10,7 @@ from lrp_ref.explanation import Explanation
 from lrp_ref.layers.base import Layer
 from lrp_ref.layers.norms import Normalised
 from lrp_ref.layers.pooling import GlobalSumPool, Pooling, SumPool
+from lrp_ref.layers.recurrent.base import Cells
 from lrp_ref.plan import Plan
 
 
@@ -27,6 +28,8 @@ def fan(layer: Layer, inputs: list[tuple[int, ...]], output: tuple[int, ...]) ->
         return 1 + prod(inputs[0])
     if isinstance(layer, L.Upsample):
         return 1 + prod(output) // max(1, prod(inputs[0])) * 4
+    if isinstance(layer, Cells):
+        return 1 + max(layer.features + layer.hidden + 1, len(layer.gate_names) * layer.hidden)
     return 1 + max(2, len(inputs))
 
 

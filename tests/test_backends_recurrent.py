@@ -74,6 +74,11 @@ def test_every_backend_is_near_the_reference_and_its_accounts_close(backend, kin
             np.testing.assert_allclose(
                 getattr(booking, name), getattr(wanted.ledger["it"], name), atol=1e-9 * turnover.max(initial=1)
             )
+        # step by step too, and what reached the initial states
+        details = wanted.ledger["it"].details
+        assert set(booking.details) == set(details)
+        for name, part in details.items():
+            np.testing.assert_allclose(booking.details[name], part, atol=1e-9 * turnover.max(initial=1))
 
     check()
 

@@ -245,9 +245,10 @@ def literal(weights, top, x, target, epsilon):
     return score, R_x
 
 
+@pytest.mark.parametrize("backend", lrp_ref.BACKENDS)
 @pytest.mark.parametrize("seed", range(3))
-def test_lstm_all_is_the_lrp_of_arras_et_al_2017(seed):
-    """At their ε = 0.001, on a bidirectional LSTM with biases, to 1e-10; gate order of their code."""
+def test_lstm_all_is_the_lrp_of_arras_et_al_2017(seed, backend):
+    """At their ε = 0.001, on a bidirectional LSTM with biases, to 1e-10; gate order of their code; in every backend."""
     rng = np.random.default_rng(seed)
     features, size, classes = 4, 5, 3
     weights = [tuple(rng.normal(size=s) for s in ((features, 4 * size), (size, 4 * size), 4 * size)) for _ in range(2)]
@@ -255,7 +256,7 @@ def test_lstm_all_is_the_lrp_of_arras_et_al_2017(seed):
     arrays = [np.stack(pair) for pair in zip(*weights, strict=True)]
     model = lrp_ref.Model.sequential([L.LSTM.from_arrays(*arrays, gate_order="igfo"), L.Dense(top)])
     x = rng.normal(size=(2, 8, features))
-    e = lrp_ref.explain(model, x, target=1, composite="lstm_all")
+    e = lrp_ref.explain(model, x, target=1, composite="lstm_all", backend=backend)
     for n in range(2):
         score, R_x = literal(weights, top, x[n], 1, 0.001)
         np.testing.assert_allclose(e.prediction[n], score, rtol=1e-10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 
 import numpy as np
@@ -13,13 +14,25 @@ from strategies import fewer
 
 from lrp_ref import rules
 
+COLUMNS = ("bias", "stabiliser", "unassigned")
+
 
 def total(e, column):
     return sum(getattr(entry.booking, column) for entry in e.ledger)
 
 
+def at_each_step(e, steps):
+    """What the graph's nodes of every step account for, over both directions: (1, steps) of each column."""
+    found = {name: [total(e, name) * 0] * steps for name in COLUMNS}
+    for entry in e.ledger:
+        step = re.match(r"d\d t(\d+) ", entry.node)
+        for name in COLUMNS if step else ():
+            found[name][int(step[1])] = found[name][int(step[1])] + getattr(entry.booking, name)
+    return {name: np.stack(columns, axis=1) for name, columns in found.items()}
+
+
 def agree(case, rule, close):
-    """Relevance, what reaches the initial states, and every account, one sample after the other."""
+    """Relevance, what reaches the initial states, and every account, of every step, one sample after the other."""
     output = case.layer.forward(*case.inputs)
     relevances, booking = rule.propagate(case.layer, case.inputs, output, case.relevance)
     read = dict(zip(("x", *case.layer.reads), relevances, strict=True))
@@ -39,7 +52,13 @@ def agree(case, rule, close):
         close(booking.stabiliser[n : n + 1], total(e, "stabiliser"))
         beyond = one.relevance.sum() - e.at("out").sum()  # what arrived beyond the sample's length
         close(booking.unassigned[n : n + 1], total(e, "unassigned") + beyond)
-    for name in ("bias", "stabiliser", "unassigned"):
+        steps = at_each_step(e, case.inputs[0].shape[1])
+        if case.layer.returns == "all":
+            end = e.at("out").shape[1]
+            steps["unassigned"][:, end:] += one.relevance[:, end:].sum(axis=2)
+        for name in COLUMNS:
+            close(booking.details[name][n : n + 1], steps[name])
+    for name in COLUMNS:
         stuck = sum(v for k, v in booking.details.items() if k.startswith("initial")) if name == "bias" else 0
         close(booking.details[name].sum(axis=1) + stuck, getattr(booking, name))
 

@@ -30,6 +30,13 @@ BAD = {
     "hidden": (lambda: L.LSTM.from_arrays(W, np.ones((3, 8))), ShapeError, r"weight_input must have shape \(1, 3, 12\)"),
     "transposed": (lambda: L.LSTM.from_arrays(W, U.T), ShapeError, r"weight_recurrent must hold 4 blocks.*\(8, 2\)"),
     "bias": (lambda: L.LSTM.from_arrays(W, U, np.ones(4)), ShapeError, r"LSTM.bias must have shape \(1, 8\), found \(1, 4\)"),
+    "rows of different lengths": (lambda: L.LSTM.from_arrays([[1, 2], [3]], U), ShapeError, "LSTM weight_input is no array"),
+    "rows of an RNN": (lambda: L.RNN.from_arrays([[1, 2], [3]], U), ShapeError, "RNN weight_input is no array"),
+    "second bias of one unit": (
+        lambda: L.GRU.from_arrays(np.ones((3, 6)), np.ones((2, 6)), np.ones(6), np.ones(2)),
+        ShapeError,
+        "GRU bias_recurrent must hold 3 blocks",
+    ),
     "directions": (lambda: L.LSTM.from_arrays(W, U, direction="bidirectional"), ShapeError, "must be .directions, features"),
     "one of two": (lambda: L.LSTM.from_arrays(np.stack([W, W]), U), ShapeError, "weight_recurrent must be"),
     "direction": (lambda: L.LSTM.from_arrays(W, U, direction="backward"), ParameterError, "one of 'forward', 'reverse'"),
@@ -108,7 +115,7 @@ def test_refusals(name):
 def test_a_sentence_with_a_word_that_does_not_exist():
     model = lrp_ref.Model.sequential([L.Embedding(np.ones((5, 3))), LSTM], names=["words", "reader"])
     with pytest.raises(
-        ParameterError, match=r"node 'words' \(Embedding\): an Embedding of 5 rows needs whole numbers from -5 to 4"
+        ParameterError, match=r"node 'words' \(Embedding\): an Embedding of 5 rows needs whole numbers from -5 to 4, found 5 at"
     ):
         lrp_ref.explain(model, np.array([[1.0, 5.0]]), target=0)
     with pytest.raises(ShapeError, match=r"node 'reader' \(LSTM\): an empty sequence"):

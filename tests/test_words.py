@@ -270,6 +270,13 @@ def test_words_titles_and_captions_cannot_break_out_of_the_page():
     assert tags.of("h1")[0][1] == evil
 
 
+def test_a_sentence_is_set_in_the_direction_of_its_writing_and_its_numbers_from_left_to_right():
+    hebrew = render.Reading(("\u05e9\u05dc\u05d5\u05dd", "film"), np.array([1.0, -0.5]), "", 1.0)
+    page = render.html([hebrew])
+    assert '<p class="words" dir="auto">' in page
+    assert "direction: ltr; unicode-bidi: isolate" in page.partition(".words small")[2].partition("}")[0]
+
+
 def test_a_page_needs_nothing_else():
     page = render.html([render.Reading(("a",), np.ones(1), "", 1.0)])
     assert page.startswith("<!DOCTYPE html>")

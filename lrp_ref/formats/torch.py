@@ -64,6 +64,7 @@ def load(module: Any, example_input: Any, *, exporter: str | None = None, check:
         raise ParameterError(f"exporter is one of {', '.join(EXPORTERS)}, found {exporter!r}")
     example = _example(torch, module, example_input)
     place = type(module).__name__
+    _refuse_projections(torch, module, place)
     with _evaluating(torch, module), _quiet():
         try:
             written = (_dynamo if exporter == "dynamo" else _torchscript)(torch, module, example)
@@ -80,6 +81,14 @@ def load(module: Any, example_input: Any, *, exporter: str | None = None, check:
     if check and "outputs" not in options:
         _compare(model, [tensor.cpu().numpy() for tensor in example], expected, place)
     return model
+
+
+def _refuse_projections(torch: Any, module: Any, place: str) -> None:
+    """Refuse LSTMs with projections by name: exporters say little about them, or write something else."""
+    for name, part in module.named_modules():
+        size = getattr(part, "proj_size", 0) if isinstance(part, torch.nn.LSTM) else 0
+        if size:
+            raise FormatError(f"{place}: {name or 'it'!r} is an LSTM with proj_size={size}, which has no form in ONNX")
 
 
 def _torch() -> Any:

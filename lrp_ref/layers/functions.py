@@ -229,6 +229,10 @@ class Embedding(Lookup):
         self.shape(*(a.shape for a in inputs))
         rows = self.weight.shape[0]
         wide = inputs[0].astype(np.float64)
-        if (wide != np.rint(wide)).any() or (wide < -rows).any() or (wide >= rows).any():
-            raise ParameterError(f"an Embedding of {rows} rows needs whole numbers from {-rows} to {rows - 1}")
+        wrong = (wide != np.rint(wide)) | (wide < -rows) | (wide >= rows)
+        if wrong.any():
+            place = tuple(np.argwhere(wrong)[0].tolist())
+            raise ParameterError(
+                f"an Embedding of {rows} rows needs whole numbers from {-rows} to {rows - 1}, found {wide[place]:g} at {place}"
+            )
         return np.asarray(like(self.weight, inputs[0])[wide.astype(np.int64)])

@@ -14,8 +14,8 @@ h1 { font-size: 1.3em } h2 { font-size: 0.95em; font-weight: 600; margin: 1.6em 
 .facts { color: #666; font-size: 0.85em }
 .scale { display: inline-block; width: 12em; height: 0.9em; margin: 0 0.5em; vertical-align: middle; border: 1px solid #ccc }
 .words { border: 1px solid #ccc; border-radius: 3px; padding: 0.3em; margin: 0 }
-.words span { display: inline-block; padding: 0.05em 0.25em; border-radius: 3px; vertical-align: top }
-.words small { display: none; font-size: 0.7em; text-align: center }
+.words span { text-align: center; display: inline-block; padding: 0.05em 0.25em; border-radius: 3px; vertical-align: top }
+.words small { display: none; font-size: 0.7em; direction: ltr; unicode-bidi: isolate }
 #numbers:checked ~ main small { display: block }
 """
 
@@ -56,7 +56,7 @@ def _section(reading: Reading) -> str:
         inside = f"{f'<u>{word}</u>' if reading.underlined(i) else word}<small>{signed(relevance)}</small>"
         spans.append(f'<span style="{style}" title="{signed(relevance, 4)}">{inside}</span>')
     heading = escape(f"{shown(reading.caption)} (max |R| = {reading.limit:.3g})")
-    return "\n".join([f"<section>\n<h2>{heading}</h2>", '<p class="words">', *spans, "</p>\n</section>"])
+    return "\n".join([f"<section>\n<h2>{heading}</h2>", '<p class="words" dir="auto">', *spans, "</p>\n</section>"])
 
 
 def _hex(colour: tuple[int, int, int]) -> str:

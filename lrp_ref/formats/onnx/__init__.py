@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ...arrays import Shape
+from ...arrays import Array, Shape
 from ...errors import FormatError, LrpError, unknown
 from ...layers.shape import Identity
 from ...model import Model, Node
@@ -27,6 +27,7 @@ from .operators import FOLDED, FOREIGN, HINTS, OPERATORS, OTHERS
 from .patterns import recognised
 from .reader import BUDGET, Declared, OpNode, Record, needed, read, record
 from .tensors import FLOATS, kind_name
+from .wrapped import Compute, unwrapped
 
 __all__ = ["BUDGET", "load"]
 
@@ -95,6 +96,7 @@ def _model(
     chosen = _chosen(graph, outputs)
     nodes = needed(graph, chosen)
     versions = _versions(nodes, graph.opset)
+    nodes = needed(replace(graph, nodes=unwrapped(graph, nodes, _constants(graph, budget, versions))), chosen)
     used = {name for node in nodes for name in node.inputs} | set(chosen)
     inputs = [value for value in graph.inputs if value.name in used]
     if not inputs:
@@ -123,6 +125,17 @@ def _model(
     except LrpError as error:
         raise FormatError(str(error)) from None
     return recognised(model) if patterns else model
+
+
+def _constants(graph: Record, budget: int, versions: Mapping[str, int]) -> Compute:
+    """What nodes compute where nothing depends on an input."""
+
+    def compute(nodes: Sequence[OpNode], given: dict[str, Array], name: str) -> Array:
+        values: dict[str, Value | Broken] = dict(given)
+        run(nodes, values, Builder(np.dtype(np.float64), budget, None, graph.opset), versions, OPERATORS, fold)
+        return np.asarray(values[name])
+
+    return compute
 
 
 def _of_any_length(dims: Mapping[str, tuple[int | None, ...] | None], read: Callable[[Any], Model]) -> Model:

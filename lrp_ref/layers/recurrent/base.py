@@ -257,11 +257,24 @@ def rearranged(value: Any, order: str, wanted: str, name: str) -> Any:
     """Blocks of the last axis, one for each letter of `order`, in the order `wanted`."""
     if value is None:
         return None
-    array = np.asarray(value)
+    array = table(value, name)
     if array.ndim == 0 or array.shape[-1] % len(order):
         raise ShapeError(f"{name} must hold {len(order)} blocks (gate order {order!r}), found shape {array.shape}")
     blocks = dict(zip(order, np.split(array, len(order), axis=-1), strict=True))
     return np.concatenate([blocks[letter] for letter in wanted], axis=-1)
+
+
+def table(value: Any, name: str) -> Any:
+    """An array; `ShapeError` where rows have different lengths."""
+    try:
+        return np.asarray(value)
+    except ValueError:
+        raise ShapeError(f"{name} is no array: its rows have different lengths") from None
+
+
+def sides(weight: Any) -> str:
+    """Which direction arrays of one or two directions are for, where nothing is said."""
+    return "bidirectional" if np.ndim(weight) == 3 and len(weight) == 2 else "forward"
 
 
 def gate_order(order: Any, allowed: Sequence[str], kind: str) -> str:

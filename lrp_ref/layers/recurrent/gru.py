@@ -9,7 +9,7 @@ import numpy as np
 
 from ...arrays import Array, Shape, like
 from ...errors import ParameterError
-from .base import ACTIVATIONS, Cells, Unrolled, activation, choose, kept, rearranged
+from .base import ACTIVATIONS, Cells, Unrolled, activation, choose, kept, rearranged, sides
 from .base import gate_order as canonical
 
 
@@ -80,7 +80,8 @@ class GRU(Cells):
         weight_input : (features, 3·hidden), or (2, features, 3·hidden) of a bidirectional layer. PyTorch and ONNX store the
             transpose
         weight_recurrent : (hidden, 3·hidden), or (2, hidden, 3·hidden)
-        bias, bias_recurrent : (3·hidden,) or (2, 3·hidden): those of W x and of U h
+        bias, bias_recurrent : (3·hidden,) or (2, 3·hidden): those of W x and of U h. Keras with reset_after=True keeps both in
+            one array b: they are b[0] and b[1]
         gate_order : "rzn" (PyTorch), "zrn" (Keras, ONNX, where n is called h), or any other arrangement
         linear_before_reset : True: PyTorch, and Keras with reset_after=True; False: ONNX by default, and Keras with
             reset_after=False
@@ -94,9 +95,10 @@ class GRU(Cells):
         """
         order = gate_order.replace("h", "n") if isinstance(gate_order, str) else gate_order
         wanted = canonical(order, ("rzn",), "GRU")
-        arrays = {"weight_input": weight_input, "weight_recurrent": weight_recurrent, "bias": bias, "second": bias_recurrent}
+        arrays = {"weight_input": weight_input, "weight_recurrent": weight_recurrent, "bias": bias}
+        arrays["bias_recurrent"] = bias_recurrent
         found = {name: rearranged(value, order, wanted, f"GRU {name}") for name, value in arrays.items()}
-        second = found.pop("second")
+        second = found.pop("bias_recurrent")
         if second is not None and linear_before_reset:
             # In front of the gates' sigmoids both biases are one; the candidate's own stays behind the reset gate.
             size = second.shape[-1] // 3
@@ -105,7 +107,7 @@ class GRU(Cells):
             options["bias_recurrent"] = second[..., 2 * size :]
         elif second is not None:
             found["bias"] = second if found["bias"] is None else found["bias"] + second
-        options.setdefault("direction", "bidirectional" if np.ndim(weight_input) == 3 and len(weight_input) == 2 else "forward")
+        options.setdefault("direction", sides(weight_input))
         options.setdefault("returns", "all" if return_sequences else "last")
         return cls(**found, linear_before_reset=linear_before_reset, **options)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...arrays import Array, Shape, check_number, like
 from ...errors import ParameterError, ShapeError
-from .base import ACTIVATIONS, Cells, Unrolled, activation, choose, gate_order, kept, rearranged
+from .base import ACTIVATIONS, Cells, Unrolled, activation, choose, gate_order, kept, rearranged, sides
 
 #: The gates of the cells: the usual one, and those of Arras et al. 2019, §11.4 (nondecreasing, Markov, without gates).
 GATES = ("ifog", "iog", "ig", "g")
@@ -109,7 +109,7 @@ class LSTM(Cells):
             options["peepholes"] = rearranged(options["peepholes"], others, wanted.replace("g", ""), "peepholes")
         arrays = {"weight_input": weight_input, "weight_recurrent": weight_recurrent, "bias": bias}
         found = {name: rearranged(value, gate_order, wanted, f"LSTM {name}") for name, value in arrays.items()}
-        options.setdefault("direction", "bidirectional" if np.ndim(weight_input) == 3 and len(weight_input) == 2 else "forward")
+        options.setdefault("direction", sides(weight_input))
         options.setdefault("returns", "all" if return_sequences else "last")
         return cls(**found, gates=wanted, **options)
 

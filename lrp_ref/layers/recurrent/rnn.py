@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from ...arrays import Array, like
-from .base import ACTIVATIONS, Cells, Unrolled, activation, choose, kept
+from .base import ACTIVATIONS, Cells, Unrolled, activation, choose, kept, sides, table
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -48,7 +48,8 @@ class RNN(Cells):
         return_sequences : whether the state of every step is returned, or the last one
         options : the other fields, such as direction="reverse", activation="relu"
         """
-        options.setdefault("direction", "bidirectional" if np.ndim(weight_input) == 3 and len(weight_input) == 2 else "forward")
+        weight_input = table(weight_input, "RNN weight_input")
+        options.setdefault("direction", sides(weight_input))
         options.setdefault("returns", "all" if return_sequences else "last")
         return cls(weight_input, weight_recurrent, bias, **options)
 

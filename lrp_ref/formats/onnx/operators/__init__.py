@@ -29,6 +29,7 @@ FOLDED = frozenset(FOLDS) - {op for op, _ in OPERATORS}
 #: What would help where an operator is not read.
 HINTS: dict[str, str] = {
     **dict.fromkeys(("If", "Loop", "Scan"), "export the network without control flow, for fixed choices"),
+    "Loop": "export the network without control flow; from_arrays takes the weights of a GRU or an RNN that is one",
     **dict.fromkeys(
         (
             "QuantizeLinear",

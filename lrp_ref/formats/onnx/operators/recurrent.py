@@ -150,7 +150,7 @@ def _state(call: Call, index: int, state: str, layout: _Layout) -> Value | None:
         return call.emit(Reshape((shape[0] * shape[1],)), value, part=f"initial_{state}")
     rows = value if layout.first else np.moveaxis(value, 1, 0) if value.ndim == 3 else value
     if rows.shape[1:] != shape or not len(rows):
-        raise FormatError(f"its initial {state} state has shape {value.shape}")
+        raise FormatError(f"its initial {state} state has shape {value.shape}, where {shape} belongs to each sample")
     if (rows != rows[:1]).any():
         raise FormatError(f"its initial {state} state differs from sample to sample")
     return call.parameter(rows[0]) if rows[0].any() else None

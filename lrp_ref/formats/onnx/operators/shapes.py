@@ -32,6 +32,9 @@ from ..call import Call, Operator, Tensor, Value, shown
 from ..folding import python_slice, reshaped, shape_of, slices, split_sizes
 from .tables import versions
 
+#: What exporters write for a slice to the end: the largest numbers of 32 and of 64 bits.
+_END = 2**31 - 1
+
 
 def reshape_to(call: Call, x: Tensor, full: Sequence[int]) -> Tensor:
     """`x` in another shape, given as the file counts axes."""
@@ -49,12 +52,24 @@ def reshape_to(call: Call, x: Tensor, full: Sequence[int]) -> Tensor:
 
 
 def _undone(call: Call, x: Tensor, sample: Shape) -> Tensor | None:
-    """What a recurrent layer returned, where `x` is it in the shape that the file gives it, and `sample` is its own again."""
-    node = call.builder.nodes.get(x.name)
-    source = call.builder.nodes.get(node.inputs[0]) if node is not None and isinstance(node.layer, Reshape) else None
-    if source is None or not isinstance(source.layer, Recurrent) or call.builder.tensors[source.name].shape != sample:
+    """What a recurrent layer returned, or one direction of it: `x` has the file's shape, and `sample` is the layer's own."""
+    nodes, cut = call.builder.nodes, None
+    node = nodes.get(x.name)
+    if node is not None and isinstance(node.layer, Slice):
+        cut, node = node.layer, nodes.get(node.inputs[0])
+    source = nodes.get(node.inputs[0]) if node is not None and isinstance(node.layer, Reshape) else None
+    if node is None or source is None or not isinstance(source.layer, Recurrent):
         return None
-    return call.builder.tensors[source.name]
+    whole, apart = (call.builder.tensors[name] for name in (source.name, node.name))
+    if cut is None:
+        return whole if whole.shape == sample else None
+    # Of all steps, (T, directions, H), one direction is some of the features, whatever T is.
+    if len(apart.shape) != 3 or cut.axis != 2 or whole.shape != (apart.shape[0], apart.shape[1] * apart.shape[2]):
+        return None
+    picked, size = range(apart.shape[1])[cut.start : cut.stop : cut.step], apart.shape[2]
+    if len(picked) != 1 or sample != (apart.shape[0], size):
+        return None
+    return call.emit(Slice(picked[0] * size, (picked[0] + 1) * size, 2), whole)
 
 
 def _reshaped(call: Call, x: Tensor, sample: Shape) -> Tensor:
@@ -197,11 +212,20 @@ def _slice(call: Call) -> Tensor:
     for axis, start, stop, step in slices(call, len(full)):
         cells = python_slice(start, stop, step, full[axis])
         if cells.indices(full[axis]) != (0, full[axis], 1):
-            cuts.append((call.axis(axis, len(full)), cells))
+            cuts.append((call.axis(axis, len(full)), _from_the_end(start, stop, full[axis], cells)))
     for number, (axis, cells) in enumerate(cuts):
         last = number == len(cuts) - 1
         x = call.emit(Slice(cells.start, cells.stop, axis, cells.step), x, part="" if last else f"axis_{axis}")
     return x if cuts else call.emit(Identity(), x)
+
+
+def _from_the_end(start: int, stop: int, extent: int, cells: slice) -> slice:
+    """The same cells, counted from the end where the file does: the last step is the last of any number of steps."""
+    if cells.step < 0:
+        return cells
+    first = start if -extent <= start < 0 else cells.start
+    last = None if stop >= _END else stop if -extent <= stop < 0 else cells.stop
+    return slice(first, last, cells.step)
 
 
 def _gather(call: Call) -> Tensor:
