@@ -1,4 +1,4 @@
-"""The C core. Arrays are float32 or float64 (one type in a call), C-contiguous and channels last; nothing is cast or copied silently.
+"""The C core. Arrays are float32 or float64 (one type in a call), channels last; nothing is cast or copied silently.
 
 Everything is checked here: a wrong shape, type or layout is a `ValueError` or `TypeError` before any C runs, no memory is a
 `MemoryError`. `lrp_ref/_ext.pyi` says what each function computes.
@@ -17,6 +17,9 @@ include "scatter.pxi"
 include "rest.pxi"
 include "pooling.pxi"
 include "recurrent.pxi"
+
+# Whoever changes what a function takes or gives counts this up, here and in `lrp_ref/kernels/native.py`.
+INTERFACE = 2
 
 # Cython registers a module under the name that it was compiled with, whatever it was imported as. Where the package is a copy
 # inside another one, that name is not ours.

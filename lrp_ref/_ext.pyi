@@ -13,6 +13,9 @@ from .arrays import Array
 #: LRP_REF_INSTRUCTION_SET chooses a lesser one.
 instruction_set: str
 
+#: Counted up when functions change: see `kernels/native.py`.
+INTERFACE: int
+
 # What a part of an input is made of: (array, feature, operand).
 COPY: int
 POSITIVE: int

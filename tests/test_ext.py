@@ -408,3 +408,14 @@ assert (direct([(x, ext.COPY, None)], (1, 1), (300, 300), None, 1)[0] == 0).all(
 print("done", file=sys.stderr)
 """
     assert run({}, script)[0] == "done"
+
+
+def test_a_core_that_was_built_from_other_sources_is_refused():
+    """What stays behind in a checkout might compute something else without any error."""
+    from lrp_ref.errors import FormatError
+    from lrp_ref.kernels import native
+
+    assert ext.INTERFACE == native.INTERFACE
+    for found in (None, native.INTERFACE + 1):
+        with pytest.raises(FormatError, match="build it again"):
+            native.require(found)

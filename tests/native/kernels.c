@@ -26,7 +26,7 @@ static void compare(const char *what, const char *set, const void *a, const void
 
 static lrp_source image(idx samples, idx height, idx width, idx channels, idx groups, enum lrp_feature feature) {
     lrp_source s = {.samples = samples, .cells = {1, height, width}, .channels = channels, .groups = groups, .parts = 1};
-    s.part[0] = (lrp_part){x, feature, factor, channels, 1, height * width * channels, 1};
+    s.part[0] = (lrp_part){x, feature, factor, channels, 1, height * width * channels, 1, 0};
     return s;
 }
 
