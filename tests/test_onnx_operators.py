@@ -156,6 +156,19 @@ def test_a_last_window_may_stick_out_only_where_pads_are_given(op, auto, extent)
     assert reader.load(proto)(np.ones((1, 1, 8), np.float32)).shape == (1, 1, extent)
 
 
+@pytest.mark.parametrize("rounding", ["floor", "ceil", "round_prefer_floor", "round_prefer_ceil"])
+@pytest.mark.parametrize("coordinates", ["tf_half_pixel_for_nn", "asymmetric", "half_pixel"])
+def test_nearest_cells_as_older_files_count_them(coordinates, rounding):
+    """`tf_half_pixel_for_nn` is of version 11 alone, for which the node cases have no example."""
+    for factor in (2.0, 0.5, 1.75, 0.625):
+        scales = np.array([1, 1, factor], np.float32)
+        options = {"coordinate_transformation_mode": coordinates, "nearest_mode": rounding, "mode": "nearest"}
+        proto = one("Resize", np.zeros(0, np.float32), scales, shape=("N", 2, 8), opset=11, **options)
+        x = np.random.default_rng(0).normal(size=(2, 2, 8)).astype(np.float32)
+        (want,), _ = onnx_examples.expected(proto, x)
+        np.testing.assert_array_equal(reader.load(proto)(x), want)
+
+
 @pytest.mark.parametrize("order", [("image", "gate"), ("gate", "image")])
 def test_the_signal_of_a_gate_is_known(order):
     nodes = [
