@@ -16,9 +16,9 @@ import pytest
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-import lrp_ref  # noqa: E402
-from lrp_ref import layers as L  # noqa: E402
-from lrp_ref.formats import onnx as reader  # noqa: E402
+import lrp_ref
+from lrp_ref import layers as L
+from lrp_ref.formats import onnx as reader
 
 FIRST, LAST = [0, 3, 1, 2], [0, 2, 3, 1]
 
