@@ -104,6 +104,12 @@ def test_the_row_itself_is_refused_where_others_read_it():
     assert len(reader.load(proto, outputs="y").nodes) == 2
 
 
+def test_the_samples_of_an_open_batch_are_not_counted_at_load():
+    """They stand for any number: an array of them, and sums of it, would take gigabytes."""
+    with pytest.raises(FormatError, match=r"'/Range_\d+' \(Range\): a Range of N numbers is not computed at load"):
+        reader.load(strided(WHOLE, axis=1))
+
+
 @pytest.mark.parametrize("numbers", ["floats", "a signal"])
 def test_numbers_that_are_not_known_are_refused(numbers):
     places = numpy_helper.from_array(np.zeros(3, np.float32), "p")
