@@ -36,10 +36,12 @@ def seeds() -> list[bytes]:
     import onnx_examples
     import onnx_networks
     import test_onnx_exports as exports
+    import test_onnx_strided as strided
 
     found = [make().SerializeToString() for make in onnx_networks.NETWORKS.values()]
     found += [exports.written(build, 4, 5)[0].SerializeToString() for build in exports.WRITTEN.values()]
     found += [exports.written(build, *shape)[0].SerializeToString() for build, shape in exports.STACKS.values()]
+    found += [strided.strided(strided.WHOLE[::2], batch=batch).SerializeToString() for batch in ("N", 2)]
     for op in onnx_examples.EXAMPLES:
         version = {"Upsample": 9, "GroupNormalization": 21, "Gelu": 20, "Swish": 24}.get(op, 17)
         try:

@@ -151,12 +151,13 @@ def onnx_runtime(model: lrp_ref.Model, x: np.ndarray, threads: int) -> Work | No
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    data = _as_onnx(model).SerializeToString()
+    data = as_onnx(model).SerializeToString()
     session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     return lambda: session.run(None, {"input": x})[0]
 
 
-def _as_onnx(model: lrp_ref.Model) -> Any:
+def as_onnx(model: lrp_ref.Model) -> Any:
+    """A sequential model as a ModelProto."""
     from onnx import TensorProto, helper, numpy_helper
 
     nodes, weights, last = [], [], "input"

@@ -17,6 +17,7 @@ from .layers.base import Layer
 from .layers.conv import Conv, ConvTranspose
 from .layers.linear import Dense, Scale
 from .layers.normalization import BatchNorm
+from .layers.shape import Transpose
 from .model import Model, Node
 
 Weighted: TypeAlias = Dense | Conv | ConvTranspose
@@ -37,7 +38,8 @@ def canonize(model: Model, input_shape: Mapping[str, Shape] | Shape | None = Non
     After a linear layer, with factor s and translation t: :math:`w'_{jk} = w_{jk} s_k,\; b'_k = s_k b_k + t_k`. Before one:
     :math:`w'_{jk} = s_j w_{jk},\; b'_k = b_k + \sum_j t_j w_{jk}`, where the sum leaves out zero padding, so that the bias of a
     padded convolution becomes a whole feature map (Samek et al. 2021, §1.4.1; Montavon et al. 2019, §10.3.2). The linear node
-    keeps its name. A fold that would overflow is not made.
+    keeps its name. A fold that would overflow is not made. Behind a linear layer there may be a Transpose in between, as where a
+    file has its channels last.
 
     Parameters
     ----------
@@ -138,20 +140,43 @@ def _common(*arrays: Array) -> Array:
 
 def _fold_after(model: Model, node: Node, affine: Affine, shapes: Mapping[str, Shape]) -> tuple[Model, Merge] | None:
     (source,) = node.inputs
-    if source in model.inputs or source in model.outputs or len(model.readers(source)) != 1:
+    if not _private(model, source):
         return None
-    layer = model[source].layer
+    name = source
+    if isinstance(turn := model[source].layer, Transpose):  # channels last, as Keras writes them
+        (name,), moved = model[source].inputs, _turned_back(affine, turn)
+        if moved is None or not _private(model, name):
+            return None
+        affine = moved
+    layer = model[name].layer
     if not isinstance(layer, (Dense, Conv, ConvTranspose)):
         return None
     upper = int(layer.weight.shape[1]) if isinstance(layer, Dense) else layer.upper
-    parts = _parts(affine, layer, upper, shapes.get(source))
+    parts = _parts(affine, layer, upper, shapes.get(name))
     if parts is None:
         return None
     merged = _scaled_above(layer, *parts)
     rest = (n for n in model.nodes if n is not node)
-    nodes = [replace(n, layer=merged) if n.name == source else _rewired(n, node.name, source) for n in rest]
-    outputs = tuple(source if name == node.name else name for name in model.outputs)
-    return _rebuilt(model, nodes, outputs), Merge(node.name, (source,))
+    nodes = [replace(n, layer=merged) if n.name == name else _rewired(n, node.name, source) for n in rest]
+    outputs = tuple(source if output == node.name else output for output in model.outputs)
+    return _rebuilt(model, nodes, outputs), Merge(node.name, (name,))
+
+
+def _private(model: Model, name: str) -> bool:
+    """Whether `name` is a node that is read once, and no output."""
+    return name not in model.inputs and name not in model.outputs and len(model.readers(name)) == 1
+
+
+def _turned_back(affine: Affine, turn: Transpose) -> Scale | None:
+    """A Scale behind a Transpose as it is in front of it; None where it is no Scale, or has more axes."""
+    axes = len(turn.axes) - 1
+    if not isinstance(affine, Scale) or any(part.ndim > axes for part in affine.parameters.values()):
+        return None
+    back = [turn.axes.index(axis) - 1 for axis in range(1, axes + 1)]
+    parts = {
+        name: part.reshape((1,) * (axes - part.ndim) + part.shape).transpose(back) for name, part in affine.parameters.items()
+    }
+    return Scale(**parts)
 
 
 def _scaled_above(layer: Weighted, s: Array, t: Array) -> Weighted:

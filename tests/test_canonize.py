@@ -446,3 +446,63 @@ def test_input_shapes_that_do_not_fit_are_refused():
 def test_an_empty_batch_is_still_empty():
     model = Model.sequential([norm(2), conv(padding=1)], input_shape=(2, 4, 4))
     assert canonize(model)(zeros((0, 2, 4, 4), np.empty(0))).shape == (0, 2, 4, 4)
+
+
+# ---- channels last ---------------------------------------------------------------------------------------------------
+
+
+def turned(layer, scale, axes, shape, more=(), outputs=("scale",)):
+    """A linear layer, a Transpose, a Scale."""
+    nodes = [Node("linear", layer, ("input",)), Node("turn", L.Transpose(axes), ("linear",)), Node("scale", scale, ("turn",))]
+    return Model((*nodes, *more), ("input",), outputs, input_shape=shape)
+
+
+LAST, FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
+TURNED = {
+    "a convolution": (L.Conv(dyadic(4, 2, 3, 3), dyadic(4), padding=1), (1, 1, 4), LAST, (2, 5, 4)),
+    "one number": (L.Conv(dyadic(4, 2, 3, 3)), (), LAST, (2, 5, 4)),
+    "a last axis alone": (L.Conv(dyadic(4, 2, 3, 3)), (4,), LAST, (2, 5, 4)),
+    "groups": (L.Conv(dyadic(4, 1, 3, 3), groups=2), (4,), LAST, (2, 5, 4)),
+    "a transposed convolution": (L.ConvTranspose(dyadic(2, 4, 2, 2), stride=2), (4,), LAST, (2, 3, 4)),
+    "a dense layer in front of channels first": (L.Dense(dyadic(3, 4), dyadic(4)), (4, 1, 1), FIRST, (5, 2, 3)),
+    "a sequence": (L.Conv(dyadic(4, 2, 3)), (4,), (0, 2, 1), (2, 6)),
+}
+
+
+@pytest.mark.parametrize("name", TURNED)
+def test_a_factor_behind_a_transpose_is_folded_into_the_linear_layer(name):
+    layer, extents, axes, shape = TURNED[name]
+    model = turned(layer, L.Scale(dyadic(*extents) + 0.125, dyadic(*extents)), axes, shape)
+    folded, merges = canonized(model)
+    assert merges == (Merge("scale", ("linear",)),)
+    assert [type(n.layer) for n in folded.nodes] == [type(layer), L.Transpose]
+    assert folded.outputs == ("turn",)
+    same_function(model, 2, *shape)
+
+
+CONV = L.Conv(dyadic(4, 2, 3, 3))
+KEPT = {
+    "a factor of places": turned(CONV, L.Scale(dyadic(3, 1, 1)), LAST, (2, 5, 4)),
+    "a factor of both": turned(CONV, L.Scale(dyadic(3, 2, 4)), LAST, (2, 5, 4)),
+    "a batch norm, which counts another axis": turned(L.Conv(dyadic(4, 2, 1, 1)), norm(4), LAST, (2, 4, 4)),
+    "a second reader of the transpose": turned(
+        CONV, L.Scale(dyadic(4)), LAST, (2, 5, 4), (Node("other", L.ReLU(), ("turn",)),), ("scale", "other")
+    ),
+    "a second reader of the layer": turned(
+        CONV, L.Scale(dyadic(4)), LAST, (2, 5, 4), (Node("other", L.ReLU(), ("linear",)),), ("scale", "other")
+    ),
+    "an output in between": turned(CONV, L.Scale(dyadic(4)), LAST, (2, 5, 4), (), ("scale", "turn")),
+    "no linear layer": turned(L.ReLU(), L.Scale(dyadic(2)), LAST, (2, 5, 4)),
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_what_cannot_be_folded_through_a_transpose_stays(name):
+    folded, merges = canonized(KEPT[name])
+    assert not merges
+    assert folded.nodes == KEPT[name].nodes
+
+
+def test_a_transpose_of_the_input_alone_is_no_layer_to_fold_into():
+    nodes = (Node("turn", L.Transpose(LAST), ("input",)), Node("scale", L.Scale(dyadic(2)), ("turn",)))
+    assert not canonized(Model(nodes, ("input",), ("scale",), input_shape=(2, 5, 4)))[1]

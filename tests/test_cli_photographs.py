@@ -85,6 +85,7 @@ def test_a_file_beside_the_model_is_found_and_said(tmp_path, model, photo):
     file.write_text('{"preset": "caffe"}')
     assert explained(model, photo)["prediction"] == plain["prediction"]
     assert f"preprocessing ({file}): crop square, 12 × 12, BGR" in run("explain", model, photo).out
+    assert run("explain", model, photo, "--json").document["preprocessing"].startswith("crop square, 12 × 12, BGR")
     other = explained(model, photo, "--order", "RGB")
     assert other["prediction"] == explained(model, photo, "--preprocess", "caffe", "--order", "RGB")["prediction"]
     assert other["prediction"] != plain["prediction"]

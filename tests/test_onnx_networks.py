@@ -200,11 +200,81 @@ def test_a_matrix_product_that_is_an_output_stays_beside_its_sum():
 
 def test_a_batch_norm_as_mul_and_add_is_one_affine_map():
     build = lambda m, x: m.op("Add", m.op("Mul", m.conv(x, 4), m.floats(4, 1, 1)), m.floats(4, 1, 1))  # noqa: E731
-    _, model, x = written(build, 2, 5, 5)
+    proto, model, x = written(build, 2, 5, 5)
     assert [type(n.layer) for n in model.nodes] == [L.Conv, L.Scale]
     canonical = lrp_ref.canonize(model)
     assert [type(n.layer) for n in canonical.nodes] == [L.Conv]
-    np.testing.assert_allclose(canonical(x), model(x), rtol=1e-4, atol=1e-5)
+    for read in (model, canonical):
+        np.testing.assert_allclose(read(x), predicted(proto.SerializeToString(), x, "y"), rtol=1e-4, atol=1e-5)
+
+
+def test_a_sum_that_differs_from_row_to_row_is_no_bias():
+    build = lambda m, x: m.op("Add", m.op("MatMul", x, m.floats(4, 5)), m.floats(5, 1))  # noqa: E731
+    proto, model, x = written(build, 5, 4)
+    assert [type(n.layer) for n in model.nodes] == [L.Dense, L.Scale]
+    np.testing.assert_allclose(model(x), predicted(proto.SerializeToString(), x, "y"), rtol=1e-4, atol=1e-5)
+
+
+def test_a_factor_that_differs_from_row_to_row_is_no_part_of_a_layer_norm():
+    build = lambda m, x: m.op("Mul", spelled_norm(m, x), m.floats(5, 8))  # noqa: E731
+    proto, model, x = written(build, 5, 8)
+    assert [type(n.layer) for n in model.nodes] == [L.LayerNorm, L.Scale]
+    np.testing.assert_allclose(model(x), predicted(proto.SerializeToString(), x, "y"), rtol=1e-4, atol=1e-5)
+
+
+def spelled_norm(m, x, of=None, mean=-1, variance=-1, scale=1.0):
+    """(x − mean) / √(variance + ε); `of`: of what the mean is."""
+    centred = m.op("Sub", x, m.op("ReduceMean", of or x, axes=[mean], keepdims=1))
+    square = m.op("ReduceMean", m.op("Mul", centred, centred), axes=[variance], keepdims=1)
+    square = square if scale == 1 else m.op("Mul", square, f(scale))
+    return m.op("Div", centred, m.op("Sqrt", m.op("Add", square, f(1e-5))))
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda m, x: spelled_norm(m, x, of=m.op("Relu", x)),
+        lambda m, x: spelled_norm(m, x, mean=1),
+        lambda m, x: spelled_norm(m, x, variance=1),
+        lambda m, x: spelled_norm(m, x, scale=2.0),
+    ],
+    ids=["the mean of something else", "mean of another axis", "variance of another axis", "twice the variance"],
+)
+def test_what_is_nearly_a_layer_norm_is_left_alone(build):
+    proto, model, x = written(build, 5, 8)
+    assert not any(isinstance(n.layer, L.LayerNorm) for n in model.nodes)
+    np.testing.assert_allclose(model(x), predicted(proto.SerializeToString(), x, "y"), rtol=1e-4, atol=1e-5)
+
+
+GATES = {
+    "a sigmoid": lambda m, x: m.op("Sigmoid", x),
+    "clipped to 0 and 1": lambda m, x: m.op("Clip", x, f(0), f(1)),
+    "hard sigmoid in parts": lambda m, x: m.op("Div", clip(m, x), f(6)),
+    "reshaped": lambda m, x: m.op("Reshape", m.op("Sigmoid", m.op("Flatten", x)), np.array([0, 3, 1, 1])),
+}
+
+
+@pytest.mark.parametrize("name", GATES)
+@pytest.mark.parametrize("first", [True, False])
+def test_gates_are_recognised_whatever_squashes_them(name, first):
+    def build(m, x):
+        gate = GATES[name](m, m.conv(m.op("GlobalAveragePool", x), 3, 1))
+        return m.op("Mul", *((gate, x) if first else (x, gate)))
+
+    _, model, x = written(build, 3, 4, 4)
+    assert model["y"].layer.signal == int(first)
+    e = lrp_ref.explain(model, x[:1], target=(1, 2, 3), ledger=True)
+    assert np.flatnonzero(e.relevance).tolist() == [16 + 2 * 4 + 3]  # all of it goes to the signal, none through the gate
+
+
+def test_a_product_of_two_signals_or_of_two_gates_has_no_signal():
+    for build in (
+        lambda m, x: m.op("Mul", m.op("Relu", x), m.op("Tanh", x)),
+        lambda m, x: m.op("Mul", m.op("Sigmoid", m.op("Relu", x)), m.op("Sigmoid", x)),
+        lambda m, x: m.op("Mul", m.op("Relu", x), m.op("Clip", x, f(0), f(2))),
+    ):
+        _, model, _ = written(build, 3)
+        assert model["y"].layer.signal is None
 
 
 @pytest.mark.parametrize("shape", [(5, 8), (2, 5, 8), (8,)])

@@ -132,6 +132,43 @@ def test_automatic_padding(auto, op, stride):
     np.testing.assert_allclose(reader.load(proto)(x), want, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("op", ["Conv", "MaxPool"])
+@pytest.mark.parametrize(
+    ("auto", "stride", "pads"),
+    [("SAME_UPPER", 1, [2, 1, 2, 2]), ("SAME_LOWER", 1, [2, 2, 2, 1]), ("SAME_UPPER", 2, [2, 1, 2, 1])],
+)
+def test_automatic_padding_counts_dilated_windows_whole(op, auto, stride, pads):
+    """ONNX Runtime takes dilated windows for smaller ones in its automatic padding, so it is given the pads by number."""
+    weight = [np.random.default_rng(1).normal(size=(2, 2, 3, 2)).astype(np.float32)] if op == "Conv" else []
+    options = {"strides": [stride] * 2, "kernel_shape": [3, 2], "dilations": [2, 3]}
+    x = np.random.default_rng(0).normal(size=(2, 2, 9, 8)).astype(np.float32)
+    (want,), _ = onnx_examples.expected(one(op, *weight, shape=("N", 2, 9, 8), pads=pads, **options), x)
+    assert want.shape[2:] == (-(-9 // stride), -(-8 // stride))
+    ours = reader.load(one(op, *weight, shape=("N", 2, 9, 8), auto_pad=auto, **options))
+    np.testing.assert_allclose(ours(x), want, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("auto", "extent"), [("NOTSET", 4), ("VALID", 3), ("SAME_UPPER", 4)])
+@pytest.mark.parametrize("op", ["MaxPool", "AveragePool"])
+def test_a_last_window_may_stick_out_only_where_pads_are_given(op, auto, extent):
+    """As ONNX defines the extents; ONNX Runtime also lets it under VALID."""
+    proto = one(op, shape=("N", 1, 8), opset=19, auto_pad=auto, kernel_shape=[3], strides=[2], ceil_mode=1)
+    assert reader.load(proto)(np.ones((1, 1, 8), np.float32)).shape == (1, 1, extent)
+
+
+@pytest.mark.parametrize("rounding", ["floor", "ceil", "round_prefer_floor", "round_prefer_ceil"])
+@pytest.mark.parametrize("coordinates", ["tf_half_pixel_for_nn", "asymmetric", "half_pixel"])
+def test_nearest_cells_as_older_files_count_them(coordinates, rounding):
+    """`tf_half_pixel_for_nn` is of version 11 alone, for which the node cases have no example."""
+    for factor in (2.0, 0.5, 1.75, 0.625):
+        scales = np.array([1, 1, factor], np.float32)
+        options = {"coordinate_transformation_mode": coordinates, "nearest_mode": rounding, "mode": "nearest"}
+        proto = one("Resize", np.zeros(0, np.float32), scales, shape=("N", 2, 8), opset=11, **options)
+        x = np.random.default_rng(0).normal(size=(2, 2, 8)).astype(np.float32)
+        (want,), _ = onnx_examples.expected(proto, x)
+        np.testing.assert_array_equal(reader.load(proto)(x), want)
+
+
 @pytest.mark.parametrize("order", [("image", "gate"), ("gate", "image")])
 def test_the_signal_of_a_gate_is_known(order):
     nodes = [

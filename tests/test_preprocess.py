@@ -249,6 +249,17 @@ def test_imagenet_is_torchvisions():
     assert fixed.result == (224, 224)
 
 
+@pytest.mark.parametrize(("turned", "resized"), [(False, (354, 341)), (True, (341, 354))])
+def test_a_fraction_and_the_longer_side_are_rounded_down(turned, resized):
+    """299 / 0.875 = 341.7 becomes 341, and 341 · 208 / 200 = 354.6 becomes 354, as torchvision's and timm's have it."""
+    image = Image.fromarray(np.random.default_rng(4).integers(0, 256, size=(200, 208, 3)).astype(np.uint8))
+    image = image.transpose(Image.Transpose.TRANSPOSE) if turned else image
+    whole = np.asarray(image.resize(resized, Image.Resampling.BILINEAR))
+    top, left = (round((extent - 299) / 2) for extent in whole.shape[:2])
+    expected = whole[top : top + 299, left : left + 299].transpose(2, 0, 1)
+    assert np.array_equal(preprocess.Preprocessing(299, 0.875)(image), expected)
+
+
 @pytest.mark.parametrize(
     ("size", "crop", "shape"),
     [

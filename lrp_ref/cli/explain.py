@@ -102,7 +102,7 @@ def explain(
         "target": target or "predicted", "top": top, "contrast": contrast, "head": head, "output_node": output_node,
         "precision": given["precision"], "low": given["low"], "high": given["high"], "style": style,
         "labels": None if labels is None else str(labels),
-        "preprocessing": None if network.preprocessing is None else preprocess.described(network.preprocessing),
+        "preprocessing": network.recipe(),
     } | {name: _plain(given[name]) for name in TEXT}  # fmt: skip
     page = out if out is not None and out.suffix == ".html" else None
     out = out if page is None else None

@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import preprocess, zoo
 from ..domain import Domain
-from ..errors import FormatError, ParameterError, ShapeError
+from ..errors import FormatError, LrpError, ParameterError, ShapeError
 from ..formats import load
 from ..model import Model
 from ..preprocess import Preprocessing, stored
@@ -47,6 +47,15 @@ class Network:
     def guessed(self) -> bool:
         """Whether nothing says what the network wants of an image."""
         return self.preprocessing is None and self.model.inputs[0] not in self.model.domain
+
+    def recipe(self) -> str | None:
+        """What is done to images, in words, with the model's sizes where it takes images; None where nothing says."""
+        if self.preprocessing is None:
+            return None
+        try:
+            return preprocess.described(self.for_images())
+        except LrpError:  # no network of images: said by name where there are some
+            return preprocess.described(self.preprocessing)
 
     def said(self) -> str:
         """One line on the preprocessing, for people."""

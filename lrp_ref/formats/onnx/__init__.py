@@ -26,6 +26,7 @@ from .graph import Broken, run
 from .operators import FOLDED, FOREIGN, HINTS, OPERATORS, OTHERS
 from .patterns import recognised
 from .reader import BUDGET, Declared, OpNode, Record, needed, read, record
+from .strided import AS_STRIDED, as_strided, unstrided
 from .tensors import FLOATS, kind_name
 from .wrapped import Compute, unwrapped
 
@@ -97,6 +98,8 @@ def _model(
     nodes = needed(graph, chosen)
     versions = _versions(nodes, graph.opset)
     nodes = needed(replace(graph, nodes=unwrapped(graph, nodes, _constants(graph, budget, versions))), chosen)
+    if batched:
+        nodes = needed(replace(graph, nodes=unstrided(nodes, graph, versions, OPERATORS)), chosen)
     used = {name for node in nodes for name in node.inputs} | set(chosen)
     inputs = [value for value in graph.inputs if value.name in used]
     if not inputs:
@@ -117,7 +120,7 @@ def _model(
         shape = _sample_shape(value, shapes.get(value.name), batched, nodes)
         values[value.name] = builder.given(value.name, shape, places.get(value.name, 0), value.kind not in FLOATS)
     nodes = tuple(replace(node, outputs=tuple(name if name in used else "" for name in node.outputs)) for node in nodes)
-    run(nodes, values, builder, versions, OPERATORS, fold)
+    run(nodes, values, builder, versions | {AS_STRIDED: 1}, OPERATORS | {(AS_STRIDED, 1): as_strided}, fold)
     found = _named_outputs(builder, chosen, values, any(places.values()))
     kept = {value.name: value.shape for value in (builder.tensors[i.name] for i in inputs)}
     try:

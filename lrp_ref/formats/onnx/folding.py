@@ -214,11 +214,17 @@ def _constant(call: Call) -> Array:
     return np.asarray(value) if name == "value" else np.asarray(value, dtype=np.int64 if integral else np.float32)
 
 
+#: How far a Range counts at load: further than any axis, and not as far as `BATCH`.
+_COUNTED = 2**22
+
+
 def _range(call: Call) -> Array:
     start, stop, step = (call.constant(index).reshape(()) for index in range(3))
     if not step or not all(np.isfinite(x) for x in (start, stop, step)):
         raise FormatError("a Range needs finite numbers and a step other than 0")
-    bounded((max(0, math.ceil((float(stop) - float(start)) / float(step))),))
+    count = max(0, math.ceil((float(stop) - float(start)) / float(step)))
+    if count > _COUNTED:  # such as the samples of an open batch
+        raise FormatError(f"a Range of {'N' if count == BATCH else count} numbers is not computed at load")
     return np.arange(start.item(), stop.item(), step.item()).astype(start.dtype)
 
 
