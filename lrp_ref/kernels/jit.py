@@ -15,14 +15,15 @@ import numpy as np
 from ..arrays import Array, Exact, Shape, Signed, Unsigned, like
 from ..errors import LrpError
 from ..layers.conv import Conv, ConvTranspose
-from ..layers.linear import Dense
+from ..layers.linear import Add, Scale, Subtract
 from ..layers.pooling import AvgPool, MaxPool, SumPool, pool_window
+from ..layers.shape import Upsample
 from ..model import Node
 from ..rules.shares import ALL, NEGATIVE_ONLY, NONNEGATIVE
 from . import fused
 from . import jit_loops as loops
 from .fused import FusedLinear
-from .jit_products import Form, down, plain, planes, table, up
+from .jit_products import Form, direct, down, plain, planes, table, up
 from .maxima import SplitWinners, Surrogate
 from .passing import Winners
 from .prepared import Prepared, Reduced
@@ -36,7 +37,11 @@ def offer(request: Request, node: Node) -> Any:
     """The step with compiled loops for `node` (and perhaps the activation behind it), else NumPy's, else None."""
     loops.require()
     step = fused.offer(request, node)
-    twin = _LINEAR.get(type(step.layer), JitLinear) if type(step) is FusedLinear else _OTHERS.get(type(step))
+    twin: type | None = _MAXIMA.get(type(step))
+    if type(step) is FusedLinear:
+        twin = _LINEAR.get(type(step.layer))
+    elif type(step) is Surrogate and type(step.layer) is SumPool:
+        twin = JitSurrogate
     return step if twin is None else twin(**{f.name: getattr(step, f.name) for f in fields(step)})
 
 
@@ -71,16 +76,19 @@ class JitLinear(FusedLinear):
 
 
 @dataclass(frozen=True, eq=False)
-class JitProduct(JitLinear):
-    """Dense or convolution: products that become outputs and factors in one pass, columns gathered and scattered by loops."""
+class JitConv(JitLinear):
+    """A convolution: columns gathered and scattered by loops, or none; products become outputs and factors in one pass."""
 
     @property
     def label(self) -> str:
-        return f"jit, products, {self.arrives} → c"
+        layer = self.layer
+        assert isinstance(layer, Conv)
+        how = ["direct" if few else "columns" for few in direct(layer)]
+        return f"jit, {how[0] if how[0] == how[1] else '/'.join(how)}, {self.arrives} → c"
 
     def forward(self, *inputs: Array) -> tuple[Array, Any]:
         made, (a,), layer = self.prepared, inputs, self.layer
-        assert isinstance(layer, (Dense, Conv))
+        assert isinstance(layer, Conv)
         hows = [self._how(share, a.dtype) for share in made.shares]
         try:
             shape = layer.shape(a.shape)
@@ -99,14 +107,14 @@ class JitProduct(JitLinear):
     def _fill(self, made: Prepared, a: Array, hows: list[Any], arrays: tuple[Array, ...]) -> None:
         """The pre-activation (where it is not the output), the output and the factors."""
         layer, out = self.layer, arrays[0].shape[2:]
-        assert isinstance(layer, (Dense, Conv))
+        assert isinstance(layer, Conv)
         assert made.forward is not None
         form = Form.of(layer, arrays[0].shape)
         z, output, *factors = (form.of_array(x) for x in arrays)
-        own = form.of_bias(layer, made.bias, a.dtype)
-        biases = [own if share.plain else form.of_bias(layer, share.bias, a.dtype) for share in made.shares]
+        own = form.of_bias(made.bias, a.dtype)
+        biases = [own if share.plain else form.of_bias(share.bias, a.dtype) for share in made.shares]
         places = _places(made)
-        for n, start, found in up(layer, a, made.forward, form, out):
+        for n, start, found in up(layer, a, made.forward, out):
             if arrays[0] is not arrays[1]:
                 loops.activated(found, own, False, start, z[n])
             loops.activated(found, own, len(self.nodes) == 2, start, output[n])
@@ -117,7 +125,7 @@ class JitProduct(JitLinear):
     def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Any, ...]]:
         made, factors, (shape,), seen = saved
         layer, targets = self.layer, message.shape[1]
-        assert isinstance(layer, (Dense, Conv))
+        assert isinstance(layer, Conv)
         if made.backward is None or 0 in shape or 0 in message.shape:
             return super().relevance(saved, message)
         form = Form.of(layer, (message.shape[0], *message.shape[2:]))
@@ -297,11 +305,14 @@ def _maximum(node: Node, a: Array) -> tuple[Array, Array]:
     return best, winner
 
 
+#: What is served. benchmarks/jit.py shows no gain elsewhere, and there the step is NumPy's: Dense (0.7 to 1.0 of its speed with
+#: these loops: to call one costs more than the short passes that it saves), means and pooling over whole channels (1.0),
+#: rearrangements and ReLUs alone (one pass already), and recurrent layers (products).
 _LINEAR: dict[type, type[JitLinear]] = {
-    Dense: JitProduct,
-    Conv: JitProduct,
+    Conv: JitConv,
     ConvTranspose: JitTransposed,
     SumPool: JitPool,
     AvgPool: JitPool,
+    **dict.fromkeys((Scale, Add, Subtract, Upsample), JitLinear),
 }
-_OTHERS: dict[type, type] = {Winners: JitWinners, SplitWinners: JitSplitWinners, Surrogate: JitSurrogate}
+_MAXIMA: dict[type, type[Winners]] = {Winners: JitWinners, SplitWinners: JitSplitWinners}

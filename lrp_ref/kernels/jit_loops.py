@@ -108,7 +108,8 @@ def _compete(below: Array, step: int, first: int, best: Array, won: Array) -> No
     for k in range(best.size):
         x, old, cell, here = below[k * step], best[k], won[k], first + k * step
         won[k] = here if x > old else cell
-        best[k] = x if (x > old) | (x != x) else old
+        high = x if x > old else old  # noqa: FURB136 (max() is defined otherwise for a NaN)
+        best[k] = x if x != x else high
 
 
 @compiled
@@ -243,8 +244,8 @@ def scatter(columns: Array, table: Array, step: int, lower: Array) -> None:
 
 
 @compiled
-def correlate(x: Array, weight: Array, table: Array, step: int, z: Array) -> None:
-    """The products of products._correlate without columns, for few channels: (samples, groups, weights, cells)."""
+def correlate(x: Array, weight: Array, table: Array, z: Array) -> None:
+    """The products of products._correlate without columns or stride, for few channels: (samples, groups, weights, cells)."""
     taps = table.shape[1]
     z[:] = 0
     for n in range(z.shape[0]):
@@ -254,13 +255,9 @@ def correlate(x: Array, weight: Array, table: Array, step: int, z: Array) -> Non
                     for entry in range(weight.shape[2]):
                         w, c, tap = weight[g, r, entry], g * (weight.shape[2] // taps) + entry // taps, entry % taps
                         o, i, count = table[row, tap, OUTPUT], table[row, tap, INPUT], table[row, tap, COUNT]
-                        below, above = x[n, c, i:], z[n, g, r, o : o + count]
-                        if step == 1:
-                            _gain_weighted(above, below, w, 1)
-                        elif step == 2:
-                            _gain_weighted(above, below, w, 2)
-                        else:
-                            _gain_weighted(above, below, w, step)
+                        above, below = z[n, g, r, o : o + count], x[n, c, i:]
+                        for k in range(above.size):
+                            above[k] += w * below[k]
 
 
 @compiled
@@ -282,12 +279,6 @@ def correlate_adjoint(s: Array, weight: Array, table: Array, step: int, lower: A
                             _spend_weighted(below, above, w, 2)
                         else:
                             _spend_weighted(below, above, w, step)
-
-
-@inlined
-def _gain_weighted(total: Array, x: Array, w: Any, step: int) -> None:
-    for k in range(total.size):
-        total[k] += w * x[k * step]
 
 
 @inlined
