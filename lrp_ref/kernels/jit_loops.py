@@ -16,10 +16,11 @@ import numpy as np
 from ..arrays import Array
 from ..errors import missing_extra
 
+refused: ImportError | None = None
 try:
     import numba
-except ImportError:
-    numba = None
+except ImportError as error:
+    numba, refused = None, error
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -35,7 +36,7 @@ EVERYWHERE, NONNEGATIVE, NEGATIVE = range(3)
 def require() -> None:
     """Raise `MissingExtraError` where Numba is not there, or does not work with the NumPy that is."""
     if numba is None:
-        raise missing_extra("numba", "numba", 'backend="jit"')
+        raise missing_extra("numba", "numba", 'backend="jit"') from refused
 
 
 def compiled(function: Function) -> Function:
