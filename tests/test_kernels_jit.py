@@ -136,6 +136,27 @@ def test_winners_and_what_they_are_sent(drawn):
         assert same(own.relevance(kept, message)[0][0], numpy.relevance(saved, message)[0][0]), rule
 
 
+@pytest.mark.parametrize("dtype", FLOAT_TYPES)
+def test_messages_of_nine_windows_add_up_in_the_order_of_numpy(dtype):
+    """Where three and more meet, another order has other last bits."""
+    rng = np.random.default_rng(3)
+    layer, message = L.MaxPool(3, stride=1, padding=1), rng.standard_normal((2, TARGETS, 3, 9, 9)).astype(dtype)
+    peaks, flat = np.zeros((2, 3, 9, 9), dtype), np.ones((2, 3, 9, 9), dtype)
+    peaks[:, :, 1::3, 1::3] = 1
+    for x, rule, kinds in (
+        (peaks, rules.WinnerTakesAll(), (passing.Winners, jit.JitWinners)),
+        (flat, rules.WinnerTakesAll("split"), (maxima.SplitWinners, jit.JitSplitWinners)),
+    ):
+        lower = [step.relevance(step.forward(x)[1], message)[0][0] for step in (step_for(kind, layer, rule) for kind in kinds)]
+        assert same(lower[1], lower[0]), rule
+    table = around.table(Window((3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)), (9, 9), (9, 9))
+    spread = np.empty((6, 81), dtype)
+    loops.window_spread(np.ascontiguousarray(message[:, 0]).reshape(6, 81), table, 1, spread)
+    assert same(
+        spread.reshape(2, 3, 9, 9), L.SumPool(3, stride=1, padding=1).adjoint(message[:, 0], np.ones(1, dtype), peaks.shape)
+    )
+
+
 def test_of_equal_cells_the_first_wins_and_a_nan_stays():
     x = np.array([[[1.0, 1.0, 0.0, -0.0, 2.0, np.nan, np.nan, 3.0, np.nan, np.nan]]])
     best, (winner, _, _) = step_for(jit.JitWinners, L.MaxPool(2), rules.WinnerTakesAll()).forward(x)
