@@ -10,12 +10,12 @@ cdef extern from "lrp.h" nogil:
     void lrp_release(void *)
 
     enum lrp_feature:
-        LRP_COPY, LRP_POSITIVE, LRP_NEGATIVE, LRP_ONE, LRP_MINUS, LRP_TIMES
+        LRP_COPY, LRP_POSITIVE, LRP_NEGATIVE, LRP_ONE, LRP_MINUS, LRP_TIMES, LRP_OVER
     ctypedef struct lrp_part:
         const void *x
         lrp_feature feature
         const void *operand
-        idx operand_cell, operand_channel, operand_sample, repeat
+        idx operand_cell, operand_channel, operand_sample, repeat, x_cell
     ctypedef struct lrp_source:
         idx samples, channels, groups
         idx cells[3]
@@ -38,9 +38,11 @@ cdef extern from "lrp.h" nogil:
         void *factor
     ctypedef struct lrp_finish:
         idx channels, bias_pixels
-        int products, rectified, quotient, shares, placed
+        const void *given[4]
+        int products, givens, rectified, quotient, shares, placed
         const void *bias
         void *output
+        idx output_step
         lrp_share share[4]
         void *raw[4]
 
@@ -76,6 +78,14 @@ cdef extern from "lrp.h" nogil:
         idx dilation[3]
         idx before[3]
 
+    ctypedef struct lrp_rows:
+        const void *x
+        const void *weight
+        int transposed
+        const void *total
+        const void *wanted
+        void *y
+        idx samples, lower, upper, repeat
     ctypedef struct lrp_lstm:
         idx directions, features, hidden
         int backwards[2]
@@ -110,7 +120,8 @@ cdef extern from "lrp.h" nogil:
         int (*scatter_prepare)(const lrp_scatter *, int) noexcept nogil
         int (*scatter_run)(const lrp_scatter *, const lrp_source *, const idx *, const idx *, void *const *, int) noexcept nogil
         void (*finish_arrays)(const lrp_finish *, const void *const *, idx, int) noexcept nogil
-        int (*rows)(const void *, const void *, int, const void *, void *, idx, idx, idx, int) noexcept nogil
+        int (*rows)(const lrp_rows *, int) noexcept nogil
+        int (*finite)(const void *, idx, idx, idx, int) noexcept nogil
         void (*pool)(const lrp_pool *, const void *, void *, void *, int, int) noexcept nogil
         int (*unpool)(const lrp_pool *, const void *, void *, const void *, int, int) noexcept nogil
         idx (*lstm_bytes)(const lrp_lstm *) noexcept nogil
@@ -170,6 +181,25 @@ cdef Memory memory(object array, str what, bint dense=True):
     return held
 
 
+cdef idx cell_step(Memory held, str what) except -1:
+    """From cell to cell of an array (samples, *cells, channels) that is dense, or a slice of the channels of one that is."""
+    cdef int axis, last = held.view.ndim - 1
+    cdef idx step = held.extent(last), expected = -1
+    if held.view.len == 0:
+        return step
+    if held.extent(last) > 1 and held.stride(last) != 1:
+        raise ValueError(f"the channels of {what} must lie together")
+    for axis in range(last - 1, -1, -1):
+        if held.extent(axis) == 1:
+            continue
+        if expected == -1:
+            step = expected = held.stride(axis)
+        if held.stride(axis) != expected or expected < held.extent(last):
+            raise ValueError(f"{what} must be dense, or a slice of the channels of what is")
+        expected *= held.extent(axis)
+    return step
+
+
 cdef int alike(Memory one, Memory other, str what) except -1:
     """Both have one element type."""
     if one.is_double != other.is_double:
@@ -226,6 +256,11 @@ cdef class Block:
 
 # Where tracemalloc counts it: "lrp" in ASCII.
 cdef unsigned int DOMAIN = 0x6c7270
+
+
+def room(shape, dtype):
+    """A new array that is filled slice by slice; see `_ext.pyi`."""
+    return empty(shape, numpy.dtype(dtype).char == "d")
 
 
 cdef void *pointer(object array) except? NULL:

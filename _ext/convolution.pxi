@@ -95,7 +95,7 @@ cdef class Convolution:
             plain = plain and w.kernel[axis] == 3 and w.stride[axis] == 1 and w.dilation[axis] == 1
         return plain
 
-    def __call__(self, parts, before, out, Finish finish, threads):
+    def __call__(self, parts, before, out, Finish finish, threads, into=None, given=()):
         cdef lrp_source source
         cdef lrp_finish f
         cdef idx extents[3]
@@ -116,8 +116,8 @@ cdef class Convolution:
         if finish is None:
             results = raw(&f, self.c.window.products, shape, self.is_double)
         else:
-            results = finish.arrange(&f, self.c.window.products, shape, self.is_double)
+            *results, used = finish.arrange(&f, self.c.window.products, shape, self.is_double, into, given)
         with nogil:
             code = self.kernels.convolution_run(&self.c, &source, extents, &f, count)
         checked(code)
-        return results
+        return results if finish is None else tuple(results)

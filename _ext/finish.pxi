@@ -1,6 +1,7 @@
 # From products to outputs and factors.
 
-COPY, POSITIVE, NEGATIVE, ONE, MINUS, TIMES = LRP_COPY, LRP_POSITIVE, LRP_NEGATIVE, LRP_ONE, LRP_MINUS, LRP_TIMES
+COPY, POSITIVE, NEGATIVE, ONE = LRP_COPY, LRP_POSITIVE, LRP_NEGATIVE, LRP_ONE
+MINUS, TIMES, OVER = LRP_MINUS, LRP_TIMES, LRP_OVER
 EXACT, SIGNED, UNSIGNED = LRP_EXACT, LRP_SIGNED, LRP_UNSIGNED
 ALL, NONNEGATIVE, NEGATIVE_ONLY = LRP_ALL, LRP_NONNEGATIVE, LRP_NEGATIVE_ONLY
 
@@ -44,12 +45,32 @@ cdef class Finish:
         f.bias_pixels = cells
         return bias.view.buf
 
-    cdef tuple arrange(self, lrp_finish *f, int products, tuple shape, bint is_double):
-        """Fill `f` for results of `shape`; the new arrays: (output, factors)."""
+    cdef tuple arrange(self, lrp_finish *f, int products, tuple shape, bint is_double, object into=None, object given=()):
+        """Fill `f` for results of `shape`; the new arrays: (output, factors), and what must be kept while C reads it.
+
+        The output may go into an array that is there, and the first products come from some.
+        """
+        cdef Memory held
+        kept = [memory(product, "a product") for product in given]
+        if products + len(kept) > 4:
+            raise ValueError(f"at most 4 products, found {products + len(kept)}")
+        f.givens = <int>len(kept)
+        products += f.givens
+        for p, held in enumerate(kept):
+            if held.shape() != shape or held.is_double != is_double:
+                raise ValueError(f"a product of shape {held.shape()} for an output of shape {shape}")
+            f.given[p] = held.view.buf
         f.channels, f.products, f.rectified, f.quotient = shape[-1], products, self.rectified, self.quotient
         f.bias_pixels, f.placed = -1, 0
         f.bias = self.bias_at(self.bias, f, shape, is_double)
-        output = empty(shape, is_double)
+        output, f.output_step = into, 0
+        if into is None:
+            output = empty(shape, is_double)
+        else:
+            held = memory(into, "what the output goes into", dense=False)
+            if held.shape() != shape or held.is_double != is_double:
+                raise ValueError(f"an output of shape {shape} does not go into one of {held.shape()}, {into.dtype}")
+            f.output_step = cell_step(held, "what the output goes into")
         f.output = pointer(output)
         f.shares = <int>len(self.shares)
         factors = []
@@ -64,13 +85,13 @@ cdef class Finish:
             f.bias_pixels = 0
         for q in range(4):
             f.raw[q] = NULL
-        return output, factors
+        return output, factors, kept
 
 
 cdef list raw(lrp_finish *f, int products, tuple shape, bint is_double):
     """Fill `f` so that the products themselves are stored; the new arrays."""
     f.channels, f.products, f.rectified, f.quotient, f.shares = shape[-1], products, 0, 0, 0
-    f.bias, f.bias_pixels, f.output, f.placed = NULL, 0, NULL, 0
+    f.bias, f.bias_pixels, f.output, f.output_step, f.placed, f.givens = NULL, 0, NULL, 0, 0, 0
     found = [empty(shape, is_double) for _ in range(products)]
     for q in range(4):
         f.raw[q] = pointer(found[q]) if q < products else NULL

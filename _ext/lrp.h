@@ -34,17 +34,18 @@ void lrp_parallel(idx items, int threads, void (*body)(void *context, idx item, 
 
 /* ---- pack.inc: a padded input of a product -------------------------------------------------------------------------- */
 
-/* What a part of a packed input is made of. BELOW and ABOVE subtract a bound: a - bound. */
-enum lrp_feature { LRP_COPY, LRP_POSITIVE, LRP_NEGATIVE, LRP_ONE, LRP_MINUS, LRP_TIMES };
+/* What a part of a packed input is made of: a itself, max(a, 0), min(a, 0), 1, a - bound, a * factor, a / divisor. */
+enum lrp_feature { LRP_COPY, LRP_POSITIVE, LRP_NEGATIVE, LRP_ONE, LRP_MINUS, LRP_TIMES, LRP_OVER };
 
 typedef struct {
     const void *x;         /* (samples, cells, channels) */
     enum lrp_feature feature;
-    const void *operand;   /* LRP_MINUS: the bound; LRP_TIMES: the factor (samples / repeat, cells, channels) */
+    const void *operand;   /* LRP_MINUS: the bound; LRP_TIMES, LRP_OVER: (samples / repeat, cells, channels) */
     idx operand_cell;      /* stride of the operand over cells and channels, in elements: 0 where it broadcasts */
     idx operand_channel;
     idx operand_sample;
-    idx repeat;            /* LRP_TIMES: samples of x for one sample of the operand (the targets) */
+    idx repeat;            /* LRP_TIMES, LRP_OVER: samples of x for one sample of the operand (the targets) */
+    idx x_cell;            /* from cell to cell of x, where it is a slice of channels; 0: its channels */
 } lrp_part;
 
 typedef struct {
@@ -67,17 +68,22 @@ typedef struct {
     double epsilon;
     enum lrp_where where;   /* by the sign of the plain pre-activation; 0 counts as not negative */
     double coefficient;     /* lambda */
-    void *factor;           /* (pixels, channels): lambda * numerator / (z + e), 0 where the share is dead */
+    void *factor;           /* (pixels, channels): what a message is multiplied by (`quotient`) or divided by */
 } lrp_share;
 
 typedef struct {
     idx channels;
     int products;
+    int givens;             /* the first products are there as arrays, (pixels, channels) each; `raw` is not for these */
+    const void *given[4];
     const void *bias;       /* of the layer, or NULL */
     idx bias_pixels;        /* 0: biases are (channels,); else they are (bias_pixels, channels), one for each pixel of a sample */
     int rectified;          /* output = max(z, 0), else z */
-    int quotient;           /* the numerator is the output (messages arrive as c), else 1 */
+    int quotient;           /* messages arrive as c: factors lambda * output / (z + e), 0 where the share is dead; else
+                             * as R: divisors (z + e) / lambda, infinite where it is. A factor of 1 / z would overflow
+                             * where z is so small that only R / z does not */
     void *output;           /* (pixels, channels) */
+    idx output_step;        /* from pixel to pixel of the output, where it is a slice of channels; 0: its channels */
     int shares;
     lrp_share share[4];
     void *raw[4];           /* where not NULL, product p + (p = 0: bias) is stored here as well: (pixels, channels) */
@@ -128,6 +134,18 @@ typedef struct {
     void *panels;           /* scatter_bytes() of them */
     void *phases;           /* scatter_phases() of lrp_convolution */
 } lrp_scatter;
+
+/* ---- dense layers ------------------------------------------------------------------------------------------------------ */
+
+/* y = x @ weight (+ total) */
+typedef struct {
+    const void *x, *weight; /* (samples, lower); (lower, upper), or (upper, lower) if `transposed` */
+    int transposed;
+    const void *total;      /* (samples, upper), or NULL */
+    const void *wanted;     /* (samples / repeat, upper), or NULL: where it is 0, so is y */
+    void *y;                /* (samples, upper) */
+    idx samples, lower, upper, repeat;
+} lrp_rows;
 
 /* ---- an LSTM over time -------------------------------------------------------------------------------------------------- */
 
@@ -183,9 +201,9 @@ typedef struct {
                        int threads);
     /* products that are there as arrays (pixels, channels) */
     void (*finish_arrays)(const lrp_finish *, const void *const *products, idx pixels, int threads);
-    /* y (samples, upper) = x (samples, lower) @ weight (+ total): weight (lower, upper), or (upper, lower) if transposed */
-    int (*rows)(const void *x, const void *weight, int transposed, const void *total, void *y, idx samples, idx lower, idx upper,
-                int threads);
+    int (*rows)(const lrp_rows *, int threads);
+    /* whether all numbers of x are finite: `cells` times `channels` of them, `step` from cell to cell */
+    int (*finite)(const void *x, idx cells, idx channels, idx step, int threads);
     /* maxima and where they are (bytes: 1 or 4 for each), or where `winner` is NULL the sums, of the windows of x */
     void (*pool)(const lrp_pool *, const void *x, void *y, void *winner, int bytes, int threads);
     /* to each cell of y, the numbers x of the windows that see it, added up; with `winner` of those that it won */

@@ -2,13 +2,13 @@
 
 
 cdef int operand_of(lrp_part *part, Memory held, tuple shape, idx *samples) except -1:
-    """How the operand of MINUS (one sample, broadcast) or TIMES (fewer samples, for several targets) runs along with x."""
+    """How the operand of MINUS (one sample, broadcast) or TIMES and OVER (fewer samples, for several targets) runs along with x."""
     own = held.shape()
     cdef idx cells = 1, channels = shape[-1]
     for extent in shape[1:-1]:
         cells *= extent
     part.operand = held.view.buf
-    if part.feature == LRP_TIMES:
+    if part.feature in (LRP_TIMES, LRP_OVER):
         if own[1:] != shape[1:] or own[0] == 0 and shape[0] != 0 or own[0] and shape[0] % own[0]:
             raise ValueError(f"a factor of shape {own} for an input of shape {shape}")
         part.operand_cell, part.operand_channel, part.operand_sample = channels, 1, cells * channels
@@ -31,9 +31,9 @@ cdef list source_of(lrp_source *source, object parts, int axes):
     kept = []
     source.parts = 0
     for array, feature, operand in parts:
-        if source.parts == 4 or feature not in (COPY, POSITIVE, NEGATIVE, ONE, MINUS, TIMES):
+        if source.parts == 4 or feature not in (COPY, POSITIVE, NEGATIVE, ONE, MINUS, TIMES, OVER):
             raise ValueError("at most four parts" if source.parts == 4 else f"no such feature: {feature}")
-        held = memory(array, "a part of the input")
+        held = memory(array, "a part of the input", dense=False)
         first = held if first is None else first
         alike(first, held, "the parts of an input")
         if held.shape() != first.shape() or held.view.ndim != axes + 2:
@@ -41,9 +41,10 @@ cdef list source_of(lrp_source *source, object parts, int axes):
         kept.append(held)
         part = &source.part[source.parts]
         part.x, part.feature, part.operand = held.view.buf, feature, NULL
+        part.x_cell = cell_step(held, "a part of the input")
         part.operand_cell = part.operand_channel = part.operand_sample = 0
         part.repeat = 1
-        if feature in (MINUS, TIMES):
+        if feature in (MINUS, TIMES, OVER):
             if isinstance(operand, (int, float, numpy.floating)):
                 operand = numpy.asarray(operand, array.dtype)
             held = memory(operand, "the operand of a part")

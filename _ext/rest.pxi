@@ -20,7 +20,7 @@ def finish(Finish how, products, threads):
         if held.shape() != first.shape():
             raise ValueError(f"products must have one shape, found {first.shape()} and {held.shape()}")
         begins[p] = held.view.buf
-    output, factors = how.arrange(&f, <int>len(kept), first.shape(), first.is_double)
+    output, factors, _ = how.arrange(&f, <int>len(kept), first.shape(), first.is_double)
     for axis in range(first.view.ndim - 1):
         pixels *= first.extent(axis)
     kernels = DOUBLES if first.is_double else FLOATS
@@ -29,30 +29,52 @@ def finish(Finish how, products, threads):
     return output, factors
 
 
-def rows(x, weight, threads, total=None):
+def finite(x, threads):
+    """Whether no number is infinite or NaN; see `_ext.pyi`."""
+    cdef Memory held = memory(x, "x", dense=False)
+    cdef idx cells, channels, step
+    cdef int found, count = threads_of(threads)
+    cdef const lrp_kernels *kernels = DOUBLES if held.is_double else FLOATS
+    if held.view.ndim == 0 or held.view.len == 0:
+        return held.view.len == 0 or bool(numpy.isfinite(x))
+    step, channels = cell_step(held, "x"), held.extent(held.view.ndim - 1)
+    cells = held.view.len // held.view.itemsize // channels
+    with nogil:
+        found = kernels.finite(held.view.buf, cells, channels, step, count)
+    return found != 0
+
+
+def rows(x, weight, threads, total=None, wanted=None):
     """x @ weight, added to `total`; see `_ext.pyi`."""
-    cdef Memory a = memory(x, "x"), w = memory(weight, "the weight", dense=False), before = None
-    cdef int transposed, code, count = threads_of(threads)
+    cdef Memory a = memory(x, "x"), w = memory(weight, "the weight", dense=False), before = None, asked = None
+    cdef int code, count = threads_of(threads)
     cdef const lrp_kernels *kernels = DOUBLES if a.is_double else FLOATS
-    cdef const void *added = NULL
-    cdef void *y
+    cdef lrp_rows r
     alike(a, w, "x and the weight")
     if a.view.ndim != 2 or w.view.ndim != 2 or a.extent(1) != w.extent(0):
         raise ValueError(f"x (samples, lower) and a weight (lower, upper), found {a.shape()} and {w.shape()}")
-    transposed = not weight.flags.c_contiguous
-    if transposed and not weight.flags.f_contiguous:
+    r.transposed = not weight.flags.c_contiguous
+    if r.transposed and not weight.flags.f_contiguous:
         raise ValueError(f"the weight must be C- or Fortran-contiguous, found strides {weight.strides}")
-    shape = (a.extent(0), w.extent(1))
+    r.x, r.weight, r.total, r.wanted = a.view.buf, w.view.buf, NULL, NULL
+    r.samples, r.lower, r.upper, r.repeat = a.extent(0), a.extent(1), w.extent(1), 1
+    shape = (r.samples, r.upper)
     if total is not None:
         before = memory(total, "the total")
         alike(a, before, "x and the total")
         if before.shape() != shape:
             raise ValueError(f"a total of shape {shape}, found {before.shape()}")
-        added = before.view.buf
+        r.total = before.view.buf
+    if wanted is not None:
+        asked = memory(wanted, "what is wanted")
+        alike(a, asked, "x and what is wanted")
+        if asked.view.ndim != 2 or asked.extent(1) != r.upper or r.samples and (not asked.extent(0) or r.samples % asked.extent(0)):
+            raise ValueError(f"what is wanted of shape {asked.shape()} for a result of shape {shape}")
+        r.wanted = asked.view.buf
+        r.repeat = r.samples // asked.extent(0) if r.samples else 1
     result = empty(shape, a.is_double)
-    y = pointer(result)
-    cdef idx samples = a.extent(0), lower = a.extent(1), upper = w.extent(1)
+    r.y = pointer(result)
     with nogil:
-        code = kernels.rows(a.view.buf, w.view.buf, transposed, added, y, samples, lower, upper, count)
+        code = kernels.rows(&r, count)
     checked(code)
     return result

@@ -1,7 +1,8 @@
 /* A pool of threads of its own: `lrp_parallel`.
  *
  * OpenMP is not used: its pool does not survive fork(), and two runtimes in one process fight for the cores. Here a
- * worker first spins for some microseconds (the next layer usually follows at once) and then sleeps. The caller never
+ * worker first spins for a millisecond (the next layer usually follows within some tenths of one, and to wake a thread takes
+ * about as long, on a virtual machine above all: 50 to 100 microseconds) and then sleeps. The caller never
  * waits for a worker that has not begun: a worker *joins* a job while its gate is open, and after the last item is
  * handed out the caller closes the gate and waits for those inside alone. On a busy machine that is the difference
  * between a slow worker and a slow explanation.
@@ -26,8 +27,9 @@ void lrp_parallel(idx items, int threads, void (*body)(void *, idx, int), void *
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <time.h>
 
-enum { SPINS = 4000, MOST_WORKERS = 255, STACK_BYTES = 1 << 20 };
+enum { SPINS = 64, SPIN_NANOSECONDS = 1000000, MOST_WORKERS = 255, STACK_BYTES = 1 << 20 };
 
 #define OPEN ((uint64_t)1 << 31)       /* in the gate: the job takes workers */
 #define INSIDE(gate) ((gate) & (OPEN - 1))
@@ -63,6 +65,12 @@ static inline void pause_briefly(void) {
 #endif
 }
 
+static int64_t now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
 static void run_items(pool_t *p, int worker) {
     for (;;) {
         idx item = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed);
@@ -84,10 +92,11 @@ static void leave(pool_t *p) {
 }
 
 static void sleep_until_invited(pool_t *p, uint64_t seen) {
-    for (int i = 0; i < SPINS; i++) {
-        if (inviting(atomic_load_explicit(&p->gate, memory_order_relaxed), seen)) return;
-        pause_briefly();
-    }
+    for (int64_t end = now() + SPIN_NANOSECONDS; now() < end;)
+        for (int i = 0; i < SPINS; i++) {
+            if (inviting(atomic_load_explicit(&p->gate, memory_order_relaxed), seen)) return;
+            pause_briefly();
+        }
     pthread_mutex_lock(&p->mutex);
     /* Whoever opens the gate looks for sleepers afterwards, and here the gate is read after the count was raised: one
      * of the two sees the other. */
@@ -172,10 +181,11 @@ static void open_gate(pool_t *p) {
 
 static void close_gate(pool_t *p) {
     atomic_fetch_and(&p->gate, ~OPEN);
-    for (int i = 0; i < SPINS; i++) {
-        if (!INSIDE(atomic_load(&p->gate))) return;
-        pause_briefly();
-    }
+    for (int64_t end = now() + SPIN_NANOSECONDS; now() < end;)
+        for (int i = 0; i < SPINS; i++) {
+            if (!INSIDE(atomic_load(&p->gate))) return;
+            pause_briefly();
+        }
     pthread_mutex_lock(&p->mutex);
     while (INSIDE(atomic_load(&p->gate))) pthread_cond_wait(&p->done, &p->mutex);
     pthread_mutex_unlock(&p->mutex);

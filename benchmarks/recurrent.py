@@ -20,7 +20,7 @@ from lrp_ref import layers as L
 HIDDEN, FEATURES, CLASSES, EPSILON = 60, 60, 5, 0.001
 
 
-def epsilon_rule(a: Any, w: Any, b: Any, z: Any, relevance: Any) -> Any:
+def epsilon_rule(a: Any, w: Any, b: Any, z: Any, relevance: Any) -> Any:  # noqa: ARG001 - the field's signature
     """R_j = Σ_k a_j w_jk R_k / (z_k + ε s(z_k)): the messages as a matrix, and its sum."""
     sign = np.where(z[None, :] >= 0, 1.0, -1.0)
     return (w * a[:, None] / (z[None, :] + EPSILON * sign * 1.0) * relevance[None, :]).sum(axis=1)

@@ -20,11 +20,17 @@ MISSING: dict[str, str] = {}  # what could not be imported, and why: reported be
 
 
 def stand_in_for_torchvision() -> None:
-    """Zennit imports torchvision for the names of a few classes only; where it is missing, ours and empty ones do."""
+    """Zennit imports torchvision for the names of a few classes only; where it is missing, ours and empty ones do.
+
+    A torchvision that was built for another PyTorch raises RuntimeError.
+    """
     try:
         import torchvision  # noqa: F401
-    except ImportError:
+    except (ImportError, RuntimeError):
         from torch_networks import Bottleneck
+
+        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+            del sys.modules[name]
 
         for name in ("torchvision", "torchvision.models", "torchvision.models.resnet", "torchvision.models.vgg"):
             sys.modules[name] = ModuleType(name)

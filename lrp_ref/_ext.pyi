@@ -1,11 +1,11 @@
-"""The C core. Arrays are float32 or float64 (one type in a call), C-contiguous and channels last; nothing is cast or copied silently.
+"""The C core. Arrays are float32 or float64 (one type in a call), C-contiguous and channels last; nothing is cast or copied.
 
 A wrong shape, type or layout is a `ValueError` or `TypeError` here, before any C runs; no memory is a `MemoryError`.
 The same bits come out whatever `threads` and the number of samples, with every algorithm.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from .arrays import Array
 
@@ -20,6 +20,7 @@ NEGATIVE: int
 ONE: int
 MINUS: int  # a - operand; the operand broadcasts against one sample, channels last
 TIMES: int  # a · operand; the operand has the shape of a, but for a first axis that may be shorter: a (N·T, …), operand (N, …)
+OVER: int  # a / operand, of the same shapes
 
 # Stabilisers, and where a share is alive.
 EXACT: int
@@ -34,16 +35,19 @@ DIRECT: int
 F2: int  # Winograd F(2×2, 3×3)
 F4: int  # Winograd F(4×4, 3×3) at the points 0, ±1/√2, ±√2, ∞
 
-Part = tuple[Array, int, Any]
+Part: TypeAlias = tuple[Array, int, Any]
 
 class Finish:
-    """What is done with the products of a layer: output = z or max(z, 0), and each share's factor λ·numerator/(z^q + b^q + e^q).
+    """What is done with the products of a layer: output = z or max(z, 0), and each share's factor or divisor.
+
+    Where messages arrive as c, R = a·c, they are multiplied by λ·output/(z^q + b^q + e^q), 0 where the share is dead; where they
+    arrive as R they are divided by (z^q + b^q + e^q)/λ, infinite where it is.
 
     Parameters
     ----------
     bias : None, (channels,), or one for each output cell of a sample, channels last
     rectified : whether a ReLU is behind the layer
-    quotient : whether the numerator is the output (messages arrive as c with R = a·c), else 1
+    quotient : whether messages arrive as c
     shares : (product, bias, stabiliser, epsilon, where, coefficient) each; product 0 is the layer's own pre-activation with its
         bias, −1 is zero; a share's bias is as `bias`, and is not used with product 0
     """
@@ -56,18 +60,24 @@ class Finish:
         shares: Sequence[tuple[int, Array | None, int, float, int, float]],
     ) -> None: ...
 
+def room(shape: Sequence[int], dtype: Any) -> Array:
+    """A new array of any content, for outputs that go into slices of its channels."""
+
+def finite(x: Array, threads: int) -> bool:
+    """Whether no number is infinite or NaN; x dense, or a slice of the channels of a dense array."""
+
 def finish(how: Finish, products: Sequence[Array], threads: int) -> tuple[Array, list[Array]]:
     """The output and the factors, from products that are there as arrays (of one shape, channels last)."""
 
 class Convolution:
-    """Products of one input with one or several weights: y_p[o, k] = Σ_taps Σ_c x[o·stride + tap·dilation − before, c] w_p[k, c, tap].
+    """Products of one input with weights: y_p[o, k] = Σ_taps Σ_c x[o·stride + tap·dilation − before, c] w_p[k, c, tap].
 
     Parameters
     ----------
     weights : one for each product, each (groups, upper, lower, *kernel), upper and lower of one group, 1 to 3 kernel axes; lower
-        counts the channels of all parts of the input, part after part; any strides. F2 and F4 keep the arrays, and read single numbers
-        of them again where a result may be an exact zero: they must not change, and a view of an array that is held anyway costs no
-        memory. DIRECT keeps nothing of them.
+        counts the channels of all parts of the input, part after part; any strides. F2 and F4 keep the arrays, and read single
+        numbers of them again where a result may be an exact zero: they must not change, and a view of an array that is held
+        anyway costs no memory. DIRECT keeps nothing of them.
     stride, dilation : one for each axis
     algorithm : DIRECT, F2 or F4; the latter two only for 3×3 kernels in two dimensions, stride and dilation 1, groups 1
     """
@@ -77,24 +87,33 @@ class Convolution:
         self, weights: Sequence[Array], stride: Sequence[int], dilation: Sequence[int], algorithm: int, threads: int
     ) -> None: ...
     def __call__(
-        self, parts: Sequence[Part], before: Sequence[int], out: Sequence[int], finish: Finish | None, threads: int
+        self,
+        parts: Sequence[Part],
+        before: Sequence[int],
+        out: Sequence[int],
+        finish: Finish | None,
+        threads: int,
+        into: Array | None = None,
+        given: Sequence[Array] = (),
     ) -> Any:
         """(output, factors) with `finish`, else the list of products; (samples, *out, groups·upper) each.
 
         Parameters
         ----------
-        parts : each array (samples, *spatial, groups·channels)
+        parts : each array (samples, *spatial, groups·channels), dense or a slice of the channels of a dense array
         before : how many cells of padding lie before the input on each axis; negative: cells are cut off
         out : the extents of the output; cells beyond the input's end are zero
+        into : where the output goes, instead of into a new array: may be a slice of channels as well
+        given : the first products for `finish`, which are there: the layer's own pre-activation without its bias comes first
         """
 
 class Scatter:
-    """The adjoint of `Convolution` for any stride: x_p[c] = Σ_taps Σ_k s[o, k] w_p[c, k, tap] at o·stride + tap·dilation − before.
+    """The adjoint of `Convolution` of any stride: x_p[c] = Σ_taps Σ_k s[o, k] w_p[c, k, tap] at o·stride + tap·dilation − before.
 
     Parameters
     ----------
-    weights : one for each product, each (groups, upper, lower, *kernel): here `lower` are the channels of s (all parts), `upper` those
-        of the result
+    weights : one for each product, each (groups, upper, lower, *kernel): here `lower` are the channels of s (all parts), `upper`
+        those of the result
     """
 
     nbytes: int
@@ -102,10 +121,11 @@ class Scatter:
     def __call__(self, parts: Sequence[Part], before: Sequence[int], spatial: Sequence[int], threads: int) -> list[Array]:
         """The products, (samples, *spatial, groups·upper) each; what falls outside of `spatial` is dropped."""
 
-def rows(x: Array, weight: Array, threads: int, total: Array | None = None) -> Array:
+def rows(x: Array, weight: Array, threads: int, total: Array | None = None, wanted: Array | None = None) -> Array:
     """x @ weight, for x (samples, lower) and weight (lower, upper), C- or Fortran-contiguous; added to `total` where given.
 
-    Rows of the weight whose x is 0 in all samples are not read where the weight is C-contiguous.
+    Rows of the weight whose x is 0 in all samples are not read where the weight is C-contiguous. Where `wanted` (samples, or an
+    integer part of them, upper) is 0, so is the result; what is wanted nowhere is not read where the weight is in Fortran order.
     """
 
 def winners(
@@ -132,7 +152,10 @@ def to_winners(
     spatial: Sequence[int],
     threads: int,
 ) -> Array:
-    """Each window's message (samples·targets, *out, channels) at its winner (samples, …), added up: (samples·targets, *spatial, channels)."""
+    """Each window's message (samples·targets, *out, channels) at its winner (samples, …), added up.
+
+    The result is (samples·targets, *spatial, channels).
+    """
 
 def window_sums(
     x: Array,
@@ -211,4 +234,4 @@ class LSTM:
         rule: tuple[int, bool, float, float, float],
         threads: int,
     ) -> tuple[Array, Array, Array]:
-        """The relevance of x (samples, targets, steps, features) and of both initial states (samples, targets, directions·hidden)."""
+        """Relevance of x (samples, targets, steps, features) and of both initial states (samples, targets, directions·hidden)."""

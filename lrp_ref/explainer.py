@@ -161,11 +161,20 @@ class Explainer:
     _plans: Memo
     _threads: int | None
 
+    @property
+    def _choices(self) -> dict[str, Any]:
+        """The arguments of the constructor, in its order."""
+        names = ("model", "composite", "rule", "head", "output", "keep", "ledger", "backend", "precision", "canonical")
+        chosen = {name: getattr(self, name) for name in (*names, "allow_negative")}
+        return chosen | {"threads": self._threads, "memory": self.means.memory}
+
+    def changed(self, **choices: Any) -> Explainer:
+        """An explainer of the same choices but for these; what was prepared for the model serves both."""
+        return Explainer(**(self._choices | choices))
+
     def __reduce__(self) -> tuple[Any, ...]:
         # Through the constructor: what is derived from the model shares its memo again.
-        names = ("model", "composite", "rule", "head", "output", "keep", "ledger", "backend", "precision", "canonical")
-        chosen = tuple(getattr(self, name) for name in (*names, "allow_negative", "_threads"))
-        return Explainer, (*chosen, self.means.memory)
+        return Explainer, tuple(self._choices.values())
 
     # --- choices that depend on the model --------------------------------------------------------------------------
 

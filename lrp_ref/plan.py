@@ -7,6 +7,7 @@ message is at. The reference backend knows R only. Messages have the shape (N, t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
@@ -14,7 +15,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from .arrays import Array, Shape
+from .arrays import Array, Shape, is_exact
 from .errors import LrpError, missing_extra, unknown
 from .layers.activations import ReLU, Sigmoid, Softmax, Softplus
 from .layers.linear import Add, Mean
@@ -162,6 +163,7 @@ class Plan:
     kept : nodes and inputs whose activations the way back needs
     alias : a node inside a run, and the node at its end that has the same relevance
     means : what it may spend
+    rooms : nodes whose output goes into a slice of another's, and where
     """
 
     model: Model
@@ -171,6 +173,24 @@ class Plan:
     kept: frozenset[str]
     alias: Mapping[str, str]
     means: Means = field(default_factory=Means)
+    rooms: Mapping[str, Any] = field(default_factory=dict)
+
+    def finite(self, message: Array) -> bool:
+        """Whether no number of a message is infinite or NaN."""
+        if is_exact(message):
+            return True
+        if self.backend == "compiled":
+            from .kernels.packed import finite
+
+            return finite(message, self.means.threads)
+        # One infinity or NaN makes the sum one; a sum that overflows is looked at again. In the order of the memory it is fast.
+        return math.isfinite(message.ravel(order="K").sum()) or bool(np.isfinite(message).all())
+
+    def output(self, shape: Shape) -> Array:
+        """A new output that is filled slice by slice (`rooms`)."""
+        from .kernels.joined import output
+
+        return output(shape, self.model.dtype)
 
     def rows(self) -> list[tuple[str, str]]:
         """(nodes, step) in computing order."""
@@ -230,7 +250,15 @@ def plan(
     # R = a·c is taken where someone looks at a node, and where the messages' currencies meet.
     kept = {name for name in seen if "c" in _arriving(steps, name)}
     kept |= {name for name, kind in currency.items() if kind == "R" and "c" in _arriving(steps, name)}
-    return Plan(model, steps, backend, currency, frozenset(kept), alias, means)
+    return Plan(model, steps, backend, currency, frozenset(kept), alias, means, _rooms(steps, backend))
+
+
+def _rooms(steps: tuple[Step, ...], backend: str) -> Mapping[str, Any]:
+    if backend != "compiled":
+        return {}
+    from .kernels.joined import rooms
+
+    return rooms(steps)
 
 
 def _arriving(steps: tuple[Step, ...], name: str) -> set[Currency]:

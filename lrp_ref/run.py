@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -115,13 +114,24 @@ class Run:
 
     def _forward(self, values: dict[str, Array]) -> tuple[dict[str, Array], list[Any]]:
         saved = []
+        wholes: dict[str, Array] = {}
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # checked at the end, by node
             for step, done in zip(self.plan.steps, self.order.done, strict=True):
-                values[step.nodes[-1].name], kept = step.forward(*[values[name] for name in step.nodes[0].inputs])
+                name = step.nodes[-1].name
+                placed = {"into": self._room(name, wholes)} if name in self.plan.rooms else {}
+                values[name], kept = step.forward(*[values[source] for source in step.nodes[0].inputs], **placed)
                 saved.append(kept)
                 for name in done:
                     del values[name]
         return values, saved
+
+    def _room(self, name: str, wholes: dict[str, Array]) -> Array:
+        """Where a node's output goes: a slice of another's, which is made when the first of them comes."""
+        room = self.plan.rooms[name]
+        if room.whole not in wholes:
+            wholes[room.whole] = self.plan.output(self.shapes[room.whole])
+        whole = wholes[room.whole] if name != room.whole else wholes.pop(name)
+        return whole[:, room.first : room.first + room.channels]
 
     def _node(self, name: str, what: str) -> str:
         """A node that exists in the canonised model and that the explained output depends on."""
@@ -246,10 +256,17 @@ class Run:
             if self.order.ledger:
                 entries.append(_filtered(name, message, chosen))
             message = chosen
-        _check(message, name)
+        self._check(message, name)
         if name in self.order.seen:
             whole[name] = self._relevance(name, message, kind)
         return message
+
+    def _check(self, message: Array, name: str) -> None:
+        if not self.plan.finite(message):
+            raise NonFiniteError(
+                f"the relevance at {name!r} is not finite: a denominator above it is tiny beside its relevance. A rule with "
+                "an ε, or float64, helps; ledger=True shows the last nodes before"
+            )
 
     def _relevance(self, name: str, message: Array, kind: str) -> Array:
         return message if kind == "R" else np.asarray(self.values[name][:, None] * message)
@@ -279,15 +296,6 @@ class Run:
         value = start.value if is_exact(start.value) else start.value.astype(np.float64)
         ledger = Ledger(tuple(entries), value, np.stack(columns, axis=1))
         return ledger.first() if start.single else ledger
-
-
-def _check(message: Array, name: str) -> None:
-    # One infinity or NaN makes the sum one; a sum that overflows is looked at again. In the order of the memory it is fast.
-    if not is_exact(message) and not math.isfinite(message.ravel(order="K").sum()) and not np.isfinite(message).all():
-        raise NonFiniteError(
-            f"the relevance at {name!r} is not finite: a denominator above it is tiny beside its relevance. A rule with "
-            "an ε, or float64, helps; ledger=True shows the last nodes before"
-        )
 
 
 def _filtered(name: str, before: Array, after: Array) -> Entry:

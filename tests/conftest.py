@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
 
 # "fast" draws the same examples on every machine and in every run (derandomize): whether a commit is good must not
 # depend on luck, and two people who look at the same failure must see the same one. What that gives up, new examples
@@ -17,6 +18,11 @@ settings.register_profile(
     "thorough", max_examples=1000, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+# Hypothesis also draws constants that it finds in the modules imported so far. Which those are depends on the tests that ran
+# before, so "derandomize" alone does not give everyone the same examples. There is no public switch; without this one private
+# name, which newer versions may not have, examples merely depend on the order of the tests again.
+if settings.default.derandomize and hasattr(providers, "_get_local_constants"):
+    providers._get_local_constants = providers.Constants
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,9 +7,13 @@ import numpy as np
 
 #: Operators beyond the list that exporters write beside those that are on it.
 BESIDE = frozenset(
-    "And Ceil CastLike Cos CumSum Equal EyeLike Floor GatherElements GatherND Greater GreaterOrEqual Less LessOrEqual Mod Not Or "
-    "Range ReduceL1 ReduceL2 ReduceMin ReduceProd ReduceSumSquare Round Sign Sin Size Swish Trilu Where Xor".split()
-)
+    {
+        "And", "Ceil", "CastLike", "Cos", "CumSum", "Equal", "EyeLike", "Floor", "GatherElements", "GatherND",
+        "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Mod", "Not", "Or", "Range", "ReduceL1", "ReduceL2",
+        "ReduceMin", "ReduceProd", "ReduceSumSquare", "Round", "Sign", "Sin", "Size", "Swish", "Trilu", "Where",
+        "Xor",
+    }
+)  # fmt: skip
 LISTED = frozenset(
     [
         "Conv",

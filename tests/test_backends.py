@@ -261,6 +261,37 @@ def test_generalised_gamma_counts_0_as_positive_and_serves_negative_sums_only_wh
             assert np.allclose(e.at(name), expected.at(name).astype(np.float64), rtol=1e-14), name
 
 
+@each_type
+@each_backend
+def test_scores_whose_reciprocal_overflows_are_divided_by(backend, dtype):
+    """R/z is finite where 1/z is not: z is subnormal, and R = z, or R = 0 at the other outputs."""
+    tiny = np.finfo(dtype).smallest_subnormal * 8
+    weight = np.array([[tiny, tiny], [tiny, -tiny]], dtype)
+    for layers in ([L.Dense(weight)], [L.Conv(weight.T[:, :, None], padding=0), L.Flatten()]):
+        model = Model.sequential(layers)
+        x = np.array([[1.0, 3.0]], dtype).reshape(1, 2, *([] if len(layers) == 1 else [1]))
+        for rule in (rules.Zero(), rules.AlphaBeta(2, 1), rules.ZPlus()):
+            e, expected = (
+                Explainer(m, rule=rule, backend=backend)(a, "all") for m, a in ((model, x), (model.astype(object), fractions(x)))
+            )
+            assert np.allclose(e.relevance / tiny, (expected.relevance / fractions(tiny)).astype(dtype), rtol=0, atol=1 / 8)
+
+
+@each_type
+@each_backend
+def test_a_sum_over_all_axes_but_the_batch(backend, dtype):
+    """(N, F) → (N,): nothing is left that could be the channels."""
+    model = Model((Node("mean", L.Mean(axes=(1,)), ("input",)),), input_shape=(3,)).astype(dtype)
+    x = np.array([[1.0, 2.0, 6.0], [0.0, -1.0, 1.0]], dtype)
+    for rule in (rules.Zero(), rules.GeneralizedGamma(0.25), rules.ZPlus(), rules.Epsilon(1)):
+        found, expected = (
+            Explainer(model, Composite(((L.Linear, rule),)), backend=name, ledger=True)(x, start=np.array([3, 1], dtype))
+            for name in (backend, "reference")
+        )
+        assert np.allclose(found.relevance, expected.relevance, rtol=1e-6, atol=0)
+        assert found.ledger is not None
+
+
 # ---- user code ---------------------------------------------------------------------------------------------------------
 
 

@@ -425,6 +425,7 @@ def test_every_rule_has_a_root_or_a_reason():
         (rules.HalfProduct(), "a product is no ReLU"),
         (rules.SignalTakesAll(), "a product is no ReLU"),
         (rules.Pass(), "without a weighted sum"),
+        (rules.ThroughTime(), "many sums and products"),
     ],
     ids=str,
 )

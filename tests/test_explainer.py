@@ -260,6 +260,20 @@ def test_html_is_escaped():
     assert "&lt;script&gt;" in Explainer(model)._repr_html_()
 
 
+def test_a_choice_can_be_changed():
+    model, x = network("residual")
+    explainer = Explainer(model, composites.epsilon_gamma_box(-1, 1), keep=["add"], ledger=True, threads=1, memory="low")
+    changed = explainer.changed(ledger=False, backend="reference")
+    assert changed(x).ledger is None
+    assert explainer(x).ledger is not None
+    assert (changed.keep, changed.composite, changed.means, changed.backend) == (
+        *(explainer.keep, explainer.composite, explainer.means),
+        "reference",
+    )
+    with pytest.raises(TypeError, match="colour"):
+        explainer.changed(colour="red")
+
+
 @pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))])  # noqa: S301
 @each_backend
 def test_copies_explain_alike(again, backend):

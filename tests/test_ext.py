@@ -132,6 +132,7 @@ def test_parts_are_features_side_by_side(dtype, groups):
     bounds = [rng.standard_normal(shape).astype(dtype) for shape in [(), (6,), (1, 1, 1), (6, 5, 1), (6, 5, 6)]]
     parts = [(ext.COPY, None, x), (ext.POSITIVE, None, np.maximum(x, 0)), (ext.NEGATIVE, None, np.minimum(x, 0))]
     parts += [(ext.ONE, None, np.ones_like(x)), (ext.TIMES, factor, x * np.repeat(factor, 2, axis=0))]
+    parts += [(ext.OVER, factor, x / np.repeat(factor, 2, axis=0))]
     parts += [(ext.MINUS, bound, x - bound) for bound in bounds]
     for chosen in ([0, 1], [2, 3, 4], *([i] for i in range(4, len(parts)))):
         used = [parts[i] for i in chosen]
@@ -156,8 +157,10 @@ def finished(products: list[Array], bias: Array, shares: list[tuple], rectified:
         sign = np.where(bottom < 0, -1, 1) if stabiliser == ext.SIGNED else 1
         bottom = bottom + (0 if stabiliser == ext.EXACT else z.dtype.type(epsilon)) * sign
         dead = (bottom == 0) | ((where == ext.NONNEGATIVE) & (z < 0)) | ((where == ext.NEGATIVE_ONLY) & (z >= 0))
-        numerator = output if quotient else np.ones_like(z)
-        found.append(np.where(dead, 0, z.dtype.type(coefficient) * (numerator / np.where(dead, 1, bottom))).astype(z.dtype))
+        if quotient:
+            found.append(np.where(dead, 0, z.dtype.type(coefficient) * (output / np.where(dead, 1, bottom))).astype(z.dtype))
+        else:
+            found.append((np.where(dead, np.inf, bottom) / z.dtype.type(coefficient)).astype(z.dtype))
     return [output, *found]
 
 
@@ -184,6 +187,51 @@ def test_finish_behind_a_convolution(channels, dtype, rectified, quotient, name)
     np.testing.assert_array_equal(output, expected)
     for one, other in zip(found, factors, strict=True):
         np.testing.assert_allclose(one, other, rtol=4 * np.finfo(dtype).eps, atol=0)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 16, 33, 100])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ["DIRECT", "F2", "F4"])
+def test_outputs_go_into_slices_and_products_that_are_there_are_used(channels, dtype, name):
+    """A convolution that finishes what another one began, into some channels of a wider array, from some of another."""
+    rng = np.random.default_rng(3)
+    below = rng.standard_normal((2, 9, 17, 50)).astype(dtype)
+    x, weights = below[..., 20:25], [rng.standard_normal((1, channels, 5, 3, 3)).astype(dtype) for _ in range(2)]
+    bias, shares = rng.standard_normal(channels).astype(dtype), [(1, None, ext.SIGNED, 0.5, ext.NONNEGATIVE, 2.0)]
+    how, where = ext.Finish(bias, True, True, shares), ((1, 1), (9, 17))
+    both, own, other = (ext.Convolution(w, (1, 1), (1, 1), getattr(ext, name), 1) for w in (weights, weights[:1], weights[1:]))
+    output, (factor,) = both([(x.copy(), ext.COPY, None)], *where, how, 1)
+    for threads in (1, 2):
+        (z,) = own([(x, ext.COPY, None)], *where, None, threads)
+        wide = np.full((2, 9, 17, channels + 7), 5, dtype)
+        room = wide[..., 3 : 3 + channels]
+        found, (again,) = other([(x, ext.COPY, None)], *where, how, threads, room, [z])
+        assert found is room
+        assert bits(np.ascontiguousarray(room)) == bits(output)
+        assert bits(again) == bits(factor)
+        assert (wide[..., :3] == 5).all()
+        assert (wide[..., 3 + channels :] == 5).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"into": np.zeros((1, 6, 6, 4), np.float32)}, "does not go into"),
+        ({"into": np.zeros((1, 6, 6, 8), np.float64)}, "does not go into"),
+        ({"into": np.zeros((1, 6, 6, 16), np.float32)[..., ::2]}, "must lie together"),
+        ({"given": [np.zeros((1, 6, 6, 4), np.float32)]}, "a product of shape"),
+        ({"given": [np.zeros((1, 6, 6, 8), np.float32)] * 4}, "at most 4 products"),
+    ],
+)
+def test_rooms_and_products_that_do_not_fit_are_refused(change, message):
+    convolution = ext.Convolution([np.ones((1, 8, 4, 3, 3), np.float32)], (1, 1), (1, 1), ext.DIRECT, 1)
+    parts, how = [(np.ones((1, 6, 6, 4), np.float32), ext.COPY, None)], ext.Finish(None, True, True, [])
+    with pytest.raises(ValueError, match=message):
+        convolution(parts, (1, 1), (6, 6), how, 1, **change)
+    frozen = np.zeros((1, 6, 6, 8), np.float32)
+    frozen.flags.writeable = False
+    with pytest.raises((ValueError, BufferError)):
+        convolution(parts, (1, 1), (6, 6), how, 1, into=frozen)
 
 
 def test_finish_with_a_bias_for_each_cell():

@@ -51,6 +51,34 @@ def test_rows_are_the_product(case):
         assert bits(ext.rows(x[n : n + 1], weight, 1)) == bits(y[n : n + 1])
 
 
+@settings(max_examples=100, deadline=None)
+@given(dense_cases(), st.sampled_from([1, 2, 3]), st.booleans())
+def test_rows_that_nobody_wants_are_zero(case, targets, summed):
+    """The others have the bits that they have anyway; `wanted` may have a row for several samples."""
+    x, weight = case
+    rng = np.random.default_rng(1)
+    x = np.repeat(x, targets, axis=0)
+    wanted = (rng.random((len(x) // targets, weight.shape[1])) < 0.4).astype(x.dtype) * x.dtype.type(rng.choice([-1, 1, 0.5]))
+    wanted[:, rng.random(weight.shape[1]) < 0.5] = 0
+    total = rng.standard_normal((len(x), weight.shape[1])).astype(x.dtype) if summed else None
+    whole = ext.rows(x, weight, 1, total)
+    (y,) = same_bits(lambda threads: [ext.rows(x, weight, threads, total, wanted)])
+    assert bits(y) == bits(np.where(np.repeat(wanted, targets, axis=0) != 0, whole, x.dtype.type(0)))
+    for n in range(0, len(wanted), 1 + len(wanted) // 5):
+        rows = slice(n * targets, (n + 1) * targets)
+        given_ = None if total is None else total[rows]
+        assert bits(ext.rows(x[rows], weight, 1, given_, wanted[n : n + 1])) == bits(y[rows])
+
+
+def test_the_end_of_a_row_is_not_the_beginning_of_the_next():
+    """Weights whose rows end within a line: what lies behind a row, infinities too, is not multiplied by 0."""
+    for lower in (1, 5, 15, 17, 33):
+        weight = np.ones((3, lower), np.float32)
+        weight[1] = np.inf
+        y = ext.rows(np.ones((1, lower), np.float32), weight.T, 1)
+        assert y.tolist() == [[lower, np.inf, lower]]
+
+
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_rows_are_added_to_a_total(order):
     rng = np.random.default_rng(1)
@@ -108,6 +136,33 @@ def test_wrong_rows_are_refused(error, arguments):
         ext.rows(*arguments)
 
 
+# ---- finite? ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(1,), (3,), (2, 5), (1, 40, 33), (3, 70, 50, 17), (2, 200, 200, 3), (0, 4), (4, 0)])
+def test_one_number_that_is_not_finite_is_found(shape, dtype):
+    rng = np.random.default_rng(1)
+    whole = rng.standard_normal((*shape[:-1], shape[-1] + 9)).astype(dtype)
+    whole[..., shape[-1] + 4 :] = np.nan
+    for x in (np.ascontiguousarray(whole[..., 4 : 4 + shape[-1]]), whole[..., 4 : 4 + shape[-1]]):
+        x.ravel()[:1] = np.finfo(dtype).max
+        assert all(ext.finite(x, threads) for threads in (1, 2, 3))
+        for _ in range(20 if x.size else 0):
+            at = tuple(rng.integers(extent) for extent in shape)
+            kept, x[at] = x[at], rng.choice([np.nan, np.inf, -np.inf])
+            assert not any(ext.finite(x, threads) for threads in (1, 2))
+            x[at] = kept
+        assert ext.finite(x, 1)
+
+
+def test_finite_takes_slices_of_channels_alone():
+    x = np.zeros((4, 6, 8))
+    for wrong in (x[:, :, ::2], x[:, :5], x[::-1], np.broadcast_to(x[:, :1], x.shape)):
+        with pytest.raises(ValueError, match="channels"):
+            ext.finite(wrong, 1)
+
+
 # ---- finish of arrays ---------------------------------------------------------------------------------------------------------
 
 SPECIAL = [0.0, -0.0, 1e-3, -1e-3, 0.5, -0.5, 1.0, -2.0, np.inf, -np.inf, np.nan]
@@ -130,8 +185,12 @@ def finished(products: list[Array], bias: Array | None, shares: list[tuple], rec
         dead = bottom == 0
         if where != ext.ALL:
             dead = dead | ~(z >= 0 if where == ext.NONNEGATIVE else z < 0)
-        factor = (output if quotient else dtype(coefficient)) / np.where(dead, dtype(np.inf), bottom)
-        found.append(factor * dtype(coefficient) if quotient and coefficient != 1 else factor)
+        bottom = np.where(dead, dtype(np.inf), bottom)
+        if quotient:
+            factor = output / bottom
+            found.append(factor * dtype(coefficient) if coefficient != 1 else factor)
+        else:
+            found.append(bottom / dtype(coefficient))
     return found
 
 

@@ -94,6 +94,37 @@ def test_scatter_is_the_literal_sum(call):
     call.check(call.scatter, scattered)
 
 
+@st.composite
+def few_channels(draw: st.DrawFn) -> Call:
+    """Stride 1 and up to eight channels above: vectors run along the window where it is long enough."""
+    axes = draw(st.integers(1, 3))
+
+    def each(low: int, high: int) -> Shape:
+        return tuple(draw(st.integers(low, high)) for _ in range(axes))
+
+    rng, dtype = np.random.default_rng(draw(st.integers(0, 2**32))), draw(st.sampled_from([np.float32, np.float64]))
+    lower, upper, large = draw(st.sampled_from([3, 8, 17, 32, 40, 65])), draw(st.integers(1, 9)), axes < 3
+    x = rng.standard_normal((draw(st.integers(0, 2)), *each(1, 12 if large else 3), lower)).astype(dtype)
+    weights = tuple(rng.standard_normal((1, upper, lower, *each(1, 4))).astype(dtype) for _ in range(1))
+    weights += tuple(rng.standard_normal(weights[0].shape).astype(dtype) for _ in range(draw(st.integers(0, 3))))
+    return Call(x, weights, (1,) * axes, each(1, 2), each(-1, 3), each(0, 11 if large else 4))
+
+
+@settings(max_examples=120, deadline=None)
+@given(few_channels(), st.integers(0, 3))
+def test_few_channels(call, which):
+    """Up and down; neither the other products nor what is left in memory by another call change a bit."""
+    call.check(call.convolution, by_hand.convolution)
+    call.check(call.scatter, scattered)
+    alone = Call(call.x, call.weights[which % len(call.weights) :][:1], call.stride, call.dilation, call.before, call.extents)
+    assert bits(alone.convolution()[0]) == bits(call.convolution()[which % len(call.weights)])
+    expected = [bits(y) for y in call.convolution()]
+    Call(
+        call.x * np.nan, call.weights, call.stride, call.dilation, call.before, call.extents
+    ).convolution()  # scratch is used again
+    assert [bits(y) for y in call.convolution()] == expected
+
+
 @settings(max_examples=80, deadline=None)
 @given(calls(narrow=True))
 def test_narrow_groups(call):
@@ -107,6 +138,8 @@ LARGE = {
     "boxes of a large stride": ((1, 20, 30, 150), (1, 2, 150, 7, 5), (4, 3), (1, 2), (2, 3), (80, 90)),
     "boxes in space": ((1, 5, 10, 20, 4), (1, 3, 4, 3, 3, 3), (2, 1, 1), (1, 2, 1), (1, 1, 1), (10, 12, 20)),
     "a long line": ((1, 3000, 10), (1, 3, 10, 5), (1,), (3,), (4,), (3000,)),
+    "few channels, several bands": ((2, 300, 40, 64), (1, 3, 64, 3, 3), (1, 1), (1, 1), (1, 1), (300, 40)),
+    "few channels in space": ((1, 6, 40, 30, 20), (1, 2, 20, 3, 5, 3), (1, 1, 1), (1, 2, 1), (1, 4, 1), (6, 40, 30)),
     "phases": ((2, 20, 20, 40), (1, 70, 40, 3, 3), (2, 2), (1, 1), (1, 1), (40, 40)),
     "narrow": ((2, 30, 40, 70), (70, 1, 1, 5, 5), (2, 1), (1, 1), (2, 2), (30, 40)),
     "narrow and long": ((1, 4000, 40), (40, 1, 1, 3), (1,), (1,), (1,), (4000,)),

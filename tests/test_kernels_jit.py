@@ -216,7 +216,10 @@ def test_a_convolution_is_the_numpy_step(drawn, rule, rectified, arrives, block)
         (lower,), _ = own.relevance((made, factors, *rest), message)
         (expected,), _ = numpy.relevance((made, factors, *rest), message)
     weights = 3 * abs(layer.weight) + abs(layer.weight).max(initial=0)
-    parts = [layer.adjoint(passing.folded(abs(message * f[:, None])), weights, (2 * TARGETS, *x.shape[1:])) for f in factors]
+    parts = [
+        layer.adjoint(passing.folded(abs(passing.weighed(message, f, arrives))), weights, (2 * TARGETS, *x.shape[1:]))
+        for f in factors
+    ]
     assert (abs(lower - expected) <= 4 * n * u * sum(parts).reshape(lower.shape)).all()
 
 

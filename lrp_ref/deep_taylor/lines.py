@@ -180,6 +180,7 @@ NO_ROOT: dict[type[Any], str] = {
     rules.HeldDeviation: "a normalisation is no ReLU of a weighted sum",
     rules.HeldStatistics: "a normalisation is no ReLU of a weighted sum",
     rules.Pass: "it hands relevance on without a weighted sum",
+    rules.ThroughTime: "a recurrent cell is many sums and products",
 }
 
 

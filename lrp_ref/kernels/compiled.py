@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,12 @@ from ..ledger import Booking, Entry
 from ..means import Means
 from ..model import Model, Node
 from ..rules import LinearRule, Pass, ZBox
-from ..rules.shares import ALL, IDENTITY, POSITIVE, Feature, book
-from . import fused
+from ..rules.shares import ALL, IDENTITY, NEGATIVE, POSITIVE, Feature, book
+from . import fused, joined
 from .compiled_sums import CompiledSum, CompiledSurrogate, CompiledWinners
 from .maxima import Surrogate
 from .native import _ext
-from .packed import Rows, Windows, channels_first, channels_last, finishing
+from .packed import Rows, Windows, cells_last, channels_first, channels_turned, finishing
 from .passing import Currency, Winners
 from .request import Request
 from .scheme import Column, Scheme, scheme
@@ -39,6 +40,15 @@ class Prepared:
     bias: Array | None
     places: dict[int, int]  # where among the products each column's is
     products: Rows | Windows
+
+    def finishing(self, shares: tuple[Column, ...], rectified: bool, quotient: bool) -> Any:
+        """What becomes of the products."""
+        return finishing(shares, self.places, self.bias, rectified, quotient)
+
+    @cached_property
+    def usual(self) -> dict[tuple[bool, bool], Any]:
+        """That of all shares, by whether a ReLU is behind and whether c arrives: the same in every call."""
+        return {(r, q): self.finishing(self.shares, r, q) for r in (False, True) for q in (False, True)}
 
 
 @dataclass(frozen=True)
@@ -97,7 +107,7 @@ def offer(request: Request, node: Node) -> Any:
 
             nodes = (node,) if behind is None else (node, behind)
             return Compiled(nodes, rule, prepare, features, choice, means.threads, keeps, booked=request.booked)
-    return _compiled(request, fused.offer(request, node))
+    return joined.offer(request, node) or _compiled(request, fused.offer(request, node))
 
 
 def _compiled(request: Request, step: Any) -> Any:
@@ -189,8 +199,8 @@ class Compiled:
         return layer
 
     def _last(self, x: Array, axis: int = 1) -> Array:
-        """Channels last, and contiguous; a Dense layer has them there in the first place."""
-        return np.ascontiguousarray(x) if isinstance(self.layer, Dense) else channels_last(x, axis)
+        """Channels last, as the core takes them; a Dense layer has them there in the first place."""
+        return np.ascontiguousarray(x) if isinstance(self.layer, Dense) else cells_last(x, axis)
 
     def _first(self, x: Array, axis: int = 1) -> Array:
         return x if isinstance(self.layer, Dense) else channels_first(x, axis)
@@ -200,7 +210,12 @@ class Compiled:
         """Whether a ReLU is served as well."""
         return len(self.nodes) == 2
 
-    def forward(self, *inputs: Array) -> tuple[Array, Any]:
+    @property
+    def places(self) -> bool:
+        """Whether the output can go into a slice of another."""
+        return not isinstance(self.layer, Dense)
+
+    def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, Any]:
         made, (a,) = self.prepared, inputs
         if isinstance(self.rule, ZBox):
             try:
@@ -213,23 +228,27 @@ class Compiled:
         if self.booked or relative:
             products = made.products.up(x, None, self.threads)
             z, output, factors = self._finished(made, products, relative)
+        elif isinstance(made.products, Rows):
+            output, factors = made.products.up(x, self._finish(made), self.threads)
         else:
-            output, factors = made.products.up(x, self._finish(made, made.shares), self.threads)
+            room = None if into is None else channels_turned(into)
+            output, factors = made.products.up(x, self._finish(made), self.threads, room)
         output = self._first(output)
-        needed = a if self.booked or self._weighs() else None
+        # A dense layer's c is not looked for where a = 0, for R = a·c: half of the weight is not read behind a ReLU.
+        needed = a if self.booked or self._weighs() or (self.keeps and isinstance(self.layer, Dense)) else None
         return output, (made, factors, a.shape, needed, (z, output) if self.booked else None)
 
-    def _finish(self, made: Prepared, columns: tuple[Column, ...]) -> Any:
-        return finishing(columns, made.places, made.bias, self.rectified, self.arrives == "c")
+    def _finish(self, made: Prepared) -> Any:
+        return made.usual[self.rectified, self.arrives == "c"]
 
     def _finished(self, made: Prepared, products: list[Array], relative: bool) -> tuple[Array, Array, list[Array]]:
         """Pre-activation, output and factors, from products as arrays: the same bits as when they are finished at once."""
-        plain = finishing((), {}, made.bias, False, False)
+        plain = made.finishing((), False, False)
         z = self._first(_ext.finish(plain, products[:1], self.threads)[0])
         if not relative:
-            output, factors = _ext.finish(self._finish(made, made.shares), products, self.threads)
+            output, factors = _ext.finish(self._finish(made), products, self.threads)
             return z, output, factors
-        output, _ = _ext.finish(self._finish(made, ()), products[:1], self.threads)
+        output, _ = _ext.finish(made.finishing((), self.rectified, True), products[:1], self.threads)
         factors = [self._factor(made, place, products, z, self._first(output)) for place in range(len(made.shares))]
         return z, output, factors
 
@@ -246,8 +265,8 @@ class Compiled:
         dead = bottom == 0
         if share.where is not ALL:
             dead |= ~share.where(z)
-        top = output if self.arrives == "c" else like(1, z)
-        return self._last(like(share.coefficient, z) * top / np.where(dead, like(np.inf, bottom), bottom))
+        bottom, coefficient = np.where(dead, like(np.inf, bottom), bottom), like(share.coefficient, z)
+        return self._last(coefficient * output / bottom if self.arrives == "c" else bottom / coefficient)
 
     def _weighs(self) -> bool:
         """Whether the way down needs the input."""
@@ -256,10 +275,11 @@ class Compiled:
     def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry, ...]]:
         made, factors, shape, a, seen = saved
         targets = message.shape[1]
-        found = made.products.down(self._last(message, 2), factors, (shape[0] * targets, *shape[1:]), self.threads)
+        lower = (shape[0] * targets, *shape[1:])
+        found = made.products.down(self._last(message, 2), self.arrives, factors, lower, a if self.keeps else None, self.threads)
         parts = [self._first(p, 2) for p in found]
-        lower = self._lower(made, parts, a, (shape[0], targets, *shape[1:]))
-        return (lower,), self._entries(seen, a, message, lower) if self.booked else ()
+        below = self._lower(made, parts, a, (shape[0], targets, *shape[1:]))
+        return (below,), self._entries(seen, a, message, below) if self.booked else ()
 
     def _lower(self, made: Prepared, parts: list[Array], a: Array | None, shape: Shape) -> Array:
         """c, or R = Σ_f f(a)·part, from what comes down for each feature."""
@@ -268,6 +288,8 @@ class Compiled:
         if not self._weighs():
             return parts[0]
         assert a is not None
+        if self.keeps and made.features == (POSITIVE, NEGATIVE):
+            return np.where(a[:, None] > 0, *parts)  # where a = 0 any c serves, for R = a·c
         found = None
         for feature, p in zip(made.features, parts, strict=True):
             if self.keeps:

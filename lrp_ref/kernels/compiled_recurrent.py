@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from .. import _ext
 from ..arrays import Array, per_sample
 from ..errors import LrpError
 from ..layers.recurrent import LSTM
@@ -32,6 +31,7 @@ from ..rules import (
 )
 from ..rules.unrolled import walk, way_of
 from . import recurrent
+from .native import _ext
 from .recurrent import Sweep
 from .request import Request
 
@@ -106,12 +106,13 @@ class CompiledSweep(Sweep):
             raise error.at(self.nodes[0].place) from None
         states = [_state(layer, name, read, a) for name in layer.states]
         given = (np.ascontiguousarray(a), lengths, states, _RETURNS[layer.returns], self.code)
-        output, kept = self.prepare().forward(*given, self.threads)
-        return output, (kept, given, inputs if self.booked else None)
+        made = self.prepare()
+        output, kept = made.forward(*given, self.threads)
+        return output, (made, kept, given, inputs if self.booked else None)
 
     def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry, ...]]:
-        kept, given, inputs = saved
-        lower, hidden, cell = self.prepare().relevance(kept, np.ascontiguousarray(message), *given, self.threads)
+        made, kept, given, inputs = saved
+        lower, hidden, cell = made.relevance(kept, np.ascontiguousarray(message), *given, self.threads)
         below = {"hidden": hidden, "cell": cell, "lengths": np.zeros(message.shape[:2], message.dtype)}
         messages = (lower, *(below[name] for name in self.layer.reads))
         if not self.booked:

@@ -40,6 +40,8 @@ class CompiledSum(FusedLinear):
         if any(isinstance(share.stabiliser, Relative) for share in made.shares):
             return super().forward(*inputs)
         z, bottoms = self._products(made, inputs)
+        if z.ndim == 1:  # a sum over everything but the batch leaves the core no channels
+            return self._kept(made, inputs, z, bottoms)
         output, factors = self._finish(made, z, bottoms)
         return output, (made, factors, tuple(a.shape for a in inputs), (inputs, z, output) if self.booked else None)
 

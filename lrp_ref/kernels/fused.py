@@ -24,7 +24,7 @@ from ..ledger import Booking, Entry
 from ..model import Node
 from ..rules import LinearRule, Pass, WinnerTakesAll
 from ..rules.shares import ALL, book
-from .passing import Currency, PassThrough, Winners, folded
+from .passing import Currency, PassThrough, Winners, folded, weighed
 from .prepared import Prepared, Reduced, prepared
 from .products import adjoints, maps
 from .request import Request
@@ -102,7 +102,10 @@ class FusedLinear:
         except LrpError as error:
             raise error.at(self.nodes[0].place) from None
         made = self.prepared
-        z, bottoms = self._products(made, inputs)
+        return self._kept(made, inputs, *self._products(made, inputs))
+
+    def _kept(self, made: Prepared, inputs: tuple[Array, ...], z: Array, bottoms: list[Array]) -> tuple[Array, Any]:
+        """The output, and what the way back needs."""
         output = np.maximum(z, like(0, z)) if len(self.nodes) == 2 else z
         factors = [self._factor(s, bottom, z, output) for s, bottom in zip(made.shares, bottoms, strict=True)]
         return output, (made, factors, tuple(a.shape for a in inputs), (inputs, z, output) if self.booked else None)
@@ -129,23 +132,25 @@ class FusedLinear:
         return z, bottoms
 
     def _factor(self, share: Reduced, bottom: Array, z: Array, output: Array) -> Array:
-        """λ·a/(z + e) where c arrives, λ/(z + e) where R does; 0 where the share is dead."""
+        """For c the factor λ·a/(z + e), 0 where the share is dead; for R the divisor (z + e)/λ, infinite there."""
         if not isinstance(share.stabiliser, Exact):
             bottom = bottom + share.stabiliser(bottom)
         dead = bottom == 0
         if share.where is not ALL and not (self.arrives == "c" and len(self.nodes) == 2):
             dead |= ~share.where(z)
         if dead.any():
-            # x / inf = 0 is the dead share's factor, and keeps the division one plain pass
+            # x / ∞ = 0 is what the dead share takes, and keeps the division one plain pass
             bottom = np.where(dead, like(np.inf, bottom), bottom)
-        factor = np.divide(output if self.arrives == "c" else share.coefficient, bottom, out=None if bottom is z else bottom)
-        if self.arrives == "c" and share.coefficient != 1:
+        if self.arrives == "R":
+            return bottom if share.coefficient == 1 else bottom / share.coefficient
+        factor = np.divide(output, bottom, out=None if bottom is z else bottom)
+        if share.coefficient != 1:
             factor *= share.coefficient
         return factor
 
     def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry, ...]]:
         made, factors, shapes, seen = saved
-        quotients = [folded(message * factor[:, None]) for factor in factors]
+        quotients = [folded(weighed(message, factor, self.arrives)) for factor in factors]
         targets = message.shape[1]
         messages = tuple(
             self._adjoint(made, i, quotients, (shape[0] * targets, *shape[1:])).reshape(shape[0], targets, *shape[1:])

@@ -132,8 +132,9 @@ class JitConv(JitLinear):
         used = [factor for factor, share in zip(factors, made.shares, strict=True) if share.weights[0] is not None]
         s = np.empty((*message.shape[:2], form.groups, len(used), form.part, form.cells), message.dtype)
         arriving = message.reshape(*message.shape[:2], form.groups, form.part, form.cells)
+        weigh = np.multiply if self.arrives == "c" else np.divide  # as in passing.weighed
         for q, factor in enumerate(used):
-            np.multiply(arriving, form.of_array(factor)[:, None], out=s[:, :, :, q])
+            weigh(arriving, form.of_array(factor)[:, None], out=s[:, :, :, q])
         wide = s.reshape(shape[0] * targets, form.groups, len(used) * form.part, form.cells)
         lower = down(layer, wide, made.backward, (shape[0] * targets, *shape[1:]), message.shape[3:])
         messages = (lower.reshape(shape[0], targets, *shape[1:]),)

@@ -329,9 +329,9 @@ def factors(
     products: Array, q: int, bias: Array, start: int, z: Array, output: Array, factor: Array,
     kind: int, epsilon: Any, where: int, quotient: bool, coefficient: Any,
 ) -> None:  # fmt: skip
-    """FusedLinear._factor of the share whose denominators are the q-th of the products: λ·output/(z + e), or λ/(z + e).
+    """FusedLinear._factor of the share whose denominators are the q-th of the products: λ·output/(z + e), or (z + e)/λ.
 
-    A dead one is divided by infinity. There are several passes over a row, but all after the first find it in the cache.
+    The denominator of a dead one is infinite. There are several passes over a row, but all after the first find it in the cache.
     """
     cells, zero, never = products.shape[3], products.dtype.type(0), products.dtype.type(np.inf)
     for n in range(factor.shape[0]):
@@ -346,7 +346,7 @@ def factors(
                         made[k] = made[k] if (sign[k] >= zero) == (where == NONNEGATIVE) else zero
                 for k in range(cells):
                     bottom = never if made[k] == zero else made[k]
-                    made[k] = (top[k] / bottom) * coefficient if quotient else coefficient / bottom
+                    made[k] = (top[k] / bottom) * coefficient if quotient else bottom / coefficient
 
 
 @inlined

@@ -1,7 +1,8 @@
 """Weights as the C core takes them, and the products over them: `up`, a layer's denominators; `down`, their adjoints.
 
-Arrays in here are channels last and contiguous: (N, *spatial, C). Outside, a step's arrays have the layers' order,
-(N, C, *spatial), and keep this memory: the next step finds it as it is, and any other code reads it like every strided array.
+Arrays in here are channels last: (N, *spatial, C), contiguous, or a slice of the channels of what is. Outside, a step's arrays
+have the layers' order, (N, C, *spatial), and keep this memory: the next step finds it as it is, and any other code reads it like
+every strided array.
 """
 
 from __future__ import annotations
@@ -15,17 +16,55 @@ from ..arrays import Array, Exact, Relative, Shape, Signed, like
 from ..layers.conv import Conv, ConvTranspose
 from ..rules.shares import ALL, IDENTITY, NEGATIVE, NONNEGATIVE, ONE, POSITIVE, Above, Below, Feature
 from .native import _ext
+from .passing import Currency, weighed
 from .scheme import Column, Scheme
 
 #: Below so many channels the way down is a scatter, whose products stack the taps: a panel of the other kind is mostly empty.
 FEW = 16
+#: Fewer numbers are looked at as fast by NumPy.
+WORTH_CALLING = 4096
+
+
+def channels_turned(x: Array, axis: int = 1) -> Array:
+    """The axis of the channels at the end: a view."""
+    return x.transpose((*range(axis), *range(axis + 1, x.ndim), axis)) if x.ndim > axis + 1 else x
 
 
 def channels_last(x: Array, axis: int = 1) -> Array:
     """The axis of the channels at the end, contiguous: no copy where the memory is so already."""
-    if x.ndim > axis + 1:
-        x = x.transpose((*range(axis), *range(axis + 1, x.ndim), axis))
+    x = channels_turned(x, axis)
     return x if x.flags.c_contiguous else np.ascontiguousarray(x)
+
+
+def cells_last(x: Array, axis: int = 1) -> Array:
+    """The axis of the channels at the end: no copy where x is a slice of the channels of what is contiguous so."""
+    x = channels_turned(x, axis)
+    return x if lies_in_cells(x) else np.ascontiguousarray(x)
+
+
+def lies_in_cells(x: Array) -> bool:
+    """Whether x (…, C) is contiguous, or a slice of the channels of what is."""
+    if x.flags.c_contiguous:
+        return True
+    expected, least = None, x.shape[-1] * x.itemsize
+    if x.size == 0 or (x.shape[-1] > 1 and x.strides[-1] != x.itemsize):
+        return False
+    for extent, stride in zip(x.shape[-2::-1], x.strides[-2::-1], strict=True):
+        if extent == 1:
+            continue
+        expected = stride if expected is None else expected
+        if stride != expected or stride < least:
+            return False
+        expected *= extent
+    return True
+
+
+def finite(x: Array, threads: int) -> bool:
+    """Whether no number of a message (N, targets, C, …) is infinite or NaN."""
+    for y in (x, channels_turned(x, 2)):
+        if x.size >= WORTH_CALLING and lies_in_cells(y):
+            return _ext.finite(y, threads)
+    return bool(np.isfinite(x).all())
 
 
 def channels_first(x: Array, axis: int = 1) -> Array:
@@ -104,18 +143,30 @@ class Rows:
                 products.append(total.reshape(*x.shape[:-1], total.shape[-1]))
         return products if finish is None else _ext.finish(finish, products, threads)
 
-    def down(self, message: Array, factors: Sequence[Array], shape: Shape, threads: int) -> list[Array]:
-        """For each feature what comes down, channels last; message (N, T, …), factors (N, …), shape (N·T, *sample)."""
-        quotients = [np.ascontiguousarray(message * factor[:, None]).reshape(-1, message.shape[-1]) for factor in factors]
+    def down(
+        self, message: Array, arrives: Currency, factors: Sequence[Array], shape: Shape, wanted: Array | None, threads: int
+    ) -> list[Array]:
+        """For each feature what comes down; message (N, T, …), factors (N, …), shape (N·T, *sample).
+
+        Where `wanted` (N, …) is 0, so is what comes down, and is not looked for.
+        """
+        asked = None if wanted is None else self._asked(wanted, message.shape[1])
+        quotients = [np.ascontiguousarray(weighed(message, factor, arrives)).reshape(-1, message.shape[-1]) for factor in factors]
         found = []
         for weights in self._down:
             total = None
             for s, w in zip(quotients, weights, strict=True):
                 if w is not None:
-                    total = _ext.rows(s, w.T, threads, total)
+                    total = _ext.rows(s, w.T, threads, total, asked)
             assert total is not None
             found.append(total.reshape(*message.shape[:-1], total.shape[-1]))
         return found
+
+    def _asked(self, wanted: Array, targets: int) -> Array:
+        """A row for each sample, or where a sample has several rows of its own for each target as well."""
+        if wanted.ndim > 2 and targets > 1:
+            wanted = np.repeat(wanted, targets, axis=0)
+        return np.ascontiguousarray(wanted).reshape(-1, wanted.shape[-1])
 
 
 def _matrix(w: Array) -> Array:
@@ -171,33 +222,47 @@ class Windows:
         turned = (slice(None),) * 3 + (slice(None, None, -1),) * self._layer.dims
         return _ext.Convolution([w[turned] for w in weights], window.stride, window.dilation, algorithm, threads)
 
-    def _run(self, product: Any, parts: list[Any], spreads: bool, out: Shape, finish: Any, threads: int) -> Any:
+    def _run(
+        self,
+        product: Any,
+        parts: list[Any],
+        spreads: bool,
+        out: Shape,
+        finish: Any,
+        threads: int,
+        into: Array | None = None,
+        given: Sequence[Array] = (),
+    ) -> Any:
         window = self._layer.window
         before = tuple(first for first, _ in window.padding)
         if not spreads:
-            return product(parts, before, out, finish, threads)
+            return product(parts, before, out, finish, threads, into, given)
         if isinstance(product, _ext.Scatter):
             return product(parts, before, out, threads)
         turned = tuple(window.extent(axis) - 1 - b for axis, b in enumerate(before))
-        return product(parts, turned, out, finish, threads)
+        return product(parts, turned, out, finish, threads, into, given)
 
-    def up(self, x: Array, finish: Any, threads: int) -> Any:
-        """(output, factors), or the products where `finish` is None."""
+    def up(self, x: Array, finish: Any, threads: int, into: Array | None = None) -> Any:
+        """(output, factors), or the products where `finish` is None. The output goes into `into`, unless scatters make it."""
         out = self._layer._outputs(x.shape[1:-1])
         spreads = isinstance(self._layer, ConvTranspose)
-        if finish is not None and len(self._up) == 1 and not isinstance(self._up[0], _ext.Scatter):
-            return self._run(self._up[0], [part(x, f) for f in self._features[0]], spreads, out, finish, threads)
+        gathers = finish is not None and not isinstance(self._up[-1], _ext.Scatter)
         products: list[Array] = []
-        for features, product in zip(self._features, self._up, strict=True):
+        for features, product in list(zip(self._features, self._up, strict=True))[: -1 if gathers else None]:
             products += self._run(product, [part(x, f) for f in features], spreads, out, None, threads)
+        if gathers:
+            parts = [part(x, f) for f in self._features[-1]]
+            return self._run(self._up[-1], parts, spreads, out, finish, threads, into, products)
         return products if finish is None else _ext.finish(finish, products, threads)
 
-    def down(self, message: Array, factors: Sequence[Array], shape: Shape, threads: int) -> list[Array]:
+    def down(
+        self, message: Array, arrives: Currency, factors: Sequence[Array], shape: Shape, wanted: Array | None, threads: int
+    ) -> list[Array]:
         """For each feature what comes down, channels last; message (N, T, …), factors (N, …), shape (N·T, C, *spatial)."""
         if self._down is None:
             return []
         folded = message.reshape(shape[0], *message.shape[2:])
-        parts = [(folded, _ext.TIMES, factor) for factor in factors]
+        parts = [(folded, _ext.TIMES if arrives == "c" else _ext.OVER, factor) for factor in factors]
         spreads = isinstance(self._layer, Conv)
         found: list[Array] = self._run(self._down, parts, spreads, shape[2:], None, threads)
         return [p.reshape(*message.shape[:2], *p.shape[1:]) for p in found]

@@ -24,6 +24,14 @@ def folded(message: Array) -> Array:
     return message.reshape(message.shape[0] * message.shape[1], *message.shape[2:])
 
 
+def weighed(message: Array, factor: Array, arrives: Currency) -> Array:
+    """s from a message (N, targets, …) and what a share made of its denominators (N, …).
+
+    s = c·factor, or R / divisor: a factor 1/z would overflow where z is so small that only R/z does not.
+    """
+    return np.asarray(message * factor[:, None] if arrives == "c" else message / factor[:, None])
+
+
 @dataclass(frozen=True, eq=False)
 class PassThrough:
     """Pass through a ReLU or a layer that only moves elements; either currency goes through."""

@@ -77,9 +77,12 @@ static void scatters(const lrp_kernels *k, idx lower, idx upper, idx stride) {
 }
 
 static void dense(const lrp_kernels *k, idx samples, idx lower, idx upper) {
-    for (int transposed = 0; transposed < 2; transposed++) {
-        k->rows(x, weight, transposed, factor, one[0], samples, lower, upper, 1);
-        k->rows(x, weight, transposed, factor, three[0], samples, lower, upper, 3);
+    for (int i = 0; i < 4; i++) {
+        const int transposed = i % 2, wanted = i / 2;
+        lrp_rows r = {x, weight, transposed, factor, wanted ? factor + 1 : NULL, one[0], samples, lower, upper, 1};
+        k->rows(&r, 1);
+        r.y = three[0];
+        k->rows(&r, 3);
         compare("rows", k->instruction_set, one[0], three[0], (size_t)(samples * upper) * 4);
     }
 }
