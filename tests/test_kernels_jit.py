@@ -237,6 +237,16 @@ def test_factors_are_bit_for_bit_those_of_numpy(dtype, seed, rule, rectified, ar
         assert same(factor, numpy._factor(share, bottom, z, top))
 
 
+@pytest.mark.parametrize("rectified", [False, True])
+def test_a_pre_activation_of_zero_counts_as_not_negative(rectified):
+    """The terms cancel, and the denominator that the γ-rule makes of them does not: which share is alive decides."""
+    x, layer = np.ones((1, 2, 1, 1)), L.Conv(np.array([[[[1.0]], [[-1.0]]]]))
+    numpy, own = (replace(step, arrives="R") for step in both(layer, rules.GeneralizedGamma(0.5), x, rectified))
+    found, expected = (step.forward(x)[1][1] for step in (own, numpy))
+    assert len(found) == 2
+    assert [f.item() for f in found] == [f.item() for f in expected] == [0.5, np.inf]
+
+
 @given(geometries(), types, seeds)
 def test_a_transposed_convolution(g, dtype, seed):
     rng, out = np.random.default_rng(seed), window_of(g).outputs(g.spatial)

@@ -306,9 +306,10 @@ def _maximum(node: Node, a: Array) -> tuple[Array, Array]:
     return best, winner
 
 
-#: What is served. benchmarks/jit.py shows no gain elsewhere, and there the step is NumPy's: Dense (0.7 to 1.0 of its speed with
-#: these loops: to call one costs more than the short passes that it saves), means and pooling over whole channels (1.0),
-#: rearrangements and ReLUs alone (one pass already), and recurrent layers (products).
+#: What is served. benchmarks/jit.py showed no gain elsewhere when these loops were tried there, and the step is NumPy's: Dense
+#: (0.7 to 1.0 of its speed; with the factors alone 0.9 to 1.2, which is noise: to call a loop costs what the short passes do),
+#: means and pooling over whole channels (1.0 to 1.1). Not tried: rearrangements and ReLUs alone (one pass already), recurrent
+#: layers.
 _LINEAR: dict[type, type[JitLinear]] = {
     Conv: JitConv,
     ConvTranspose: JitTransposed,

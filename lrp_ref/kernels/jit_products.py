@@ -65,8 +65,9 @@ class Form:
 def direct(layer: Conv) -> tuple[bool, bool]:
     """Whether a convolution has so few channels in a group that its columns cost more than its products, up and down.
 
-    Measured by benchmarks/jit.py, 128 channels at 28²: depthwise 3 × 3 up 1.9 times as fast as with columns, down 13 times; at a
-    stride of 2 down 3.2 times, but up 0.8 times; 2 channels to 2 up 1.1 and down 1.8 times; 4 to 4 up 0.7 times.
+    Measured once, loops and products alone at batch 1 (benchmarks/jit.py times whole steps), for 128 channels at 28²: depthwise
+    3 × 3 up 1.9 times as fast as with columns, down 13 times; at a stride of 2 (from 56²) down 3.2 times, but up 0.8 times;
+    2 channels to 2 up 1.1 and down 1.8 times; 4 to 4 up 0.7 times.
     """
     channels, stride = layer.weight.shape[1] * (layer.upper // layer.groups), max(layer.stride)
     return stride == 1 and channels <= 2, channels <= (2 if stride == 1 else 1)
