@@ -238,13 +238,13 @@ def test_factors_are_bit_for_bit_those_of_numpy(dtype, seed, rule, rectified, ar
 
 
 @pytest.mark.parametrize("rectified", [False, True])
-def test_a_pre_activation_of_zero_counts_as_not_negative(rectified):
-    """The terms cancel, and the denominator that the γ-rule makes of them does not: which share is alive decides."""
-    x, layer = np.ones((1, 2, 1, 1)), L.Conv(np.array([[[[1.0]], [[-1.0]]]]))
+def test_shares_for_one_sign_go_by_the_pre_activation_and_zero_counts_as_not_negative(rectified):
+    """z = 0 and z = −1, also where the output behind a ReLU is 0 for both; under the γ-rule no denominator is 0."""
+    x, layer = np.ones((1, 2, 1, 1)), L.Conv(np.array([[[[1.0]], [[-1.0]]], [[[1.0]], [[-2.0]]]]))
     numpy, own = (replace(step, arrives="R") for step in both(layer, rules.GeneralizedGamma(0.5), x, rectified))
     found, expected = (step.forward(x)[1][1] for step in (own, numpy))
     assert len(found) == 2
-    assert [f.item() for f in found] == [f.item() for f in expected] == [0.5, np.inf]
+    assert [f.ravel().tolist() for f in found] == [f.ravel().tolist() for f in expected] == [[0.5, np.inf], [np.inf, -2.0]]
 
 
 @given(geometries(), types, seeds)
