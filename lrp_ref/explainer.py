@@ -20,7 +20,7 @@ from .layers.activations import LogSoftmax, Sigmoid, Softmax
 from .means import Means, chosen_threads
 from .memo import Memo
 from .model import Model
-from .plan import BACKENDS, Plan, plan
+from .plan import BACKENDS, Plan, absent, plan
 from .rules import LinearRule, Rule
 from .run import Order, Run, ancestors, unknown_node, unreached
 
@@ -127,7 +127,7 @@ class Explainer:
         if composite is not None and rule is not None:
             raise ParameterError("give composite= or rule=, not both: rule= means composites.uniform(rule)")
         if backend is not None and backend not in BACKENDS:
-            raise unknown("backend", backend, BACKENDS)
+            raise absent(backend)
         if precision is not None and precision not in tuple(PRECISIONS):
             raise unknown("precision", precision, PRECISIONS)
         self._set(model=model, composite=composite, rule=rule, head=head, output=output, ledger=ledger, backend=backend)

@@ -16,7 +16,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from .arrays import Array, Shape, is_exact
-from .errors import LrpError, unknown
+from .errors import LrpError, missing_extra, unknown
 from .layers.activations import ReLU, Sigmoid, Softmax, Softplus
 from .layers.linear import Add, Mean
 from .layers.merge import Concat, Multiply
@@ -31,13 +31,21 @@ Currency = Literal["R", "c"]
 
 
 def _backends() -> tuple[str, ...]:
-    """What can compute here, the default last. kernels/ is there for speed only and may be missing; so may the C core."""
+    """What can compute here, the default last. kernels/ is there for speed and may be missing; so may Numba and the C core."""
     if find_spec(".kernels", __package__) is None:
         return ("reference",)
-    return ("reference", "numpy", *(["compiled"] if find_spec("._ext", __package__) is not None else []))
+    jit = ["jit"] if find_spec("numba") is not None else []
+    return ("reference", *jit, "numpy", *(["compiled"] if find_spec("._ext", __package__) is not None else []))
 
 
 BACKENDS = _backends()
+
+
+def absent(backend: object) -> LrpError:
+    """What to raise where `backend` is none of BACKENDS."""
+    if backend == "jit" and "numpy" in BACKENDS:
+        return missing_extra("numba", "numba", 'backend="jit"')
+    return unknown("backend", backend, BACKENDS)
 
 
 def block() -> int:
@@ -233,7 +241,7 @@ def plan(
     means : what the plan may spend
     """
     if backend not in BACKENDS:
-        raise unknown("backend", backend, BACKENDS)
+        raise absent(backend)
     means = Means() if means is None else means
     steps = _candidates(model, rules, backend, booked, cuts, shapes or {}, means)
     alias = {node.name: step.nodes[-1].name for step in steps for node in step.nodes[:-1]}
@@ -292,6 +300,8 @@ def _offers(backend: str) -> Callable[[Any, Node], Step | None] | None:
         return None
     if backend == "numpy":
         from .kernels.fused import offer
+    elif backend == "jit":
+        from .kernels.jit import offer
     else:
         from .kernels.compiled import offer
     return offer

@@ -18,7 +18,7 @@ from ..means import chosen_threads
 from ..plan import BACKENDS, instruction_set
 from .output import Output
 
-_OPTIONAL = {"click": "cli", "rich": "cli", "matplotlib": "plot", "Pillow": "plot", "threadpoolctl": None}
+_OPTIONAL = {"click": "cli", "rich": "cli", "matplotlib": "plot", "Pillow": "plot", "numba": "numba", "threadpoolctl": None}
 
 
 @click.command(short_help="Show versions, backends, precisions, threads.")
