@@ -198,9 +198,14 @@ def _tile(call: Call) -> Array:
     return np.tile(a, repeats)
 
 
+#: How many elements a constant of one number may have: weights of a network without its training are such.
+_FILLED = 2**27
+
+
 def _constant_of_shape(call: Call) -> Array:
     shape = _one_row(call, call.integer_list(0) or ())
-    bounded(shape)
+    if any(extent < 0 for extent in shape) or math.prod(max(e, 1) for e in shape) > _FILLED or len(shape) > 32:
+        raise FormatError(f"a constant of shape {shape} is not computed at load")
     value = call.node.attributes.get("value")
     value = np.zeros(1, np.float32) if not isinstance(value, np.ndarray) else value
     return np.broadcast_to(value.reshape(()), shape)  # a view of one number
