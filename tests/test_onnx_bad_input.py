@@ -271,6 +271,10 @@ def test_a_gigantic_extent_beside_an_extent_of_0():
         ([node("Where", "msx", "y")], {"m": np.ones((1, 2**20), np.int64), "s": np.ones((2**20, 1), np.int64)}),
         ([node("Sum", "xas", "y")], {"a": np.ones((1, 2**20), np.int64), "s": np.ones((2**20, 1), np.int64)}),
         ([node("Unsqueeze", "as", "c"), node("Add", "xc", "y")], {"a": [1], "s": list(range(500))}),
+        ([node("Expand", "as", "it"), node("Trilu", ["it"], "c"), node("Mul", "xc", "y")], {"a": 1, "s": [2**27, 5]}),
+        ([node("Expand", "as", "it"), node("ReduceSum", ["it"], "c"), node("Mul", "xc", "y")], {"a": 1, "s": [2**20, 2**20]}),
+        ([node("Expand", "as", "it"), node("Cast", ["it"], "c", to=1), node("Mul", "xc", "y")], {"a": 1, "s": [2**20, 2**14]}),
+        ([node("Range", "abd", "c"), node("Add", "xc", "y")], {"a": 0, "b": 2**25, "d": 1}),
     ],
     ids=lambda value: value[0].op_type if isinstance(value, list) else None,
 )
@@ -279,6 +283,29 @@ def test_nodes_that_would_flood_the_memory(nodes, constants):
     start = time.process_time()
     refused(network(nodes, initializers=arrays), r"node 'it' \(")
     assert time.process_time() - start < 5
+
+
+def test_scales_without_number_are_not_made_a_list():
+    ones = numpy_helper.from_array(np.ones((), np.float32), "a")
+    extents = numpy_helper.from_array(np.array([2**23]), "s")
+    nodes = [node("Expand", "as", ["c"]), node("Resize", ["x", "", "c"], "y")]
+    start = time.process_time()
+    refused(network(nodes, initializers=[ones, extents]), "holds more numbers than there are axes")
+    assert time.process_time() - start < 1
+
+
+def test_what_is_computed_at_load_has_a_budget_together():
+    """Each node doubles what it reads, by a view and a copy."""
+    nodes, last = [], "a"
+    for k in range(12):
+        nodes += [node("Transpose", [last], [f"t{k}"]), node("Concat", [last, f"t{k}"], [f"c{k}"], axis=0)]
+        last = f"c{k}"
+    nodes.append(node("Add", ["x", last], "y"))
+    refused(
+        network(nodes, initializers=[weights(2**18, name="a")]),
+        "what is computed at load takes more than the budget",
+        budget=2**26,
+    )
 
 
 def test_windows_that_would_flood_the_memory():

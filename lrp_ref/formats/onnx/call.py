@@ -70,6 +70,13 @@ class Builder:
     nodes: dict[str, Node] = field(default_factory=dict)
     tensors: dict[str, Tensor] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    computed: int = 0
+
+    def spend(self, arrays: Sequence[Array]) -> None:
+        """Raise `FormatError` where what was computed at load takes more than the budget; views take nothing."""
+        self.computed += sum(array.nbytes for array in arrays if array.base is None)
+        if self.computed > self.budget:
+            raise FormatError(f"what is computed at load takes more than the budget of {self.budget} bytes; budget= raises it")
 
     @property
     def lead(self) -> int:

@@ -12,7 +12,7 @@ from ...arrays import Array, Shape
 from ...errors import FormatError
 from .call import BATCH, Call, Value
 from .picking import gather, gather_elements, gather_nd, identity_like, running_sum, triangle
-from .tensors import CASTS, bounded
+from .tensors import CASTS, LARGEST, bounded
 
 
 def fold(call: Call) -> Sequence[Value | None] | None:
@@ -22,7 +22,9 @@ def fold(call: Call) -> Sequence[Value | None] | None:
         return None
     with np.errstate(all="ignore"):  # a division by 0 in a file is the file's business; weights are checked for NaN later
         found = function(call)
-    return list(found) if isinstance(found, list) else [np.asarray(found)]
+    made = found if isinstance(found, list) else [np.asarray(found)]
+    call.builder.spend(made)
+    return list(made)
 
 
 def _all(call: Call) -> list[Array]:
@@ -32,7 +34,7 @@ def _all(call: Call) -> list[Array]:
 def _elementwise(function: Callable[..., Any]) -> Callable[[Call], Array]:
     def folded(call: Call) -> Array:
         arrays = _all(call)
-        bounded(np.broadcast_shapes(*(a.shape for a in arrays)))
+        bounded(np.broadcast_shapes(*(a.shape for a in arrays)), *arrays)
         return np.asarray(function(*arrays))
 
     return folded
@@ -41,7 +43,7 @@ def _elementwise(function: Callable[..., Any]) -> Callable[[Call], Array]:
 def _joined(function: Callable[[Array, Array], Array]) -> Callable[[Call], Array]:
     def folded(call: Call) -> Array:
         first, *rest = _all(call)
-        bounded(np.broadcast_shapes(first.shape, *(a.shape for a in rest)))
+        bounded(np.broadcast_shapes(first.shape, *(a.shape for a in rest)), first, *rest)
         for array in rest:
             first = function(first, array)
         return np.asarray(first)
@@ -112,7 +114,7 @@ def _transpose(call: Call) -> Array:
 
 def _concat(call: Call) -> Array:
     arrays = _all(call)
-    bounded((sum(a.size for a in arrays),))
+    bounded((sum(a.size for a in arrays),), *arrays)
     return np.concatenate(arrays, axis=call.integer("axis", 1))
 
 
@@ -173,7 +175,7 @@ def _split(call: Call) -> list[Array]:
 
 def _expand(call: Call) -> Array:
     a, to = call.constant(0), call.integer_list(1) or ()
-    return np.broadcast_to(a, _broadcast(a.shape, _one_row(call, to)))
+    return np.broadcast_to(a, bounded(_broadcast(a.shape, _one_row(call, to)), a))  # a view, which others copy
 
 
 def _broadcast(*shapes: Sequence[int]) -> Shape:
@@ -192,13 +194,17 @@ def _tile(call: Call) -> Array:
     a, repeats = call.constant(0), _one_row(call, call.integer_list(1) or ())
     if len(repeats) != a.ndim:
         raise FormatError(f"{len(repeats)} repeats do not fit {a.ndim} axes")
-    bounded([extent * count for extent, count in zip(a.shape, repeats, strict=True)])
+    bounded([extent * count for extent, count in zip(a.shape, repeats, strict=True)], a)
     return np.tile(a, repeats)
+
+
+#: How many elements a constant of one number may have: weights of a network without its training are such.
+_FILLED = 2**27
 
 
 def _constant_of_shape(call: Call) -> Array:
     shape = _one_row(call, call.integer_list(0) or ())
-    if any(extent < 0 for extent in shape) or math.prod(max(e, 1) for e in shape) * 8 > call.builder.budget or len(shape) > 32:
+    if any(extent < 0 for extent in shape) or math.prod(max(e, 1) for e in shape) > _FILLED or len(shape) > 32:
         raise FormatError(f"a constant of shape {shape} is not computed at load")
     value = call.node.attributes.get("value")
     value = np.zeros(1, np.float32) if not isinstance(value, np.ndarray) else value
@@ -214,16 +220,12 @@ def _constant(call: Call) -> Array:
     return np.asarray(value) if name == "value" else np.asarray(value, dtype=np.int64 if integral else np.float32)
 
 
-#: How far a Range counts at load: further than any axis, and not as far as `BATCH`.
-_COUNTED = 2**22
-
-
 def _range(call: Call) -> Array:
     start, stop, step = (call.constant(index).reshape(()) for index in range(3))
     if not step or not all(np.isfinite(x) for x in (start, stop, step)):
         raise FormatError("a Range needs finite numbers and a step other than 0")
     count = max(0, math.ceil((float(stop) - float(start)) / float(step)))
-    if count > _COUNTED:  # such as the samples of an open batch
+    if count > LARGEST:  # such as the samples of an open batch
         raise FormatError(f"a Range of {'N' if count == BATCH else count} numbers is not computed at load")
     return np.arange(start.item(), stop.item(), step.item()).astype(start.dtype)
 
@@ -274,7 +276,7 @@ def _clip(call: Call) -> Array:
 
 def _mod(call: Call) -> Array:
     a, b = call.constant(0), call.constant(1)
-    bounded(np.broadcast_shapes(a.shape, b.shape))
+    bounded(np.broadcast_shapes(a.shape, b.shape), a, b)
     if a.dtype.kind in "iu" and (b == 0).any():
         raise FormatError("a remainder of integers by 0")
     return np.asarray(np.fmod(a, b) if call.integer("fmod", 0) else np.mod(a, b))

@@ -41,8 +41,8 @@ CASTS = {
     10: np.float32, 11: np.float64, 12: np.uint32, 13: np.uint64, 16: np.float32,
 }  # fmt: skip
 
-#: How many elements a value may have that is computed at load.
-LARGEST = 2**27
+#: How many elements a value may have that is computed at load from less: an attention mask of 2048 steps has half as many.
+LARGEST = 2**23
 
 
 def kind_name(kind: int) -> str:
@@ -87,10 +87,11 @@ def checked_shape(dims: Any, item: int, budget: int, what: str) -> Shape:
     return shape
 
 
-def bounded(shape: Sequence[int]) -> Shape:
-    """The extents of a value that is computed at load; `FormatError` where they are negative or too many."""
+def bounded(shape: Sequence[int], *given: Array) -> Shape:
+    """The extents of a value that is computed at load from `given`; `FormatError` where they are negative or too many."""
     extents = tuple(int(extent) for extent in shape)
-    if any(extent < 0 for extent in extents) or math.prod(max(e, 1) for e in extents) > LARGEST or len(extents) > 32:
+    limit = max(LARGEST, sum({id(array): array.size for array in given}.values()))
+    if any(extent < 0 for extent in extents) or math.prod(max(e, 1) for e in extents) > limit or len(extents) > 32:
         raise FormatError(f"a constant of shape {extents} is not computed at load")
     return extents
 

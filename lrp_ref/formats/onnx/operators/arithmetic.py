@@ -22,7 +22,7 @@ def _parts(call: Call) -> tuple[list[Tensor], list[Array]]:
     """The signals and the constants among all inputs, aligned."""
     values = aligned(call, [call.value(index) for index in range(len(call.inputs))])
     constants = [v for v in values if isinstance(v, np.ndarray)]
-    bounded(np.broadcast_shapes(*(c.shape for c in constants)))  # they are brought together at load
+    bounded(np.broadcast_shapes(*(c.shape for c in constants)), *constants)  # they are brought together at load
     return [v for v in values if isinstance(v, Tensor)], constants
 
 

@@ -81,7 +81,7 @@ def _masked(call: Call, condition: Array, first: Value, second: Value) -> Tensor
 
 
 def _filled(mask: Array, constant: Array) -> Array:
-    bounded(np.broadcast_shapes(mask.shape, constant.shape))
+    bounded(np.broadcast_shapes(mask.shape, constant.shape), mask, constant)
     return np.where(mask, constant, 0)
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 
+from ....arrays import Array
 from ....errors import FormatError
 from ....layers import Identity, Pad, PadWith, Resize, Slice, Upsample
 from ..call import Call, Operator, Tensor
@@ -49,22 +50,28 @@ def _padded(call: Call, x: Tensor, pairs: list[tuple[int, int]], mode: str, valu
 # --- resizing ---------------------------------------------------------------------------------------------------------------
 
 
+def _listed(constant: Array) -> list[float]:
+    """A constant of a number or two for each axis as a list."""
+    if constant.size > 64:
+        raise FormatError(f"a constant of shape {constant.shape} holds more numbers than there are axes")
+    return [float(value) for value in constant.reshape(-1)]
+
+
 def _upsample(call: Call) -> Tensor:
     x = call.tensor()
-    scales = call.node.attributes.get("scales", ()) if call.version < 9 else call.constant(1).reshape(-1)
+    scales = call.node.attributes.get("scales", ()) if call.version < 9 else _listed(call.constant(1))
     return _resized(call, x, [float(s) for s in scales], None, call.text("mode", "nearest"), "asymmetric", "floor")
 
 
 def _resize_10(call: Call) -> Tensor:
-    scales = [float(s) for s in call.constant(1).reshape(-1)]
-    return _resized(call, call.tensor(), scales, None, call.text("mode", "nearest"), "asymmetric", "floor")
+    return _resized(call, call.tensor(), _listed(call.constant(1)), None, call.text("mode", "nearest"), "asymmetric", "floor")
 
 
 def _resize(call: Call) -> Tensor:
     x = call.tensor()
     rank = call.rank(x)
     scales, sizes = call.optional_constant(2), call.integer_list(3)
-    given = [float(s) for s in scales.reshape(-1)] if scales is not None and scales.size else None
+    given = _listed(scales) if scales is not None and scales.size else None
     axes = call.integers("axes", tuple(range(rank)))
     axes = tuple(a + rank if a < 0 else a for a in axes)
     chosen = sizes if given is None else given
@@ -87,7 +94,7 @@ def _resize(call: Call) -> Tensor:
 
 def _roi(call: Call, x: Tensor, axes: Sequence[int]) -> tuple[tuple[float, float], ...]:
     """The part of each axis of a sample that is shown, from the input `roi`: all starts, then all ends."""
-    given = [float(value) for value in call.constant(1).reshape(-1)]
+    given = _listed(call.constant(1))
     if len(given) != 2 * len(axes):
         raise FormatError(f"a roi of {len(given)} numbers does not fit {len(axes)} axes")
     pairs = dict(zip(axes, zip(given[: len(axes)], given[len(axes) :], strict=True), strict=True))
