@@ -17,7 +17,6 @@ from ..errors import LrpError
 from ..layers.conv import Conv, ConvTranspose
 from ..layers.linear import Add, Scale, Subtract
 from ..layers.pooling import AvgPool, MaxPool, SumPool, pool_window
-from ..layers.shape import Upsample
 from ..model import Node
 from ..rules.shares import ALL, NEGATIVE_ONLY, NONNEGATIVE
 from . import fused
@@ -27,6 +26,7 @@ from .jit_products import Form, direct, down, plain, planes, table, up
 from .maxima import SplitWinners, Surrogate
 from .passing import Winners
 from .prepared import Prepared, Reduced
+from .products import pointwise
 from .request import Request
 
 _KINDS = {Exact: loops.EXACT, Signed: loops.SIGNED, Unsigned: loops.UNSIGNED}
@@ -39,7 +39,8 @@ def offer(request: Request, node: Node) -> Any:
     step = fused.offer(request, node)
     twin: type | None = _MAXIMA.get(type(step))
     if type(step) is FusedLinear:
-        twin = _LINEAR.get(type(step.layer))
+        single = isinstance(step.layer, Conv) and pointwise(step.layer.window)
+        twin = None if single else _LINEAR.get(type(step.layer))
     elif type(step) is Surrogate and type(step.layer) is SumPool:
         twin = JitSurrogate
     return step if twin is None else twin(**{f.name: getattr(step, f.name) for f in fields(step)})
@@ -308,13 +309,14 @@ def _maximum(node: Node, a: Array) -> tuple[Array, Array]:
 
 #: What is served. benchmarks/jit.py showed no gain elsewhere when these loops were tried there, and the step is NumPy's: Dense
 #: (0.7 to 1.0 of its speed; with the factors alone 0.9 to 1.2, which is noise: to call a loop costs what the short passes do),
-#: means and pooling over whole channels (1.0 to 1.1). Not tried: rearrangements and ReLUs alone (one pass already), recurrent
+#: means and pooling over whole channels (1.0 to 1.1), upsampling (0.8 to 1.2), convolutions of single cells (0.9 to 1.2: they
+#: have no columns to gather). Not tried: rearrangements and ReLUs alone (one pass already), recurrent
 #: layers.
 _LINEAR: dict[type, type[JitLinear]] = {
     Conv: JitConv,
     ConvTranspose: JitTransposed,
     SumPool: JitPool,
     AvgPool: JitPool,
-    **dict.fromkeys((Scale, Add, Subtract, Upsample), JitLinear),
+    **dict.fromkeys((Scale, Add, Subtract), JitLinear),
 }
 _MAXIMA: dict[type, type[Winners]] = {Winners: JitWinners, SplitWinners: JitSplitWinners}

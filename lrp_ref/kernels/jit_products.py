@@ -83,7 +83,7 @@ def up(layer: Conv, a: Array, stacked: Array, out: Shape) -> Iterator[tuple[slic
         return
     lower = planes(a, 2)
     for n, rows in products._blocks(a.shape[0], out, products._row_bytes(layer.lower, window, out, a.itemsize)):
-        if products._pointwise(window):
+        if products.pointwise(window):
             columns = lower[n, :, rows.start * row : rows.stop * row]
         else:
             height = rows.stop - rows.start
@@ -102,7 +102,7 @@ def down(layer: Conv, s: Array, stacked: Array, shape: Shape, out: Shape) -> Arr
     lower = np.zeros((*shape[:2], math.prod(shape[2:])), s.dtype)
     for n, rows in products._blocks(shape[0], out, products._row_bytes(layer.lower, window, out, s.itemsize)):
         columns = np.matmul(matrix, s[n, :, :, rows.start * row : rows.stop * row])
-        if products._pointwise(window):
+        if products.pointwise(window):
             lower[n, :, rows.start * row : rows.stop * row] = columns.reshape(-1, layer.lower, columns.shape[-1])
             continue
         where = table(window, shape[2:], (rows.stop - rows.start, *out[1:]), rows.start)

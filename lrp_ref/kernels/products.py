@@ -45,7 +45,7 @@ def adjoints(layer: Dense | Conv, quotients: Sequence[Array], stacked: Array, sh
     return _correlate_adjoint(quotients, stacked, layer, shape)
 
 
-def _pointwise(window: Window) -> bool:
+def pointwise(window: Window) -> bool:
     """Whether the columns of a convolution are its input itself."""
     return window.taps == 1 and all(s == 1 for s in window.stride) and not any(any(p) for p in window.padding)
 
@@ -94,7 +94,7 @@ def _correlate(a: Array, stacked: Array, layer: Conv, out: Shape, count: int) ->
     padded = _padded(a, window, out)
     for n, rows in _blocks(samples, out, _row_bytes(lower, window, out, a.itemsize)):
         many, height = n.stop - n.start, rows.stop - rows.start
-        if _pointwise(window):
+        if pointwise(window):
             columns = padded[n, :, rows].reshape(many, groups, lower // groups, -1)
         else:
             columns = np.empty((many, lower, window.taps, height, *out[1:]), a.dtype)
