@@ -9,6 +9,14 @@ import sys
 
 import numpy
 
+# What checks arguments need not be fast, but small: a third of the module.
+cdef extern from *:
+    """
+    #if defined(__GNUC__) && !defined(__clang__)
+    #pragma GCC optimize("Os")
+    #endif
+    """
+
 include "boundary.pxi"
 include "finish.pxi"
 include "parts.pxi"
