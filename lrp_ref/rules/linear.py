@@ -145,7 +145,10 @@ def _tilt(w: Array | None, gamma: Number, sign: int = 1) -> Any:
     """w + γ w⁺, or w + γ w⁻ for sign = −1; the weight itself where γ = 0."""
     if w is None or gamma == 0:
         return w
-    return w + like(gamma, w) * (positive(w) if sign > 0 else negative(w))
+    tilted = positive(w) if sign > 0 else negative(w)
+    tilted *= like(gamma, w)  # in place, for copies of a large weight are what memory peaks at
+    tilted += w
+    return tilted
 
 
 @dataclass(frozen=True)
