@@ -208,17 +208,32 @@ class Run:
     # --- the way back -------------------------------------------------------------------------------------------------
 
     def back(self, start: Start, masks: Mapping[str, Array]) -> Explanation:
-        """Take the starting relevance down to the inputs."""
+        """Take the starting relevance down to the inputs.
+
+        What is not finite stays so through most compiled steps, and is then looked for where the relevance is handed out
+        alone, without one more pass over every message. Where something is found, a second run looks everywhere, to name the
+        node.
+        """
+        everywhere = self.order.ledger or bool(masks)
+        try:
+            return self._taken_down(start, masks, everywhere)
+        except NonFiniteError:
+            if not everywhere:
+                Run(self.order, self.inputs, self.shapes)._taken_down(start, masks, True)
+            raise
+
+    def _taken_down(self, start: Start, masks: Mapping[str, Array], everywhere: bool) -> Explanation:
         entries = [self._head_entry(start)] if self.order.ledger and start.targets is not None else []
         heaps: dict[str, dict[str, Array]] = {start.at: {"R": start.relevance}}
         whole: dict[str, Array] = {}
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # every message is checked
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what arrives is checked
             for step, kept in zip(reversed(self.plan.steps), reversed(self.saved), strict=True):
                 self.saved.pop()
                 name = step.nodes[-1].name
                 if name not in heaps:
                     continue
-                message = self._arrived(name, heaps.pop(name), step.arrives, masks, whole, entries)
+                looks = everywhere or not getattr(step, "keeps_infinite", False)
+                message = self._arrived(name, heaps.pop(name), step.arrives, masks, whole, entries, looks)
                 messages, booked = step.relevance(kept, message)
                 entries += booked
                 for source, part in zip(step.nodes[0].inputs, messages, strict=True):
@@ -246,6 +261,7 @@ class Run:
         masks: Mapping[str, Array],
         whole: dict[str, Array],
         entries: list[Entry],
+        looks: bool = True,
     ) -> Array:
         """The message at a node in the currency that its step takes; its relevance is put aside where someone looks."""
         message = heap[kind] if kind in heap else self._relevance(name, heap["c"], "c")
@@ -256,7 +272,8 @@ class Run:
             if self.order.ledger:
                 entries.append(_filtered(name, message, chosen))
             message = chosen
-        self._check(message, name)
+        if looks or name in self.order.seen:
+            self._check(message, name)
         if name in self.order.seen:
             whole[name] = self._relevance(name, message, kind)
         return message

@@ -580,6 +580,17 @@ def test_relevance_that_is_not_finite_names_the_node(backend):
 
 
 @each_backend
+@pytest.mark.parametrize(("top", "named"), [(L.Conv([[[[1.0]]]]), "tiny"), (L.MaxPool(1), "second")], ids=["conv", "pool"])
+def test_a_node_between_convolutions_is_named_though_its_step_need_not_look(backend, top, named):
+    """Compiled convolutions and pools hand infinities on, and are looked at only when one arrives at the input."""
+    layers = [L.Conv([[[[1.0]]]]), L.Conv([[[[1.0]]]]), L.Conv([[[[1e-300]]]]), top]
+    model = Model.sequential(layers, names=["first", "second", "tiny", "top"])
+    explainer = Explainer(model, rule=rules.Zero(), backend=backend)
+    with pytest.raises(NonFiniteError, match=f"the relevance at '{named}' is not finite"):
+        explainer(np.full((1, 1, 1, 1), 1e-8), start=np.full((1, 1, 1, 1), 1e308))
+
+
+@each_backend
 def test_activations_that_overflow_name_the_node(backend):
     model = Model.sequential([L.Dense([[1e200]]), L.ReLU(), L.Dense([[1e200]]), L.Dense([[1.0]])])
     with pytest.raises(NonFiniteError, match=r"the output of node 'dense2' has 1 value\(s\) that are NaN or infinite"):

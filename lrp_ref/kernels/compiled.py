@@ -198,6 +198,11 @@ class Compiled:
         assert isinstance(layer, Linear)
         return layer
 
+    @property
+    def keeps_infinite(self) -> bool:
+        """Whether what is not finite in a message is not finite below either; a dense layer looks past inputs of 0."""
+        return not isinstance(self.layer, Dense)
+
     def _last(self, x: Array, axis: int = 1) -> Array:
         """Channels last, as the core takes them; a Dense layer has them there in the first place."""
         return np.ascontiguousarray(x) if isinstance(self.layer, Dense) else cells_last(x, axis)

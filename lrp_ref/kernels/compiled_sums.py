@@ -109,6 +109,8 @@ class CompiledWinners(Winners):
 
     threads: int = 1
 
+    keeps_infinite = True
+
     @property
     def label(self) -> str:
         return f"compiled, winners, {self.arrives}"

@@ -46,6 +46,8 @@ class Joined(PassThrough):
 
     channels: tuple[int, ...] = ()
 
+    keeps_infinite = True
+
     @property
     def label(self) -> str:
         return f"compiled, joined, {self.arrives}"
