@@ -157,7 +157,7 @@ def sum_to(a: Array, shape: Shape) -> Array:
 def frozen(array: Array) -> Array:
     """A read-only view of `array`."""
     view = array.view()
-    view.flags.writeable = False
+    view.setflags(write=False)
     return view
 
 
@@ -187,10 +187,10 @@ def check_finite(array: Array, name: str) -> None:
     if is_exact(array):
         return
     finite = np.isfinite(array)
-    if finite.all():
+    count = int(finite.size - np.count_nonzero(finite))
+    if count == 0:
         return
     where = tuple(int(i) for i in np.argwhere(~finite)[0])
-    count = int(finite.size - np.count_nonzero(finite))
     raise NonFiniteError(f"{name} has {count} value(s) that are NaN or infinite, the first {array[where]} at {where}")
 
 

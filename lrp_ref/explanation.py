@@ -50,12 +50,12 @@ class Explanation:
     composite: str = ""
 
     def __post_init__(self) -> None:
+        held = self.__dict__
         for name in ("relevances", "activations"):
-            arrays = {key: frozen(np.asarray(a)) for key, a in getattr(self, name).items()}
-            object.__setattr__(self, name, MappingProxyType(arrays))
+            held[name] = MappingProxyType({key: frozen(np.asarray(a)) for key, a in held[name].items()})
         for name in ("prediction", "target", "value"):
-            if getattr(self, name) is not None:
-                object.__setattr__(self, name, frozen(np.asarray(getattr(self, name))))
+            if held[name] is not None:
+                held[name] = frozen(np.asarray(held[name]))
 
     def __reduce__(self) -> tuple[Any, ...]:
         values = (dict(self.relevances), self.inputs, dict(self.activations), self.prediction, self.target, self.value)

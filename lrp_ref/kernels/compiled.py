@@ -46,6 +46,11 @@ class Prepared:
         return finishing(shares, self.places, self.bias, rectified, quotient)
 
     @cached_property
+    def relative(self) -> bool:
+        """Whether a stabiliser needs the whole sample."""
+        return any(isinstance(column.share.stabiliser, Relative) for column in self.shares)
+
+    @cached_property
     def usual(self) -> dict[tuple[bool, bool], Any]:
         """That of all shares, by whether a ReLU is behind and whether c arrives: the same in every call."""
         return {(r, q): self.finishing(self.shares, r, q) for r in (False, True) for q in (False, True)}
@@ -191,14 +196,14 @@ class Compiled:
         """What the step computes with: with c at a ReLU, R = a·c is 0 where z < 0, and shares for those are left out."""
         return self.prepare(self.arrives == "c" and self.rectified)
 
-    @property
+    @cached_property
     def layer(self) -> Linear:
         """The linear layer that the step serves."""
         layer = self.nodes[0].layer
         assert isinstance(layer, Linear)
         return layer
 
-    @property
+    @cached_property
     def keeps_infinite(self) -> bool:
         """Whether what is not finite in a message is not finite below either; a dense layer looks past inputs of 0."""
         return not isinstance(self.layer, Dense)
@@ -228,11 +233,10 @@ class Compiled:
             except LrpError as error:
                 raise error.at(self.nodes[0].place) from None
         x = self._last(a)
-        relative = any(isinstance(column.share.stabiliser, Relative) for column in made.shares)
         z = None
-        if self.booked or relative:
+        if self.booked or made.relative:
             products = made.products.up(x, None, self.threads)
-            z, output, factors = self._finished(made, products, relative)
+            z, output, factors = self._finished(made, products)
         elif isinstance(made.products, Rows):
             output, factors = made.products.up(x, self._finish(made), self.threads)
         else:
@@ -240,17 +244,17 @@ class Compiled:
             output, factors = made.products.up(x, self._finish(made), self.threads, room)
         output = self._first(output)
         # A dense layer's c is not looked for where a = 0, for R = a·c: half of the weight is not read behind a ReLU.
-        needed = a if self.booked or self._weighs() or (self.keeps and isinstance(self.layer, Dense)) else None
+        needed = a if self.booked or self.weighs or (self.keeps and isinstance(self.layer, Dense)) else None
         return output, (made, factors, a.shape, needed, (z, output) if self.booked else None)
 
     def _finish(self, made: Prepared) -> Any:
         return made.usual[self.rectified, self.arrives == "c"]
 
-    def _finished(self, made: Prepared, products: list[Array], relative: bool) -> tuple[Array, Array, list[Array]]:
+    def _finished(self, made: Prepared, products: list[Array]) -> tuple[Array, Array, list[Array]]:
         """Pre-activation, output and factors, from products as arrays: the same bits as when they are finished at once."""
         plain = made.finishing((), False, False)
         z = self._first(_ext.finish(plain, products[:1], self.threads)[0])
-        if not relative:
+        if not made.relative:
             output, factors = _ext.finish(self._finish(made), products, self.threads)
             return z, output, factors
         output, _ = _ext.finish(made.finishing((), self.rectified, True), products[:1], self.threads)
@@ -273,7 +277,8 @@ class Compiled:
         bottom, coefficient = np.where(dead, like(np.inf, bottom), bottom), like(share.coefficient, z)
         return self._last(coefficient * output / bottom if self.arrives == "c" else bottom / coefficient)
 
-    def _weighs(self) -> bool:
+    @cached_property
+    def weighs(self) -> bool:
         """Whether the way down needs the input."""
         return any(feature is not IDENTITY for feature in self.features)
 
@@ -290,7 +295,7 @@ class Compiled:
         """c, or R = Σ_f f(a)·part, from what comes down for each feature."""
         if not parts:
             return np.zeros(shape, self.nodes[0].layer.parameters["weight"].dtype)
-        if not self._weighs():
+        if not self.weighs:
             return parts[0]
         assert a is not None
         if self.keeps and made.features == (POSITIVE, NEGATIVE):

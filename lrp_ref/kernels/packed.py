@@ -21,8 +21,6 @@ from .scheme import Column, Scheme
 
 #: Below so many channels the way down is a scatter, whose products stack the taps: a panel of the other kind is mostly empty.
 FEW = 16
-#: Fewer numbers are looked at as fast by NumPy.
-WORTH_CALLING = 4096
 
 
 def channels_turned(x: Array, axis: int = 1) -> Array:
@@ -62,7 +60,7 @@ def lies_in_cells(x: Array) -> bool:
 def finite(x: Array, threads: int) -> bool:
     """Whether no number of a message (N, targets, C, …) is infinite or NaN."""
     for y in (x, channels_turned(x, 2)):
-        if x.size >= WORTH_CALLING and lies_in_cells(y):
+        if lies_in_cells(y):
             return _ext.finite(y, threads)
     return bool(np.isfinite(x).all())
 
