@@ -18,6 +18,7 @@ parser.add_argument("--rounds", type=int, default=15)
 parser.add_argument("--json", action="store_true")
 options = parser.parse_args()
 environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
+environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package has its bytecode: the first round writes it
 PROGRAM = """
 import time
 t = time.perf_counter()

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from .errors import ExactnessError, NonFiniteError, NumberTypeError, ParameterError
+from .records import dataclass
 
 if TYPE_CHECKING:
     from fractions import Fraction

@@ -6,7 +6,7 @@ Only BatchNorm and Scale are merged, never Dense into Dense: what a network comp
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
@@ -19,6 +19,7 @@ from .layers.linear import Dense, Scale
 from .layers.normalization import BatchNorm
 from .layers.shape import Transpose
 from .model import Model, Node
+from .records import dataclass
 
 Weighted: TypeAlias = Dense | Conv | ConvTranspose
 Affine: TypeAlias = BatchNorm | Scale

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from .layers.base import Layer
 from .layers.linear import Scale
 from .layers.normalization import BatchNorm
 from .layers.shape import Flatten, Identity, Pad, Rearrangement, Reshape, Transpose
+from .records import dataclass
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -21,6 +20,7 @@ from .means import Means, chosen_threads
 from .memo import Memo
 from .model import Model
 from .plan import BACKENDS, Plan, absent, plan
+from .records import dataclass
 from .rules import LinearRule, Rule
 from .run import Order, Run, ancestors, unknown_node, unreached
 

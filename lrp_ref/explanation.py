@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from .arrays import Array, frozen, is_exact, like, total
 from .errors import GraphError, ParameterError, ShapeError, unknown
 from .ledger import Ledger, plain
+from .records import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

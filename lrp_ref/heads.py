@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from .arrays import Array, is_exact, like, total, zeros
 from .errors import ExactnessError, HeadError, TargetError, unknown
+from .records import dataclass
 
 
 class Head(ABC):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from .arrays import Array, frozen, is_exact, like, per_sample
+from .records import dataclass
 
 COLUMNS = ("arriving", "inputs", "bias", "stabiliser", "unassigned")
 AMOUNTS = ("turnover", "arriving_abs", "inputs_abs")

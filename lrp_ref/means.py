@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import Any
 
 from .arrays import integer
 from .errors import ParameterError, unknown
+from .records import dataclass
 
 MEMORY = ("normal", "low")
 

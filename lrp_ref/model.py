@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +17,7 @@ from .domain import Domain
 from .errors import DomainError, GraphError, LrpError, NumberTypeError, ShapeError, UnknownNameError, unknown
 from .layers.base import Layer
 from .memo import Memo
+from .records import dataclass
 from .wiring import Node, check_layer, check_names, ordered
 
 __all__ = ["Domain", "Model", "Node", "Trace", "default_names"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from importlib.util import find_spec
 from typing import Any, Literal, Protocol
 
@@ -25,6 +25,7 @@ from .layers.shape import Dropout, Flatten, Identity, Pad, Reshape, Transpose, U
 from .ledger import Booking, Entry
 from .means import Means
 from .model import Model, Node
+from .records import dataclass
 from .rules.base import Rule
 
 Currency = Literal["R", "c"]

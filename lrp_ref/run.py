@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +16,7 @@ from .heads import Head, Logit, contrasted, indices, several
 from .ledger import Booking, Entry, Ledger
 from .model import Model
 from .plan import Plan
+from .records import dataclass
 
 
 def ancestors(model: Model, name: str) -> frozenset[str]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any
 
 from .errors import GraphError, unknown
 from .layers.base import Layer
+from .records import dataclass
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from ..errors import FormatError, LrpError, ParameterError, ShapeError
 from ..formats import load
 from ..model import Model
 from ..preprocess import Preprocessing, stored
+from ..records import dataclass
 from .options import RECIPE
 from .text import Text
 

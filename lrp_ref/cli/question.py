@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from ..arrays import Array
 from ..errors import ParameterError, TargetError
 from ..model import Model
+from ..records import dataclass
 from . import parsing
 
 

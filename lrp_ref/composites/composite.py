@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from .. import rules as rule_module
@@ -18,6 +18,7 @@ from ..layers.normalization import BatchNorm
 from ..layers.pooling import Pooling, Selecting
 from ..layers.shape import Identity, Pad, Rearrangement
 from ..model import COLUMN, Domain, Model, Node
+from ..records import dataclass
 from ..rules import Rule, ZBox
 from .matchers import Matcher, matcher_of
 

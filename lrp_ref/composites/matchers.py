@@ -5,7 +5,6 @@ from __future__ import annotations
 import fnmatch
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from ..arrays import integer
@@ -16,6 +15,7 @@ from ..layers.linear import Scale
 from ..layers.normalization import BatchNorm
 from ..layers.pooling import GlobalSumPool, Pooling, SumPool
 from ..model import Model, Node
+from ..records import dataclass
 
 
 class Matcher(ABC):

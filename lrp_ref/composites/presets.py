@@ -9,7 +9,7 @@ share, and never more than arrived.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from ..arrays import Number
@@ -23,6 +23,7 @@ from ..layers.normalization import BatchNorm
 from ..layers.norms import LRN, Normalised
 from ..layers.pooling import Pooling, Selecting
 from ..layers.shape import Rearrangement
+from ..records import dataclass
 from ..rules import (
     AbsoluteProduct,
     AlphaBeta,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from .. import rules
 from ..arrays import Array, Shape, is_exact, like, signs, total, zeros
 from ..errors import DomainError, ExactnessError, RuleError
+from ..records import dataclass
 
 
 @dataclass(frozen=True, eq=False)

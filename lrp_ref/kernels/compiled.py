@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +17,7 @@ from ..layers.linear import Dense
 from ..ledger import Booking, Entry
 from ..means import Means
 from ..model import Model, Node
+from ..records import dataclass
 from ..rules import LinearRule, Pass, ZBox
 from ..rules.shares import ALL, IDENTITY, NEGATIVE, POSITIVE, Feature, book
 from . import fused, joined

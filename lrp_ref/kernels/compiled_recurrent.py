@@ -7,7 +7,7 @@ care of on the way up, and the way down is multiplications alone.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from ..layers.recurrent import LSTM
 from ..layers.recurrent.base import Cells, ends
 from ..ledger import Entry
 from ..model import Node
+from ..records import dataclass
 from ..rules import (
     AbsoluteProduct,
     Epsilon,

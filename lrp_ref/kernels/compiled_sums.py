@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from ..arrays import Array, Exact, Relative, Shape, Signed
 from ..layers.linear import Add, Subtract
 from ..layers.pooling import AvgPool, MaxPool, SumPool, pool_window
 from ..layers.window import Window
+from ..records import dataclass
 from ..rules.shares import ALL, NONNEGATIVE
 from .fused import FusedLinear
 from .maxima import Surrogate

@@ -7,7 +7,6 @@ back, and what is handed on is c again, c_j = Σ_k w_jk s_k. Only floats; ration
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from ..layers.pooling import AvgPool, GlobalAvgPool, GlobalSumPool, MaxPool, Sum
 from ..layers.shape import Rearrangement, Upsample
 from ..ledger import Booking, Entry
 from ..model import Node
+from ..records import dataclass
 from ..rules import LinearRule, Pass, WinnerTakesAll
 from ..rules.shares import ALL, book
 from .passing import Currency, PassThrough, Winners, folded, weighed

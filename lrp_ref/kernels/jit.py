@@ -7,7 +7,7 @@ can leave to it what it does not serve: nothing to compute, or a stabiliser that
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from ..layers.conv import Conv, ConvTranspose
 from ..layers.linear import Add, Scale, Subtract
 from ..layers.pooling import AvgPool, MaxPool, SumPool, pool_window
 from ..model import Node
+from ..records import dataclass
 from ..rules.shares import ALL, NEGATIVE_ONLY, NONNEGATIVE
 from . import fused
 from . import jit_loops as loops

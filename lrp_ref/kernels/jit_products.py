@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from ..arrays import Array, Shape
 from ..layers.conv import Conv
 from ..layers.window import Window
+from ..records import dataclass
 from . import jit_loops as loops
 from . import products
 

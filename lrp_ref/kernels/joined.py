@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from ..arrays import Array, Shape
 from ..errors import LrpError
 from ..layers.merge import Concat
 from ..model import Node
+from ..records import dataclass
 from ..rules import Pass
 from .native import _ext
 from .packed import channels_first

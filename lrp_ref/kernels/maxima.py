@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from ..layers.base import Linear
 from ..layers.pooling import GlobalMaxPool, MaxPool, Selecting, pool_window
 from ..ledger import Entry
 from ..model import Node
+from ..records import dataclass
 from ..rules import AverageSurrogate, Proportional, Rule, WinnerTakesAll, Zero
 from .fused import FusedLinear
 from .passing import Winners, folded

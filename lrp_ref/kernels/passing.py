@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +13,7 @@ from ..layers.pooling import MaxPool, pool_window
 from ..layers.shape import Rearrangement
 from ..ledger import Booking, Entry
 from ..model import Model, Node
+from ..records import dataclass
 from ..rules import Rule
 
 Currency = Literal["R", "c"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from ..layers.base import Layer, Linear
 from ..layers.conv import Conv
 from ..layers.linear import Dense
 from ..model import Model, Node
+from ..records import dataclass
 from ..rules import LinearRule
 from ..rules.shares import IDENTITY, NEGATIVE, NEGATIVE_ONLY, POSITIVE, Share, Where
 from .products import stack

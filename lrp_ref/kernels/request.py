@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from ..arrays import Shape
 from ..layers.activations import ReLU
 from ..means import Means
 from ..model import Model, Node
+from ..records import dataclass
 from ..rules import Pass, Rule
 
 

@@ -6,7 +6,6 @@ of the input makes features simpler: where a ≥ 0, a⁺ is a and a⁻ is nothin
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy as np
 from ..arrays import Array, like
 from ..errors import LrpError
 from ..layers.base import Linear
+from ..records import dataclass
 from ..rules import LinearRule, ZBox
 from ..rules.shares import IDENTITY, NEGATIVE, NEGATIVE_ONLY, POSITIVE, Feature, Share, Term
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..arrays import Array, Shape, check_number, check_type, integer, is_exact, like, positive, total
 from ..errors import ExactnessError, ParameterError, ShapeError
+from ..records import dataclass
 from .base import Layer, need_arity
 
 

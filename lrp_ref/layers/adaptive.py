@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..arrays import Array, Shape, like, total, zeros
 from ..errors import ParameterError, ShapeError
+from ..records import dataclass
 from .base import Layer, Linear, need_arity, need_rank, ones
 from .pooling import Selecting
 from .window import per_axis

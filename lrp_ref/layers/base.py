@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from ..arrays import Array, Shape, frozen, like, parameter, total
 from ..errors import ShapeError
+from ..records import dataclass
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ..arrays import Array, Shape, integer, like
 from ..errors import ParameterError, ShapeError
+from ..records import dataclass
 from .base import need_arity, need_rank
 from .indexing import axis_of
 from .shape import Rearrangement

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ..arrays import Array, Shape, integer, zeros
 from ..errors import ParameterError, ShapeError
+from ..records import dataclass
 from .base import Linear, need_arity, need_rank
 from .window import Window, gather, paddings, per_axis, scatter
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ..arrays import Array, Shape, check_number, like
 from ..errors import ParameterError, ShapeError
+from ..records import dataclass
 from .activations import Activation, _Irrational, _logistic
 from .base import need_arity
 from .linear import broadcast_sample

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ..arrays import Array, Shape, check_type, integer, is_exact, like, square_root
 from ..errors import ExactnessError, ParameterError, ShapeError
+from ..records import dataclass
 from .base import Layer, Lookup, broadcast, need_arity
 from .linear import broadcast_sample
 

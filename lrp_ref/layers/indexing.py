@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ..arrays import Array, Shape, check_number, integer, integers, like, zeros
 from ..errors import ParameterError, ShapeError
+from ..records import dataclass
 from .base import need_arity, need_rank
 from .shape import Rearrangement
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ..arrays import Array, Shape, integer, integers, like, sum_to, zeros
 from ..errors import ParameterError, ShapeError
+from ..records import dataclass
 from .base import Linear, broadcast, need_arity, ones
 
 

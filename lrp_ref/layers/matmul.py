@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from ..arrays import Array, Shape, zeros
 from ..errors import ShapeError
+from ..records import dataclass
 from .base import Layer, broadcast, need_arity
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ..arrays import Array, Shape, check_number, like, square_root
 from ..errors import ParameterError, ShapeError
+from ..records import dataclass
 from .base import Linear, need_arity, need_rank
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ..arrays import Array, Shape, check_number, check_type, integer, is_exact, like, square_root, sum_to, zeros
 from ..errors import ExactnessError, ParameterError, ShapeError
+from ..records import dataclass
 from .base import Layer, Linear, need_arity, need_rank
 from .linear import broadcast_sample
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..arrays import Array, Shape, check_number, check_type, integers, is_exact, sum_to
 from ..errors import ExactnessError, ParameterError, ShapeError
+from ..records import dataclass
 from .base import Layer, Linear, need_arity, need_rank, ones
 from .pooling import GlobalSumPool, Pooling, Selecting, SumPool, _check_pool, _pool_shape, pool_window
 from .window import window_sum

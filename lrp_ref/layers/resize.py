@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from ..arrays import Array, Shape, check_number, integers, like
 from ..errors import ParameterError, ShapeError
+from ..records import dataclass
 from .base import Linear, need_arity, need_rank, ones
 
 COORDINATES = (

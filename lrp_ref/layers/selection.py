@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ..arrays import Array, Shape, like
 from ..errors import ParameterError, ShapeError
+from ..records import dataclass
 from .base import broadcast, need_arity
 from .functions import Function, Pairwise
 from .linear import broadcast_sample

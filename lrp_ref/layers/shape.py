@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..arrays import Array, Shape, check_number, integer, integers, zeros
 from ..errors import ParameterError, ShapeError
+from ..records import dataclass
 from .base import Layer, Linear, need_arity, need_rank, ones
 from .window import paddings, per_axis
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..arrays import Array, Shape, zeros
 from ..errors import ParameterError, ShapeError
+from ..records import dataclass
 
 Pair = tuple[int, int]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from ..arrays import Array, Shape
 from ..layers.base import Layer
+from ..records import dataclass
 from .matrix import constant
 
 #: One element below: which input of the layer it belongs to, and its place in it, numbered in row-major order.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from ..arrays import Array
 from ..domain import Domain
 from ..errors import ParameterError, ShapeError
+from ..records import dataclass
 from .checks import crop_of, extents, number, numbers, pair
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from ..arrays import Array
 from ..errors import ParameterError, ShapeError, unknown
 from ..explanation import Explanation
+from ..records import dataclass
 from .canvas import GREY, SLIM, as_image, colour_scale, figure, show
 from .colours import NEGATIVE, POSITIVE, heatmap, limit_of, plain_map
 

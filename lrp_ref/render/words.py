@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from ..arrays import Array
 from ..errors import ParameterError, ShapeError
 from ..explanation import Explanation
+from ..records import dataclass
 from .colours import heatmap, limit_of
 from .figures import caption_of
 

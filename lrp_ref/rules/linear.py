@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,6 +21,7 @@ from ..arrays import (
     positive,
 )
 from ..errors import DomainError, ParameterError
+from ..records import dataclass
 from .base import LinearRule
 from .shares import (
     IDENTITY,

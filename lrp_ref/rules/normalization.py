@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
 from typing import ClassVar
 
 from ..arrays import Array, Number
 from ..layers.base import Layer, Linear
 from ..layers.norms import Normalised
 from ..ledger import Booking
+from ..records import dataclass
 from .base import Rule
 from .linear import EPSILON, Epsilon, RelativeEpsilon, check_epsilon
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from ..arrays import Array, divide, like
@@ -12,6 +11,7 @@ from ..layers.base import Layer, Linear, Lookup
 from ..layers.norms import LRN
 from ..layers.shape import Rearrangement
 from ..ledger import Booking
+from ..records import dataclass
 from .base import Rule
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -12,6 +11,7 @@ from ..errors import ParameterError, RuleError
 from ..layers.base import Layer
 from ..layers.pooling import Pooling, Selecting, lowered
 from ..ledger import Booking
+from ..records import dataclass
 from .base import LinearRule, Rule
 from .linear import Zero
 

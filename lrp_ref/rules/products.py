@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -13,6 +12,7 @@ from ..errors import RuleError
 from ..layers.base import Layer
 from ..layers.merge import Multiply
 from ..ledger import Booking
+from ..records import dataclass
 from .base import Rule
 
 

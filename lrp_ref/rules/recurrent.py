@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..arrays import Array
 from ..errors import ParameterError
 from ..layers.base import Layer, Recurrent
 from ..ledger import Booking
+from ..records import dataclass
 from .base import LinearRule, Rule
 from .linear import Epsilon, ZBox
 from .products import ProductRule, SignalTakesAll

@@ -22,13 +22,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from ..arrays import Array, Exact, Number, Stabiliser, divide, like, negative, per_sample, positive, zeros
 from ..layers.base import Linear
 from ..ledger import Booking
+from ..records import dataclass
 
 
 class Feature(ABC):

@@ -7,7 +7,6 @@ computed once for all steps: denominators on the way in, and the relevance of th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy as np
 from ..arrays import Array, Exact, Shape, divide, is_exact, like, zeros
 from ..layers.base import Linear
 from ..layers.merge import Multiply
+from ..records import dataclass
 from .base import LinearRule
 from .products import ProductRule, SignalTakesAll
 from .shares import denominator

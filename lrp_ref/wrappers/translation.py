@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from ..arrays import Array, check_number, frozen, integer, integers, like, zeros
 from ..errors import ParameterError
 from ..explainer import Explainer
 from ..explanation import Explanation
+from ..records import dataclass
 from .axes import moved_axes, only_input, storable
 
 Shift = tuple[int, ...]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from ..errors import ParameterError, ShapeError, TargetError, unknown
 from ..explainer import Explainer
 from ..explanation import Explanation
 from ..heads import indices, several
+from ..records import dataclass
 from .axes import moved_axes, only_input, per_axis, storable
 
 EDGES = ("fit", "flush", "drop")

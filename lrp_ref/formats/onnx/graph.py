@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from ...errors import FormatError, LrpError
 from ...model import Model
+from ...records import dataclass
 from .batches import in_front
 from .call import Builder, Call, Operator, Tensor, Value
 from .reader import OpNode

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from ...arrays import Array
 from ...errors import FormatError
 from ...layers import Flatten, Gather, Identity, Reshape
+from ...records import dataclass
 from .call import BATCH, Call, Operator, Tensor, Value
 from .folding import FOLDS, fold
 from .graph import Broken, run

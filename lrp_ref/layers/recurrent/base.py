@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ...arrays import Array, Shape, is_exact, like, zeros
 from ...errors import ExactnessError, ParameterError, ShapeError
+from ...records import dataclass
 from ..activations import Activation, ReLU, Sigmoid, Tanh
 from ..base import Recurrent, need_arity, need_rank
 from ..elementwise import HardSigmoid, Softsign

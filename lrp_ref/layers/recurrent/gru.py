@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from ...arrays import Array, Shape, like
 from ...errors import ParameterError
+from ...records import dataclass
 from .base import ACTIVATIONS, Cells, Unrolled, activation, choose, kept, rearranged, sides
 from .base import gate_order as canonical
 

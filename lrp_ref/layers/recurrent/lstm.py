@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from ...arrays import Array, Shape, check_number, like
 from ...errors import ParameterError, ShapeError
+from ...records import dataclass
 from .base import ACTIVATIONS, Cells, Unrolled, activation, choose, gate_order, kept, rearranged, sides
 
 #: The gates of the cells: the usual one, and those of Arras et al. 2019, §11.4 (nondecreasing, Markov, without gates).

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 
 from ...arrays import Array, like
+from ...records import dataclass
 from .base import ACTIVATIONS, Cells, Unrolled, activation, choose, kept, sides, table
 
 

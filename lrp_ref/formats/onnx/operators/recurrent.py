@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from ....arrays import Shape
 from ....errors import FormatError
 from ....layers import GRU, LSTM, RNN, Reshape
 from ....layers.recurrent.base import Cells
+from ....records import dataclass
 from ..call import Call, Operator, Tensor, Value
 from .tables import versions
 
