@@ -188,8 +188,10 @@ class Windows:
     """
 
     def __init__(self, layer: Conv | ConvTranspose, made: Scheme, algorithms: tuple[int, int], threads: int) -> None:
-        self._layer, groups = layer, layer.groups
+        self._layer, groups, window = layer, layer.groups, layer.window
         transposed = isinstance(layer, ConvTranspose)
+        self._before = tuple(first for first, _ in window.padding)
+        self._turned = tuple(window.extent(axis) - 1 - first for axis, first in enumerate(self._before))
 
         def upward(weight: Array) -> Array:
             """(groups, upper, lower, *kernel)."""
@@ -201,9 +203,8 @@ class Windows:
         for group in made.groups:
             weights = [_side_by_side([upward(w) for w in own]) for own in group.weights]
             self._up.append(self._product(weights, transposed, algorithms[0], threads))
-        nothing = np.zeros_like(made.own)
         downward = [
-            _side_by_side([upward(nothing if w is None else w).swapaxes(1, 2) for w in weights])
+            _side_by_side([upward(np.zeros_like(made.own) if w is None else w).swapaxes(1, 2) for w in weights])
             for weights in made.downward
             if weights
         ]
@@ -231,14 +232,9 @@ class Windows:
         into: Array | None = None,
         given: Sequence[Array] = (),
     ) -> Any:
-        window = self._layer.window
-        before = tuple(first for first, _ in window.padding)
-        if not spreads:
-            return product(parts, before, out, finish, threads, into, given)
-        if isinstance(product, _ext.Scatter):
-            return product(parts, before, out, threads)
-        turned = tuple(window.extent(axis) - 1 - b for axis, b in enumerate(before))
-        return product(parts, turned, out, finish, threads, into, given)
+        if spreads and isinstance(product, _ext.Scatter):
+            return product(parts, self._before, out, threads)
+        return product(parts, self._turned if spreads else self._before, out, finish, threads, into, given)
 
     def up(self, x: Array, finish: Any, threads: int, into: Array | None = None) -> Any:
         """(output, factors), or the products where `finish` is None. The output goes into `into`, unless scatters make it."""

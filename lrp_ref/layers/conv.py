@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -80,7 +81,7 @@ class _Convolution(Linear):
     def upper(self) -> int:
         """Channels above."""
 
-    @property
+    @cached_property
     def window(self) -> Window:
         """Where the kernel sees its input."""
         return Window(self.weight.shape[2:], self.stride, self.padding, self.dilation)
