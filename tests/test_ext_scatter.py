@@ -125,6 +125,30 @@ def test_few_channels(call, which):
     assert [bits(y) for y in call.convolution()] == expected
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("lower", [5, 96, 150])
+@pytest.mark.parametrize("filled", [0, 0.02, 0.2])
+@pytest.mark.parametrize(("kernel", "stride", "upper"), [((7, 7), (2, 2), 3), ((3,), (2,), 1), ((2, 5, 4), (2, 3, 2), 2)])
+def test_lines_that_are_mostly_zero(kernel, stride, upper, filled, lower, dtype):
+    """They are multiplied number by number; beside numbers that fill the line the same cells get the same bits."""
+    rng = np.random.default_rng(len(kernel) + lower)
+    extents = (3, 4, 11)[-len(kernel) :]
+    s = rng.standard_normal((2, *extents, lower)) * (rng.random((2, *extents, lower)) < filled)
+    if filled:
+        s[0, ..., -1] = 1e-30  # more than the winners' numbers, and small
+    weights = tuple(rng.standard_normal((1, upper, lower, *kernel)).astype(dtype) for _ in range(2))
+    spatial = tuple((e - 1) * step + k for e, step, k in zip(extents, stride, kernel, strict=True))
+    sparse = Call(s.astype(dtype), weights, stride, (1,) * len(kernel), (0,) * len(kernel), spatial)
+    sparse.check(sparse.scatter, scattered)
+    beside = rng.standard_normal((2, *extents[:-1], 60, lower)).astype(dtype)
+    full = np.concatenate([sparse.x, beside], axis=-2)
+    wide = (*spatial[:-1], spatial[-1] + 60 * stride[-1])
+    dense = Call(full, weights, stride, sparse.dilation, sparse.before, wide)
+    alone = extents[-1] * stride[-1]  # cells that only the first pixels reach
+    for one, other in zip(sparse.scatter(), dense.scatter(), strict=True):
+        assert bits(np.ascontiguousarray(one[..., :alone, :])) == bits(np.ascontiguousarray(other[..., :alone, :]))
+
+
 @settings(max_examples=80, deadline=None)
 @given(calls(narrow=True))
 def test_narrow_groups(call):

@@ -31,7 +31,7 @@ Drawn = tuple[Array, list[Array], Shape, Shape]
 @st.composite
 def calls(draw: st.DrawFn) -> Drawn:
     """Images smaller than a tile and larger, channels around the vectors, parts of the output beyond the input."""
-    channels = st.sampled_from([1, 3, 16, 31, 33, 70, 130])
+    channels = st.sampled_from([1, 3, 16, 31, 32, 33, 64, 70, 130])
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     dtype = draw(st.sampled_from([np.float32, np.float64]))
     lower, upper, size = draw(channels), draw(channels), st.integers(1, 13)
@@ -156,3 +156,43 @@ def test_memory_of_prepared_weights():
     for algorithm, taps in ((ext.DIRECT, 9), (ext.F2, 16), (ext.F4, 36)):
         held = ext.Convolution([w, w], (1, 1), (1, 1), algorithm, 1).nbytes
         assert 2 * taps * 64 * 64 * 4 <= held <= 2 * taps * 64 * 64 * 4 * 1.01
+
+
+@st.composite
+def sources(draw: st.DrawFn) -> tuple[Array, Array, Array, int, Shape, Shape]:
+    """Whole vectors of channels in a slice of wider cells, factors for one or two samples each, padding of either sign."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    dtype = draw(st.sampled_from([np.float32, np.float64]))
+    lower, beside, repeat = draw(st.sampled_from([16, 32, 48])), draw(st.sampled_from([0, 3, 16])), draw(st.sampled_from([1, 2]))
+    high, wide = draw(st.integers(1, 19)), draw(st.integers(1, 19))
+    filled, alive = draw(st.sampled_from([1, 0.3])), draw(st.sampled_from([1, 0.2]))
+    wider = rng.random((2 * repeat, high, wide, lower + beside)) * (rng.random((2 * repeat, high, wide, 1)) < filled)
+    factor = rng.standard_normal((2, high, wide, lower)) * (rng.random((2, high, wide, lower)) < alive)
+    w = rng.standard_normal((1, draw(st.sampled_from([16, 24, 40])), lower, 3, 3))
+    before = (draw(st.integers(-2, 3)), draw(st.integers(-2, 3)))
+    out = (max(1, high + draw(st.integers(-2, 3))), max(1, wide + draw(st.integers(-2, 3))))
+    return wider.astype(dtype)[..., beside:], factor.astype(dtype), w.astype(dtype), repeat, before, out
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+@settings(max_examples=60, deadline=None)
+@given(drawn=sources())
+def test_tiles_are_the_same_wherever_they_are_read(name, drawn):
+    """Inside the image cells are read where they lie, and multiplied on the way; elsewhere, and for other features, packed."""
+    x, factor, w, repeat, before, out = drawn
+    algorithm, side = ALGORITHMS[name]
+    made = ext.Convolution([w], (1, 1), (1, 1), algorithm, 1)
+
+    def bits_of(part: tuple[Array, int, None]) -> list[object]:
+        return [bits(made([part], before, out, None, threads)[0]) for threads in (1, 2)]
+
+    packed = bits_of((np.ascontiguousarray(x), ext.POSITIVE, None))  # nothing is below 0
+    assert bits_of((x, ext.COPY, None)) == bits_of((np.ascontiguousarray(x), ext.COPY, None)) == packed
+    (found,) = made([(x, ext.TIMES, factor)], before, out, None, 2)
+    s = x * np.repeat(factor, repeat, axis=0)
+    (direct,) = run(s, [w], ext.DIRECT, before, out)
+    exact, bound = literal(s, w, before, out), 64 * UNIT[s.dtype.type] * by_hand.tile_sizes(s, w, before, out, side)
+    assert (abs(found - exact) <= bound).all()
+    assert (found[abs(found) <= bound] == direct[abs(found) <= bound]).all()
+    assert (found[exact == 0] == 0).all()
+    assert bits(made([(x[repeat:], ext.TIMES, factor[1:])], before, out, None, 1)[0]) == bits(found[repeat:])
