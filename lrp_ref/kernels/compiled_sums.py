@@ -119,20 +119,17 @@ class CompiledWinners(Winners):
         layer, (a,) = self.nodes[0].layer, inputs
         assert isinstance(layer, MaxPool)
         window = pool_window(layer, a.ndim - 2)
-        out = window.outputs(a.shape[2:])
-        best, winner = _ext.winners(channels_last(a), *geometry(window), out, self.threads)
+        seen = geometry(window)
+        best, winner = _ext.winners(channels_last(a), *seen, window.outputs(a.shape[2:]), self.threads)
         best = channels_first(best)
-        return best, (winner, a.shape, (a, best) if self.booked else None)
+        return best, (winner, a.shape, (a, best) if self.booked else None, seen)
 
     def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], Any]:
-        winner, shape, seen = saved
-        layer, targets = self.nodes[0].layer, message.shape[1]
-        assert isinstance(layer, MaxPool)
-        window = pool_window(layer, len(shape) - 2)
+        winner, shape, looked, (kernel, stride, dilation, before) = saved
         below = folded(channels_last(message, 2))
-        found = _ext.to_winners(below, winner, *geometry(window), shape[2:], self.threads)
-        lower = channels_first(found.reshape(shape[0], targets, *found.shape[1:]), 2)
-        return (lower,), self._entries(seen, message, lower) if self.booked else ()
+        found = _ext.to_winners(below, winner, kernel, stride, dilation, before, shape[2:], self.threads)
+        lower = channels_first(found.reshape(shape[0], message.shape[1], *found.shape[1:]), 2)
+        return (lower,), self._entries(looked, message, lower) if self.booked else ()
 
 
 @dataclass(frozen=True, eq=False)

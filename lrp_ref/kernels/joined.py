@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from ..arrays import Array, Shape
 from ..errors import LrpError
 from ..layers.merge import Concat
+from ..ledger import Entry
 from ..model import Node
 from ..records import dataclass
 from ..rules import Pass
@@ -66,6 +68,12 @@ class Joined(PassThrough):
                 room[...] = a
             first += a.shape[1]
         return into, (None, tuple(a.shape for a in inputs), into if self.booked else None)
+
+    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry, ...]]:
+        _, shapes, output = saved
+        ends = np.cumsum((0, *self.channels)).tolist()
+        messages = tuple(message[:, :, first:end] for first, end in pairwise(ends))
+        return messages, self._entries(output, message, shapes) if self.booked else ()
 
 
 def rooms(steps: Sequence[Any]) -> Mapping[str, Room]:
