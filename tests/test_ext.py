@@ -410,6 +410,33 @@ print("done", file=sys.stderr)
     assert run({}, script)[0] == "done"
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of memory are Linux's here")
+def test_what_waits_serves_the_next_call_and_goes_back_where_there_is_no_more():
+    script = """
+import resource, sys, numpy as np
+from lrp_ref import _ext as ext
+def room(megabytes):
+    made = ext.room((megabytes << 20,), np.dtype("f4"))
+    made[:] = 1
+    return made
+def pages(column):
+    return int(open("/proc/self/statm").read().split()[column]) * resource.getpagesize() >> 20
+before = pages(1)
+lent = [room(20), room(20)]
+del lent
+assert pages(1) - before > 140, "two blocks of 80 MB wait"
+resource.setrlimit(resource.RLIMIT_AS, ((pages(0) + 24) << 20,) * 2)
+lent = [room(20), room(19)]  # they wait no longer
+del lent
+larger = room(40)  # 160 MB, where 24 are left: what waits goes back
+try:
+    room(40)
+except MemoryError:
+    print("done", file=sys.stderr)
+"""
+    assert run({}, script)[0] == "done"
+
+
 def test_a_core_that_was_built_from_other_sources_is_refused():
     """What stays behind in a checkout might compute something else without any error."""
     from lrp_ref.errors import FormatError
