@@ -366,6 +366,7 @@ def mid_size() -> tuple[Model, tuple[int, ...]]:
 def test_the_memory_estimate_is_within_a_factor_of_2_of_the_peak(backend, preset, target, count, keep):
     model, shape = mid_size()
     x = np.random.default_rng(1).uniform(-1, 1, shape).astype(np.float32)
+    Explainer(mid_size()[0], preset, backend=backend, keep=keep)(x, target)  # a first use compiles loops, and makes classes
     explainer = Explainer(model, preset, backend=backend, keep=keep)
     estimate = explainer.memory(shape, count)
     gc.collect()
