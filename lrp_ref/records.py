@@ -22,6 +22,8 @@ else:
         return Waiting(cls, options).cls if cls is not None else lambda found: Waiting(found, options).cls
 
 
+_KEPT = ("__match_args__", "__dataclass_params__", "__dataclass_fields__")  # what the decorator keeps in a class
+
 _lock = RLock()  # one class at a time, with those it inherits from: threads may meet a class at once
 
 
@@ -41,7 +43,7 @@ class Waiting:
             setattr(cls, name, self._method(name))
         for name, verb in (("__setattr__", "assign to"), ("__delattr__", "delete")):
             setattr(cls, name, self._refusal(name, verb))
-        for name in ("__dataclass_fields__", "__dataclass_params__", "__match_args__", "__signature__"):
+        for name in (*_KEPT, "__signature__"):
             setattr(cls, name, Attribute(self, name))
 
     def _method(self, name: str) -> Any:
@@ -70,7 +72,7 @@ class Waiting:
             if self.built:
                 return
             twin = self._twin()
-            for name in (*self.missing, "__match_args__", "__dataclass_params__", "__dataclass_fields__"):
+            for name in (*self.missing, *_KEPT):
                 setattr(self.cls, name, twin.__dict__[name])
                 if name in self.missing:
                     twin.__dict__[name].__qualname__ = f"{self.cls.__qualname__}.{name}"
