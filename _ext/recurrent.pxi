@@ -106,8 +106,8 @@ cdef class LSTM:
         kept = self.described(&p, x, lengths, states, returns, rule)
         output = empty(self.upper(&p, (p.samples,)), self.is_double)
         cdef idx padded = self.kernels.lstm_padded(self.m.hidden)
-        hidden = empty((self.m.directions, p.samples, p.steps, padded), self.is_double)
-        factors = empty((self.m.directions, p.samples, p.steps, 6 if self.m.all_gates else 2, padded), self.is_double)
+        hidden = empty((self.m.directions, p.steps, p.samples, padded), self.is_double)
+        factors = empty((self.m.directions, p.steps, p.samples, 6 if self.m.all_gates else 2, padded), self.is_double)
         p.output, p.hidden, p.factors = pointer(output), pointer(hidden), pointer(factors)
         with nogil:
             code = self.kernels.lstm_forward(&self.m, &p, count)
@@ -123,7 +123,7 @@ cdef class LSTM:
         if a.is_double != self.is_double or hidden.is_double != self.is_double or factors.is_double != self.is_double:
             raise TypeError("the message, what was saved and the weights must have one type")
         padded = self.kernels.lstm_padded(self.m.hidden)
-        shape = (self.m.directions, p.samples, p.steps)
+        shape = (self.m.directions, p.steps, p.samples)
         if hidden.shape() != (*shape, padded) or factors.shape() != (*shape, 6 if self.m.all_gates else 2, padded):
             raise ValueError("what was saved does not fit the sequences")
         p.targets = a.extent(1) if a.view.ndim > 1 else 0

@@ -9,6 +9,7 @@ sentence, the sums being linear maps with an identity matrix. Hidden 60, input 6
 from __future__ import annotations
 
 import argparse
+import time
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,7 @@ def main() -> None:
     chosen = parser.parse_args()
     model, yardstick = made(np.dtype(chosen.dtype))
     explainer = lrp_ref.Explainer(model, "lstm_all", backend=chosen.backend)
-    others = Others()
+    others, begun = Others(), time.perf_counter()
     print(machine())
     for steps, batch in ((20, 1), (200, 1), (200, 64)):
         x = np.random.default_rng(1).normal(size=(batch, steps, FEATURES))
@@ -123,7 +124,8 @@ def main() -> None:
         for name, figures in found.items():
             print(f"  {name:28} {1e3 * figures[0]:9.3f} ms   {1e3 * figures[2]:9.3f} ms CPU")
         print(f"  per sentence: {one[0] * batch / ours[0]:.1f} times faster, {one[2] * batch / ours[2]:.1f} in CPU time")
-    print(others)
+    used = others.cpus(time.perf_counter() - begun)
+    print("others: unknown" if used is None else f"other processes used {used:.2f} CPUs meanwhile")
 
 
 if __name__ == "__main__":

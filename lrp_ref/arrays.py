@@ -187,9 +187,9 @@ def check_finite(array: Array, name: str) -> None:
     if is_exact(array):
         return
     finite = np.isfinite(array)
-    count = int(finite.size - np.count_nonzero(finite))
-    if count == 0:
+    if finite.all():
         return
+    count = int(finite.size - np.count_nonzero(finite))
     where = tuple(int(i) for i in np.argwhere(~finite)[0])
     raise NonFiniteError(f"{name} has {count} value(s) that are NaN or infinite, the first {array[where]} at {where}")
 

@@ -43,12 +43,11 @@ class Logit(Head):
     """R_c = z_c, nothing for the other outputs (Montavon et al. 2019, §10.3.1)."""
 
     def start(self, scores: Array, targets: Array) -> tuple[Array, Array]:
-        flat = scores.reshape(scores.shape[0], math.prod(scores.shape[1:]))
-        sample = np.arange(len(flat))[:, None]
-        values = flat[sample, targets]
-        relevance = zeros((*targets.shape, flat.shape[1]), scores)
-        relevance[sample, np.arange(targets.shape[1]), targets] = values
-        return relevance.reshape(*targets.shape, *scores.shape[1:]), values
+        size, rows = math.prod(scores.shape[1:]), targets.size
+        values = np.asarray(scores, order="C").take(targets + size * np.arange(len(scores))[:, None])
+        relevance = zeros((*targets.shape, *scores.shape[1:]), scores)
+        relevance.put(targets.ravel() + size * np.arange(rows), values)
+        return relevance, values
 
 
 @dataclass(frozen=True)

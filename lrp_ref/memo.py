@@ -23,9 +23,10 @@ class Memo:
     def get(self, key: Hashable, build: Callable[[], tuple[Any, int]]) -> Any:
         """The value of `key`; where it is missing, `build` gives it with its size in bytes."""
         with self._lock:
-            if key in self._found:
+            found = self._found.get(key)  # keys are deep: each look hashes rules
+            if found is not None:
                 self._found.move_to_end(key)
-                return self._found[key][0]
+                return found[0]
         value, size = build()  # outside the lock: a build may ask the memo itself
         with self._lock:
             if key in self._found:  # another thread was faster; whoever asks gets the same object

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import field, replace
+from functools import cached_property
 from importlib.util import find_spec
 from typing import Any, Literal, Protocol
 
@@ -152,6 +153,11 @@ class ForwardStep:
         raise AssertionError("no relevance reaches a node above the start")
 
 
+def _finite(message: Array) -> bool:
+    # One infinity or NaN makes the sum one; a sum that overflows is looked at again. In the order of the memory it is fast.
+    return math.isfinite(message.ravel(order="K").sum()) or bool(np.isfinite(message).all())
+
+
 @dataclass(frozen=True, eq=False)
 class Plan:
     """Which step serves which node, and in which currency messages reach each node.
@@ -176,16 +182,18 @@ class Plan:
     means: Means = field(default_factory=Means)
     rooms: Mapping[str, Any] = field(default_factory=dict)
 
+    @cached_property
+    def _looks(self) -> Callable[[Array], bool]:
+        """The backend's look at a message."""
+        if self.backend != "compiled":
+            return _finite
+        from .kernels.packed import finite
+
+        return lambda message: finite(message, self.means.threads)
+
     def finite(self, message: Array) -> bool:
         """Whether no number of a message is infinite or NaN."""
-        if is_exact(message):
-            return True
-        if self.backend == "compiled":
-            from .kernels.packed import finite
-
-            return finite(message, self.means.threads)
-        # One infinity or NaN makes the sum one; a sum that overflows is looked at again. In the order of the memory it is fast.
-        return math.isfinite(message.ravel(order="K").sum()) or bool(np.isfinite(message).all())
+        return is_exact(message) or self._looks(message)
 
     def output(self, shape: Shape) -> Array:
         """A new output that is filled slice by slice (`rooms`)."""

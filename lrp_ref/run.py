@@ -191,7 +191,7 @@ class Run:
 
     def _scores(self) -> Array:
         scores = self.values[self.order.begin]
-        if is_exact(scores) or np.isfinite(scores).all():
+        if self.plan.finite(scores):
             return scores
         with np.errstate(over="ignore", invalid="ignore"):
             activations = self.model.trace(self.inputs).activations
@@ -201,6 +201,8 @@ class Run:
 
     def masks(self, chosen: Mapping[str, Any]) -> dict[str, Array]:
         """For each filtered node what its relevance is multiplied by."""
+        if not chosen:
+            return {}
         names = {self._node(name, "node to filter"): choice for name, choice in chosen.items()}
         return {
             name: like(_mask(choice, self.shapes[name][1:], name).astype(np.int8), self.some) for name, choice in names.items()
@@ -237,9 +239,10 @@ class Run:
                 message = self._arrived(name, heaps.pop(name), step.arrives, masks, whole, entries, looks)
                 messages, booked = step.relevance(kept, message)
                 entries += booked
+                kind = step.hands_on
                 for source, part in zip(step.nodes[0].inputs, messages, strict=True):
                     heap = heaps.setdefault(source, {})
-                    heap[step.hands_on] = heap[step.hands_on] + part if step.hands_on in heap else part
+                    heap[kind] = heap[kind] + part if kind in heap else part
             for name in self.model.inputs:
                 if name not in heaps:
                     heaps[name] = {"R": zeros((*start.value.shape, *self.shapes[name][1:]), start.value)}

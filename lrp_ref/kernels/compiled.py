@@ -189,7 +189,7 @@ class Compiled:
 
     @property
     def label(self) -> str:
-        how = "" if isinstance(self.layer, Dense) else f"{self.choice}, "
+        how = "" if self.dense else f"{self.choice}, "
         return f"compiled, {how}{self.arrives} → {self.hands_on}"
 
     @property
@@ -205,16 +205,26 @@ class Compiled:
         return layer
 
     @cached_property
+    def dense(self) -> bool:
+        """Whether the layer is Dense, with the channels last in the first place."""
+        return isinstance(self.layer, Dense)
+
+    @cached_property
+    def checks(self) -> bool:
+        """Whether the rule has something to say about the input."""
+        return isinstance(self.rule, ZBox)
+
+    @cached_property
     def keeps_infinite(self) -> bool:
         """Whether what is not finite in a message is not finite below either; a dense layer looks past inputs of 0."""
-        return not isinstance(self.layer, Dense)
+        return not self.dense
 
     def _last(self, x: Array, axis: int = 1) -> Array:
         """Channels last, as the core takes them; a Dense layer has them there in the first place."""
-        return np.ascontiguousarray(x) if isinstance(self.layer, Dense) else cells_last(x, axis)
+        return np.ascontiguousarray(x) if self.dense else cells_last(x, axis)
 
     def _first(self, x: Array, axis: int = 1) -> Array:
-        return x if isinstance(self.layer, Dense) else channels_first(x, axis)
+        return x if self.dense else channels_first(x, axis)
 
     @property
     def rectified(self) -> bool:
@@ -224,13 +234,13 @@ class Compiled:
     @property
     def places(self) -> bool:
         """Whether the output can go into a slice of another."""
-        return not isinstance(self.layer, Dense)
+        return not self.dense
 
     def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, Any]:
         made, (a,) = self.prepared, inputs
-        if isinstance(self.rule, ZBox):
+        if self.checks:
             try:
-                self.rule.check(a)
+                self.rule.check(a)  # type: ignore[attr-defined]
             except LrpError as error:
                 raise error.at(self.nodes[0].place) from None
         x = self._last(a)
@@ -245,7 +255,7 @@ class Compiled:
             output, factors = made.products.up(x, self._finish(made), self.threads, room)
         output = self._first(output)
         # A dense layer's c is not looked for where a = 0, for R = a·c: half of the weight is not read behind a ReLU.
-        needed = a if self.booked or self.weighs or (self.keeps and isinstance(self.layer, Dense)) else None
+        needed = a if self.booked or self.weighs or (self.keeps and self.dense) else None
         return output, (made, factors, a.shape, needed, (z, output) if self.booked else None)
 
     def _finish(self, made: Prepared) -> Any:

@@ -98,13 +98,13 @@ class CompiledSweep(Sweep):
         return "compiled, through time"
 
     def forward(self, *inputs: Array) -> tuple[Array, Any]:
-        layer, a = self.layer, inputs[0]
-        try:
-            layer.shape(*(given.shape for given in inputs))
-            read = dict(zip(layer.reads, inputs[1:], strict=True))
-            lengths = ends(read["lengths"], a.shape[1]) if "lengths" in read else None
-        except LrpError as error:
-            raise error.at(self.nodes[0].place) from None
+        layer, a, lengths = self.layer, inputs[0], None
+        read = dict(zip(layer.reads, inputs[1:], strict=True))
+        if "lengths" in read:
+            try:
+                lengths = ends(read["lengths"], a.shape[1])
+            except LrpError as error:
+                raise error.at(self.nodes[0].place) from None
         states = [_state(layer, name, read, a) for name in layer.states]
         given = (np.ascontiguousarray(a), lengths, states, _RETURNS[layer.returns], self.code)
         made = self.prepare()
@@ -114,8 +114,10 @@ class CompiledSweep(Sweep):
     def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry, ...]]:
         made, kept, given, inputs = saved
         lower, hidden, cell = made.relevance(kept, np.ascontiguousarray(message), *given, self.threads)
-        below = {"hidden": hidden, "cell": cell, "lengths": np.zeros(message.shape[:2], message.dtype)}
-        messages = (lower, *(below[name] for name in self.layer.reads))
+        messages: tuple[Array, ...] = (lower,)
+        if self.layer.reads:
+            below = {"hidden": hidden, "cell": cell, "lengths": np.zeros(message.shape[:2], message.dtype)}
+            messages = (lower, *(below[name] for name in self.layer.reads))
         if not self.booked:
             return messages, ()
         way = way_of(self.rule, self.layer, self.layer.unroll(*inputs), True)

@@ -59,6 +59,8 @@ def lies_in_cells(x: Array) -> bool:
 
 def finite(x: Array, threads: int) -> bool:
     """Whether no number of a message (N, targets, C, …) is infinite or NaN."""
+    if x.flags.c_contiguous:
+        return _ext.finite(x, threads)
     for y in (x, channels_turned(x, 2)):
         if lies_in_cells(y):
             return _ext.finite(y, threads)

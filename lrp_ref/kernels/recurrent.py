@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ class Sweep:
     def label(self) -> str:
         return "numpy, through time"
 
-    @property
+    @cached_property
     def layer(self) -> Cells:
         """The layer that the step serves."""
         layer = self.nodes[0].layer
