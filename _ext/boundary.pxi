@@ -10,7 +10,7 @@ cdef extern from "lrp.h" nogil:
     void lrp_release(void *)
 
     enum lrp_feature:
-        LRP_COPY, LRP_POSITIVE, LRP_NEGATIVE, LRP_ONE, LRP_MINUS, LRP_TIMES, LRP_OVER
+        LRP_COPY, LRP_POSITIVE, LRP_NEGATIVE, LRP_MAGNITUDE, LRP_ONE, LRP_MINUS, LRP_TIMES, LRP_OVER
     ctypedef struct lrp_part:
         const void *x
         lrp_feature feature
@@ -29,7 +29,7 @@ cdef extern from "lrp.h" nogil:
     enum lrp_where:
         LRP_ALL, LRP_NONNEGATIVE, LRP_NEGATIVE_ONLY
     ctypedef struct lrp_share:
-        int product
+        int product, half
         const void *bias
         lrp_stabiliser stabiliser
         double epsilon

@@ -1,6 +1,6 @@
 # From products to outputs and factors.
 
-COPY, POSITIVE, NEGATIVE, ONE = LRP_COPY, LRP_POSITIVE, LRP_NEGATIVE, LRP_ONE
+COPY, POSITIVE, NEGATIVE, MAGNITUDE, ONE = LRP_COPY, LRP_POSITIVE, LRP_NEGATIVE, LRP_MAGNITUDE, LRP_ONE
 MINUS, TIMES, OVER = LRP_MINUS, LRP_TIMES, LRP_OVER
 EXACT, SIGNED, UNSIGNED = LRP_EXACT, LRP_SIGNED, LRP_UNSIGNED
 ALL, NONNEGATIVE, NEGATIVE_ONLY = LRP_ALL, LRP_NONNEGATIVE, LRP_NEGATIVE_ONLY
@@ -18,10 +18,10 @@ cdef class Finish:
         self.rectified = rectified
         self.quotient = quotient
         self.shares, self.biases = [], []
-        for product, own, stabiliser, epsilon, where, coefficient in shares:
-            if stabiliser not in (EXACT, SIGNED, UNSIGNED) or where not in (ALL, NONNEGATIVE, NEGATIVE_ONLY) or product < -1:
+        for product, half, own, stabiliser, epsilon, where, coefficient in shares:
+            if stabiliser not in (EXACT, SIGNED, UNSIGNED) or where not in (ALL, NONNEGATIVE, NEGATIVE_ONLY) or product < (1 if half else -1):
                 raise ValueError(f"no such share: product {product}, stabiliser {stabiliser}, where {where}")
-            self.shares.append((int(product), int(stabiliser), float(epsilon), int(where), float(coefficient)))
+            self.shares.append((int(product), bool(half), int(stabiliser), float(epsilon), int(where), float(coefficient)))
             self.biases.append(None if own is None or product == 0 else memory(own, "the bias of a share"))
         if len(self.shares) > 4:
             raise ValueError(f"at most 4 shares, found {len(self.shares)}")
@@ -74,12 +74,12 @@ cdef class Finish:
         f.output = pointer(output)
         f.shares = <int>len(self.shares)
         factors = []
-        for q, (product, stabiliser, epsilon, where, coefficient) in enumerate(self.shares):
+        for q, (product, half, stabiliser, epsilon, where, coefficient) in enumerate(self.shares):
             if product >= products:
                 raise ValueError(f"share {q} has product {product} of {products}")
             factors.append(empty(shape, is_double))
             f.share[q] = lrp_share(
-                product, self.bias_at(self.biases[q], f, shape, is_double), stabiliser, epsilon, where, coefficient, pointer(factors[q])
+                product, half, self.bias_at(self.biases[q], f, shape, is_double), stabiliser, epsilon, where, coefficient, pointer(factors[q])
             )
         if f.bias_pixels == -1:
             f.bias_pixels = 0

@@ -35,7 +35,7 @@ void lrp_parallel(idx items, int threads, void (*body)(void *context, idx item, 
 /* ---- pack.inc: a padded input of a product -------------------------------------------------------------------------- */
 
 /* What a part of a packed input is made of: a itself, max(a, 0), min(a, 0), 1, a - bound, a * factor, a / divisor. */
-enum lrp_feature { LRP_COPY, LRP_POSITIVE, LRP_NEGATIVE, LRP_ONE, LRP_MINUS, LRP_TIMES, LRP_OVER };
+enum lrp_feature { LRP_COPY, LRP_POSITIVE, LRP_NEGATIVE, LRP_MAGNITUDE, LRP_ONE, LRP_MINUS, LRP_TIMES, LRP_OVER };
 
 typedef struct {
     const void *x;         /* (samples, cells, channels) */
@@ -63,6 +63,7 @@ enum lrp_where { LRP_ALL, LRP_NONNEGATIVE, LRP_NEGATIVE_ONLY };
 
 typedef struct {
     int product;            /* which product is its denominator: 0 is the layer's own pre-activation; -1: zero */
+    int half;               /* its denominator is half the sum of product 0 and its own: z+ of a w and |a||w| */
     const void *bias;       /* added to the product (for product 0 the layer's own is in z already) */
     enum lrp_stabiliser stabiliser;
     double epsilon;

@@ -31,7 +31,7 @@ cdef list source_of(lrp_source *source, object parts, int axes):
     kept = []
     source.parts = 0
     for array, feature, operand in parts:
-        if source.parts == 4 or feature not in (COPY, POSITIVE, NEGATIVE, ONE, MINUS, TIMES, OVER):
+        if source.parts == 4 or feature not in (COPY, POSITIVE, NEGATIVE, MAGNITUDE, ONE, MINUS, TIMES, OVER):
             raise ValueError("at most four parts" if source.parts == 4 else f"no such feature: {feature}")
         held = memory(array, "a part of the input", dense=False)
         first = held if first is None else first

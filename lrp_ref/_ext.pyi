@@ -20,6 +20,7 @@ INTERFACE: int
 COPY: int
 POSITIVE: int
 NEGATIVE: int
+MAGNITUDE: int
 ONE: int
 MINUS: int  # a - operand; the operand broadcasts against one sample, channels last
 TIMES: int  # a · operand; the operand has the shape of a, but for a first axis that may be shorter: a (N·T, …), operand (N, …)
@@ -51,8 +52,9 @@ class Finish:
     bias : None, (channels,), or one for each output cell of a sample, channels last
     rectified : whether a ReLU is behind the layer
     quotient : whether messages arrive as c
-    shares : (product, bias, stabiliser, epsilon, where, coefficient) each; product 0 is the layer's own pre-activation with its
-        bias, −1 is zero; a share's bias is as `bias`, and is not used with product 0
+    shares : (product, half, bias, stabiliser, epsilon, where, coefficient) each; product 0 is the layer's own pre-activation with
+        its bias, −1 is zero, and `half` means half the sum of product 0, without that bias, and the one named; a share's bias is
+        as `bias`, and is not used with product 0
     """
 
     def __init__(
@@ -60,7 +62,7 @@ class Finish:
         bias: Array | None,
         rectified: bool,
         quotient: bool,
-        shares: Sequence[tuple[int, Array | None, int, float, int, float]],
+        shares: Sequence[tuple[int, bool, Array | None, int, float, int, float]],
     ) -> None: ...
 
 def room(shape: Sequence[int], dtype: Any) -> Array:

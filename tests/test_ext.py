@@ -152,8 +152,10 @@ def finished(products: list[Array], bias: Array, shares: list[tuple], rectified:
     z = products[0] + bias
     output = np.maximum(z, 0) if rectified else z
     found = []
-    for product, own, stabiliser, epsilon, where, coefficient in shares:
-        bottom = z if product == 0 else (products[product] if product > 0 else np.zeros_like(z)) + (0 if own is None else own)
+    for product, half, own, stabiliser, epsilon, where, coefficient in shares:
+        bottom = products[product] if product > 0 else np.zeros_like(z)
+        bottom = z.dtype.type(0.5) * (products[0] + bottom) if half else bottom
+        bottom = z if product == 0 else bottom + (0 if own is None else own)
         sign = np.where(bottom < 0, -1, 1) if stabiliser == ext.SIGNED else 1
         bottom = bottom + (0 if stabiliser == ext.EXACT else z.dtype.type(epsilon)) * sign
         dead = (bottom == 0) | ((where == ext.NONNEGATIVE) & (z < 0)) | ((where == ext.NEGATIVE_ONLY) & (z >= 0))
@@ -175,10 +177,10 @@ def test_finish_behind_a_convolution(channels, dtype, rectified, quotient, name)
     weights = [rng.standard_normal((1, channels, 5, 3, 3)).astype(dtype) for _ in range(3)]
     bias, own = (rng.standard_normal(channels).astype(dtype) for _ in range(2))
     shares = [
-        (0, None, ext.SIGNED, 1e-3, ext.ALL, 1.0),
-        (1, own, ext.EXACT, 0.0, ext.NONNEGATIVE, 2.0),
-        (2, None, ext.UNSIGNED, 0.5, ext.NEGATIVE_ONLY, -0.25),
-        (-1, own, ext.EXACT, 0.0, ext.ALL, 1.0),
+        (0, False, None, ext.SIGNED, 1e-3, ext.ALL, 1.0),
+        (1, False, own, ext.EXACT, 0.0, ext.NONNEGATIVE, 2.0),
+        (2, True, None, ext.UNSIGNED, 0.5, ext.NEGATIVE_ONLY, -0.25),
+        (-1, False, own, ext.EXACT, 0.0, ext.ALL, 1.0),
     ]
     convolution = ext.Convolution(weights, (1, 1), (1, 1), getattr(ext, name), 1)
     call = ([(x, ext.COPY, None)], (1, 1), (9, 17))
@@ -197,7 +199,7 @@ def test_outputs_go_into_slices_and_products_that_are_there_are_used(channels, d
     rng = np.random.default_rng(3)
     below = rng.standard_normal((2, 9, 17, 50)).astype(dtype)
     x, weights = below[..., 20:25], [rng.standard_normal((1, channels, 5, 3, 3)).astype(dtype) for _ in range(2)]
-    bias, shares = rng.standard_normal(channels).astype(dtype), [(1, None, ext.SIGNED, 0.5, ext.NONNEGATIVE, 2.0)]
+    bias, shares = rng.standard_normal(channels).astype(dtype), [(1, True, None, ext.SIGNED, 0.5, ext.NONNEGATIVE, 2.0)]
     how, where = ext.Finish(bias, True, True, shares), ((1, 1), (9, 17))
     both, own, other = (ext.Convolution(w, (1, 1), (1, 1), getattr(ext, name), 1) for w in (weights, weights[:1], weights[1:]))
     output, (factor,) = both([(x.copy(), ext.COPY, None)], *where, how, 1)
@@ -317,7 +319,7 @@ def test_wrong_weights_are_refused(error, arguments):
         (TypeError, {"finish": "relu"}),
         (ValueError, {"finish": ext.Finish(np.zeros(4, np.float32), False, False, [])}),
         (TypeError, {"finish": ext.Finish(np.zeros(5), False, False, [])}),
-        (ValueError, {"finish": ext.Finish(None, False, False, [(1, None, ext.EXACT, 0.0, ext.ALL, 1.0)])}),
+        (ValueError, {"finish": ext.Finish(None, False, False, [(1, False, None, ext.EXACT, 0.0, ext.ALL, 1.0)])}),
         (ValueError, {"threads": -1}),
     ],
 )
@@ -328,8 +330,14 @@ def test_wrong_calls_are_refused(error, arguments):
 
 
 def test_wrong_shares_are_refused():
-    share = (0, None, ext.EXACT, 0.0, ext.ALL, 1.0)
-    for shares in ([share] * 5, [(-2, *share[1:])], [(0, None, 9, *share[3:])], [(*share[:4], 9, 1.0)]):
+    share = (0, False, None, ext.EXACT, 0.0, ext.ALL, 1.0)
+    for shares in (
+        [share] * 5,
+        [(-2, *share[1:])],
+        [(0, True, *share[2:])],
+        [(*share[:3], 9, *share[4:])],
+        [(*share[:5], 9, 1.0)],
+    ):
         with pytest.raises(ValueError, match=r"shares|no such share"):
             ext.Finish(None, False, False, shares)
 

@@ -174,8 +174,10 @@ def finished(products: list[Array], bias: Array | None, shares: list[tuple], rec
     dtype = z.dtype.type
     output = np.maximum(z, dtype(0)) if rectified else z
     found = [output]
-    for product, own, stabiliser, epsilon, where, coefficient in shares:
+    for product, half, own, stabiliser, epsilon, where, coefficient in shares:
         bottom = z if product == 0 else products[product] if product > 0 else np.zeros_like(z)
+        if half:
+            bottom = dtype(0.5) * (bottom + products[0])
         if product != 0 and own is not None:
             bottom = bottom + own
         if stabiliser == ext.SIGNED:
@@ -210,9 +212,10 @@ def finishes(draw: st.DrawFn) -> tuple[list[Array], Array | None, list[tuple], b
 
     products = [numbers(shape) for _ in range(draw(st.integers(1, 4)))]
     of_bias = shape[1:] if draw(st.booleans()) else shape[-1:]
+    known = [(p, half) for p in range(-1, len(products)) for half in (False, True) if p > 0 or not half]
     shares = [
         (
-            draw(st.integers(-1, len(products) - 1)),
+            *draw(st.sampled_from(known)),
             numbers(of_bias) if draw(st.booleans()) else None,
             draw(st.sampled_from([ext.EXACT, ext.SIGNED, ext.UNSIGNED])),
             draw(st.sampled_from([0.0, 1e-3, 0.5])),
@@ -242,8 +245,8 @@ def test_finish_of_many_pixels():
     rng = np.random.default_rng(4)
     for channels in (3, 20):
         z = rng.standard_normal((1, 300, 200, channels)).astype(np.float32)
-        how = ext.Finish(z[0, 0, 0].copy(), True, True, [(0, None, ext.SIGNED, 0.1, ext.ALL, 1.0)])
-        expected = finished([z], z[0, 0, 0], [(0, None, ext.SIGNED, 0.1, ext.ALL, 1.0)], True, True)
+        how = ext.Finish(z[0, 0, 0].copy(), True, True, [(0, False, None, ext.SIGNED, 0.1, ext.ALL, 1.0)])
+        expected = finished([z], z[0, 0, 0], [(0, False, None, ext.SIGNED, 0.1, ext.ALL, 1.0)], True, True)
         for threads in (1, 2):
             output, (factor,) = ext.finish(how, [z], threads)
             assert alike(output, expected[0])

@@ -140,7 +140,8 @@ def prepared(model: Model, node: Node, rule: LinearRule, sure: bool, rectified: 
     """The layer under the rule, packed once for a model."""
 
     def build() -> tuple[Prepared, int]:
-        made = scheme(node.layer, rule, sure, model.dtype, rectified)  # type: ignore[arg-type]
+        halves = isinstance(node.layer, Conv) and choice.upward == _ext.DIRECT  # the two products are added up alike
+        made = scheme(node.layer, rule, sure, model.dtype, rectified, halves)  # type: ignore[arg-type]
         assert made is not None
         return _packed(node.layer, made, choice, threads)
 

@@ -63,7 +63,7 @@ class CompiledSum(FusedLinear):
                 kind = _ext.SIGNED if isinstance(share.stabiliser, Signed) else _ext.UNSIGNED
                 epsilon = float(share.stabiliser.epsilon)  # type: ignore[attr-defined]
             where = _ext.ALL if share.where is ALL else _ext.NONNEGATIVE if share.where is NONNEGATIVE else _ext.NEGATIVE_ONLY
-            shares.append((index, None, kind, epsilon, where, float(share.coefficient)))
+            shares.append((index, False, None, kind, epsilon, where, float(share.coefficient)))
         how = _ext.Finish(None, len(self.nodes) == 2, self.arrives == "c", shares)
         output, factors = _ext.finish(how, products, self.threads)
         return (channels_first(output), [channels_first(factor) for factor in factors]) if turn else (output, factors)

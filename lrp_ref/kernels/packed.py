@@ -17,7 +17,15 @@ from ..layers.conv import Conv, ConvTranspose
 from ..rules.shares import ALL, IDENTITY, NEGATIVE, NONNEGATIVE, ONE, POSITIVE, Above, Below, Feature
 from .native import _ext
 from .passing import Currency, weighed
-from .scheme import Column, Scheme
+from .scheme import MAGNITUDE, Column, Scheme
+
+_CODES = (
+    (IDENTITY, _ext.COPY),
+    (POSITIVE, _ext.POSITIVE),
+    (NEGATIVE, _ext.NEGATIVE),
+    (MAGNITUDE, _ext.MAGNITUDE),
+    (ONE, _ext.ONE),
+)
 
 #: Below so many channels the way down is a scatter, whose products stack the taps: a panel of the other kind is mostly empty.
 FEW = 16
@@ -83,7 +91,7 @@ def channels_last_constant(value: Any, some: Array, ndim: int) -> Array:
 
 def part(x: Array, feature: Feature) -> tuple[Array, int, Any]:
     """One part of a product's input, for the C core."""
-    for known, code in ((IDENTITY, _ext.COPY), (POSITIVE, _ext.POSITIVE), (NEGATIVE, _ext.NEGATIVE), (ONE, _ext.ONE)):
+    for known, code in _CODES:
         if feature is known:
             return x, code, None
     assert isinstance(feature, (Above, Below))
@@ -104,7 +112,7 @@ def finishing(columns: Sequence[Column], products: dict[int, int], bias: Array |
         where = _ext.ALL if share.where is ALL else _ext.NONNEGATIVE if share.where is NONNEGATIVE else _ext.NEGATIVE_ONLY
         own = None if column.plain or share.bias is None else offset_last(share.bias)
         index = 0 if column.plain else products.get(place, -1)
-        shares.append((index, own, stabiliser, epsilon, where, float(share.coefficient)))
+        shares.append((index, column.half, own, stabiliser, epsilon, where, float(share.coefficient)))
     return _ext.Finish(None if bias is None else offset_last(bias), rectified, quotient, shares)
 
 

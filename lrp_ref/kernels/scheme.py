@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, like
+from ..arrays import Array, Relative, like, negative, positive
 from ..errors import LrpError
 from ..layers.base import Linear
 from ..records import dataclass
@@ -21,13 +21,31 @@ from ..rules.shares import IDENTITY, NEGATIVE, NEGATIVE_ONLY, POSITIVE, Feature,
 _SIGNED = (IDENTITY, POSITIVE, NEGATIVE)
 
 
+class _Magnitude(Feature):
+    def __call__(self, a: Array) -> Array:
+        return np.asarray(abs(a))
+
+    def __repr__(self) -> str:
+        return "|a|"
+
+
+MAGNITUDE = _Magnitude()
+
+
 @dataclass(frozen=True, eq=False)
 class Column:
-    """A share with its terms simplified; `plain` where its denominator is the layer's own pre-activation."""
+    """A share with its terms simplified.
+
+    Attributes
+    ----------
+    plain : whether its denominator is the layer's own pre-activation
+    half : whether its denominator can be z⁺ = ½ (Σ a w + Σ |a||w|): one product more than the layer's own rather than two
+    """
 
     share: Share
     terms: tuple[Term, ...]
     plain: bool
+    half: bool = False
 
     @property
     def features(self) -> tuple[Feature, ...]:
@@ -68,10 +86,10 @@ class Scheme:
         for place, column in enumerate(self.columns):
             if column.plain or not column.terms:
                 continue
-            key = tuple(id(feature) for feature in column.features)
-            _, places, weights = found.setdefault(key, (column.features, [], []))
+            features = (MAGNITUDE,) if column.half else column.features
+            _, places, weights = found.setdefault(tuple(map(id, features)), (features, [], []))
             places.append(place)
-            weights.append(tuple(term.weight for term in column.terms))
+            weights.append((abs(self.own),) if column.half else tuple(term.weight for term in column.terms))
         return tuple(Group(features, tuple(places), tuple(weights)) for features, places, weights in found.values())
 
     @property
@@ -94,13 +112,14 @@ class Scheme:
         return all(any(feature is known for known in _SIGNED) for feature in self.features)
 
 
-def scheme(layer: Linear, rule: LinearRule, sure: bool, dtype: Any, rectified: bool) -> Scheme | None:
+def scheme(layer: Linear, rule: LinearRule, sure: bool, dtype: Any, rectified: bool, halves: bool = False) -> Scheme | None:
     """The layer under the rule, None where the rule does more than declare shares.
 
     Parameters
     ----------
     sure : whether the input is known to be ≥ 0
-    rectified : whether shares for z < 0 alone can be left out
+    rectified : whether no relevance reaches z ≤ 0, so that shares for z < 0 alone can be left out
+    halves : whether denominators may be made from the layer's own product, added up in the same order
     """
     own = type(rule)
     more = any(getattr(own, name) is not getattr(LinearRule, name) for name in ("propagate", "relevances"))
@@ -121,8 +140,21 @@ def scheme(layer: Linear, rule: LinearRule, sure: bool, dtype: Any, rectified: b
             return None
         plain = share.bias is bias and len(terms) == 1 and terms[0].feature is IDENTITY and terms[0].weight is weight
         if not (rectified and share.where is NEGATIVE_ONLY):
-            columns.append(Column(share, terms, plain))
+            columns.append(Column(share, terms, plain, rectified and halves and _is_half(share, terms, weight, bias)))
     return Scheme(weight, bias, tuple(columns))
+
+
+def _is_half(share: Share, terms: tuple[Term, ...], weight: Array, bias: Array | None) -> bool:
+    """Whether z⁺ + b⁺ can be ½ (z + q) + b⁺ with z = Σ a w, q = Σ |a||w|, where relevance reaches z + b > 0 alone.
+
+    There z⁺ + b⁺ = ½ (z + q) + b⁺ > ½ (q − b) + b⁺ ≥ ½ q: the errors of the sums, which are relative to q, at most double. And
+    where no a w is positive, z = −q to the last bit: the share stays dead.
+    """
+    if tuple(map(id, (t.feature for t in terms))) != (id(POSITIVE), id(NEGATIVE)) or isinstance(share.stabiliser, Relative):
+        return False
+    parts = np.array_equal(terms[0].weight, positive(weight)) and np.array_equal(terms[1].weight, negative(weight))
+    covered = bias is None or np.all((like(0, weight) if share.bias is None else share.bias) >= bias)
+    return bool(parts and covered and share.where is not NEGATIVE_ONLY)
 
 
 def _simplified(terms: tuple[Term, ...], sure: bool) -> tuple[Term, ...]:

@@ -108,7 +108,7 @@ static void finishes(const lrp_kernels *k, idx channels) {
     for (int threads = 1; threads <= 3; threads += 2) {
         float(*to)[MOST] = threads == 1 ? one : three;
         lrp_finish f = {.channels = channels, .products = 2, .bias = factor, .output = to[0], .shares = 1};
-        f.share[0] = (lrp_share){1, factor, LRP_EXACT, 0, LRP_NONNEGATIVE, 2, to[1]};
+        f.share[0] = (lrp_share){1, 0, factor, LRP_EXACT, 0, LRP_NONNEGATIVE, 2, to[1]};
         k->finish_arrays(&f, products, pixels, threads);
     }
     for (int i = 0; i < 2; i++) compare("finish", k->instruction_set, one[i], three[i], (size_t)(pixels * channels) * 4);
