@@ -41,8 +41,8 @@ typedef struct {
     const void *x;         /* (samples, cells, channels) */
     enum lrp_feature feature;
     const void *operand;   /* LRP_MINUS: the bound; LRP_TIMES, LRP_OVER: (samples / repeat, cells, channels) */
-    idx operand_cell;      /* stride of the operand over cells and channels, in elements: 0 where it broadcasts */
-    idx operand_channel;
+    idx operand_cell;      /* strides of the operand over cells and channels, in elements: 0 where it broadcasts */
+    idx operand_channel;   /* 1, or 0; 1 for factors */
     idx operand_sample;
     idx repeat;            /* LRP_TIMES, LRP_OVER: samples of x for one sample of the operand (the targets) */
     idx x_cell;            /* from cell to cell of x, where it is a slice of channels; 0: its channels */
