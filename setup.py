@@ -18,6 +18,7 @@ FLAGS = [
     "-std=gnu11",
     "-O2",
     "-ftree-vectorize",
+    "-fno-tree-slp-vectorize",  # what belongs together is written as vectors: a hundredth of the size
     "-fvect-cost-model=dynamic",
     "-g0",
     "-ffp-contract=fast",
