@@ -51,7 +51,7 @@ static void convolutions(const lrp_kernels *k, idx groups, idx lower, idx upper,
     for (int threads = 1; threads <= 3; threads += 2) {
         float(*to)[MOST] = threads == 1 ? one : three;
         lrp_finish f = {.channels = groups * upper, .products = 2, .rectified = 1, .quotient = 1, .output = to[0], .shares = 1, .raw = {to[1], to[2]}};
-        f.share[0] = (lrp_share){1, NULL, LRP_SIGNED, 1e-3, LRP_ALL, 1, to[3]};
+        f.share[0] = (lrp_share){1, 0, NULL, LRP_SIGNED, 1e-3, LRP_ALL, 1, to[3]};
         k->convolution_prepare(&c, threads);
         k->convolution_run(&c, &s, out, &f, threads);
     }
