@@ -19,8 +19,9 @@ cdef class Finish:
         self.quotient = quotient
         self.shares, self.biases = [], []
         for product, half, own, stabiliser, epsilon, where, coefficient in shares:
-            if stabiliser not in (EXACT, SIGNED, UNSIGNED) or where not in (ALL, NONNEGATIVE, NEGATIVE_ONLY) or product < (1 if half else -1):
-                raise ValueError(f"no such share: product {product}, stabiliser {stabiliser}, where {where}")
+            known = stabiliser in (EXACT, SIGNED, UNSIGNED) and where in (ALL, NONNEGATIVE, NEGATIVE_ONLY)
+            if not known or product < (1 if half else -1):
+                raise ValueError(f"no such share: product {product}, half {half}, stabiliser {stabiliser}, where {where}")
             self.shares.append((int(product), bool(half), int(stabiliser), float(epsilon), int(where), float(coefficient)))
             self.biases.append(None if own is None or product == 0 else memory(own, "the bias of a share"))
         if len(self.shares) > 4:
@@ -51,6 +52,7 @@ cdef class Finish:
         The output may go into an array that is there, and the first products come from some.
         """
         cdef Memory held
+        cdef const void *own
         kept = [memory(product, "a product") for product in given]
         if products + len(kept) > 4:
             raise ValueError(f"at most 4 products, found {products + len(kept)}")
@@ -78,9 +80,8 @@ cdef class Finish:
             if product >= products:
                 raise ValueError(f"share {q} has product {product} of {products}")
             factors.append(empty(shape, is_double))
-            f.share[q] = lrp_share(
-                product, half, self.bias_at(self.biases[q], f, shape, is_double), stabiliser, epsilon, where, coefficient, pointer(factors[q])
-            )
+            own = self.bias_at(self.biases[q], f, shape, is_double)
+            f.share[q] = lrp_share(product, half, own, stabiliser, epsilon, where, coefficient, pointer(factors[q]))
         if f.bias_pixels == -1:
             f.bias_pixels = 0
         for q in range(4):

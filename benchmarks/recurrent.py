@@ -124,8 +124,7 @@ def main() -> None:
         for name, figures in found.items():
             print(f"  {name:28} {1e3 * figures[0]:9.3f} ms   {1e3 * figures[2]:9.3f} ms CPU")
         print(f"  per sentence: {one[0] * batch / ours[0]:.1f} times faster, {one[2] * batch / ours[2]:.1f} in CPU time")
-    used = others.cpus(time.perf_counter() - begun)
-    print("others: unknown" if used is None else f"other processes used {used:.2f} CPUs meanwhile")
+    print(others.said(time.perf_counter() - begun))
 
 
 if __name__ == "__main__":

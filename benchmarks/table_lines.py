@@ -117,11 +117,11 @@ def side_by_side(
     remarks = [f"{name} is not installed" for name in contenders if name not in runs]
     others, begun = Others(), time.perf_counter()
     found = alternate(runs, setting.rounds or rounds, least=least, pause=0.05)
-    used = others.cpus(time.perf_counter() - begun)
+    used = others.said(time.perf_counter() - begun)
     lines = [_line(work, found, want) for want in wants]
     figures = "; ".join(f"{n} {milliseconds(f[0])} / {milliseconds(f[1])} / {milliseconds(f[2])}" for n, f in found.items())
     remarks.append(f"least wall / median wall / least CPU: {figures}")
-    remarks.append("what others used is unknown" if used is None else f"other processes used {used:.2f} CPUs meanwhile")
+    remarks.append(used)
     return Found(tuple(lines), tuple(remarks))
 
 

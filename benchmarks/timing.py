@@ -96,6 +96,11 @@ class Others:
         busy, own = (after - before for after, before in zip(now, self._begun, strict=True))
         return max(0.0, (busy - own) / seconds)
 
+    def said(self, seconds: float) -> str:
+        """The same in words, for a report."""
+        used = self.cpus(seconds)
+        return "what others used is unknown" if used is None else f"other processes used {used:.2f} CPUs meanwhile"
+
 
 def forget_peak() -> None:
     """Start counting the peak memory afresh (Linux; elsewhere the peak since the start stays)."""

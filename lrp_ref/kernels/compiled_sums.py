@@ -6,16 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, Exact, Relative, Shape, Signed
+from ..arrays import Array, Relative, Shape
 from ..layers.linear import Add, Subtract
 from ..layers.pooling import AvgPool, MaxPool, SumPool, pool_window
 from ..layers.window import Window
 from ..records import dataclass
-from ..rules.shares import ALL, NONNEGATIVE
 from .fused import FusedLinear
 from .maxima import Surrogate
 from .native import _ext
-from .packed import channels_first, channels_last
+from .packed import channels_first, channels_last, share_of
 from .passing import Winners, folded
 from .prepared import Prepared
 
@@ -58,12 +57,7 @@ class CompiledSum(FusedLinear):
             if not share.plain:
                 index = len(products)
                 products.append(ordered(bottom))
-            kind, epsilon = _ext.EXACT, 0.0
-            if not isinstance(share.stabiliser, Exact):
-                kind = _ext.SIGNED if isinstance(share.stabiliser, Signed) else _ext.UNSIGNED
-                epsilon = float(share.stabiliser.epsilon)  # type: ignore[attr-defined]
-            where = _ext.ALL if share.where is ALL else _ext.NONNEGATIVE if share.where is NONNEGATIVE else _ext.NEGATIVE_ONLY
-            shares.append((index, False, None, kind, epsilon, where, float(share.coefficient)))
+            shares.append(share_of(share, index))
         how = _ext.Finish(None, len(self.nodes) == 2, self.arrives == "c", shares)
         output, factors = _ext.finish(how, products, self.threads)
         return (channels_first(output), [channels_first(factor) for factor in factors]) if turn else (output, factors)

@@ -67,12 +67,8 @@ def lies_in_cells(x: Array) -> bool:
 
 def finite(x: Array, threads: int) -> bool:
     """Whether no number of a message (N, targets, C, …) is infinite or NaN."""
-    if x.flags.c_contiguous:
-        return _ext.finite(x, threads)
-    for y in (x, channels_turned(x, 2)):
-        if lies_in_cells(y):
-            return _ext.finite(y, threads)
-    return bool(np.isfinite(x).all())
+    cells = x if lies_in_cells(x) else channels_turned(x, 2)
+    return _ext.finite(cells, threads) if lies_in_cells(cells) else bool(np.isfinite(x).all())
 
 
 def channels_first(x: Array, axis: int = 1) -> Array:
@@ -99,20 +95,24 @@ def part(x: Array, feature: Feature) -> tuple[Array, int, Any]:
     return x, _ext.MINUS, channels_last_constant(bound, x, x.ndim - 1)
 
 
+def share_of(share: Any, product: int, bias: Array | None = None, half: bool = False) -> tuple[Any, ...]:
+    """A `Share`, or what has its stabiliser, region and coefficient, as `_ext.Finish` takes it, with the place of its product."""
+    stabiliser, epsilon = _ext.EXACT, 0.0
+    if not isinstance(share.stabiliser, Exact):
+        assert not isinstance(share.stabiliser, Relative)
+        stabiliser = _ext.SIGNED if isinstance(share.stabiliser, Signed) else _ext.UNSIGNED
+        epsilon = float(share.stabiliser.epsilon)
+    where = _ext.ALL if share.where is ALL else _ext.NONNEGATIVE if share.where is NONNEGATIVE else _ext.NEGATIVE_ONLY
+    return product, half, bias, stabiliser, epsilon, where, float(share.coefficient)
+
+
 def finishing(columns: Sequence[Column], products: dict[int, int], bias: Array | None, rectified: bool, quotient: bool) -> Any:
     """What the C core does with the products: `products` says where each column's is."""
     shares = []
     for place, column in enumerate(columns):
-        share = column.share
-        stabiliser, epsilon = _ext.EXACT, 0.0
-        if not isinstance(share.stabiliser, Exact):
-            assert not isinstance(share.stabiliser, Relative)
-            stabiliser = _ext.SIGNED if isinstance(share.stabiliser, Signed) else _ext.UNSIGNED
-            epsilon = float(share.stabiliser.epsilon)  # type: ignore[attr-defined]
-        where = _ext.ALL if share.where is ALL else _ext.NONNEGATIVE if share.where is NONNEGATIVE else _ext.NEGATIVE_ONLY
-        own = None if column.plain or share.bias is None else offset_last(share.bias)
+        own = None if column.plain or column.share.bias is None else offset_last(column.share.bias)
         index = 0 if column.plain else products.get(place, -1)
-        shares.append((index, column.half, own, stabiliser, epsilon, where, float(share.coefficient)))
+        shares.append(share_of(column.share, index, own, column.half))
     return _ext.Finish(None if bias is None else offset_last(bias), rectified, quotient, shares)
 
 

@@ -133,6 +133,8 @@ def scheme(layer: Linear, rule: LinearRule, sure: bool, dtype: Any, rectified: b
         shares = rule.shares(weight, bias)
     except LrpError:
         return None  # the reference step says what is wrong, with the data at hand
+    # What needs the whole sample is made from the products as they are.
+    halves = halves and rectified and not any(isinstance(share.stabiliser, Relative) for share in shares)
     columns = []
     for share in shares:
         terms = _simplified(share.terms, sure)
@@ -140,7 +142,7 @@ def scheme(layer: Linear, rule: LinearRule, sure: bool, dtype: Any, rectified: b
             return None
         plain = share.bias is bias and len(terms) == 1 and terms[0].feature is IDENTITY and terms[0].weight is weight
         if not (rectified and share.where is NEGATIVE_ONLY):
-            columns.append(Column(share, terms, plain, rectified and halves and _is_half(share, terms, weight, bias)))
+            columns.append(Column(share, terms, plain, halves and _is_half(share, terms, weight, bias)))
     return Scheme(weight, bias, tuple(columns))
 
 
@@ -150,11 +152,11 @@ def _is_half(share: Share, terms: tuple[Term, ...], weight: Array, bias: Array |
     There z⁺ + b⁺ = ½ (z + q) + b⁺ > ½ (q − b) + b⁺ ≥ ½ q: the errors of the sums, which are relative to q, at most double. And
     where no a w is positive, z = −q to the last bit: the share stays dead.
     """
-    if tuple(map(id, (t.feature for t in terms))) != (id(POSITIVE), id(NEGATIVE)) or isinstance(share.stabiliser, Relative):
+    if [term.feature for term in terms] != [POSITIVE, NEGATIVE]:
         return False
     parts = np.array_equal(terms[0].weight, positive(weight)) and np.array_equal(terms[1].weight, negative(weight))
     covered = bias is None or np.all((like(0, weight) if share.bias is None else share.bias) >= bias)
-    return bool(parts and covered and share.where is not NEGATIVE_ONLY)
+    return bool(parts and covered)
 
 
 def _simplified(terms: tuple[Term, ...], sure: bool) -> tuple[Term, ...]:
