@@ -300,9 +300,10 @@ class Explainer:
         Parameters
         ----------
         x : the input, (N, …), or a mapping from input names
-        target : "predicted" (the default), "all", an index into the output (a tuple for outputs of several axes), or
-            one index per sample
-        targets : several indices for every sample, or (N, T) of them: relevance gets a second axis
+        target : "predicted" (the default), "all", an int, or integers (N,), one per sample. Of an output of r > 1 axes beside
+            the batch: one index (r,) for all samples, or (N, r), one per sample; an int is flat
+        targets : integers (T,) for all samples, or (N, T), T per sample. For r > 1: (T, r), or (N, T, r); (T,) is flat.
+            Relevance gets a second axis. The axes decide, never the container: see `lrp_ref.targets`
         contrast : an index, or one per sample: explain the score of `target` minus that of `contrast`
         start : a starting relevance of the output's shape, or of that of `start_at`
         start_at : the node whose output `start` is the relevance of

@@ -12,11 +12,12 @@ import numpy as np
 from .arrays import Array, Shape, check_finite, fractions, is_exact, like, per_sample, zeros
 from .errors import LrpError, NonFiniteError, ShapeError, TargetError, UnknownNameError, unknown
 from .explanation import Explanation
-from .heads import Head, Logit, contrasted, indices, several
+from .heads import Head, Logit, contrasted
 from .ledger import Booking, Entry, Ledger
 from .model import Model
 from .plan import Plan
 from .records import dataclass
+from .targets import indices, several
 
 
 def ancestors(model: Model, name: str) -> frozenset[str]:

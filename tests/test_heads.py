@@ -18,7 +18,8 @@ from lrp_ref import Explainer, Model, rules
 from lrp_ref import layers as L
 from lrp_ref.arrays import fractions
 from lrp_ref.errors import ExactnessError, HeadError, TargetError, UnknownNameError
-from lrp_ref.heads import Logit, LogOdds, head_of, indices, several
+from lrp_ref.heads import Logit, LogOdds, head_of
+from lrp_ref.targets import indices, several
 
 each_backend = pytest.mark.parametrize("backend", lrp_ref.BACKENDS)
 
@@ -231,12 +232,6 @@ def test_targets_of_outputs_of_several_axes():
     assert value.tolist() == [[1, 3], [7, 9]]
     assert relevance[1, 1, 1, 0] == 9
     assert (relevance != 0).sum() == 4
-
-
-def test_several_targets():
-    assert several((2, 0), SCORES).tolist() == [[2, 0], [2, 0]]
-    assert several(np.array([[2, 0], [1, 1]]), SCORES).tolist() == [[2, 0], [1, 1]]
-    assert several([1], SCORES).tolist() == [[1], [1]]
 
 
 def test_targets_of_an_empty_batch():

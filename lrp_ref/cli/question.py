@@ -10,6 +10,7 @@ from ..arrays import Array
 from ..errors import ParameterError, TargetError
 from ..model import Model
 from ..records import dataclass
+from ..targets import spelled
 from . import parsing
 
 
@@ -50,15 +51,19 @@ class Question:
     def call(self, model: Model, arrays: dict[str, Array]) -> dict[str, Any]:
         """What an explainer is called with, for one sample."""
         if self.top is not None:
-            return {"targets": self._ranked(model, arrays)[None, : self.top]}
+            return {"targets": self._spelled(self._ranked(model, arrays)[: self.top], model, arrays)}
         if self.pair:
-            return {"targets": np.array([self._pair(model, arrays)])}
+            return {"targets": self._spelled(np.array(self._pair(model, arrays)), model, arrays)}
         return {"target": self.target} | ({} if self.contrast is None else {"contrast": self.contrast})
 
     def _scores(self, model: Model, arrays: dict[str, Array]) -> Array:
         found = model(arrays)
         scores: Array = found if self.output is None or len(model.outputs) == 1 else found[self.output]
         return np.asarray(scores[0])
+
+    def _spelled(self, flat: Array, model: Model, arrays: dict[str, Array]) -> Array:
+        """Flat indices as `targets` takes them for one sample."""
+        return spelled(flat[None], self._scores(model, arrays).shape)
 
     def _ranked(self, model: Model, arrays: dict[str, Array]) -> Array:
         """All outputs as flat indices, the best first; the lowest of equal ones."""

@@ -14,6 +14,7 @@ from ..errors import ParameterError
 from ..explainer import Explainer
 from ..explanation import Explanation
 from ..records import dataclass
+from ..targets import spelled
 from .axes import moved_axes, only_input, storable
 
 Shift = tuple[int, ...]
@@ -90,7 +91,9 @@ def translated(
     where = moved_axes(axes, x)
     moves = _moves(shifts, [x.shape[axis] for axis in where], fill)
     unmoved = explainer(x, target=target, targets=targets, contrast=contrast)
-    same = {"targets" if unmoved.several else "target": unmoved.target, "contrast": contrast}
+    assert unmoved.target is not None
+    target = spelled(unmoved.target, unmoved.prediction.shape[1:])
+    same = {"targets" if unmoved.several else "target": target, "contrast": contrast}
     # R may have the targets as a second axis.
     above = [axis + unmoved.relevance.ndim - x.ndim for axis in where]
     sums = [zeros(a.shape, a) for a in (unmoved.relevance, unmoved.value, unmoved.prediction, unmoved.value)]

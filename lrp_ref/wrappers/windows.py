@@ -12,8 +12,8 @@ from ..arrays import Array, Shape, frozen, integer, like, zeros
 from ..errors import ParameterError, ShapeError, TargetError, unknown
 from ..explainer import Explainer
 from ..explanation import Explanation
-from ..heads import indices, several
 from ..records import dataclass
+from ..targets import indices, several, spelled
 from .axes import moved_axes, only_input, per_axis, storable
 
 EDGES = ("fit", "flush", "drop")
@@ -203,17 +203,18 @@ class _Windows:
 
 @dataclass(frozen=True, eq=False)
 class _Targets:
-    """Flat indices (N, T) of what all windows of a sample explain, and (N,) of what they contrast it with."""
+    """Flat indices (N, T) of what all windows of a sample explain, and (N,) of its contrast, into outputs of this shape."""
 
     flat: Array
     single: bool
     contrast: Array | None
+    outputs: Shape
 
     def of(self, samples: list[int]) -> dict[str, Any]:
         """For one window of each of these samples what an explainer is to explain."""
-        own = self.flat[samples]
-        contrast = None if self.contrast is None else self.contrast[samples]
-        return {"target": own[:, 0], "contrast": contrast} if self.single else {"targets": own, "contrast": contrast}
+        own = spelled(self.flat[samples, 0] if self.single else self.flat[samples], self.outputs)
+        contrast = None if self.contrast is None else spelled(self.contrast[samples], self.outputs)
+        return {"target": own, "contrast": contrast} if self.single else {"targets": own, "contrast": contrast}
 
 
 def _choose(explainer: Explainer, windows: _Windows, target: Any, targets: Any, contrast: Any, size: int) -> _Targets:
@@ -228,7 +229,8 @@ def _choose(explainer: Explainer, windows: _Windows, target: Any, targets: Any, 
                 scores[n] += score
     flat = several(targets, scores) if targets is not None else indices(wanted, scores)
     single = targets is None and not (isinstance(wanted, str) and wanted == "all")
-    return _Targets(flat, single, None if contrast is None else indices(contrast, scores, "contrast")[:, 0])
+    other = None if contrast is None else indices(contrast, scores, "contrast")[:, 0]
+    return _Targets(flat, single, other, scores.shape[1:])
 
 
 def _scores(explainer: Explainer, contents: Array) -> Array:
