@@ -12,6 +12,7 @@ from typing import TypeAlias
 import numpy as np
 
 from .arrays import Array, Shape, is_exact, like
+from .draft import Draft
 from .errors import GraphError, LrpError, NonFiniteError, unknown
 from .layers.base import Layer
 from .layers.conv import Conv, ConvTranspose
@@ -59,15 +60,22 @@ def canonize(model: Model, input_shape: Mapping[str, Shape] | Shape | None = Non
 
 def canonized(model: Model, input_shape: Mapping[str, Shape] | Shape | None = None) -> tuple[Model, tuple[Merge, ...]]:
     """`canonize`, and what was merged into what."""
+    from heapq import heappop, heappush  # here and not above: importing lrp_ref must stay cheap
+
     known = _known(model, input_shape)
+    shapes = model.shapes({name: (1, *shape) for name, shape in known.items()}) if known else {}
+    draft = Draft(model)
     merges: list[Merge] = []
-    while True:
-        shapes = model.shapes({name: (1, *shape) for name, shape in known.items()}) if known else {}
-        step = next(filter(None, (_fold(model, node, shapes) for node in model.nodes)), None)
-        if step is None:
-            return model, tuple(merges)
-        model = step[0]
-        merges.append(step[1])
+    # The first that can be folded is, as often as there is one. A fold changes this for its neighbours alone.
+    waiting = [place for place, node in enumerate(model.nodes) if isinstance(node.layer, (BatchNorm, Scale))]
+    while waiting:
+        node = draft.at(heappop(waiting))
+        merge = None if node is None else _fold(draft, node, shapes)
+        if merge is not None:
+            merges.append(merge)
+            for place in draft.beside(merge.into, (BatchNorm, Scale), Transpose):
+                heappush(waiting, place)
+    return draft.made() if merges else model, tuple(merges)
 
 
 def _known(model: Model, input_shape: Mapping[str, Shape] | Shape | None) -> dict[str, Shape]:
@@ -86,7 +94,7 @@ def _known(model: Model, input_shape: Mapping[str, Shape] | Shape | None) -> dic
     return found if len(found) == len(model.inputs) else {}
 
 
-def _fold(model: Model, node: Node, shapes: Mapping[str, Shape]) -> tuple[Model, Merge] | None:
+def _fold(model: Draft, node: Node, shapes: Mapping[str, Shape]) -> Merge | None:
     """Fold `node` into a neighbour, if it is an affine map of one input and a neighbour can take it exactly."""
     if not isinstance(node.layer, (BatchNorm, Scale)):
         return None
@@ -139,14 +147,14 @@ def _common(*arrays: Array) -> Array:
 # --- a linear layer, then the affine map -----------------------------------------------------------------------------
 
 
-def _fold_after(model: Model, node: Node, affine: Affine, shapes: Mapping[str, Shape]) -> tuple[Model, Merge] | None:
+def _fold_after(model: Draft, node: Node, affine: Affine, shapes: Mapping[str, Shape]) -> Merge | None:
     (source,) = node.inputs
-    if not _private(model, source):
+    if not model.private(source):
         return None
     name = source
     if isinstance(turn := model[source].layer, Transpose):  # channels last, as Keras writes them
         (name,), moved = model[source].inputs, _turned_back(affine, turn)
-        if moved is None or not _private(model, name):
+        if moved is None or not model.private(name):
             return None
         affine = moved
     layer = model[name].layer
@@ -156,16 +164,9 @@ def _fold_after(model: Model, node: Node, affine: Affine, shapes: Mapping[str, S
     parts = _parts(affine, layer, upper, shapes.get(name))
     if parts is None:
         return None
-    merged = _scaled_above(layer, *parts)
-    rest = (n for n in model.nodes if n is not node)
-    nodes = [replace(n, layer=merged) if n.name == name else _rewired(n, node.name, source) for n in rest]
-    outputs = tuple(source if output == node.name else output for output in model.outputs)
-    return _rebuilt(model, nodes, outputs), Merge(node.name, (name,))
-
-
-def _private(model: Model, name: str) -> bool:
-    """Whether `name` is a node that is read once, and no output."""
-    return name not in model.inputs and name not in model.outputs and len(model.readers(name)) == 1
+    model.put(name, _scaled_above(layer, *parts))
+    model.drop(node)
+    return Merge(node.name, (name,))
 
 
 def _turned_back(affine: Affine, turn: Transpose) -> Scale | None:
@@ -201,7 +202,7 @@ def _scaled_above(layer: Weighted, s: Array, t: Array) -> Weighted:
 # --- the affine map, then a linear layer -----------------------------------------------------------------------------
 
 
-def _fold_before(model: Model, node: Node, affine: Affine, shapes: Mapping[str, Shape]) -> tuple[Model, Merge] | None:
+def _fold_before(model: Draft, node: Node, affine: Affine, shapes: Mapping[str, Shape]) -> Merge | None:
     """Into all the readers of `node`, if every one of them can take it: else it stays, for all of them."""
     readers = model.readers(node.name)
     if not readers or node.name in model.outputs:
@@ -212,9 +213,10 @@ def _fold_before(model: Model, node: Node, affine: Affine, shapes: Mapping[str, 
         if layer is None:
             return None
         merged[reader.name] = layer
-    rest = (n for n in model.nodes if n is not node)
-    nodes = [Node(n.name, merged[n.name], node.inputs) if n.name in merged else n for n in rest]
-    return _rebuilt(model, nodes, model.outputs), Merge(node.name, tuple(merged))
+    for name, taken in merged.items():
+        model.put(name, taken)
+    model.drop(node)
+    return Merge(node.name, tuple(merged))
 
 
 def _scaled_below(layer: Layer, affine: Affine, shape: Shape | None) -> Weighted | None:
@@ -267,11 +269,3 @@ def _weight_below(layer: Weighted, s: Array) -> Array:
         factor = s.reshape(layer.groups, 1, -1, *(1,) * layer.dims)
         return np.asarray((split * factor).reshape(weight.shape))
     return np.asarray(weight * s.reshape(-1, *(1,) * (weight.ndim - 1)))
-
-
-def _rewired(node: Node, old: str, new: str) -> Node:
-    return replace(node, inputs=tuple(new if name == old else name for name in node.inputs))
-
-
-def _rebuilt(model: Model, nodes: list[Node], outputs: tuple[str, ...]) -> Model:
-    return replace(model, nodes=tuple(nodes), outputs=outputs)

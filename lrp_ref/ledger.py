@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import field, fields
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -150,10 +151,14 @@ class Ledger:
     def __getitem__(self, node: str) -> Booking:
         from .errors import unknown
 
-        for entry in self.entries:
-            if entry.node == node:
-                return entry.booking
-        raise unknown("node in the ledger", node, [entry.node for entry in self.entries])
+        if node not in self._bookings:
+            raise unknown("node in the ledger", node, list(self._bookings))
+        return self._bookings[node]
+
+    @cached_property
+    def _bookings(self) -> Mapping[str, Booking]:
+        """The first booking of each node."""
+        return {entry.node: entry.booking for entry in reversed(self.entries)}
 
     def first(self) -> Ledger:
         """The accounts of the first target alone, (N,) columns."""

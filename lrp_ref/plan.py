@@ -254,11 +254,10 @@ def plan(
     means = Means() if means is None else means
     steps = _candidates(model, rules, backend, booked, cuts, shapes or {}, means)
     alias = {node.name: step.nodes[-1].name for step in steps for node in step.nodes[:-1]}
-    steps, currency = _currencies(model, steps, frozenset((*model.inputs, *model.outputs, *cuts)))
+    steps, currency, arriving = _currencies(model, steps, frozenset((*model.inputs, *model.outputs, *cuts)))
     seen = {alias.get(name, name) for name in observe} | (set(currency) if booked else set())
     # R = a·c is taken where someone looks at a node, and where the messages' currencies meet.
-    kept = {name for name in seen if "c" in _arriving(steps, name)}
-    kept |= {name for name, kind in currency.items() if kind == "R" and "c" in _arriving(steps, name)}
+    kept = {name for name, kinds in arriving.items() if "c" in kinds and (name in seen or currency.get(name) == "R")}
     return Plan(model, steps, backend, currency, frozenset(kept), alias, means, _rooms(steps, backend))
 
 
@@ -268,11 +267,6 @@ def _rooms(steps: tuple[Step, ...], backend: str) -> Mapping[str, Any]:
     from .kernels.joined import rooms
 
     return rooms(steps)
-
-
-def _arriving(steps: tuple[Step, ...], name: str) -> set[Currency]:
-    """The currencies in which the readers of a node send their messages."""
-    return {step.hands_on for step in steps if name in step.nodes[0].inputs and step.label != "forward only"}
 
 
 def _candidates(
@@ -316,18 +310,27 @@ def _offers(backend: str) -> Callable[[Any, Node], Step | None] | None:
     return offer
 
 
-def _currencies(model: Model, steps: tuple[Step, ...], whole: frozenset[str]) -> tuple[tuple[Step, ...], dict[str, Currency]]:
-    """Decide from the output down: a node's message is c where all its readers send c and its step takes it."""
+def _currencies(
+    model: Model, steps: tuple[Step, ...], whole: frozenset[str]
+) -> tuple[tuple[Step, ...], dict[str, Currency], dict[str, set[Currency]]]:
+    """Decide from the output down: a node's message is c where all its readers send c and its step takes it.
+
+    The steps with their currencies, the currency at each node and input, and those in which its readers send their messages.
+    """
     currency: dict[str, Currency] = {}
+    arriving: dict[str, set[Currency]] = {}
     decided: list[Step] = []
-    for step in reversed(steps):
-        name = step.nodes[-1].name
-        readers = [s for s in decided if name in s.nodes[0].inputs and s.label != "forward only"]
-        quotient = step.accepts_quotient and bool(readers) and all(s.hands_on == "c" for s in readers)
+    for offered in reversed(steps):
+        name = offered.nodes[-1].name
+        quotient = offered.accepts_quotient and arriving.get(name) == {"c"}
         kind: Currency = "c" if quotient and name not in whole else "R"
         currency[name] = kind
-        decided.append(replace(step, arrives=kind) if step.arrives != kind else step)  # type: ignore[type-var]
-    return tuple(reversed(decided)), currency | dict.fromkeys(model.inputs, "R")
+        step = replace(offered, arrives=kind) if offered.arrives != kind else offered  # type: ignore[type-var]
+        decided.append(step)
+        if step.label != "forward only":
+            for source in step.nodes[0].inputs:
+                arriving.setdefault(source, set()).add(step.hands_on)
+    return tuple(reversed(decided)), currency | dict.fromkeys(model.inputs, "R"), arriving
 
 
 def nonnegative_nodes(model: Model) -> frozenset[str]:
