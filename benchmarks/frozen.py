@@ -29,7 +29,8 @@ def digest(value: Any) -> str:
     import numpy as np
 
     array = np.asarray(value)
-    data = repr(array.tolist()).encode() if array.dtype == object else np.ascontiguousarray(array).tobytes()
+    exact = [f"{x.numerator:x}/{x.denominator:x}" for x in array.flat] if array.dtype == object else []
+    data = " ".join(exact).encode() if exact else np.ascontiguousarray(array).tobytes()
     return f"{array.dtype.str} {list(array.shape)} {hashlib.sha256(data).hexdigest()[:16]}"
 
 

@@ -282,8 +282,8 @@ def of_questions() -> Iterator[tuple[str, Case]]:
         for head in ("logit", "log-odds", None):
             yield f"{name}, head {head}", explained(squashed, wide, head=head, rule=rules.Zero())
     explainer = lrp_ref.Explainer(model, composite="epsilon_plus", threads=1)
-    yield "translation", lambda: wrappers.translated(explainer, sample(shape, 1), shifts=1).arrays
-    yield "sliding window", lambda: wrappers.sliding_window(explainer, sample((1, 20, 20), 1), stride=2, window=(16, 16)).arrays
+    yield "translation", lambda: wrappers.translated(explainer, sample(shape, 1), shifts=1).arrays()
+    yield "sliding window", lambda: wrappers.sliding_window(explainer, sample((1, 20, 20), 1), stride=2, window=(16, 16)).arrays()
 
 
 def of_rationals() -> Iterator[tuple[str, Case]]:
