@@ -18,7 +18,7 @@ from .heads import Head, Logit, LogOdds, head_of
 from .layers.activations import LogSoftmax, Sigmoid, Softmax
 from .means import Means, chosen_threads
 from .memo import Memo
-from .model import COLUMN, Model
+from .model import Model
 from .plan import BACKENDS, Plan, absent, plan
 from .records import dataclass
 from .rules import LinearRule, Rule
@@ -360,8 +360,7 @@ class Explainer:
 
     def __repr__(self) -> str:
         head, rows = self._rows()
-        # Long ones stand out of their columns, nothing is cut off.
-        widths = [min(2 * COLUMN, max(len(row[i]) for row in rows)) for i in range(4)]
+        widths = [max(len(row[i]) for row in rows) for i in range(4)]
         lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
         return "\n".join([head, *lines])
 

@@ -436,8 +436,9 @@ def test_outputs_of_other_settings_are_not_mixed(tmp_path, digits):
 
 def test_foreign_files_in_the_way_are_kept(tmp_path, digits):
     written(tmp_path / "heat-3.json", b"mine")
-    done = run("explain", "zoo:digits", digits, "--out", tmp_path / "heat.json")
-    assert "9 explained, 1 there already" in done.out
+    done = run("explain", "zoo:digits", digits, "--out", tmp_path / "heat.json", code=codes.FILE)
+    assert "9 explained, 1 failed" in done.out
+    assert "heat-3.json is there and was not written by this run; --force overwrites it" in done.err
     assert (tmp_path / "heat-3.json").read_bytes() == b"mine"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,16 +14,21 @@ import click
 from .. import __version__, preprocess
 from ..errors import LrpError, ParameterError, missing_extra
 from ..explainer import Explainer
+from ..plan import BACKENDS
 from ..render import STYLES
-from . import parsing
+from . import digests, parsing
 from .inputs import files_of, kinds_of, samples_of
+from .journal import Journal
 from .network import Network, labels_of, network_of, zoo_labels
 from .options import TEXT, means, shared, text
 from .output import Output
 from .question import Question
 from .runs import Run
 from .text import tables, text_of
-from .writing import SUFFIXES, Journal, check_suffix
+from .writing import SUFFIXES, check_suffix
+
+#: Parameters of the command that change no output, or stand among the settings by another name.
+UNSEEN = ("inputs", "out", "force", "as_json", "ledger", "threads", "assignments")
 
 
 @click.command(short_help="Explain what a network predicts for one input, or for many.")
@@ -117,7 +124,8 @@ def explain(
         records = [run.single(files[0], only[0], out, force)]
     else:
         run.known = {files[0]: only} if len(files) == 1 else {}
-        records = run.several(files, _journal(out, inputs, settings, force), force)
+        with _journal(run, out, inputs, settings, force) as journal:
+            records = run.several(files, journal, force)
     run.out.document({"format": "lrp_ref.explain", "version": 1, **settings, "explanations": records})
     if run.failed:
         click.get_current_context().exit(run.failed)
@@ -152,12 +160,30 @@ def _say_preprocessing(out: Output, network: Network, files: list[Path]) -> None
         )
 
 
-def _journal(out: Path | None, inputs: tuple[Path, ...], settings: dict[str, Any], force: bool) -> Journal | None:
+@contextmanager
+def _journal(
+    run: Run, out: Path | None, inputs: tuple[Path, ...], settings: dict[str, Any], force: bool
+) -> Iterator[Journal | None]:
+    """The journal of a run that writes a file for each sample."""
     if out is None:
-        return None
+        yield None
+        return
     for folder in inputs:
         if folder.is_dir() and folder.resolve() == out.parent.resolve():
             raise ParameterError(f"--out {out} lies among the inputs and would be one of them next time; choose another folder")
-    journal = Journal(out, settings, force)
-    journal.open()
-    return journal
+    typed = {name: value for name, value in click.get_current_context().params.items() if name not in UNSEEN}
+    with Journal(out, typed | settings | _resolved(run), force, run.out.warn).opened() as journal:
+        yield journal
+
+
+def _resolved(run: Run) -> dict[str, Any]:
+    """What decides over the outputs beside what was typed: the defaults that hold here, and the contents of files."""
+    network, explainer = run.network, run.explainer
+    contents = {
+        "model": network.model, "preprocess": network.preprocessing, "vocab": network.text, "labels": run.labels
+    }  # fmt: skip
+    return {
+        "backend": explainer.backend or BACKENDS[-1],
+        "precision": explainer.precision or str(network.model.dtype),
+        "digests": {name: digests.of(content) for name, content in contents.items()},
+    }

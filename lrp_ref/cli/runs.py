@@ -14,14 +14,15 @@ from ..explainer import Explainer
 from ..explanation import Explanation
 from ..preprocess import misfit
 from ..render import html, readings
-from . import codes, text
+from . import codes, digests, text
 from .inputs import Sample, samples_of
+from .journal import Journal
 from .network import Network
 from .output import Output
 from .question import Question
 from .records import record_of, show_ledger, show_one, show_sentences, show_several
 from .words import add_words, readings_of
-from .writing import Journal, Look, names_of, whole, write
+from .writing import Look, names_of, whole, write
 
 MOST_WARNINGS = 5
 
@@ -121,12 +122,14 @@ class Run:
         self.used.add(name)
         if journal is None:
             return self._explain(name, sample, None, False) | {"status": "explained"}
-        path = journal.output(name)
-        if path.exists() and not journal.force:
-            return journal.done.get(name, {}) | {"out": str(path), "status": "there already"}
-        record = self._explain(name, sample, path, journal.force) | {"status": "explained"}
-        journal.add({"name": name} | {key: value for key, value in record.items() if key != "ledger"})
-        return record
+        made_of, path = digests.of(sample), journal.output(name)
+        found = journal.found(name, made_of)
+        if found is not None:
+            return found | {"out": str(path), "status": "there already"}
+        record = {"name": name} | self._explain(name, sample, journal.draft(name), True) | {"out": str(path)}
+        noted = {"digests": journal.put(name, made_of)}
+        journal.add({key: value for key, value in record.items() if key != "ledger"} | noted)
+        return record | {"status": "explained"}
 
     def _explain(self, name: str, sample: Sample, path: Path | None, force: bool) -> dict[str, Any]:
         model, arrays = self.network.model, sample.arrays
@@ -196,6 +199,8 @@ class Run:
             if "ledger" in record:
                 self.out.heading(record["name"])
                 self._show_ledger(record)
+        if self.ledger and any(record["status"] == "there already" for record in records):
+            self.out.warn("whole ledgers are not kept: --ledger shows none of samples that were there already (--force does)")
         counts = {s: sum(r["status"] == s for r in records) for s in ("explained", "there already", "failed")}
         self.out.say()
         skipped = f", {counts['there already']} there already and skipped (--force writes them again)"

@@ -1,13 +1,14 @@
-"""Where explanations are written: nothing is overwritten unless asked, nothing is left half written, runs resume."""
+"""How explanations are written: nothing is overwritten unless asked, nothing is left half written."""
 
 from __future__ import annotations
 
-import json
+import os
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -35,12 +36,34 @@ def whole(path: Path, force: bool = False) -> Iterator[Path]:
     if path.exists() and not force:
         raise ExistingFileError(f"{path} exists; --force overwrites it")
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.stem}.part{path.suffix}")
+    # A name of its own: two processes may write the same file at once, and each must find its own part again.
+    part = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part{path.suffix}")
     try:
         yield part
-        part.replace(path)
+        put(part, path, force)
     finally:
         part.unlink(missing_ok=True)
+
+
+def put(part: Path, path: Path, force: bool) -> None:
+    """Give a file that is whole its name.
+
+    Raises
+    ------
+    ExistingFileError
+        Where `path` exists and `force` is not set, even if it came into being a moment ago.
+    """
+    if not force:
+        try:
+            os.link(part, path)
+        except FileExistsError:
+            raise ExistingFileError(f"{path} exists; --force overwrites it") from None
+        except OSError:  # no hard links here
+            if path.exists():
+                raise ExistingFileError(f"{path} exists; --force overwrites it") from None
+        else:
+            return  # the other name of the same file is removed by whoever made it
+    part.replace(path)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,60 +139,3 @@ def names_of(files: Sequence[Path]) -> list[str]:
         if len(set(names)) == len(names):
             break
     return names
-
-
-@dataclass(eq=False)
-class Journal:
-    """What a run over several samples has written, in STEM.run.jsonl beside its outputs: settings, then a line per sample.
-
-    A resumed run reads it, so that its table is whole, and so that outputs of other settings are not taken for its own.
-    """
-
-    out: Path
-    settings: dict[str, Any]
-    force: bool = False
-    done: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    @property
-    def path(self) -> Path:
-        """The journal's own file."""
-        return self.out.with_name(f"{self.out.stem}.run.jsonl")
-
-    def output(self, name: str) -> Path:
-        """Where the sample `name` is written: heat.png becomes heat-NAME.png."""
-        return self.out.with_name(f"{self.out.stem}-{name}{self.out.suffix}")
-
-    def open(self) -> None:
-        """Read what an earlier run wrote, or begin.
-
-        Raises
-        ------
-        ExistingFileError
-            Where an earlier run had other settings, and `force` is not set.
-        """
-        lines = [] if self.force or not self.path.exists() else self._lines()
-        if lines and lines[0] != self.settings:
-            changed = [key for key in self.settings if lines[0].get(key) != self.settings[key]]
-            raise ExistingFileError(
-                f"{self.path} says that these outputs were made with other settings ({', '.join(changed)}); "
-                "choose another --out, or --force to write all of them again"
-            )
-        self.done = {str(line["name"]): line for line in lines[1:] if "name" in line}
-        if not lines:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.write_text(json.dumps(self.settings) + "\n", encoding="utf-8")
-
-    def _lines(self) -> list[dict[str, Any]]:
-        """The lines that can be read: an interrupted run may have left half of the last one."""
-        found = []
-        for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                found.append(json.loads(line))
-            except json.JSONDecodeError:
-                continue
-        return [line for line in found if isinstance(line, dict)]
-
-    def add(self, record: dict[str, Any]) -> None:
-        """Note a sample whose output is written."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
