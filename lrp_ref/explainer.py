@@ -11,18 +11,19 @@ import numpy as np
 from .arrays import Array, Shape, like
 from .canonize import canonize
 from .composites import Composite, composite_of, uniform
-from .errors import HeadError, ParameterError, TargetError, unknown
+from .errors import ParameterError, TargetError, unknown
 from .explanation import Explanation
 from .footprint import footprint
-from .heads import Head, Logit, LogOdds, head_of
-from .layers.activations import LogSoftmax, Sigmoid, Softmax
+from .heads import Head, head_of
 from .means import Means, chosen_threads
 from .memo import Memo
-from .model import Model
+from .model import Model, ancestors
 from .plan import BACKENDS, Plan, absent, plan
 from .records import dataclass
 from .rules import LinearRule, Rule
-from .run import Order, Run, ancestors, unknown_node, unreached
+from .rules.passing import PassSquash
+from .run import Order, Run, unknown_node, unreached
+from .scores import Scores, scores
 
 PRECISIONS = {"float64": np.float64, "float32": np.float32, "fast": np.float32, "exact": object}
 #: Plans that an explainer keeps: one for each shape of its inputs and set of nodes that are cut.
@@ -75,7 +76,8 @@ class Explainer:
     model : the network; batch norms and constant factors are folded first (`canonical`)
     composite : a `Composite` or a preset's name; None: "epsilon_plus"
     rule : a rule for linear layers, the same as composite=composites.uniform(rule)
-    head : "logit", "log-odds" or a `Head`; must be chosen where the network ends in a softmax or sigmoid
+    head : "logit", "log-odds", "probability" or a `Head`; must be chosen for what is a probability, the output of a softmax or
+        sigmoid also behind layers that move, copy, scale or complement it. Numbers beside probabilities need none
     output : which output is explained, where the model has several
     keep : "input", "all", or the names of nodes whose relevance the explanation keeps
     ledger : whether the explanation carries the accounts
@@ -150,14 +152,15 @@ class Explainer:
         if self.output is not None and self.output not in model.outputs:
             raise unknown("output", self.output, model.outputs)
         self._set(_model=model, _composite=made, _plans=Memo(PLANS))
-        self._set(_head=self._chosen_head(model))
+        self._set(_head=None if self.head is None else head_of(self.head))
         rewritten = self._canonized(model, None)
-        made.assign(rewritten, ancestors(rewritten, self._start_node(rewritten)))
-        self._kept_nodes(rewritten)
+        found = self._scores(rewritten, None)
+        self._assigned(rewritten, found)
+        self._kept_nodes(rewritten, found)
 
     _model: Model
     _composite: Composite
-    _head: Head
+    _head: Head | None
     _plans: Memo
     _threads: int | None
 
@@ -191,28 +194,27 @@ class Explainer:
     def _output_node(self, model: Model) -> str:
         return model.outputs[self.model.outputs.index(self.output)] if self.output else model.outputs[0]
 
-    def _squash(self, model: Model) -> str | None:
-        """The softmax or sigmoid that ends the graph, if one does."""
-        name = self._output_node(model)
-        return name if isinstance(model[name].layer, (Softmax, LogSoftmax, Sigmoid)) else None
+    def _scores(self, model: Model, shapes: Mapping[str, Shape] | None) -> Scores:
+        """What is explained of every element of the output, and where.
 
-    def _start_node(self, model: Model) -> str:
-        """The node whose output is explained: before a squashing layer."""
-        squash = self._squash(model)
-        return self._output_node(model) if squash is None else model[squash].inputs[0]
+        Parameters
+        ----------
+        model : canonised or not
+        shapes : of one sample of each input; None: the model's own, if it has them
+        """
+        given = dict(model.input_shape) if shapes is None else dict(shapes)
 
-    def _chosen_head(self, model: Model) -> Head:
-        squash = self._squash(model)
-        if squash is None:
-            return Logit() if self.head is None else head_of(self.head)
-        if self.head is None:
-            raise HeadError(
-                f"{model[squash].place} ends the network: choose head='logit' to explain the score before it, or head='log-odds' "
-                "to explain log P/(1 − P)"
-            )
-        chosen = head_of(self.head)
-        # The log-odds of a sigmoid's probability are its score.
-        return Logit() if isinstance(model[squash].layer, Sigmoid) and isinstance(chosen, LogOdds) else chosen
+        def build() -> tuple[Scores, int]:
+            whole = len(given) == len(model.inputs)
+            known = model.shapes({name: (1, *shape) for name, shape in given.items()}) if whole else {}
+            return scores(model, self._output_node(model), known, self._head), 1
+
+        found: Scores = self._plans.get(("scores", model is self._model, tuple(sorted(given.items()))), build)
+        return found
+
+    def _assigned(self, model: Model, found: Scores) -> dict[str, Rule]:
+        """The rule of every node that relevance passes; of a squash that the head goes through too."""
+        return self._composite.assign(model, ancestors(model, *found.begins), dict.fromkeys(found.squashes, PassSquash()))
 
     def _canonized(self, model: Model, shapes: Mapping[str, Shape] | None) -> Model:
         if not self.canonical:
@@ -221,14 +223,14 @@ class Explainer:
         key = ("canonical", model.dtype, tuple(sorted(shapes.items())))
         return _derived(model, key, lambda: canonize(model, shapes))
 
-    def _kept_nodes(self, model: Model) -> tuple[str, ...]:
+    def _kept_nodes(self, model: Model, found: Scores) -> tuple[str, ...]:
         if isinstance(self.keep, str) and self.keep == "input":
             return model.inputs
         if isinstance(self.keep, str) and self.keep == "all":
             return (*model.inputs, *(node.name for node in model.nodes))
         names = (self.keep,) if isinstance(self.keep, str) else tuple(self.keep)
         known = (*model.inputs, *(node.name for node in model.nodes))
-        reached = {*model.inputs, *ancestors(model, self._start_node(model))}
+        reached = {*model.inputs, *ancestors(model, *found.begins)}
         for name in names:
             if name not in known:
                 raise unknown_node("node to keep", name, list(known), self.model)
@@ -257,8 +259,9 @@ class Explainer:
 
         def build() -> tuple[tuple[Order, dict[str, Shape]], int]:
             self._model._check_shapes(arrays)
-            made = self.plan({name: array.shape[1:] for name, array in arrays.items()}, cuts)
-            return (self._order(made), made.model.shapes({name: array.shape for name, array in arrays.items()})), 1
+            shapes = {name: array.shape[1:] for name, array in arrays.items()}
+            made = self.plan(shapes, cuts)
+            return (self._order(made, shapes), made.model.shapes({name: array.shape for name, array in arrays.items()})), 1
 
         key = ("inputs", tuple((name, array.shape) for name, array in arrays.items()), frozenset(cuts))
         found: tuple[Order, dict[str, Shape]] = self._plans.get(key, build)
@@ -266,18 +269,19 @@ class Explainer:
 
     def _planned(self, shapes: Mapping[str, Shape], cuts: frozenset[str]) -> Plan:
         model = self._canonized(self._model, shapes)
-        needed = ancestors(model, self._start_node(model))
-        rules = self._composite.assign(model, needed)
-        seen = frozenset((*self._kept_nodes(model), self._start_node(model)))
+        found = self._scores(model, shapes)
+        seen = frozenset((*self._kept_nodes(model, found), *found.begins))
+        # Where relevance starts at several nodes, one of them may lie below another.
+        cuts = cuts | (frozenset(found.begins) if len(found.begins) > 1 else frozenset())
         known = model.shapes({name: (1, *shape) for name, shape in shapes.items()}) if len(shapes) == len(model.inputs) else {}
         samples = {name: shape[1:] for name, shape in known.items()}
-        return plan(model, rules, self._backend(model), seen, self.ledger, cuts, samples, self.means)
+        return plan(model, self._assigned(model, found), self._backend(model), seen, self.ledger, cuts, samples, self.means)
 
     @property
     def rules(self) -> Mapping[str, Rule]:
         """The rule of every node that relevance passes, by name in the canonised model."""
         model = self._canonized(self._model, self.model.input_shape or None)
-        return MappingProxyType(self._composite.assign(model, ancestors(model, self._start_node(model))))
+        return MappingProxyType(self._assigned(model, self._scores(model, None)))
 
     def _backend(self, model: Model) -> str:
         return "reference" if model.dtype == object else self.backend or BACKENDS[-1]
@@ -318,17 +322,17 @@ class Explainer:
         order, shapes = self._for(arrays, [*(filter or ()), *([] if start_at is None else [start_at])])
         run = Run(order, arrays, shapes)
         begun = run.chosen(target, targets, contrast) if start is None else run.given(start, start_at)
-        self._refuse_negative(begun.value if start is None else begun.relevance)
+        self._refuse_negative([begun.value] if start is None else list(begun.relevances.values()))
         return run.back(begun, run.masks(filter or {}))
 
-    def _order(self, made: Plan) -> Order:
-        model = made.model
-        begin, output, kept = self._start_node(model), self._output_node(model), self._kept_nodes(model)
-        return Order(made, self._model, begin, output, self._head, kept, self.ledger, self._composite.name)
+    def _order(self, made: Plan, shapes: Mapping[str, Shape]) -> Order:
+        found = self._scores(made.model, shapes)
+        kept = self._kept_nodes(made.model, found)
+        return Order(made, self._model, found, kept, self.ledger, self._composite.name)
 
-    def _refuse_negative(self, value: Array) -> None:
-        if self._composite.positive_start and not self.allow_negative and (value < like(0, value)).any():
-            worst = value.min()
+    def _refuse_negative(self, begun: list[Array]) -> None:
+        if self._composite.positive_start and not self.allow_negative and any((r < like(0, r)).any() for r in begun):
+            worst = min(r.min() for r in begun if r.size)
             raise TargetError(
                 f"deep Taylor decomposition is not defined for a negative start, found {float(worst):.4g}; choose another "
                 "target or composite, or allow_negative=True"
@@ -347,13 +351,13 @@ class Explainer:
         """
         whole = dict(shape) if isinstance(shape, Mapping) else {self._model.inputs[0]: tuple(shape)}
         made = self.plan({name: tuple(s[1:]) for name, s in whole.items()})
-        kept = self._kept_nodes(made.model)
+        kept = self._kept_nodes(made.model, self._scores(made.model, {name: tuple(s[1:]) for name, s in whole.items()}))
         return footprint(made, made.model.shapes(whole), kept, targets) + made.model._memo.size
 
     def _rows(self) -> tuple[str, list[tuple[str, ...]]]:
         made, rules = self.plan(), self.rules
         served = {node.name: step.label for step in made.steps for node in step.nodes}
-        head = f"Explainer: {self._composite.name}, head {self._head}, {made.described}"
+        head = f"Explainer: {self._composite.name}, head {self._scores(made.model, None).explained}, {made.described}"
         rows: list[tuple[str, ...]] = [("node", "layer", "rule", "step")]
         rows += [(n.name, repr(n.layer), str(rules.get(n.name, "–")), served[n.name]) for n in made.model.nodes]
         return head, rows

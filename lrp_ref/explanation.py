@@ -33,9 +33,13 @@ class Explanation:
     activations : the inputs' values, by name
     prediction : the model's output (of the chosen output node), after any softmax
     target : flat index of what was explained in a sample's output, (N,) or (N, T); None for a given start
-    value : what was explained: the score, the contrast, the log-odds, or the sum of the given start
+    value : what was explained: the score, the contrast, the log-odds, the probability, or the sum of the given start
     ledger : the accounts, where they were asked for
     backend, precision : what computed it
+    composite : the composite's name
+    head : what of the output was explained: "logit" (the score, or the output's own number where it is no probability),
+        "log-odds", "probability", or a head of one's own; empty for a given start
+    remarks : what a reader should know before the numbers are believed
     """
 
     relevances: Mapping[str, Array]
@@ -48,6 +52,8 @@ class Explanation:
     backend: str = "reference"
     precision: str = "float64"
     composite: str = ""
+    head: str = ""
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         held = self.__dict__
@@ -59,7 +65,8 @@ class Explanation:
 
     def __reduce__(self) -> tuple[Any, ...]:
         values = (dict(self.relevances), self.inputs, dict(self.activations), self.prediction, self.target, self.value)
-        return Explanation, (*values, self.ledger, self.backend, self.precision, self.composite)
+        facts = (self.backend, self.precision, self.composite, self.head, self.remarks)
+        return Explanation, (*values, self.ledger, *facts)
 
     @property
     def relevance(self) -> Any:
@@ -182,6 +189,8 @@ class Explanation:
             "version": VERSION,
             "inputs": list(self.inputs),
             "composite": self.composite,
+            "head": self.head,
+            "remarks": list(self.remarks),
             "backend": self.backend,
             "precision": self.precision,
             "ledger": None if self.ledger is None else json.loads(self.ledger.to_json()),
@@ -195,15 +204,18 @@ class Explanation:
 
         found = {name: plain(array) for name, array in self.arrays().items()}
         ledger = None if self.ledger is None else json.loads(self.ledger.to_json())
-        about = {"format": FORMAT, "version": VERSION, "composite": self.composite, "backend": self.backend, "ledger": ledger}
+        about = {"format": FORMAT, "version": VERSION, "composite": self.composite, "head": self.head}
+        about |= {"remarks": list(self.remarks), "backend": self.backend, "ledger": ledger}
         return json.dumps(about | found, indent=indent)
 
     def _facts(self) -> list[tuple[str, str]]:
         with np.printoptions(precision=4, threshold=8, edgeitems=2):
             facts = [("composite", self.composite), ("target", "a given start" if self.target is None else str(self.target))]
+            facts += [("head", self.head)] if self.head else []
             facts += [("value", str(self.value)), ("Σ R", str(self.total)), ("residual", str(self.residual))]
         shapes = ", ".join(f"{name} {self.relevances[name].shape}" for name in self.relevances)
-        return [*facts, ("relevance", shapes), ("computed", f"{self.precision}, backend {self.backend}")]
+        facts += [("relevance", shapes), ("computed", f"{self.precision}, backend {self.backend}")]
+        return [*facts, *(("remark", remark) for remark in self.remarks)]
 
     def __repr__(self) -> str:
         facts = self._facts()

@@ -1,4 +1,4 @@
-"""Where relevance starts: the score before softmax, or the log-odds of a class."""
+"""Where relevance starts: the score before a softmax or sigmoid, the log-odds of a class, or the probability itself."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .arrays import Array, is_exact, like, total, zeros
-from .errors import ExactnessError, HeadError, TargetError, unknown
+from .errors import ExactnessError, HeadError, unknown
 from .records import dataclass
 
 
@@ -31,11 +31,14 @@ class Head(ABC):
         values : (N, T), what is explained; the relevance adds up to them, or the ledger books the difference
         """
 
+    def over(self, scores: Array, targets: Array, axis: int) -> tuple[Array, Array]:
+        """`start` of scores that a softmax over `axis` reads; a head that looks at one score alone need not know which."""
+        return self.start(scores, targets)
 
-def one_hot(targets: Array, scores: Array) -> Array:
-    """1 at each target, 0 elsewhere: (N, T, outputs), in the number type of the scores."""
-    size = math.prod(scores.shape[1:])
-    return like((targets[:, :, None] == np.arange(size)).astype(np.int8), scores)
+    @property
+    def name(self) -> str:
+        """What an explanation calls it."""
+        return next((name for name, head in HEADS.items() if head == self), str(self))
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,14 @@ class Logit(Head):
         relevance = zeros((*targets.shape, *scores.shape[1:]), scores)
         relevance.put(targets.ravel() + size * np.arange(rows), values)
         return relevance, values
+
+
+@dataclass(frozen=True)
+class Probability(Logit):
+    """R_c = p_c, the number that the network ends in, and through its softmax or sigmoid as through an activation.
+
+    Below the squash relevance is that of p_c, not of a score: its sign is inverted where the logit is negative.
+    """
 
 
 @dataclass(frozen=True)
@@ -72,14 +83,31 @@ class LogOdds(Head):
     conserve: bool = False
 
     def start(self, scores: Array, targets: Array) -> tuple[Array, Array]:
+        if scores.ndim != 2:
+            raise HeadError(f'head="log-odds" needs scores (N, classes) of at least two classes, found {scores.shape}')
+        return self.over(scores, targets, 1)
+
+    def over(self, scores: Array, targets: Array, axis: int) -> tuple[Array, Array]:
         if is_exact(scores):
             raise ExactnessError('the log-odds are not rational; use head="logit" or float64 arrays')
-        if scores.ndim != 2 or scores.shape[1] < 2:
+        if scores.shape[axis] < 2:
             raise HeadError(f'head="log-odds" needs scores (N, classes) of at least two classes, found {scores.shape}')
-        own = one_hot(targets, scores)
-        z = scores[:, None, :]
+        classes = _classes(scores.shape[1:], axis % scores.ndim - 1)
+        found = np.empty(classes.size, dtype=np.intp)
+        found[classes] = np.arange(len(classes))[:, None]
+        members = classes[found[targets]]  # (N, T, classes), flat indices
+        rows = np.arange(len(scores))[:, None, None]
+        z = np.asarray(scores, order="C").reshape(len(scores), classes.size)[rows, members]
+        shares, values = self._shares(z, members == targets[:, :, None])
+        relevance = zeros((*targets.shape, classes.size), scores)
+        np.put_along_axis(relevance, members, shares, axis=2)
+        return relevance.reshape(*targets.shape, *scores.shape[1:]), values
+
+    def _shares(self, z: Array, chosen: Array) -> tuple[Array, Array]:
+        """R and η (N, T) of scores (N, T, classes), where `chosen` marks the class of each."""
+        own = like(chosen.astype(np.int8), z)
         z_c = total(own * z, (2,), keepdims=True)
-        contrast = np.where(own != 0, np.inf, z_c - z).astype(z.dtype)
+        contrast = np.where(chosen, np.inf, z_c - z).astype(z.dtype)
         nearest = contrast.min(axis=2, keepdims=True)
         powers = np.exp(nearest - contrast)
         whole = total(powers, (2,), keepdims=True)
@@ -87,11 +115,17 @@ class LogOdds(Head):
         eta = nearest - np.log(whole)
         if not self.conserve:
             return own * z_c - q * z, eta[:, :, 0]
-        s = np.divide(q * eta, contrast, out=np.zeros_like(q), where=(contrast != 0) & (own == 0))
+        s = np.divide(q * eta, contrast, out=np.zeros_like(q), where=(contrast != 0) & ~chosen)
         return own * (z_c * total(s, (2,), keepdims=True)) - s * z, eta[:, :, 0]
 
 
-HEADS: dict[str, Head] = {"logit": Logit(), "log-odds": LogOdds()}
+def _classes(sample: tuple[int, ...], axis: int) -> Array:
+    """Which elements of a sample compete: a row of flat indices for each cell beside `axis`."""
+    places = np.moveaxis(np.arange(math.prod(sample)).reshape(sample), axis, -1)
+    return places.reshape(-1, sample[axis])
+
+
+HEADS: dict[str, Head] = {"logit": Logit(), "log-odds": LogOdds(), "probability": Probability()}
 
 
 def head_of(value: Any) -> Head:
@@ -101,11 +135,3 @@ def head_of(value: Any) -> Head:
     if value not in HEADS:
         raise unknown("head", value, HEADS)
     return HEADS[value]
-
-
-def contrasted(scores: Array, targets: Array, others: Array) -> tuple[Array, Array]:
-    """The start that explains z_target − z_other: R_target = z_target, R_other = −z_other."""
-    if (targets == others).any():
-        raise TargetError("a target cannot be contrasted with itself")
-    (up, value), (down, other) = Logit().start(scores, targets), Logit().start(scores, others)
-    return up - down, value - other

@@ -20,7 +20,7 @@ from .memo import Memo
 from .records import dataclass
 from .wiring import Node, check_layer, check_names, ordered
 
-__all__ = ["Domain", "Model", "Node", "Trace", "default_names"]
+__all__ = ["Domain", "Model", "Node", "Trace", "ancestors", "default_names"]
 
 #: Names of up to this length set the width of a table's column; longer ones stand out of it.
 COLUMN = 40
@@ -259,6 +259,19 @@ class Model:
             for name, layer, reads, count in self.rows()
         )
         return f"<table><tr><th>node</th><th>layer</th><th>reads</th><th>parameters</th></tr>{body}</table>"
+
+
+def ancestors(model: Model, *names: str) -> frozenset[str]:
+    """The nodes that `names` are computed from, themselves included; inputs of the model are none."""
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        current = waiting.pop()
+        if current in model.inputs or current in found:
+            continue
+        found.add(current)
+        waiting += model[current].inputs
+    return frozenset(found)
 
 
 def default_names(layers: Iterable[Layer]) -> tuple[str, ...]:

@@ -12,25 +12,12 @@ import numpy as np
 from .arrays import Array, Shape, check_finite, fractions, is_exact, like, per_sample, zeros
 from .errors import LrpError, NonFiniteError, ShapeError, TargetError, UnknownNameError, unknown
 from .explanation import Explanation
-from .heads import Head, Logit, contrasted
 from .ledger import Booking, Entry, Ledger
-from .model import Model
+from .model import Model, ancestors
 from .plan import Plan
 from .records import dataclass
+from .scores import Scores
 from .targets import indices, several
-
-
-def ancestors(model: Model, name: str) -> frozenset[str]:
-    """The nodes that `name` is computed from, itself included."""
-    found: set[str] = set()
-    waiting = [name]
-    while waiting:
-        current = waiting.pop()
-        if current in model.inputs or current in found:
-            continue
-        found.add(current)
-        waiting += model[current].inputs
-    return frozenset(found)
 
 
 def unknown_node(what: str, name: str, known: list[str], original: Model) -> UnknownNameError:
@@ -52,9 +39,7 @@ class Order:
     ----------
     plan : the steps
     original : the model before it was canonised
-    begin : the node whose output is explained
-    output : the node whose output is the prediction
-    head : what of the scores is explained
+    scores : what is explained of every element of the output, and where that begins
     kept : nodes and inputs whose relevance the explanation keeps
     ledger : whether it carries the accounts
     composite : the composite's name
@@ -62,9 +47,7 @@ class Order:
 
     plan: Plan
     original: Model
-    begin: str
-    output: str
-    head: Head
+    scores: Scores
     kept: tuple[str, ...]
     ledger: bool
     composite: str
@@ -77,9 +60,14 @@ class Order:
         return frozenset(self.plan.alias.get(name, name) for name in self.kept)
 
     @cached_property
+    def below(self) -> frozenset[str]:
+        """The nodes that what is explained is computed from."""
+        return ancestors(self.plan.model, *self.scores.begins)
+
+    @cached_property
     def done(self) -> tuple[tuple[str, ...], ...]:
         """For each step the activations that nothing reads after it."""
-        wanted = {*self.plan.kept, self.begin, self.output, *self.plan.model.inputs}
+        wanted = {*self.plan.kept, *self.scores.begins, self.scores.output, *self.plan.model.inputs}
         found: list[tuple[str, ...]] = []
         for step in reversed(self.plan.steps):
             reads = dict.fromkeys(step.nodes[0].inputs)
@@ -95,10 +83,13 @@ class Order:
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """Where relevance starts: R (N, T, …) at a node, what it explains (N, T), and the targets (N, T) if it was not given."""
+    """Where relevance starts: R (N, T, …) at nodes, what it explains (N, T), and the targets (N, T) if it was not given.
 
-    at: str
-    relevance: Array
+    `below` are the nodes that a start like this one can reach.
+    """
+
+    relevances: Mapping[str, Array]
+    below: frozenset[str]
     value: Array
     targets: Array | None
     single: bool
@@ -112,7 +103,7 @@ class Run:
         self.shapes = shapes
         self.some = next(iter(inputs.values()))  # whose number type all numbers have
         self.values, self.saved = self._forward(dict(inputs))
-        self.prediction = self.values[order.output]
+        self.prediction = self.values[order.scores.output]
 
     def _forward(self, values: dict[str, Array]) -> tuple[dict[str, Array], list[Any]]:
         saved = []
@@ -137,7 +128,7 @@ class Run:
 
     def _node(self, name: str, what: str) -> str:
         """A node that exists in the canonised model and that the explained output depends on."""
-        below = ancestors(self.model, self.order.begin)
+        below = self.order.below
         known = [n for n in self.shapes if n in below or n in self.model.inputs]
         if name in known:
             return name
@@ -149,7 +140,7 @@ class Run:
 
     def given(self, start: Any, start_at: str | None) -> Start:
         """The start that a relevance of the output's shape, or of that of `start_at`, makes."""
-        at = self.order.begin if start_at is None else self._node(start_at, "node to start at")
+        at = self.order.scores.output if start_at is None else self._node(start_at, "node to start at")
         relevance = np.asarray(start)
         if relevance.dtype.kind not in "iufO":
             raise TargetError(f"start must hold numbers, found {relevance.dtype}")
@@ -162,8 +153,11 @@ class Run:
                 raise error.at("start") from None
         if relevance.shape != self.shapes[at]:
             raise ShapeError(f"start must have the shape of {at!r}, {self.shapes[at]}, found {relevance.shape}")
-        relevance = like(relevance, self.some)[:, None]
-        return Start(at, relevance, like(per_sample(relevance), relevance)[:, None], None, True)
+        relevance = like(relevance, self.some)
+        begun = {at: relevance} if start_at is not None else self.order.scores.given(relevance, self.shapes)
+        value = like(per_sample(relevance), relevance)[:, None]
+        below = self.order.below if start_at is None else ancestors(self.model, at)
+        return Start({name: part[:, None] for name, part in begun.items()}, below, value, None, True)
 
     def chosen(self, target: Any, targets: Any, contrast: Any) -> Start:
         """The start that one target, several, or a contrast makes."""
@@ -171,34 +165,43 @@ class Run:
         if targets is not None:
             if target is not None or contrast is not None:
                 raise TargetError("give target= or targets=, not both (contrast= goes with target=)")
-            return self._headed(scores, several(targets, scores), False)
+            return self._headed(several(targets, scores), False)
         wanted = "predicted" if target is None else target
         single = not (isinstance(wanted, str) and wanted == "all")
         found = indices(wanted, scores)
         if contrast is None:
-            return self._headed(scores, found, single)
+            return self._headed(found, single)
         if not single or (isinstance(contrast, str) and contrast == "all"):
             raise TargetError("contrast= needs one target, and one index to contrast it with")
-        if not isinstance(self.order.head, Logit):
+        if not self.order.scores.contrasts:
             raise TargetError(
                 "contrast= explains a difference of scores; the log-odds head contrasts with every other class itself"
             )
-        relevance, value = contrasted(scores, found, indices(contrast, scores, "contrast"))
-        return Start(self.order.begin, relevance, value, found, True)
+        return self._contrasted(found, indices(contrast, scores, "contrast"))
 
-    def _headed(self, scores: Array, targets: Array, single: bool) -> Start:
-        relevance, value = self.order.head.start(scores, targets)
-        return Start(self.order.begin, relevance, value, targets, single)
+    def _headed(self, targets: Array, single: bool) -> Start:
+        relevances, value = self.order.scores.start(self.values, targets)
+        return Start(relevances, self.order.below, value, targets, single)
+
+    def _contrasted(self, targets: Array, others: Array) -> Start:
+        """The start that explains the score of the targets minus that of the others."""
+        if (targets == others).any():
+            raise TargetError("a target cannot be contrasted with itself")
+        up, down = self._headed(targets, True), self._headed(others, True)
+        relevances = dict(up.relevances)
+        for name, relevance in down.relevances.items():
+            relevances[name] = relevances[name] - relevance if name in relevances else -relevance
+        return replace(up, relevances=relevances, value=up.value - down.value)
 
     def _scores(self) -> Array:
-        scores = self.values[self.order.begin]
-        if self.plan.finite(scores):
-            return scores
+        begins = self.order.scores.begins
+        if all(self.plan.finite(self.values[name]) for name in begins):
+            return self.order.scores.array(self.values)
         with np.errstate(over="ignore", invalid="ignore"):
             activations = self.model.trace(self.inputs).activations
         for name, array in activations.items():
             check_finite(array, f"the output of node {name!r}")
-        raise NonFiniteError(f"the output of node {self.order.begin!r} is not finite")
+        raise NonFiniteError(f"the output of node {', '.join(map(repr, begins))} is not finite")
 
     def masks(self, chosen: Mapping[str, Any]) -> dict[str, Array]:
         """For each filtered node what its relevance is multiplied by."""
@@ -228,7 +231,7 @@ class Run:
 
     def _taken_down(self, start: Start, masks: Mapping[str, Array], everywhere: bool) -> Explanation:
         entries = [self._head_entry(start)] if self.order.ledger and start.targets is not None else []
-        heaps: dict[str, dict[str, Array]] = {start.at: {"R": start.relevance}}
+        heaps: dict[str, dict[str, Array]] = {name: {"R": relevance} for name, relevance in start.relevances.items()}
         whole: dict[str, Array] = {}
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what arrives is checked
             for step, kept in zip(reversed(self.plan.steps), reversed(self.saved), strict=True):
@@ -254,9 +257,9 @@ class Run:
         """A head's booking: what its relevance adds up to beyond the explained value is unassigned (negative: too much)."""
         bookings = []
         for t in range(start.value.shape[1]):
-            booking = Booking.handed_on(start.value[:, t], (start.relevance[:, t],))
+            booking = Booking.handed_on(start.value[:, t], tuple(part[:, t] for part in start.relevances.values()))
             bookings.append(replace(booking, unassigned=booking.arriving - booking.inputs))
-        return Entry(f"start at {start.at}", str(self.order.head), Booking.stacked(bookings))
+        return Entry(f"start at {', '.join(start.relevances)}", str(self.order.scores.explained), Booking.stacked(bookings))
 
     def _arrived(
         self,
@@ -296,6 +299,8 @@ class Run:
     def _result(self, whole: dict[str, Array], start: Start, entries: list[Entry]) -> Explanation:
         found = {name: self.plan.alias.get(name, name) for name in self.order.kept}
         kept = {name: whole[source] for name, source in found.items() if source in whole}
+        none = [name for name in found if name not in kept and name in start.below]
+        kept |= {name: zeros((*start.value.shape, *self.shapes[name][1:]), start.value) for name in none}
         single, value, targets = start.single, start.value, start.targets
         return Explanation(
             relevances={name: array[:, 0] for name, array in kept.items()} if single else kept,
@@ -308,6 +313,8 @@ class Run:
             backend=self.plan.backend,
             precision=self.order.precision,
             composite=self.order.composite,
+            head="" if targets is None else self.order.scores.explained.name,
+            remarks=self.order.scores.remarks if targets is not None else (),
         )
 
     def _ledger(self, whole: dict[str, Array], start: Start, entries: list[Entry]) -> Ledger:

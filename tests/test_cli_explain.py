@@ -138,7 +138,7 @@ def test_a_network_that_ends_in_a_softmax_needs_a_head(tmp_path, digits):
         tmp_path / "m.npz",
     )
     done = run("explain", path, digits / "3.npy", code=codes.REFUSED)
-    assert done.err.endswith("(--head logit or --head log-odds)\n")
+    assert done.err.endswith("(--head logit, --head log-odds or --head probability)\n")
     assert "prediction  3 (0.9" in run("explain", path, digits / "3.npy", "--head", "logit").out
 
 

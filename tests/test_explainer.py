@@ -136,7 +136,7 @@ def test_fast_is_named_where_it_makes_a_difference():
         described = f"{e.precision}, backend {backend}" + (", 2 threads, low memory" if backend == "compiled" else "")
         assert explainer.plan().described == described
         assert repr(explainer.plan()).startswith(f"plan: {described}\n")
-        assert repr(explainer).splitlines()[0].endswith(f"head {explainer._head}, {described}")
+        assert repr(explainer).splitlines()[0].endswith(f"head Logit(), {described}")
 
 
 def test_parameters_of_two_number_types_are_brought_to_one():

@@ -45,7 +45,7 @@ def message(error: BaseException) -> str:
     """An error as one line, with the options that help."""
     text = " ".join(str(error).splitlines())
     if isinstance(error, HeadError):
-        return f"{text} (--head logit or --head log-odds)"
+        return f"{text} (--head logit, --head log-odds or --head probability)"
     if isinstance(error, DomainError):
         return f"{text} (--low and --high give the bounds, and so does --preprocess)"
     options = [option for name, option in _OPTIONS.items() if name in text] if isinstance(error, LrpError) else []

@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from ..canonize import canonized
-from ..errors import LrpError
+from ..composites import Composite
+from ..errors import HeadError, LrpError
 from ..explainer import Explainer
-from ..layers.activations import LogSoftmax, Sigmoid, Softmax
 from ..model import Model
 from ..preprocess import spelled
 from . import parsing
@@ -47,8 +47,7 @@ def inspect(
     chosen = parsing.composite(composite, assignments)
     facts = _facts(network)
     try:
-        head = head or _head(network.model)
-        explainer = Explainer(network.model, chosen, head=head, output=output_node, **means(given))
+        explainer = _explainer(network.model, [head] if head else [None, "logit", "probability"], chosen, output_node, given)
         explained = _explained(network.model, explainer)
     except LrpError:
         # What can be shown without rules helps to see why there are none.
@@ -58,10 +57,15 @@ def inspect(
     out.document({"format": "lrp_ref.inspect", "version": 1, **facts, "composite": chosen.name, **explained})
 
 
-def _head(model: Model) -> str | None:
-    """Rules and steps are the same under each head; explaining wants a choice, looking does not."""
-    squashed = len(model.outputs) == 1 and isinstance(model[model.outputs[0]].layer, (Softmax, LogSoftmax, Sigmoid))
-    return "logit" if squashed else None
+def _explainer(model: Model, heads: list[str | None], chosen: Composite, output: str | None, given: dict[str, Any]) -> Explainer:
+    """Under the first head that the output has; explaining wants a choice where there is one, looking does not."""
+    head, *others = heads
+    try:
+        return Explainer(model, chosen, head=head, output=output, **means(given))
+    except HeadError:
+        if not others:
+            raise
+        return _explainer(model, others, chosen, output, given)
 
 
 def _facts(network: Network) -> dict[str, Any]:

@@ -64,7 +64,9 @@ _RULES = (
         "means the nodes that the rule serves. Can be repeated; the first that matches a node holds.",
     ),
     click.option(
-        "--head", type=click.Choice(["logit", "log-odds"]), help="What is explained of a network that ends in a softmax."
+        "--head",
+        type=click.Choice(["logit", "log-odds", "probability"]),
+        help="What is explained of a probability (of a softmax or sigmoid): the score before it, its log-odds, or itself.",
     ),
     click.option("--output-node", metavar="NAME", help="Which output is explained, where the network has several."),
     click.option("--backend", metavar="NAME", help=f"What computes: {', '.join(BACKENDS)}.  [default: {BACKENDS[-1]}]"),

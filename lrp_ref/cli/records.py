@@ -105,6 +105,8 @@ def question(record: dict[str, Any], target: dict[str, Any]) -> str:
     named = f"output {output}" if label is None else f"output {output}, {label}"
     if record["head"] == "log-odds":
         return f"the log-odds of {named}"
+    if record["head"] == "probability" and record["contrast"] is None:
+        return f"the probability of {named}"
     against = "" if record["contrast"] is None else f" minus that of output {record['contrast']}"
     return f"the score of {named}{against}"
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
 
 from .. import rules as rule_module
 from ..arrays import Shape
 from ..errors import DomainError, LrpError, ParameterError, RuleError, unknown
-from ..layers.activations import Activation, Sigmoid, Softmax
+from ..layers.activations import Activation, Softmax
 from ..layers.base import Layer, Linear, Lookup, Recurrent
 from ..layers.conv import Conv, ConvTranspose
 from ..layers.linear import Scale
@@ -17,9 +17,10 @@ from ..layers.merge import Multiply
 from ..layers.normalization import BatchNorm
 from ..layers.pooling import Pooling, Selecting
 from ..layers.shape import Identity, Pad, Rearrangement
-from ..model import COLUMN, Domain, Model, Node
+from ..model import COLUMN, Domain, Model, Node, ancestors
 from ..records import dataclass
 from ..rules import Rule, ZBox
+from ..squash import shown
 from .matchers import Matcher, matcher_of
 
 Entry: TypeAlias = tuple[Matcher, Rule]
@@ -53,8 +54,16 @@ class Composite:
         name = self.name if self.name.endswith(_CHANGED) else self.name + _CHANGED
         return replace(self, entries=(*added, *self.entries), name=name)
 
-    def assign(self, model: Model, needed: frozenset[str] | None = None) -> dict[str, Rule]:
+    def assign(
+        self, model: Model, needed: frozenset[str] | None = None, others: Mapping[str, Rule] | None = None
+    ) -> dict[str, Rule]:
         """The rule of every node, or of those `needed`. `ZBox()` gets its bounds from the model's domain.
+
+        Parameters
+        ----------
+        model : canonised
+        needed : the nodes that relevance reaches; None: all
+        others : rules of nodes that no entry serves
 
         Raises
         ------
@@ -66,6 +75,9 @@ class Composite:
             for name in matcher(model):
                 found.setdefault(name, rule)
         nodes = [node for node in model.nodes if needed is None or node.name in needed]
+        for name, rule in (others or {}).items():
+            if name not in found or not found[name].fits(model[name].layer):
+                found[name] = rule
         wrong = [
             f"{node.place}: {_complaint(found.get(node.name), node.layer)}"
             for node in nodes
@@ -79,10 +91,10 @@ class Composite:
         return {node.name: boxes.get(node.name, found[node.name]) for node in nodes}
 
     def rows(self, model: Model, needed: frozenset[str] | None = None) -> list[tuple[str, str, str]]:
-        """(node, layer, rule) for every node; a squashing layer at the end has none, the explanation starts before it."""
+        """(node, layer, rule) for every node; a squash that the output shows has none, the explanation starts before it."""
         if needed is None:
-            ends = {n.name for n in model.nodes if n.name in model.outputs and isinstance(n.layer, (Softmax, Sigmoid))}
-            needed = frozenset(n.name for n in model.nodes) - ends
+            above = ancestors(model, *model.outputs) - ancestors(model, *_begins(model))
+            needed = frozenset(node.name for node in model.nodes) - above
         rules = self.assign(model, needed)
         return [(node.name, repr(node.layer), str(rules.get(node.name, "–"))) for node in model.nodes]
 
@@ -102,6 +114,14 @@ class Composite:
 
         body = "".join(f"<tr><td>{escape(repr(m))}</td><td>{escape(str(r))}</td></tr>" for m, r in self.entries)
         return f"<table><caption>{escape(self.name)}</caption>{body}</table>"
+
+
+def _begins(model: Model) -> Iterator[str]:
+    """Where explanations of the model's outputs begin: at the outputs, or below the squash that one shows."""
+    for output in model.outputs:
+        sources = shown(model, output)[1]
+        squashed = any(source.kind == "squash" for source in sources)
+        yield from (source.begin for source in sources) if squashed else (output,)
 
 
 def _entry(entry: Any) -> Entry:

@@ -54,6 +54,20 @@ class Pass(Rule):
         return (relevance,), Booking.handed_on(relevance, (relevance,), flags=_bias_flag(layer, output, relevance))
 
 
+@dataclass(frozen=True)
+class PassSquash(Pass):
+    r""":math:`R_j = R_k` through a softmax too, where its probability is explained and not the score before it.
+
+    The head "probability" gives it to the squash; nothing else does, since a softmax inside a network mixes its inputs.
+    """
+
+    serves: ClassVar[str] = "softmax and sigmoid layers whose probabilities are explained themselves"
+    usage: ClassVar[str] = 'the head "probability"'
+
+    def fits(self, layer: Layer) -> bool:
+        return isinstance(layer, Activation)
+
+
 def _moved(relevance: Array, relevances: tuple[Array, ...], kept: bool) -> Booking:
     booking = Booking.handed_on(relevance, relevances)
     if kept:

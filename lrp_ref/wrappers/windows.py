@@ -234,9 +234,10 @@ def _choose(explainer: Explainer, windows: _Windows, target: Any, targets: Any, 
 
 
 def _scores(explainer: Explainer, contents: Array) -> Array:
-    """The scores that a head starts from, before any softmax."""
+    """The scores by which a prediction is chosen, in the output's shape."""
     model = explainer._model
-    return model.trace(contents)[explainer._start_node(model)]
+    found = explainer._scores(model, dict.fromkeys(model.inputs, contents.shape[1:]))
+    return found.array(model.trace(contents).activations)
 
 
 # --- adding them up --------------------------------------------------------------------------------------------------

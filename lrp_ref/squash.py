@@ -1,0 +1,283 @@
+"""What the elements of an output are: probabilities, whose score lies before a softmax or sigmoid, or other numbers.
+
+A squash is found by what the graph computes, not by its last node: an element is followed through layers that move, copy, scale
+or complement it, p ↦ w·p + b, and through functions that do not change it or grow with it (CONV-HEAD-ELEMENT).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from .arrays import Array, Shape, like
+from .layers.activations import LogSoftmax, ReLU, Sigmoid, Softmax
+from .layers.base import Layer, Linear
+from .layers.linear import Scale
+from .layers.merge import Multiply
+from .layers.normalization import BatchNorm
+from .layers.pooling import Pooling
+from .layers.shape import Rearrangement
+from .model import Model, Node
+from .records import dataclass
+
+Kind: TypeAlias = Literal["number", "squash", "combined"]
+
+SQUASHES = (Sigmoid, Softmax)
+#: In place of a source: the element is a constant, or none element alone.
+CONSTANT, SEVERAL = -1, -2
+#: How far, of its range, a bound may cut a probability without changing what it says: networks clip logarithms at 1e-7.
+TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Source:
+    """A node that elements of an output come from.
+
+    Attributes
+    ----------
+    node : its name
+    kind : "squash", a softmax or sigmoid; "combined", a product, sum or other function of several probabilities; "number"
+    begin : the node whose output is explained: the one that a squash reads, else the node itself
+    """
+
+    node: str
+    kind: Kind
+    begin: str
+
+
+@dataclass(frozen=True, eq=False)
+class Elements:
+    """What the elements of a node's output are: `weight` · (element `element` of `sources[source]`) + `shift`, each (size,).
+
+    Behind a function that grows with a probability `weight` says in which direction, and `shift` is not a number; infinite behind
+    that of a complement.
+    """
+
+    source: Array
+    element: Array
+    weight: Array
+    shift: Array
+
+    @classmethod
+    def of(cls, source: int, size: int) -> Elements:
+        """The elements of a source itself."""
+        return cls(np.full(size, source), np.arange(size), np.ones(size), np.zeros(size))
+
+    def at(self, places: Array) -> Elements:
+        """Those at `places`."""
+        return Elements(self.source[places], self.element[places], self.weight[places], self.shift[places])
+
+    def where(self, mask: Array, others: Elements) -> Elements:
+        """These where `mask` holds, the others elsewhere."""
+        mine, theirs = self._columns, others._columns
+        return Elements(*(np.where(mask, a, b) for a, b in zip(mine, theirs, strict=True)))
+
+    @property
+    def _columns(self) -> tuple[Array, Array, Array, Array]:
+        return self.source, self.element, self.weight, self.shift
+
+
+def shown(model: Model, output: str) -> tuple[tuple[Node, ...], tuple[Source, ...]]:
+    """What an output shows, by the graph alone: the nodes that may hand elements on, and the sources below them.
+
+    Both are in computing order.
+    """
+    found: dict[str, Source] = {}
+    between: set[str] = set()
+    waiting = [output]
+    while waiting:
+        name = waiting.pop()
+        if name in found or name in between:
+            continue
+        layer = model[name].layer if name in model else None
+        if isinstance(layer, SQUASHES):
+            found[name] = Source(name, "squash", model[name].inputs[0])
+        elif layer is None or not _hands_on(layer):
+            found[name] = Source(name, "number", name)
+        else:
+            between.add(name)
+            waiting += model[name].inputs
+    order = (*model.inputs, *(node.name for node in model.nodes))
+    return tuple(node for node in model.nodes if node.name in between), tuple(found[name] for name in order if name in found)
+
+
+def _hands_on(layer: Layer) -> bool:
+    """Whether an element of the layer's output may be one of its input, scaled, or a combination of several without weights."""
+    if isinstance(layer, Linear):
+        return isinstance(layer, (Scale, BatchNorm)) or not layer.parameter_names
+    return isinstance(layer, (Rearrangement, Pooling, Multiply)) or _keeps_order(layer) or _combines(layer)
+
+
+def _keeps_order(layer: Layer) -> bool:
+    """Whether the layer may be the identity on a probability, or a function that grows with it."""
+    if isinstance(layer, ReLU):
+        return True
+    from .layers.elementwise import Clip  # these two are imported where few networks have them
+    from .layers.functions import Abs, Exp, Log, Sqrt
+
+    return isinstance(layer, (Abs, Clip, Exp, Log, Sqrt))
+
+
+def _combines(layer: Layer) -> bool:
+    from .layers.functions import Pairwise, Pow
+    from .layers.selection import Where
+
+    return isinstance(layer, (Pairwise, Pow)) and not isinstance(layer, Where)
+
+
+# --- which source every element comes from ---------------------------------------------------------------------------
+
+
+class _Survey:
+    """The elements of every node between an output and its sources, from below."""
+
+    def __init__(self, model: Model, shapes: Mapping[str, Shape]) -> None:
+        self.model, self.shapes = model, shapes
+        self.sources: list[Source] = []
+        self.elements: dict[str, Elements] = {}
+
+    def size(self, name: str) -> int:
+        return int(np.prod(self.shapes[name], dtype=np.int64))
+
+    def begin(self, source: Source) -> Elements:
+        """The elements of a new source."""
+        self.sources.append(source)
+        return Elements.of(len(self.sources) - 1, self.size(source.node))
+
+    def kinds(self, found: Elements, kind: Kind) -> Array:
+        """Which elements come from a source of this kind."""
+        known = np.array([source.kind == kind for source in self.sources] + [False])  # the last is that of constants
+        return known[np.maximum(found.source, CONSTANT)]
+
+    def hand_on(self, node: Node) -> Elements:
+        """The elements of a node's output from those of its inputs."""
+        layer, below = node.layer, [self.elements[name] for name in node.inputs]
+        if isinstance(layer, (Scale, BatchNorm)):
+            return self._scaled(node, layer, below[0])
+        if isinstance(layer, (Rearrangement, Pooling)) or (isinstance(layer, Linear) and layer.arity == 1):
+            return self._picked(node, below)
+        if len(below) == 1 and _keeps_order(layer):
+            return self._grown(node, below[0])
+        return self._joined(node, below)
+
+    def _scaled(self, node: Node, layer: Scale | BatchNorm, below: Elements) -> Elements:
+        ones = np.ones(self.shapes[node.inputs[0]])
+        weight = np.broadcast_to(layer.map(ones, like(layer.weights[0], ones)), ones.shape).reshape(-1)
+        shift = np.asarray(layer.forward(0 * ones)).reshape(-1)
+        made = replace(below, weight=below.weight * weight, shift=below.shift * weight + shift)
+        made = replace(made, source=np.where(self.kinds(below, "squash") & (weight == 0), CONSTANT, made.source))
+        return self._numbers(node, self.kinds(below, "number"), made)
+
+    def _numbers(self, node: Node, mask: Array, others: Elements) -> Elements:
+        """Numbers of the node's own where `mask` holds, the others elsewhere."""
+        return self.begin(Source(node.name, "number", node.name)).where(mask, others) if mask.any() else others
+
+    def _picked(self, node: Node, below: list[Elements]) -> Elements:
+        """What a layer that moves, copies or pools hands on."""
+        whole = Elements(*(np.concatenate(parts) for parts in zip(*(b._columns for b in below), strict=True)))
+        shapes = [self.shapes[name] for name in node.inputs]
+        places = picks(node.layer, shapes)
+        made = whole.at(np.maximum(places, 0))
+        made = replace(made, source=np.where(places == CONSTANT, CONSTANT, made.source))
+        several = places == SEVERAL
+        if not several.any():
+            return made
+        numbers = _split(self.kinds(whole, "number").astype(np.float64), shapes)
+        touched = np.asarray(node.layer.forward(*numbers)).reshape(-1) != 0
+        made = self._combined(node, several & ~touched, made)
+        return self._numbers(node, several & touched, made)
+
+    def _combined(self, node: Node, mask: Array, others: Elements) -> Elements:
+        return self.begin(Source(node.name, "combined", node.name)).where(mask, others) if mask.any() else others
+
+    def _grown(self, node: Node, below: Elements) -> Elements:
+        """Behind a function of each element: a probability where the function is the identity there, or grows with it."""
+        squash, made = self.kinds(below, "squash"), below
+        low, high = np.minimum(below.shift, below.shift + below.weight), np.maximum(below.shift, below.shift + below.weight)
+        if self._grows(node.layer):
+            plain = np.isnan(below.shift) | (below.shift == 0)
+            same, made = squash, replace(below, shift=np.where(squash, np.where(plain, np.nan, np.inf), below.shift))
+        else:
+            with np.errstate(all="ignore"):
+                probes = (low, low + (high - low) / 2, high)
+                moved = [np.abs(_applied(node.layer, z, self.shapes[node.inputs[0]]) - z) for z in probes]
+                same = squash & (np.maximum.reduce(moved) <= TOLERANCE * (high - low))
+        return self._numbers(node, ~same & ~self.kinds(below, "combined") & (below.source != CONSTANT), made)
+
+    @staticmethod
+    def _grows(layer: Layer) -> bool:
+        from .layers.functions import Exp, Log, Sqrt
+
+        return isinstance(layer, (Exp, Log, Sqrt))
+
+    def _joined(self, node: Node, below: list[Elements]) -> Elements:
+        """Several signals element by element: numbers where one of them is, else a combination of probabilities."""
+        shape = self.shapes[node.name]
+        size = self.size(node.name)
+        numbers = np.zeros(size, dtype=bool)
+        for name, elements in zip(node.inputs, below, strict=True):
+            own = self.kinds(elements, "number") | (elements.source == CONSTANT)
+            numbers |= np.broadcast_to(own.reshape(self.shapes[name]), shape).reshape(-1)
+        made = Elements(np.full(size, CONSTANT), np.zeros(size, dtype=np.intp), np.ones(size), np.zeros(size))
+        return self._numbers(node, numbers, self._combined(node, ~numbers, made))
+
+
+def _applied(layer: Layer, z: Array, shape: Shape) -> Array:
+    return np.asarray(layer.forward(z.reshape(shape))).reshape(-1)
+
+
+def _split(flat: Array, shapes: list[Shape]) -> list[Array]:
+    """One array for each shape, of consecutive numbers."""
+    ends = np.cumsum([int(np.prod(shape, dtype=np.int64)) for shape in shapes])[:-1]
+    return [part.reshape(shape) for part, shape in zip(np.split(flat, ends), shapes, strict=True)]
+
+
+def picks(layer: Layer, shapes: list[Shape]) -> Array:
+    """Which element of its inputs, counted through all of them, each output element of a layer is.
+
+    CONSTANT stands for none, SEVERAL for more than one. The layer is tried on the elements' numbers x, on x² and on −x: a mean or
+    maximum of several elements answers one of them otherwise than a copy does.
+
+    Parameters
+    ----------
+    layer : whose output elements are copies of input elements, or means, sums or maxima of several
+    shapes : of its inputs
+    """
+    size = sum(int(np.prod(shape, dtype=np.int64)) for shape in shapes)
+    x = np.arange(1, size + 1, dtype=np.float64)
+    one, square, minus, none = (np.asarray(layer.forward(*_split(probe, shapes))).reshape(-1) for probe in (x, x * x, -x, 0 * x))
+    constant = (one == none) & (square == none) & (minus == none)
+    copied = (square == one * one) & (minus == -one) & (none == 0) & (one >= 1) & (one <= size) & (one == np.rint(one))
+    return np.where(constant, CONSTANT, np.where(copied, one - 1, SEVERAL)).astype(np.intp)
+
+
+def survey(model: Model, output: str, shapes: Mapping[str, Shape]) -> tuple[tuple[Source, ...], Elements]:
+    """The sources of an output's elements, and which of them each element comes from.
+
+    Parameters
+    ----------
+    model : the network
+    output : a node of it
+    shapes : of every input and node, for a batch of one sample
+    """
+    between, ends = shown(model, output)
+    made = _Survey(model, shapes)
+    for source in ends:
+        found = made.begin(source)
+        logarithm = source.node in model and isinstance(model[source.node].layer, LogSoftmax)
+        made.elements[source.node] = replace(found, shift=found.shift + np.nan) if logarithm else found
+    for node in between:
+        made.elements[node.name] = made.hand_on(node)
+    found = made.elements[output]
+    used = [index for index in range(len(made.sources)) if (found.source == index).any()]
+    new = np.full(len(made.sources) + 1, CONSTANT)
+    new[used] = np.arange(len(used))
+    return tuple(made.sources[index] for index in used), replace(found, source=new[found.source])
+
+
+def squashes(model: Model, output: str) -> Iterator[Node]:
+    """The softmax and sigmoid nodes that an output shows."""
+    return (model[source.node] for source in shown(model, output)[1] if source.kind == "squash")
