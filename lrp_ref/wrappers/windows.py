@@ -236,8 +236,8 @@ def _choose(explainer: Explainer, windows: _Windows, target: Any, targets: Any, 
 def _scores(explainer: Explainer, contents: Array) -> Array:
     """The scores by which a prediction is chosen, in the output's shape."""
     model = explainer._model
-    found = explainer._scores(model, dict.fromkeys(model.inputs, contents.shape[1:]))
-    return found.array(model.trace(contents).activations)
+    activations = model.trace(contents).activations
+    return explainer._scores(model, dict.fromkeys(model.inputs, contents.shape[1:])).array(activations)
 
 
 # --- adding them up --------------------------------------------------------------------------------------------------
