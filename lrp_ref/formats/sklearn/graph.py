@@ -1,0 +1,50 @@
+"""The nodes of an estimator as they are read, and its fitted attributes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...errors import FormatError
+from ...layers.base import Layer
+from ...model import Node
+
+_SEARCHES = frozenset({"GridSearchCV", "RandomizedSearchCV", "HalvingGridSearchCV", "HalvingRandomSearchCV"})
+
+
+class Graph:
+    """The nodes that have been read."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+
+    def add(self, name: str, layer: Layer, *sources: str) -> str:
+        """A node, under this name or one that is still free."""
+        taken, found, number = {"input", *(node.name for node in self.nodes)}, name, 2
+        while found in taken:
+            found, number = f"{name}-{number}", number + 1
+        self.nodes.append(Node(found, layer, sources))
+        return found
+
+
+def best(estimator: Any) -> Any:
+    """The best estimator of a search; another estimator itself."""
+    return best(fitted(estimator, "best_estimator_")) if type(estimator).__name__ in _SEARCHES else estimator
+
+
+def steps_of(estimator: Any) -> list[tuple[str, Any]]:
+    """The (name, estimator) pairs of a pipeline, "passthrough" left out; of another estimator it alone."""
+    if type(estimator).__name__ != "Pipeline":
+        return [(type(estimator).__name__.lower(), estimator)]
+    steps = [(name, best(step)) for name, step in estimator.steps if step is not None and step != "passthrough"]
+    flat = [pair for name, step in steps for pair in (steps_of(step) if type(step).__name__ == "Pipeline" else [(name, step)])]
+    if not flat:
+        raise FormatError("the pipeline has no steps")
+    return flat
+
+
+def fitted(estimator: Any, name: str) -> Any:
+    """A fitted attribute; `FormatError` where the estimator has none."""
+    value = getattr(estimator, name, None)
+    if value is None:
+        raise FormatError(f"this {type(estimator).__name__} has no {name}: fit it first")
+    return value

@@ -1,0 +1,146 @@
+"""Transformers as layers: what scales, projects, chooses and joins features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ... import layers as L
+from ...errors import FormatError
+from ...layers.base import Layer
+from .graph import Graph, best, fitted, steps_of
+
+#: Why a transformer is no layer, where its name alone does not say it.
+_REASONS = {
+    "QuantileTransformer": "it maps every feature by its quantiles, which is not affine",
+    "PowerTransformer": "its powers are fitted for each feature, which is not affine",
+    "KBinsDiscretizer": "it sorts numbers into bins",
+    "OneHotEncoder": "it turns categories into columns: explain the estimator behind it, on encoded features",
+    "OrdinalEncoder": "it turns categories into numbers: explain the estimator behind it, on encoded features",
+}
+
+
+def transform(graph: Graph, name: str, step: Any, source: str) -> str:
+    """The nodes of a transformer; the name of the last."""
+    kind = type(step).__name__
+    if kind == "Pipeline":
+        for inner, part in steps_of(step):
+            source = transform(graph, f"{name}.{inner}", part, source)
+        return source
+    if kind == "ColumnTransformer":
+        return _columns(graph, name, step, source)
+    if kind == "FeatureUnion":
+        parts = [(n, t) for n, t in step.transformer_list if t != "drop"]
+        return beside(
+            graph, name, [source if t == "passthrough" else transform(graph, f"{name}.{n}", t, source) for n, t in parts]
+        )
+    if kind not in TRANSFORMERS:
+        why = f": {_REASONS[kind]}" if kind in _REASONS else ""
+        raise FormatError(f"scikit-learn's {kind} is not read in front of an estimator{why}; known: {', '.join(TRANSFORMERS)}")
+    return graph.add(name, TRANSFORMERS[kind](step), source)
+
+
+def _columns(graph: Graph, name: str, step: Any, source: str) -> str:
+    """A ColumnTransformer: the chosen columns of each part through its transformer, side by side."""
+    ends = []
+    for part, transformer, columns in fitted(step, "transformers_"):
+        chosen = _positions(step, columns)
+        if len(chosen) and not (isinstance(transformer, str) and transformer == "drop"):
+            end = graph.add(f"{name}.{part}.columns", L.Gather(tuple(chosen), 1), source)
+            passed = isinstance(transformer, str)
+            ends.append(end if passed else transform(graph, f"{name}.{part}", best(transformer), end))
+    return beside(graph, name, ends)
+
+
+def _positions(step: Any, columns: Any) -> list[int]:
+    """Columns, given by number, name, slice or mask, as numbers."""
+    names = [str(n) for n in getattr(step, "feature_names_in_", ())]
+    count = int(fitted(step, "n_features_in_"))
+    if isinstance(columns, slice):
+        first = names.index(columns.start) if isinstance(columns.start, str) else columns.start
+        last = names.index(columns.stop) + 1 if isinstance(columns.stop, str) else columns.stop  # a name is included
+        return list(range(count)[first : last : columns.step])
+    array = np.atleast_1d(np.asarray(columns))
+    if array.dtype == bool:
+        return [int(i) for i in np.flatnonzero(array)]
+    return [names.index(str(c)) if isinstance(c, str) else range(count)[int(c)] for c in array.tolist()]
+
+
+def beside(graph: Graph, name: str, ends: list[str]) -> str:
+    """The outputs of several nodes side by side."""
+    if not ends:
+        raise FormatError(f"{name!r} leaves no features")
+    return ends[0] if len(ends) == 1 else graph.add(name, L.Concat(len(ends)), *ends)
+
+
+def _scaler(centre: str, scale: str, with_centre: str, with_scale: str) -> Callable[[Any], Layer]:
+    """(x − centre)/scale, by the names of the fitted attributes and of the switches that leave them out."""
+
+    def layer(step: Any) -> Layer:
+        count = int(fitted(step, "n_features_in_"))
+        divisor = np.asarray(fitted(step, scale)) if getattr(step, with_scale) else np.ones(count)
+        moved = np.asarray(fitted(step, centre)) if getattr(step, with_centre) else np.zeros(count)
+        return L.Scale(1 / divisor, -moved / divisor)
+
+    return layer
+
+
+def _min_max(step: Any) -> Layer:
+    if step.clip:
+        raise FormatError("MinMaxScaler(clip=True) is not affine; clip=False is read")
+    return L.Scale(fitted(step, "scale_"), fitted(step, "min_"))
+
+
+def _principal(step: Any) -> Layer:
+    components, mean = fitted(step, "components_"), np.asarray(step.mean_)
+    weight = components.T / np.sqrt(step.explained_variance_) if step.whiten else components.T
+    return L.Dense(weight, -(mean @ weight))
+
+
+def _discriminant(step: Any) -> Layer:
+    """LinearDiscriminantAnalysis as a transformer: (x − x̄) times the scalings of the largest components."""
+    scalings = fitted(step, "scalings_")
+    most = min(len(step.classes_) - 1, scalings.shape[0])
+    weight = scalings[:, : most if step.n_components is None else step.n_components]
+    centre = getattr(step, "xbar_", None)
+    return L.Dense(weight, None if centre is None else -(np.asarray(centre) @ weight))
+
+
+def _imputer(step: Any) -> Layer:
+    """Nothing: a model's inputs have no missing values, and a NaN is refused by name."""
+    statistics = np.asarray(fitted(step, "statistics_"))
+    if step.add_indicator or statistics.dtype.kind != "f" or np.isnan(statistics).any():
+        raise FormatError("SimpleImputer is read where it adds and drops no columns of numbers")
+    return L.Identity()
+
+
+def _function(step: Any) -> Layer:
+    """What a fitted ColumnTransformer holds for "passthrough"."""
+    if step.func is not None:
+        raise FormatError("scikit-learn's FunctionTransformer is not read: its function is Python code")
+    return L.Identity()
+
+
+def _selection(step: Any) -> Layer:
+    return L.Gather(tuple(int(i) for i in step.get_support(indices=True)), 1)
+
+
+TRANSFORMERS: dict[str, Callable[[Any], Layer]] = {
+    "StandardScaler": _scaler("mean_", "scale_", "with_mean", "with_std"),
+    "MinMaxScaler": _min_max,
+    "MaxAbsScaler": lambda step: L.Scale(1 / fitted(step, "scale_")),
+    "RobustScaler": _scaler("center_", "scale_", "with_centering", "with_scaling"),
+    "PCA": _principal,
+    "TruncatedSVD": lambda step: L.Dense(fitted(step, "components_").T),
+    "LinearDiscriminantAnalysis": _discriminant,
+    "SimpleImputer": _imputer,
+    "FunctionTransformer": _function,
+    "VarianceThreshold": _selection,
+    "SelectKBest": _selection,
+    "SelectPercentile": _selection,
+    "SelectFromModel": _selection,
+    "RFE": _selection,
+    "RFECV": _selection,
+}
