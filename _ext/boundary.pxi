@@ -28,6 +28,8 @@ cdef extern from "lrp.h" nogil:
         LRP_EXACT, LRP_SIGNED, LRP_UNSIGNED
     enum lrp_where:
         LRP_ALL, LRP_NONNEGATIVE, LRP_NEGATIVE_ONLY
+    enum lrp_odd:
+        LRP_SMALL, LRP_OVERFLOWED
     ctypedef struct lrp_share:
         int product, half
         const void *bias
@@ -44,6 +46,7 @@ cdef extern from "lrp.h" nogil:
         void *output
         idx output_step
         lrp_share share[4]
+        int *odd
         void *raw[4]
 
     ctypedef struct lrp_window:
@@ -108,6 +111,7 @@ cdef extern from "lrp.h" nogil:
         const void *first_hidden
         const void *first_cell
         void *output
+        int *odd
         void *hidden
         void *factors
 

@@ -99,7 +99,7 @@ cdef class Convolution:
         cdef lrp_source source
         cdef lrp_finish f
         cdef idx extents[3]
-        cdef int code, count = threads_of(threads)
+        cdef int code, odd = 0, count = threads_of(threads)
         kept = source_of(&source, parts, self.axes)
         cdef Memory first = kept[0]
         if first.is_double != self.is_double:
@@ -116,8 +116,8 @@ cdef class Convolution:
         if finish is None:
             results = raw(&f, self.c.window.products, shape, self.is_double)
         else:
-            *results, used = finish.arrange(&f, self.c.window.products, shape, self.is_double, into, given)
+            *results, used = finish.arrange(&f, &odd, self.c.window.products, shape, self.is_double, into, given)
         with nogil:
             code = self.kernels.convolution_run(&self.c, &source, extents, &f, count)
         checked(code)
-        return results if finish is None else tuple(results)
+        return results if finish is None else (*results, odd)

@@ -4,6 +4,7 @@ COPY, POSITIVE, NEGATIVE, MAGNITUDE, ONE = LRP_COPY, LRP_POSITIVE, LRP_NEGATIVE,
 MINUS, TIMES, OVER = LRP_MINUS, LRP_TIMES, LRP_OVER
 EXACT, SIGNED, UNSIGNED = LRP_EXACT, LRP_SIGNED, LRP_UNSIGNED
 ALL, NONNEGATIVE, NEGATIVE_ONLY = LRP_ALL, LRP_NONNEGATIVE, LRP_NEGATIVE_ONLY
+SMALL, OVERFLOWED = LRP_SMALL, LRP_OVERFLOWED
 
 
 cdef class Finish:
@@ -46,8 +47,12 @@ cdef class Finish:
         f.bias_pixels = cells
         return bias.view.buf
 
-    cdef tuple arrange(self, lrp_finish *f, int products, tuple shape, bint is_double, object into=None, object given=()):
+    cdef tuple arrange(
+        self, lrp_finish *f, int *odd, int products, tuple shape, bint is_double, object into=None, object given=()
+    ):
         """Fill `f` for results of `shape`; the new arrays: (output, factors), and what must be kept while C reads it.
+
+        What is odd about denominators is added to `odd`.
 
         The output may go into an array that is there, and the first products come from some.
         """
@@ -63,7 +68,7 @@ cdef class Finish:
                 raise ValueError(f"a product of shape {held.shape()} for an output of shape {shape}")
             f.given[p] = held.view.buf
         f.channels, f.products, f.rectified, f.quotient = shape[-1], products, self.rectified, self.quotient
-        f.bias_pixels, f.placed = -1, 0
+        f.bias_pixels, f.placed, f.odd = -1, 0, odd
         f.bias = self.bias_at(self.bias, f, shape, is_double)
         output, f.output_step = into, 0
         if into is None:
@@ -92,7 +97,7 @@ cdef class Finish:
 cdef list raw(lrp_finish *f, int products, tuple shape, bint is_double):
     """Fill `f` so that the products themselves are stored; the new arrays."""
     f.channels, f.products, f.rectified, f.quotient, f.shares = shape[-1], products, 0, 0, 0
-    f.bias, f.bias_pixels, f.output, f.output_step, f.placed, f.givens = NULL, 0, NULL, 0, 0, 0
+    f.bias, f.bias_pixels, f.output, f.output_step, f.placed, f.givens, f.odd = NULL, 0, NULL, 0, 0, 0, NULL
     found = [empty(shape, is_double) for _ in range(products)]
     for q in range(4):
         f.raw[q] = pointer(found[q]) if q < products else NULL

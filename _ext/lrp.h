@@ -72,6 +72,10 @@ typedef struct {
     void *factor;           /* (pixels, channels): what a message is multiplied by (`quotient`) or divided by */
 } lrp_share;
 
+/* Denominators that relevance may meet and that are no normal numbers: too small for their type (0 is), or overflowed. What
+ * becomes of them is not decided here. */
+enum lrp_odd { LRP_SMALL = 1, LRP_OVERFLOWED = 2 };
+
 typedef struct {
     idx channels;
     int products;
@@ -87,6 +91,7 @@ typedef struct {
     idx output_step;        /* from pixel to pixel of the output, where it is a slice of channels; 0: its channels */
     int shares;
     lrp_share share[4];
+    int *odd;               /* of enum lrp_odd what was found is added here; NULL without shares */
     void *raw[4];           /* where not NULL, product p + (p = 0: bias) is stored here as well: (pixels, channels) */
     /* Where `placed`, results do not lie one after the other: pixel (n, d, h, w) of extents (any, *extent) lies at
      * n * place[0] + d * place[1] + h * place[2] + w * place[3], in pixels. */
@@ -174,6 +179,7 @@ typedef struct {
     const idx *lengths;     /* (samples), or NULL */
     const void *first_hidden, *first_cell; /* (samples, directions * hidden), or NULL: 0 */
     void *output;           /* (samples, steps, directions * hidden), or without steps */
+    int *odd;               /* as of lrp_finish */
     /* What the pass upwards leaves for the way back: (directions, samples, steps, ...) of lstm_padded(hidden) units. */
     void *hidden;           /* the state after each step */
     void *factors;          /* 2 of each unit where relevance reaches g alone, else 6 */

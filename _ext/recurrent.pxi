@@ -102,8 +102,9 @@ cdef class LSTM:
 
     def forward(self, x, lengths, states, returns, rule, threads):
         cdef lrp_lstm_pass p
-        cdef int code, count = threads_of(threads)
+        cdef int code, odd = 0, count = threads_of(threads)
         kept = self.described(&p, x, lengths, states, returns, rule)
+        p.odd = &odd
         output = empty(self.upper(&p, (p.samples,)), self.is_double)
         cdef idx padded = self.kernels.lstm_padded(self.m.hidden)
         hidden = empty((self.m.directions, p.steps, p.samples, padded), self.is_double)
@@ -112,7 +113,7 @@ cdef class LSTM:
         with nogil:
             code = self.kernels.lstm_forward(&self.m, &p, count)
         checked(code)
-        return output, (hidden, factors)
+        return output, (hidden, factors), odd
 
     def relevance(self, saved, message, x, lengths, states, returns, rule, threads):
         cdef lrp_lstm_pass p
@@ -129,7 +130,7 @@ cdef class LSTM:
         p.targets = a.extent(1) if a.view.ndim > 1 else 0
         if a.shape() != self.upper(&p, (p.samples, p.targets)):
             raise ValueError(f"a message of shape {self.upper(&p, (p.samples, 'targets'))}, found {a.shape()}")
-        p.output, p.hidden, p.factors = NULL, hidden.view.buf, factors.view.buf
+        p.output, p.odd, p.hidden, p.factors = NULL, NULL, hidden.view.buf, factors.view.buf
         lower = empty((p.samples, p.targets, p.steps, self.m.features), self.is_double)
         first = [empty((p.samples, p.targets, self.m.directions * self.m.hidden), self.is_double) for _ in range(2)]
         cdef void *to = pointer(lower)

@@ -6,7 +6,7 @@ def finish(Finish how, products, threads):
     cdef lrp_finish f
     cdef const void *begins[4]
     cdef Memory first, held
-    cdef int count = threads_of(threads)
+    cdef int odd = 0, count = threads_of(threads)
     cdef idx pixels = 1
     cdef const lrp_kernels *kernels
     kept = [memory(product, "a product") for product in products]
@@ -20,13 +20,13 @@ def finish(Finish how, products, threads):
         if held.shape() != first.shape():
             raise ValueError(f"products must have one shape, found {first.shape()} and {held.shape()}")
         begins[p] = held.view.buf
-    output, factors, _ = how.arrange(&f, <int>len(kept), first.shape(), first.is_double)
+    output, factors, _ = how.arrange(&f, &odd, <int>len(kept), first.shape(), first.is_double)
     for axis in range(first.view.ndim - 1):
         pixels *= first.extent(axis)
     kernels = DOUBLES if first.is_double else FLOATS
     with nogil:
         kernels.finish_arrays(&f, begins, pixels, count)
-    return output, factors
+    return output, factors, odd
 
 
 def finite(x, threads):

@@ -34,6 +34,11 @@ ALL: int
 NONNEGATIVE: int
 NEGATIVE_ONLY: int
 
+# What may be odd about denominators that relevance can meet, added up: some are no normal numbers (0 is none), some overflowed.
+# Nothing is divided by 0 or by what overflowed.
+SMALL: int
+OVERFLOWED: int
+
 # How a convolution is computed.
 DIRECT: int
 F2: int  # Winograd F(2×2, 3×3)
@@ -71,8 +76,8 @@ def room(shape: Sequence[int], dtype: Any) -> Array:
 def finite(x: Array, threads: int) -> bool:
     """Whether no number is infinite or NaN; x dense, or a slice of the channels of a dense array."""
 
-def finish(how: Finish, products: Sequence[Array], threads: int) -> tuple[Array, list[Array]]:
-    """The output and the factors, from products that are there as arrays (of one shape, channels last)."""
+def finish(how: Finish, products: Sequence[Array], threads: int) -> tuple[Array, list[Array], int]:
+    """The output, the factors and what is odd, from products that are there as arrays (of one shape, channels last)."""
 
 class Convolution:
     """Products of one input with weights: y_p[o, k] = Σ_taps Σ_c x[o·stride + tap·dilation − before, c] w_p[k, c, tap].
@@ -101,7 +106,7 @@ class Convolution:
         into: Array | None = None,
         given: Sequence[Array] = (),
     ) -> Any:
-        """(output, factors) with `finish`, else the list of products; (samples, *out, groups·upper) each.
+        """(output, factors, what is odd) with `finish`, else the list of products; (samples, *out, groups·upper) each.
 
         Parameters
         ----------
@@ -218,8 +223,8 @@ class LSTM:
         returns: int,
         rule: tuple[int, bool, float, float, float],
         threads: int,
-    ) -> tuple[Array, tuple[Array, Array]]:
-        """The output, and what the way back needs.
+    ) -> tuple[Array, tuple[Array, Array], int]:
+        """The output, what the way back needs, and what is odd.
 
         Parameters
         ----------

@@ -143,6 +143,17 @@ def total(a: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
     return np.asarray(zeros(added.shape, a) + added) if is_exact(a) else added  # an empty object sum is the int 0
 
 
+def root_mean_square(rows: Array) -> Array:
+    """√(mean z²) of each row of floats (N, n), (N, 1).
+
+    Squares leave the range of floats long before the root does, so rows are scaled by a power of 2, which changes no digit.
+    """
+    _, exponent = np.frexp(abs(rows).max(axis=1, keepdims=True, initial=0))
+    scaled = np.ldexp(rows, -exponent)
+    squares = total(scaled * scaled, (1,), keepdims=True) / max(rows.shape[1], 1)
+    return np.asarray(np.ldexp(np.sqrt(squares).astype(rows.dtype), exponent))
+
+
 def sum_to(a: Array, shape: Shape) -> Array:
     """Σ over the axes that broadcasting `shape` to the shape of `a` has added or stretched: its adjoint."""
     added = a.ndim - len(shape)
@@ -242,6 +253,21 @@ class Stabiliser(ABC):
     def formula(self) -> str:
         """The added term as LaTeX."""
 
+    def lost(self, e: Array, z: Array, leading: int = 1) -> Array:
+        """Where e, added to floats z, is not what it should be, because it is too small a number for their type.
+
+        `leading` axes tell samples apart.
+        """
+        return np.zeros((), dtype=bool)
+
+
+def _is_lost(epsilon: Number, dtype: Any) -> Array:
+    """Whether a floating type has no number near ε > 0."""
+    held = float(np.asarray(epsilon, dtype=dtype))
+    exact = float(epsilon)
+    small = epsilon > 0 and held < float(np.finfo(dtype).tiny)
+    return np.asarray(small and (not exact or abs(held - exact) > 4 * float(np.finfo(dtype).eps) * exact))
+
 
 @dataclass(frozen=True)
 class Exact(Stabiliser):
@@ -264,6 +290,9 @@ class Signed(Stabiliser):
     def __call__(self, z: Array) -> Array:
         return signs(z) * like(self.epsilon, z)
 
+    def lost(self, e: Array, z: Array, leading: int = 1) -> Array:
+        return _is_lost(self.epsilon, z.dtype)
+
     @property
     def formula(self) -> str:
         return rf"{self.epsilon}\,s(z_k)"
@@ -277,6 +306,9 @@ class Unsigned(Stabiliser):
 
     def __call__(self, z: Array) -> Array:
         return like(self.epsilon, z)
+
+    def lost(self, e: Array, z: Array, leading: int = 1) -> Array:
+        return _is_lost(self.epsilon, z.dtype)
 
     @property
     def formula(self) -> str:
@@ -296,10 +328,13 @@ class Relative(Stabiliser):
     def __call__(self, z: Array) -> Array:
         if is_exact(z):
             raise ExactnessError("an ε relative to the root mean square of z is not rational")
-        count = math.prod(z.shape[1:])
-        squares = total((z * z).reshape(z.shape[0], count), (1,)) / max(count, 1)
-        rms = np.sqrt(squares).astype(z.dtype).reshape((-1,) + (1,) * (z.ndim - 1)) * like(self.fraction, z)
-        return np.asarray(rms * signs(z) if self.signed else rms)
+        rms = root_mean_square(z.reshape(z.shape[0], math.prod(z.shape[1:])))
+        size = rms.reshape((-1,) + (1,) * (z.ndim - 1)) * like(self.fraction, z)
+        return np.asarray(size * signs(z) if self.signed else size)
+
+    def lost(self, e: Array, z: Array, leading: int = 1) -> Array:
+        some = (z != 0).any(axis=tuple(range(leading, z.ndim)), keepdims=True)
+        return np.asarray((self.fraction > 0) & some & (abs(e) < np.finfo(z.dtype).tiny))
 
     @property
     def formula(self) -> str:

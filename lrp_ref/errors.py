@@ -29,6 +29,10 @@ class NonFiniteError(LrpError, ValueError):
     """NaN or infinity where a number is needed."""
 
 
+class UnderflowError(LrpError, ValueError):
+    """A number that something is divided by is too small for its type: what is left of it says nothing."""
+
+
 class ExactnessError(LrpError, TypeError):
     """Rational arithmetic was asked for something that has no rational value."""
 

@@ -184,7 +184,7 @@ def test_finish_behind_a_convolution(channels, dtype, rectified, quotient, name)
     ]
     convolution = ext.Convolution(weights, (1, 1), (1, 1), getattr(ext, name), 1)
     call = ([(x, ext.COPY, None)], (1, 1), (9, 17))
-    output, found = convolution(*call, ext.Finish(bias, rectified, quotient, shares), 2)
+    output, found, _ = convolution(*call, ext.Finish(bias, rectified, quotient, shares), 2)
     expected, *factors = finished(convolution(*call, None, 1), bias, shares, rectified, quotient)
     np.testing.assert_array_equal(output, expected)
     for one, other in zip(found, factors, strict=True):
@@ -202,12 +202,12 @@ def test_outputs_go_into_slices_and_products_that_are_there_are_used(channels, d
     bias, shares = rng.standard_normal(channels).astype(dtype), [(1, True, None, ext.SIGNED, 0.5, ext.NONNEGATIVE, 2.0)]
     how, where = ext.Finish(bias, True, True, shares), ((1, 1), (9, 17))
     both, own, other = (ext.Convolution(w, (1, 1), (1, 1), getattr(ext, name), 1) for w in (weights, weights[:1], weights[1:]))
-    output, (factor,) = both([(x.copy(), ext.COPY, None)], *where, how, 1)
+    output, (factor,), _ = both([(x.copy(), ext.COPY, None)], *where, how, 1)
     for threads in (1, 2):
         (z,) = own([(x, ext.COPY, None)], *where, None, threads)
         wide = np.full((2, 9, 17, channels + 7), 5, dtype)
         room = wide[..., 3 : 3 + channels]
-        found, (again,) = other([(x, ext.COPY, None)], *where, how, threads, room, [z])
+        found, (again,), _ = other([(x, ext.COPY, None)], *where, how, threads, room, [z])
         assert found is room
         assert bits(np.ascontiguousarray(room)) == bits(output)
         assert bits(again) == bits(factor)
@@ -243,7 +243,7 @@ def test_finish_with_a_bias_for_each_cell():
     for algorithm in (ext.DIRECT, ext.F4):
         convolution = ext.Convolution([w], (1, 1), (1, 1), algorithm, 1)
         call = ([(x, ext.COPY, None)], (1, 1), (5, 4))
-        output, _ = convolution(*call, ext.Finish(bias, False, False, []), 1)
+        output, _, _ = convolution(*call, ext.Finish(bias, False, False, []), 1)
         np.testing.assert_array_equal(output, convolution(*call, None, 1)[0] + bias)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import rules
-from ..arrays import Array, Shape, is_exact, like, signs, total, zeros
+from ..arrays import Array, Shape, is_exact, like, root_mean_square, signs, total, zeros
 from ..errors import DomainError, ExactnessError, RuleError
 from ..records import dataclass
 
@@ -139,7 +139,7 @@ def stabiliser(epsilon: Any, signed: bool) -> Callable[[Array], Array]:
         elif is_exact(z):
             raise ExactnessError(f"{epsilon} is a fraction of a root mean square, which is not rational; give a number")
         else:
-            size = like(epsilon.fraction, z) * np.sqrt(total(z * z, (0,)) / z.size)
+            size = like(epsilon.fraction, z) * root_mean_square(z.reshape(1, -1))[0]
         return np.asarray(size * (signs(z) if signed else like(1, z)))
 
     return added

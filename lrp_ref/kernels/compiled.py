@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields, replace
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import or_
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,13 @@ from ..means import Means
 from ..model import Model, Node
 from ..records import dataclass
 from ..rules import LinearRule, Pass, ZBox
-from ..rules.shares import ALL, IDENTITY, NEGATIVE, POSITIVE, Feature, book
+from ..rules.denominators import divides
+from ..rules.shares import IDENTITY, NEGATIVE, POSITIVE, Feature, book
 from . import fused, joined
 from .compiled_sums import CompiledSum, CompiledSurrogate, CompiledWinners
 from .maxima import Surrogate
 from .native import _ext
+from .oddities import Oddity, kinds_of, noted, settled
 from .packed import Rows, Windows, cells_last, channels_first, channels_turned, finishing
 from .passing import Currency, Winners
 from .request import Request
@@ -248,33 +251,32 @@ class Compiled:
         z = None
         if self.booked or made.relative:
             products = made.products.up(x, None, self.threads)
-            z, output, factors = self._finished(made, products)
+            z, output, factors, odd = self._finished(made, products)
         elif isinstance(made.products, Rows):
-            output, factors = made.products.up(x, self._finish(made), self.threads)
+            output, factors, odd = made.products.up(x, self._finish(made), self.threads)
         else:
             room = None if into is None else channels_turned(into)
-            output, factors = made.products.up(x, self._finish(made), self.threads, room)
+            output, factors, odd = made.products.up(x, self._finish(made), self.threads, room)
         output = self._first(output)
         # A dense layer's c is not looked for where a = 0, for R = a·c: half of the weight is not read behind a ReLU.
         needed = a if self.booked or self.weighs or (self.keeps and self.dense) else None
-        return output, (made, factors, a.shape, needed, (z, output) if self.booked else None)
+        return output, (made, factors, a.shape, needed, (z, output) if self.booked else None, noted(odd, inputs, output))
 
     def _finish(self, made: Prepared) -> Any:
         return made.usual[self.rectified, self.arrives == "c"]
 
-    def _finished(self, made: Prepared, products: list[Array]) -> tuple[Array, Array, list[Array]]:
-        """Pre-activation, output and factors, from products as arrays: the same bits as when they are finished at once."""
+    def _finished(self, made: Prepared, products: list[Array]) -> tuple[Array, Array, list[Array], int]:
+        """Pre-activation, output, factors and what is odd, from products as arrays: the same bits as when finished at once."""
         plain = made.finishing((), False, False)
         z = self._first(_ext.finish(plain, products[:1], self.threads)[0])
         if not made.relative:
-            output, factors = _ext.finish(self._finish(made), products, self.threads)
-            return z, output, factors
-        output, _ = _ext.finish(made.finishing((), self.rectified, True), products[:1], self.threads)
-        factors = [self._factor(made, place, products, z, self._first(output)) for place in range(len(made.shares))]
-        return z, output, factors
+            return z, *_ext.finish(self._finish(made), products, self.threads)
+        output = _ext.finish(made.finishing((), self.rectified, True), products[:1], self.threads)[0]
+        found = [self._factor(made, place, products, z, self._first(output)) for place in range(len(made.shares))]
+        return z, output, [factor for factor, _ in found], reduce(or_, (kinds for _, kinds in found), 0)
 
-    def _factor(self, made: Prepared, place: int, products: list[Array], z: Array, output: Array) -> Array:
-        """A share's factor where its stabiliser needs the whole sample."""
+    def _factor(self, made: Prepared, place: int, products: list[Array], z: Array, output: Array) -> tuple[Array, int]:
+        """A share's factor where its stabiliser needs the whole sample, and what is odd about its denominators."""
         column = made.shares[place]
         share = column.share
         bottom = z
@@ -283,11 +285,10 @@ class Compiled:
             bottom = bottom if share.bias is None else bottom + share.bias
         if not isinstance(share.stabiliser, Exact):
             bottom = bottom + share.stabiliser(np.ascontiguousarray(bottom))
-        dead = bottom == 0
-        if share.where is not ALL:
-            dead |= ~share.where(z)
-        bottom, coefficient = np.where(dead, like(np.inf, bottom), bottom), like(share.coefficient, z)
-        return self._last(coefficient * output / bottom if self.arrives == "c" else bottom / coefficient)
+        served = np.broadcast_to(share.where(z), z.shape)
+        odd = kinds_of(bottom, served & (output != 0) if self.arrives == "c" else served)
+        bottom, coefficient = np.where(divides(bottom) & served, bottom, like(np.inf, bottom)), like(share.coefficient, z)
+        return self._last(coefficient * output / bottom if self.arrives == "c" else bottom / coefficient), odd
 
     @cached_property
     def weighs(self) -> bool:
@@ -295,13 +296,22 @@ class Compiled:
         return any(feature is not IDENTITY for feature in self.features)
 
     def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry, ...]]:
-        made, factors, shape, a, seen = saved
+        made, factors, shape, a, seen, odd = saved
+        own = None if odd is None else self._settled(odd, message)
+        below = self._down(made, factors, shape, a, message) if own is None else own[0]
+        return (below,), self._entries(seen, a, message, below) if self.booked else ()
+
+    def _settled(self, odd: Oddity, message: Array) -> tuple[Array, ...] | None:
+        """What the definition makes of denominators out of range."""
+        return settled(odd, self.rule, self.layer, self.nodes[0].place, message, self.arrives, self.hands_on)
+
+    def _down(self, made: Prepared, factors: list[Array], shape: Shape, a: Array | None, message: Array) -> Array:
+        """The message below."""
         targets = message.shape[1]
         lower = (shape[0] * targets, *shape[1:])
         found = made.products.down(self._last(message, 2), self.arrives, factors, lower, a if self.keeps else None, self.threads)
         parts = [self._first(p, 2) for p in found]
-        below = self._lower(made, parts, a, (shape[0], targets, *shape[1:]))
-        return (below,), self._entries(seen, a, message, below) if self.booked else ()
+        return self._lower(made, parts, a, (shape[0], targets, *shape[1:]))
 
     def _lower(self, made: Prepared, parts: list[Array], a: Array | None, shape: Shape) -> Array:
         """c, or R = Σ_f f(a)·part, from what comes down for each feature."""

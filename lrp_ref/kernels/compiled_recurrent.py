@@ -108,16 +108,20 @@ class CompiledSweep(Sweep):
         states = [_state(layer, name, read, a) for name in layer.states]
         given = (np.ascontiguousarray(a), lengths, states, _RETURNS[layer.returns], self.code)
         made = self.prepare()
-        output, kept = made.forward(*given, self.threads)
-        return output, (made, kept, given, inputs if self.booked else None)
+        output, kept, odd = made.forward(*given, self.threads)
+        return output, (made, kept, given, inputs if self.booked or odd else None, odd)
 
     def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry, ...]]:
-        made, kept, given, inputs = saved
+        made, kept, given, inputs, odd = saved
         lower, hidden, cell = made.relevance(kept, np.ascontiguousarray(message), *given, self.threads)
         messages: tuple[Array, ...] = (lower,)
         if self.layer.reads:
             below = {"hidden": hidden, "cell": cell, "lengths": np.zeros(message.shape[:2], message.dtype)}
             messages = (lower, *(below[name] for name in self.layer.reads))
+        if odd:
+            # A denominator is out of range: the definition refuses it, or finds an exact zero, and then says the same.
+            for t in range(message.shape[1]):
+                self._walk(inputs, message[:, t])
         if not self.booked:
             return messages, ()
         way = way_of(self.rule, self.layer, self.layer.unroll(*inputs), True)
@@ -129,6 +133,13 @@ class CompiledSweep(Sweep):
             sizes = np.sum([per_sample(abs(m[:, t])) for m in messages], axis=0)
             bookings.append(replace(booking, inputs=found, inputs_abs=sizes))
         return messages, self._entries(bookings)
+
+    def _walk(self, inputs: tuple[Array, ...], relevance: Array) -> None:
+        """The definition's way back, for its errors."""
+        try:
+            walk(way_of(self.rule, self.layer, self.layer.unroll(*inputs), False), np.ascontiguousarray(relevance))
+        except LrpError as error:
+            raise error.at(self.nodes[0].place) from None
 
 
 def _state(layer: Cells, name: str, read: dict[str, Array], a: Array) -> Array | None:

@@ -14,6 +14,7 @@ from ..records import dataclass
 from .fused import FusedLinear
 from .maxima import Surrogate
 from .native import _ext
+from .oddities import noted
 from .packed import channels_first, channels_last, share_of
 from .passing import Winners, folded
 from .prepared import Prepared
@@ -41,10 +42,11 @@ class CompiledSum(FusedLinear):
         z, bottoms = self._products(made, inputs)
         if z.ndim == 1:  # a sum over everything but the batch leaves the core no channels
             return self._kept(made, inputs, z, bottoms)
-        output, factors = self._finish(made, z, bottoms)
-        return output, (made, factors, tuple(a.shape for a in inputs), (inputs, z, output) if self.booked else None)
+        output, factors, odd = self._finish(made, z, bottoms)
+        seen = (inputs, z, output) if self.booked else None
+        return output, (made, factors, tuple(a.shape for a in inputs), seen, noted(odd, inputs, output))
 
-    def _finish(self, made: Prepared, z: Array, bottoms: list[Array]) -> tuple[Array, list[Array]]:
+    def _finish(self, made: Prepared, z: Array, bottoms: list[Array]) -> tuple[Array, list[Array], int]:
         """The biases are in the products already, so any order of the elements serves."""
         turn = not z.flags.c_contiguous
 
@@ -59,8 +61,8 @@ class CompiledSum(FusedLinear):
                 products.append(ordered(bottom))
             shares.append(share_of(share, index))
         how = _ext.Finish(None, len(self.nodes) == 2, self.arrives == "c", shares)
-        output, factors = _ext.finish(how, products, self.threads)
-        return (channels_first(output), [channels_first(factor) for factor in factors]) if turn else (output, factors)
+        output, factors, odd = _ext.finish(how, products, self.threads)
+        return (channels_first(output), [channels_first(factor) for factor in factors], odd) if turn else (output, factors, odd)
 
     def _total(self, inputs: tuple[Array, ...], weights: tuple[Array | None, ...]) -> Array:
         if isinstance(self.layer, SumPool):

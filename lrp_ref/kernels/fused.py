@@ -7,6 +7,8 @@ back, and what is handed on is c again, c_j = Σ_k w_jk s_k. Only floats; ration
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
+from operator import or_
 from typing import Any
 
 import numpy as np
@@ -23,7 +25,9 @@ from ..ledger import Booking, Entry
 from ..model import Node
 from ..records import dataclass
 from ..rules import LinearRule, Pass, WinnerTakesAll
+from ..rules.denominators import divides, in_range
 from ..rules.shares import ALL, book
+from .oddities import Oddity, kinds_of, noted, settled
 from .passing import Currency, PassThrough, Winners, folded, weighed
 from .prepared import Prepared, Reduced, prepared
 from .products import adjoints, maps
@@ -107,8 +111,14 @@ class FusedLinear:
     def _kept(self, made: Prepared, inputs: tuple[Array, ...], z: Array, bottoms: list[Array]) -> tuple[Array, Any]:
         """The output, and what the way back needs."""
         output = np.maximum(z, like(0, z)) if len(self.nodes) == 2 else z
-        factors = [self._factor(s, bottom, z, output) for s, bottom in zip(made.shares, bottoms, strict=True)]
-        return output, (made, factors, tuple(a.shape for a in inputs), (inputs, z, output) if self.booked else None)
+        return output, self._saved(made, inputs, z, output, bottoms)
+
+    def _saved(self, made: Prepared, inputs: tuple[Array, ...], z: Array, output: Array, bottoms: list[Array]) -> Any:
+        """What the way back needs."""
+        found = [self._factor(s, bottom, z, output) for s, bottom in zip(made.shares, bottoms, strict=True)]
+        odd = noted(reduce(or_, (kinds for _, kinds in found), 0), inputs, output)
+        shapes = tuple(a.shape for a in inputs)
+        return made, [factor for factor, _ in found], shapes, (inputs, z, output) if self.booked else None, odd
 
     def _products(self, made: Prepared, inputs: tuple[Array, ...]) -> tuple[Array, list[Array]]:
         """The pre-activation, and each share's denominator without its stabiliser."""
@@ -131,32 +141,46 @@ class FusedLinear:
             bottoms.append(bottom)
         return z, bottoms
 
-    def _factor(self, share: Reduced, bottom: Array, z: Array, output: Array) -> Array:
-        """For c the factor λ·a/(z + e), 0 where the share is dead; for R the divisor (z + e)/λ, infinite there."""
+    def _factor(self, share: Reduced, bottom: Array, z: Array, output: Array) -> tuple[Array, int]:
+        """For c the factor λ·a/(z + e), 0 where the share is dead; for R the divisor (z + e)/λ, infinite there. What is odd."""
         if not isinstance(share.stabiliser, Exact):
             bottom = bottom + share.stabiliser(bottom)
-        dead = bottom == 0
-        if share.where is not ALL and not (self.arrives == "c" and len(self.nodes) == 2):
-            dead |= ~share.where(z)
-        if dead.any():
+        served = None if share.where is ALL or (self.arrives == "c" and len(self.nodes) == 2) else share.where(z)
+        odd = 0
+        inside = in_range(bottom)
+        if not inside:
+            meets = output != 0 if self.arrives == "c" else None  # R = a·c
+            odd = kinds_of(bottom, served if meets is None else meets if served is None else meets & served)
+        if not inside or served is not None:
+            alive = divides(bottom) if served is None else divides(bottom) & served
             # x / ∞ = 0 is what the dead share takes, and keeps the division one plain pass
-            bottom = np.where(dead, like(np.inf, bottom), bottom)
+            bottom = np.where(alive, bottom, like(np.inf, bottom))
         if self.arrives == "R":
-            return bottom if share.coefficient == 1 else bottom / share.coefficient
+            return bottom if share.coefficient == 1 else bottom / share.coefficient, odd
         factor = np.divide(output, bottom, out=None if bottom is z else bottom)
         if share.coefficient != 1:
             factor *= share.coefficient
-        return factor
+        return factor, odd
 
     def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry, ...]]:
-        made, factors, shapes, seen = saved
+        made, factors, shapes, seen, odd = saved
+        messages = None if odd is None else self._settled(odd, message)
+        if messages is None:
+            messages = self._down(made, factors, shapes, message)
+        return messages, self._entries(seen, message, messages) if self.booked else ()
+
+    def _settled(self, odd: Oddity, message: Array) -> tuple[Array, ...] | None:
+        """What the definition makes of denominators out of range."""
+        return settled(odd, self.rule, self.layer, self.nodes[0].place, message, self.arrives, self.hands_on)
+
+    def _down(self, made: Prepared, factors: list[Array], shapes: tuple[Shape, ...], message: Array) -> tuple[Array, ...]:
+        """The messages below."""
         quotients = [folded(weighed(message, factor, self.arrives)) for factor in factors]
         targets = message.shape[1]
-        messages = tuple(
+        return tuple(
             self._adjoint(made, i, quotients, (shape[0] * targets, *shape[1:])).reshape(shape[0], targets, *shape[1:])
             for i, shape in enumerate(shapes)
         )
-        return messages, self._entries(seen, message, messages) if self.booked else ()
 
     def _adjoint(self, made: Prepared, i: int, quotients: list[Array], shape: Shape) -> Array:
         layer = self.layer

@@ -25,6 +25,7 @@ from . import jit_loops as loops
 from .fused import FusedLinear
 from .jit_products import Form, direct, down, plain, planes, table, up
 from .maxima import SplitWinners, Surrogate
+from .oddities import noted
 from .passing import Winners
 from .prepared import Prepared, Reduced
 from .products import pointwise
@@ -66,15 +67,15 @@ class JitLinear(FusedLinear):
             where = loops.EVERYWHERE  # R = a·c is 0 where z < 0
         return kind, epsilon, where, self.arrives == "c", share.coefficient[()]
 
-    def _factor(self, share: Reduced, bottom: Array, z: Array, output: Array) -> Array:
+    def _factor(self, share: Reduced, bottom: Array, z: Array, output: Array) -> tuple[Array, int]:
         how = self._how(share, bottom.dtype)
         if how is None or not bottom.size:
             return super()._factor(share, bottom, z, output)
         form = Form(1, 1, math.prod(z.shape[1:]))
         factor, none = np.empty(z.shape, z.dtype), np.empty((1, 1, 0), z.dtype)
         arrays = (form.of_array(z), form.of_array(output), form.of_array(factor))
-        loops.factors(form.of_array(bottom), 0, none, 0, *arrays, *how)
-        return factor
+        odd = loops.factors(form.of_array(bottom), 0, none, 0, *arrays, *how)
+        return factor, odd
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,11 +104,11 @@ class JitConv(JitLinear):
         # The pre-activation is kept for the ledger, and for shares that serve one sign of it alone.
         kept = rectified and (self.booked or any(how[2] != loops.EVERYWHERE for how in hows if how is not None))
         z = np.empty(shape, a.dtype) if kept else output
-        self._fill(made, a, hows, (z, output, *factors))
-        return output, (made, factors, (a.shape,), (inputs, z, output) if self.booked else None)
+        odd = noted(self._fill(made, a, hows, (z, output, *factors)), inputs, output)
+        return output, (made, factors, (a.shape,), (inputs, z, output) if self.booked else None, odd)
 
-    def _fill(self, made: Prepared, a: Array, hows: list[Any], arrays: tuple[Array, ...]) -> None:
-        """The pre-activation (where it is not the output), the output and the factors."""
+    def _fill(self, made: Prepared, a: Array, hows: list[Any], arrays: tuple[Array, ...]) -> int:
+        """The pre-activation (where it is not the output), the output and the factors; what is odd about denominators."""
         layer, out = self.layer, arrays[0].shape[2:]
         assert isinstance(layer, Conv)
         assert made.forward is not None
@@ -115,21 +116,21 @@ class JitConv(JitLinear):
         z, output, *factors = (form.of_array(x) for x in arrays)
         own = form.of_bias(made.bias, a.dtype)
         biases = [own if share.plain else form.of_bias(share.bias, a.dtype) for share in made.shares]
-        places = _places(made)
+        places, odd = _places(made), 0
         for n, start, found in up(layer, a, made.forward, out):
             if arrays[0] is not arrays[1]:
                 loops.activated(found, own, False, start, z[n])
             loops.activated(found, own, len(self.nodes) == 2, start, output[n])
             for q, bias, factor, how in zip(places, biases, factors, hows, strict=True):
                 products = found if q is not None else np.zeros_like(found)
-                loops.factors(products, q or 0, bias, start, z[n], output[n], factor[n], *how)
+                odd |= loops.factors(products, q or 0, bias, start, z[n], output[n], factor[n], *how)
+        return odd
 
-    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Any, ...]]:
-        made, factors, (shape,), seen = saved
-        layer, targets = self.layer, message.shape[1]
+    def _down(self, made: Prepared, factors: list[Array], shapes: tuple[Shape, ...], message: Array) -> tuple[Array, ...]:
+        layer, targets, (shape,) = self.layer, message.shape[1], shapes
         assert isinstance(layer, Conv)
         if made.backward is None or 0 in shape or 0 in message.shape:
-            return super().relevance(saved, message)
+            return super()._down(made, factors, shapes, message)
         form = Form.of(layer, (message.shape[0], *message.shape[2:]))
         used = [factor for factor, share in zip(factors, made.shares, strict=True) if share.weights[0] is not None]
         s = np.empty((*message.shape[:2], form.groups, len(used), form.part, form.cells), message.dtype)
@@ -139,8 +140,7 @@ class JitConv(JitLinear):
             weigh(arriving, form.of_array(factor)[:, None], out=s[:, :, :, q])
         wide = s.reshape(shape[0] * targets, form.groups, len(used) * form.part, form.cells)
         lower = down(layer, wide, made.backward, (shape[0] * targets, *shape[1:]), message.shape[3:])
-        messages = (lower.reshape(shape[0], targets, *shape[1:]),)
-        return messages, self._entries(seen, message, messages) if self.booked else ()
+        return (lower.reshape(shape[0], targets, *shape[1:]),)
 
 
 def _places(made: Prepared) -> list[int | None]:

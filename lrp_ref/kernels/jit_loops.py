@@ -328,25 +328,44 @@ def _biased(row: Array, bias: Array, start: int, made: Array) -> None:
 def factors(
     products: Array, q: int, bias: Array, start: int, z: Array, output: Array, factor: Array,
     kind: int, epsilon: Any, where: int, quotient: bool, coefficient: Any,
-) -> None:  # fmt: skip
+) -> int:  # fmt: skip
     """FusedLinear._factor of the share whose denominators are the q-th of the products: λ·output/(z + e), or (z + e)/λ.
 
-    The denominator of a dead one is infinite. There are several passes over a row, but all after the first find it in the cache.
+    The denominator of a dead one is infinite, as of what overflowed; what is odd about them is returned (`oddities`). There are
+    several passes over a row, but all after the first find it in the cache.
     """
     cells, zero, never = products.shape[3], products.dtype.type(0), products.dtype.type(np.inf)
+    odd = 0
     for n in range(factor.shape[0]):
         for g in range(factor.shape[1]):
             for p in range(factor.shape[2]):
                 made, top = factor[n, g, p, start : start + cells], output[n, g, p, start : start + cells]
                 _biased(products[n, g, q * factor.shape[2] + p], bias[g, p], start, made)
                 _stabilised(made, kind, epsilon)
+                sign = z[n, g, p, start : start + cells]
+                odd |= _oddities(made, top, sign, where, quotient)
                 if where != EVERYWHERE:
-                    sign = z[n, g, p, start : start + cells]
                     for k in range(cells):
                         made[k] = made[k] if (sign[k] >= zero) == (where == NONNEGATIVE) else zero
                 for k in range(cells):
-                    bottom = never if made[k] == zero else made[k]
+                    size = abs(made[k])
+                    bottom = made[k] if (size > zero) & (size < never) else never
                     made[k] = (top[k] / bottom) * coefficient if quotient else bottom / coefficient
+    return odd
+
+
+@inlined
+def _oddities(bottom: Array, top: Array, sign: Array, where: int, quotient: bool) -> int:
+    """oddities.kinds_of: 1 where a denominator that relevance meets is 0 or subnormal, 2 where one is not finite."""
+    zero, never = bottom.dtype.type(0), bottom.dtype.type(np.inf)
+    tiny = bottom.dtype.type(2.0**-126 if bottom.itemsize == 4 else 2.0**-1022)
+    small, over = 0, 0
+    for k in range(bottom.size):
+        size = abs(bottom[k])
+        meets = ((where == EVERYWHERE) | ((sign[k] >= zero) == (where == NONNEGATIVE))) & ((not quotient) | (top[k] != zero))
+        small |= meets & (size < tiny)
+        over |= meets & (not size < never)
+    return small + 2 * over
 
 
 @inlined

@@ -67,8 +67,7 @@ class Surrogate(FusedLinear):
         made = self.prepared
         z, bottoms = self._products(made, inputs)
         output = self._maximum(a)
-        factors = [self._factor(s, bottom, z, output) for s, bottom in zip(made.shares, bottoms, strict=True)]
-        return output, (made, factors, (a.shape,), (inputs, z, output) if self.booked else None)
+        return output, self._saved(made, inputs, z, output, bottoms)
 
     def _maximum(self, a: Array) -> Array:
         return self.nodes[0].layer.forward(a)

@@ -139,7 +139,7 @@ class Rows:
         return self._held
 
     def up(self, x: Array, finish: Any, threads: int) -> Any:
-        """(output, factors), or the products where `finish` is None."""
+        """(output, factors, what is odd), or the products where `finish` is None."""
         products = []
         for features, weights in self._groups:
             inputs = [np.ascontiguousarray(feature(x)).reshape(-1, x.shape[-1]) for feature in features]
@@ -247,7 +247,10 @@ class Windows:
         return product(parts, self._turned if spreads else self._before, out, finish, threads, into, given)
 
     def up(self, x: Array, finish: Any, threads: int, into: Array | None = None) -> Any:
-        """(output, factors), or the products where `finish` is None. The output goes into `into`, unless scatters make it."""
+        """(output, factors, what is odd), or the products where `finish` is None.
+
+        The output goes into `into`, unless scatters make it.
+        """
         out = self._layer._outputs(x.shape[1:-1])
         spreads = isinstance(self._layer, ConvTranspose)
         gathers = finish is not None and not isinstance(self._up[-1], _ext.Scatter)

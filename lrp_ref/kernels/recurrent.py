@@ -60,7 +60,10 @@ class Sweep:
 
     def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry, ...]]:
         way = way_of(self.rule, self.layer, saved, self.booked)
-        targets = [walk(way, np.ascontiguousarray(message[:, t])) for t in range(message.shape[1])]
+        try:
+            targets = [walk(way, np.ascontiguousarray(message[:, t])) for t in range(message.shape[1])]
+        except LrpError as error:
+            raise error.at(self.nodes[0].place) from None
         messages = tuple(np.stack(parts, axis=1) for parts in zip(*(lower for lower, _ in targets), strict=True))
         return messages, self._entries([booking for _, booking in targets if booking is not None])
 

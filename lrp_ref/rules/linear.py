@@ -16,6 +16,7 @@ from ..arrays import (
     Unsigned,
     check_finite,
     check_number,
+    is_exact,
     like,
     negative,
     positive,
@@ -146,8 +147,9 @@ def _tilt(w: Array | None, gamma: Number, sign: int = 1) -> Any:
     if w is None or gamma == 0:
         return w
     tilted = positive(w) if sign > 0 else negative(w)
-    tilted *= like(gamma, w)  # in place, for copies of a large weight are what memory peaks at
-    tilted += w
+    with np.errstate(over="ignore", invalid="ignore"):  # seen where it is divided by
+        tilted *= like(gamma, w)  # in place, for copies of a large weight are what memory peaks at
+        tilted += w
     return tilted
 
 
@@ -333,7 +335,17 @@ class WSquare(LinearRule):
     usage: ClassVar[str] = "the first layer, on unbounded real inputs"
 
     def shares(self, weight: Array, bias: Array | None) -> tuple[Share, ...]:
-        return (Share(1, (Term(ONE, weight * weight),)),)
+        with np.errstate(over="ignore"):  # seen where it is divided by
+            squares = weight * weight
+        return (Share(1, (Term(ONE, squares, _lost(squares, weight)),)),)
+
+
+def _lost(squares: Array, weight: Array) -> Array | None:
+    """Where w² is no normal number and w is not 0; None: nowhere."""
+    if is_exact(weight):
+        return None
+    found = np.asarray((squares < np.finfo(weight.dtype).tiny) & (weight != 0))
+    return found if found.any() else None
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..arrays import Array, Exact, Number, Signed, Stabiliser, Unsigned, check_number, divide, like, sum_to, zeros
+from ..arrays import Array, Exact, Number, Signed, Stabiliser, Unsigned, check_number, divide, is_exact, like, sum_to, zeros
 from ..errors import RuleError
 from ..layers.base import Layer
 from ..layers.merge import Multiply
 from ..ledger import Booking
 from ..records import dataclass
 from .base import Rule
+from .denominators import check_sum, divides
 
 
 class ProductRule(Rule):
@@ -62,7 +63,9 @@ def _weighted(parts: tuple[Array, Array], stabiliser: Stabiliser, relevance: Arr
     """R_p in proportion to `parts`, 0/0 := 0."""
     total = parts[0] + parts[1]
     e = stabiliser(total)
-    alive = total + e != like(0, total)
+    if not is_exact(total):
+        check_sum(parts, stabiliser, total, e, relevance)
+    alive = divides(total + e)
     s = divide(relevance, total + e, alive)
     lost = np.where(alive, like(0, relevance), relevance)
     return parts[0] * s, parts[1] * s, e * s, lost

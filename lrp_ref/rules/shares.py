@@ -29,6 +29,7 @@ from ..arrays import Array, Exact, Number, Stabiliser, divide, like, negative, p
 from ..layers.base import Linear
 from ..ledger import Booking
 from ..records import dataclass
+from .denominators import check, divides
 
 
 class Feature(ABC):
@@ -121,10 +122,14 @@ ALL, NONNEGATIVE, NEGATIVE_ONLY = Where("all"), Where("z ≥ 0"), Where("z < 0")
 
 @dataclass(frozen=True, eq=False)
 class Term:
-    """One product of a feature of the input and a (modified) weight."""
+    """One product of a feature of the input and a (modified) weight.
+
+    `lost` says where the weight is 0 or has lost digits because what it is made of underflowed; None: nowhere.
+    """
 
     feature: Feature
     weight: Array
+    lost: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,15 +183,21 @@ def quotients(
     shares : for each input of the layer, the rule's shares
     output : the layer's plain pre-activation
     empty : "drop": what a dead share would take is unassigned. "renormalise": where exactly one share is alive it takes λ = 1
+
+    Raises
+    ------
+    NonFiniteError, UnderflowError
+        Where relevance is divided by a denominator that has left the range of its type (`lrp_ref.rules.denominators`).
     """
     positions = list(zip(*shares, strict=True))
     bottoms, stabilisers, alive = [], [], []
     for position in positions:
         z = denominator(layer, position, inputs, output)
-        e = position[0].stabiliser(z)
+        e, served = position[0].stabiliser(z), position[0].where(output)
+        check(layer, position, inputs, z, e, served, relevance)
         bottoms.append(z + e)
         stabilisers.append(e)
-        alive.append((bottoms[-1] != like(0, z)) & position[0].where(output))
+        alive.append(divides(bottoms[-1]) & served)
     alone = np.sum(alive, axis=0) == 1 if empty == "renormalise" else np.zeros((), dtype=bool)
     taken = zeros(output.shape, output)
     found = []

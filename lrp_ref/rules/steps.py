@@ -16,6 +16,7 @@ from ..layers.base import Linear
 from ..layers.merge import Multiply
 from ..records import dataclass
 from .base import LinearRule
+from .denominators import check, divides, in_range
 from .products import ProductRule, SignalTakesAll
 from .shares import denominator
 
@@ -71,13 +72,16 @@ class Weighted:
         self.layer = layer
         shares = [rule.shares(weight, layer.bias) for weight in layer.weights]
         self.positions = list(zip(*shares, strict=True))
+        self.inputs, self.z = inputs, z
+        self.sums: list[Array | None] = []  # without e, where a denominator is to be looked at
         self.bottoms, self.e, alive = [], [], []
         for position in self.positions:
             bottom = denominator(layer, position, inputs, z)
             e = _stabilised(position[0].stabiliser, bottom, blocks)
             self.bottoms.append(bottom + e)
             self.e.append(e)
-            alive.append((self.bottoms[-1] != like(0, z)) & position[0].where(z))
+            self.sums.append(None if in_range(self.bottoms[-1]) else bottom)
+            alive.append(divides(self.bottoms[-1]) & position[0].where(z))
         alone = np.sum(alive, axis=0) == 1 if rule.empty == "renormalise" else np.zeros((), dtype=bool)
         self.parts = [np.where(alone, like(1, z), like(position[0].coefficient, z)) for position in self.positions]
         if booked:
@@ -97,12 +101,21 @@ class Weighted:
         """Divide the relevance (D, N, 1, ·) that arrives at one step."""
         if self.booked:
             self.arrived[:, :, now] = relevance
+        self._check(now, relevance)
         for s, bottom, part, alive in zip(self.s, self.bottoms, self.parts, self.alive, strict=True):
             scaled = relevance if part.ndim == 0 and part == 1 else _at(part, now) * relevance
             if alive is None:
                 np.divide(scaled, bottom[:, :, now], out=s[:, :, now])
             else:
                 s[:, :, now] = divide(scaled, bottom[:, :, now], alive[:, :, now])
+
+    def _check(self, now: slice, relevance: Array) -> None:
+        """Refuse denominators of these steps that are out of range; a sample in one direction is told from others."""
+        for position, z, e in zip(self.positions, self.sums, self.e, strict=True):
+            if z is not None:
+                served = np.broadcast_to(position[0].where(self.z), z.shape)[:, :, now]
+                inputs = [np.broadcast_to(a, (*z.shape[:3], a.shape[-1]))[:, :, now] for a in self.inputs]
+                check(self.layer, position, inputs, z[:, :, now], _at(e, now), served, relevance, leading=2)
 
     def give(self, i: int, now: slice = slice(None)) -> Array:
         """The relevance of input i, at the steps `now` that have been taken."""
