@@ -17,7 +17,7 @@ from .footprint import footprint
 from .heads import Head, head_of
 from .means import Means, chosen_threads
 from .memo import Memo
-from .model import Model, ancestors
+from .model import COLUMN, Model, ancestors
 from .plan import BACKENDS, Plan, absent, plan
 from .records import dataclass
 from .rules import LinearRule, Rule
@@ -364,7 +364,8 @@ class Explainer:
 
     def __repr__(self) -> str:
         head, rows = self._rows()
-        widths = [max(len(row[i]) for row in rows) for i in range(4)]
+        # Long ones stand out of their columns, nothing is cut off.
+        widths = [min(2 * COLUMN, max(len(row[i]) for row in rows)) for i in range(4)]
         lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
         return "\n".join([head, *lines])
 

@@ -341,7 +341,7 @@ def network():
 def test_a_glob_means_the_nodes_that_the_rule_serves_and_the_first_that_matches_holds():
     made = parsing.composite("epsilon_plus", ["conv2=ZPlus()", "*=Epsilon(0.5)"])
     found = {name: str(rule) for name, rule in made.assign(network()).items()}
-    epsilon = "Epsilon(epsilon=0.5)"
+    epsilon = "Epsilon(epsilon=0.5, signed=True)"
     assert found == {"conv1": epsilon, "relu1": "Pass()", "conv2": "ZPlus()", "flatten1": "Pass()", "dense1": epsilon}
 
 

@@ -321,8 +321,8 @@ def test_all_nodes_without_a_rule_are_listed_with_what_would_fit():
     with pytest.raises(errors.RuleError) as caught:
         made.assign(Model.sequential(chain))
     assert str(caught.value) == (
-        "no rule for node 'conv1' (Conv): WinnerTakesAll() does not serve it (fits: a rule for linear layers, such as "
-        "Epsilon()); "
+        "no rule for node 'conv1' (Conv): WinnerTakesAll(ties='lowest') does not serve it (fits: a rule for linear layers, "
+        "such as Epsilon()); "
         "node 'tanh1' (Tanh): nothing matches (fits: Pass()); "
         "node 'maxpool1' (MaxPool): nothing matches (fits: WinnerTakesAll(), Proportional() or AverageSurrogate()); "
         "node 'softmax1' (Softmax): nothing matches (fits: none: explain the score before it, or end the model there); "
@@ -410,8 +410,8 @@ def test_the_table_says_node_layer_and_rule():
     assert text.splitlines() == [
         "composite epsilon_plus",
         "node      layer                rule",
-        "-" * len("dense1    Dense(weight[1, 1])  Epsilon()"),
-        "dense1    Dense(weight[1, 1])  Epsilon()",
+        "-" * len("dense1    Dense(weight[1, 1])  Epsilon(epsilon=1e-06, signed=True)"),
+        "dense1    Dense(weight[1, 1])  Epsilon(epsilon=1e-06, signed=True)",
         "relu1     ReLU()               Pass()",
         "softmax1  Softmax()            –",
     ]
@@ -422,14 +422,14 @@ def test_a_long_name_stands_out_of_its_line_and_leaves_the_others_narrow():
     model = Model.sequential([L.Conv(k2), L.Conv(k2), L.ReLU()], ["a", long, "b"])
     lines = composites.epsilon_plus().table(model).splitlines()
     assert f"{long}  Conv(weight[1, 1, 1, 1])" in lines[4]
-    assert max(len(line) for i, line in enumerate(lines) if i != 4) < 120
+    assert max(len(line) for i, line in enumerate(lines) if i != 4) < 130
     assert lines[3].index("Conv(") == lines[5].index("ReLU(") == lines[1].index("layer")
 
 
 def test_a_composite_prints_its_entries():
     made = Composite(((L.Conv, rules.Gamma()), ("a<b", rules.Zero())), "mine & yours")
-    assert repr(made) == "composite mine & yours\n  Conv: Gamma()\n  name 'a<b': Zero()"
+    assert repr(made) == "composite mine & yours\n  Conv: Gamma(gamma=0.25, epsilon=0)\n  name 'a<b': Zero()"
     assert made._repr_html_() == (
-        "<table><caption>mine &amp; yours</caption><tr><td>Conv</td><td>Gamma()</td></tr>"
+        "<table><caption>mine &amp; yours</caption><tr><td>Conv</td><td>Gamma(gamma=0.25, epsilon=0)</td></tr>"
         "<tr><td>name &#x27;a&lt;b&#x27;</td><td>Zero()</td></tr></table>"
     )

@@ -334,7 +334,7 @@ def test_a_relative_epsilon_is_that_of_all_upper_neurons():
 def test_the_printed_table():
     found = repr(root_point(NEURON, rules.Gamma(F(1, 4)), ACTIVATIONS, RELEVANCE, 0))
     assert found.splitlines() == [
-        "root point of neuron 0 of Dense(weight[2, 1], bias[1]) under Gamma()",
+        "root point of neuron 0 of Dense(weight[2, 1], bias[1]) under Gamma(gamma=Fraction(1, 4), epsilon=0)",
         "z_k = 4,  R_k = 12,  c_k = 3,  t = 8/11",
         "",
         "j     a_j  w_jk  root ã_j  (a_j − ã_j) w_jk c_k",

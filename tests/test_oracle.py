@@ -162,7 +162,7 @@ class Mine(rules.Zero):
     [
         (L1, Mine(), A1, R1, RuleError, "Mine() has no literal definition in lrp_ref.oracle"),
         (L.MaxPool(2), rules.AverageSurrogate(Mine()), row(1, 2)[None], fractions([[[1]]]), RuleError, "Mine() has no"),
-        (L1, rules.WinnerTakesAll(), A1, R1, RuleError, "WinnerTakesAll() serves maximum pooling, not Dense"),
+        (L1, rules.WinnerTakesAll(), A1, R1, RuleError, "WinnerTakesAll(ties='lowest') serves maximum pooling, not Dense"),
         (L1, rules.ZBox(), A1, R1, DomainError, "ZBox() has no bounds"),
         (
             L1,
@@ -217,7 +217,7 @@ def test_neurons_that_do_not_exist(neuron, message):
 # ---- one neuron explained --------------------------------------------------------------------------------------------
 
 ALPHA_BETA = """\
-neuron 0 of Dense(weight[2, 2], bias[2]) under AlphaBeta()
+neuron 0 of Dense(weight[2, 2], bias[2]) under AlphaBeta(alpha=2, beta=1, bias='pool', empty='drop')
 z_k = 2,  R_k = 6
 
 j                   a_j  w_jk  z_jk = a_j w_jk  (a w)⁺  (a w)⁻  R_{j←k}
@@ -233,7 +233,7 @@ part of R_k                                          2      -1
 3 to the inputs + 3 in the bias = 6 = R_k"""
 
 EPSILON = """\
-neuron 1 of Dense(weight[2, 2], bias[2]) under Epsilon(epsilon=1)
+neuron 1 of Dense(weight[2, 2], bias[2]) under Epsilon(epsilon=1, signed=True)
 z_k = 2,  R_k = 12
 
 j            a_j  w_jk  z_jk = a_j w_jk  a w  R_{j←k}
@@ -249,7 +249,7 @@ sum                                        3       12
 12 to the inputs + (-4) in the bias + 4 in the stabiliser = 12 = R_k"""
 
 WINNER = """\
-neuron (0, 0) of MaxPool(kernel=2) under WinnerTakesAll()
+neuron (0, 0) of MaxPool(kernel=2) under WinnerTakesAll(ties='lowest')
 R_k = 6
 
 j            a_j  1[winner]  R_{j←k}
@@ -263,7 +263,7 @@ sum                       1        6
 6 to the inputs = 6 = R_k"""
 
 PRODUCT = """\
-neuron 0 of Multiply() under ProportionalProduct()
+neuron 0 of Multiply() under ProportionalProduct(epsilon=0)
 R_k = 2
 
 j            a_j         x  R_{j←k}
@@ -306,7 +306,7 @@ def test_the_table_in_a_notebook():
     assert page.count("<tr>") == page.count("</tr>") == 1 + 3 + 1 + 1 + 1
     assert "<th>(a w)⁺</th>" in page
     assert "<th style='text-align:left'>part of R_k</th>" in page
-    assert "Dense(weight[2, 2], bias[2]) under AlphaBeta(bias=&#x27;none&#x27;)" in page
+    assert "Dense(weight[2, 2], bias[2]) under AlphaBeta(alpha=2, beta=1, bias=&#x27;none&#x27;, empty=&#x27;drop&#x27;)" in page
     assert page.endswith("<p>12 to the inputs = 12 = R_k</p>")
 
 

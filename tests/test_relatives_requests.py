@@ -151,7 +151,7 @@ def test_contrasts_are_read_as_targets_are(asked):
 # Recurrent cells. Two steps; identity for tanh makes the cell linear, and LRP-0 gradient × input.
 V = rng.integers(-4, 5, (F, 2)) / 4 + 0.125
 U = rng.integers(-4, 5, (2, 2)) / 8 + 0.0625
-STEPS = rng.integers(1, 5, (1, 2, F)) / 4
+STEPS = rng.integers(1, 5, (1, 2, F)) / 4 + [0, 0.125]  # no pre-activation is 0: there 0/0 := 0, and gradient × input is another
 
 
 def rnn(**options):

@@ -94,10 +94,10 @@ def test_inputs_outside_the_box_are_refused_beyond_a_tolerance():
     ("rule", "layer", "message"),
     [
         (rules.Zero(), L.ReLU(), "Zero() serves linear layers, not ReLU"),
-        (rules.Epsilon(0.25), POOL, "Epsilon(epsilon=0.25) serves linear layers, not MaxPool"),
-        (rules.WinnerTakesAll(), L.AvgPool(2), "WinnerTakesAll() serves maximum pooling, not AvgPool"),
+        (rules.Epsilon(0.25), POOL, "Epsilon(epsilon=0.25, signed=True) serves linear layers, not MaxPool"),
+        (rules.WinnerTakesAll(), L.AvgPool(2), "WinnerTakesAll(ties='lowest') serves maximum pooling, not AvgPool"),
         (rules.Proportional(), DENSE, "Proportional() serves maximum and Lp pooling, not Dense"),
-        (rules.AverageSurrogate(), DENSE, "AverageSurrogate() serves maximum and Lp pooling, not Dense"),
+        (rules.AverageSurrogate(), DENSE, "AverageSurrogate(rule=Zero()) serves maximum and Lp pooling, not Dense"),
         (rules.HalfProduct(), L.Add(), "HalfProduct() serves products (Multiply), not Add"),
         (rules.Pass(), POOL, "Pass() serves activations, layers that only move elements, embeddings, and one-input layers"),
         (rules.Pass(), L.Add(), "not Add"),

@@ -49,6 +49,7 @@ from ..rules import (
     ZPlus,
     relative,
 )
+from ..rules.base import spelled
 from ..rules.recurrent import RECURRENT_EPSILON
 from .composite import Composite, rule_of
 from .matchers import Bounded, First, Stages, Type
@@ -70,13 +71,15 @@ class _Row:
     bounded: Rule | None = None  # the first linear layer, where the model knows the domain
     add: Rule | None = None  # Add and Subtract, wherever they are
     product: Rule = SignalTakesAll()
-    recurrent: Rule = ThroughTime()
+    recurrent: Rule | None = ThroughTime()  # None: recurrent layers are refused
+    norm: Rule = HeldDeviation()
 
     def composite(self, name: str, gamma_stages: int | None = None) -> Composite:
         added = [(Type(Add, Subtract), rule_of(self.add))] if self.add is not None else []
         bounded = [(First() & Bounded(), self.bounded)] if self.bounded else []
         first = [(First(), self.first)] if self.first else []
         lower = [(Stages(gamma_stages), self.lower)] if self.lower else []
+        recurrent = [(Type(Recurrent), self.recurrent)] if self.recurrent else []
         return Composite(
             (
                 *added,
@@ -88,15 +91,25 @@ class _Row:
                 (Type(Selecting), self.pool),
                 (Type(Pooling), Proportional() if isinstance(self.pool, WinnerTakesAll) else self.pool),  # Lp has no winner
                 (Type(Multiply), self.product),
-                (Type(Recurrent), self.recurrent),
+                *recurrent,
                 (Type(*_CONSTANTS, LRN), Pass()),
                 (Type(Linear), self.sums),  # Add, Subtract, Mean, the poolings that are linear, upsampling
-                (Type(Normalised), HeldDeviation()),
+                (Type(Normalised), self.norm),
                 (Type(Activation) & ~Type(Softmax), Pass()),
                 (Type(Rearrangement, Lookup), Pass()),
             ),
             name if self.add is None else _parametrised(name, f"add={self.add}"),
         )
+
+
+def _changed(name: str, **given: tuple[Any, Any]) -> str:
+    """A preset's name with the parameters that are not the usual ones; `given` are pairs (value, usual)."""
+    parts = [f"{key}={spelled(value)}" for key, (value, usual) in given.items() if value is not usual and not _same(value, usual)]
+    return f"{name}({', '.join(parts)})" if parts else name
+
+
+def _same(value: Any, usual: Any) -> bool:
+    return usual is not None and bool(value == usual)
 
 
 def _parametrised(name: str, text: str) -> str:
@@ -142,7 +155,7 @@ def epsilon_alpha2_beta1_flat(epsilon: Number = 1e-6, add: Rule | None = None) -
 
 def _with_epsilon(name: str, epsilon: Number, add: Rule | None) -> Composite:
     row = replace(_ROWS[name], dense=Epsilon(epsilon), sums=Epsilon(epsilon), add=add)
-    return row.composite(name if epsilon == 1e-6 else f"{name}(epsilon={epsilon})")
+    return row.composite(_changed(name, epsilon=(epsilon, 1e-6)))
 
 
 def epsilon_gamma_box(
@@ -164,7 +177,8 @@ def epsilon_gamma_box(
         sums=Epsilon(epsilon),
         add=add,
     )
-    return row.composite("epsilon_gamma_box")
+    changed = {"low": (low, None), "high": (high, None), "gamma": (gamma, 0.25), "epsilon": (epsilon, 1e-6)}
+    return row.composite(_changed("epsilon_gamma_box", **changed))
 
 
 def deep_taylor(low: Any = None, high: Any = None, add: Rule | None = None) -> Composite:
@@ -175,7 +189,7 @@ def deep_taylor(low: Any = None, high: Any = None, add: Rule | None = None) -> C
     row = replace(_ROWS["deep_taylor"], add=add)
     if low is not None or high is not None:
         row = replace(row, first=ZBox(low, high), bounded=None)
-    return replace(row.composite("deep_taylor"), positive_start=True)
+    return replace(row.composite(_changed("deep_taylor", low=(low, None), high=(high, None))), positive_start=True)
 
 
 def alpha1_beta0(add: Rule | None = None) -> Composite:
@@ -192,7 +206,8 @@ def lrp_overview(low: Any = None, high: Any = None, gamma_stages: int | None = N
     gamma_stages : how many stages take γ; None: the first ⌈3/5⌉ (on VGG-16 the first three of five blocks)
     add : the rule of Add and Subtract; None: ε
     """
-    return replace(_ROWS["lrp_overview"], first=ZBox(low, high), add=add).composite("lrp_overview", gamma_stages)
+    name = _changed("lrp_overview", low=(low, None), high=(high, None), gamma_stages=(gamma_stages, None))
+    return replace(_ROWS["lrp_overview"], first=ZBox(low, high), add=add).composite(name, gamma_stages)
 
 
 def innvestigate_a(add: Rule | None = None) -> Composite:
@@ -246,9 +261,11 @@ def _recurrent(name: str, product: ProductRule, epsilon: Number, usual: Number, 
 
 
 def uniform(rule: LinearRule, pool: Rule | None = None, add: Rule | None = None) -> Composite:
-    """One rule for every linear layer, Scale and batch norm included.
+    """One rule for every linear layer, Scale and batch norm included, and for the linear maps and sums inside recurrent cells.
 
-    αβ with β > 0 is never used on pooling, sums and constant factors, whose negative pool is empty: they take ε = 1e-6 then.
+    αβ with β > 0 is never used on pooling, sums and constant factors, whose negative pool is empty: they take ε = 1e-6 then. zᴮ
+    is for inputs and not for states: recurrent layers are refused under it. Normalisations by the input's own statistics have
+    the ε-rule alone: that of `rule` where it is `Zero()` or a signed ε, ε = 1e-6 under other rules.
 
     Parameters
     ----------
@@ -259,9 +276,18 @@ def uniform(rule: LinearRule, pool: Rule | None = None, add: Rule | None = None)
     if not isinstance(rule_of(rule), LinearRule):
         raise ParameterError(f"uniform needs a rule for linear layers, found {rule!r}")
     signed = isinstance(rule, AlphaBeta) and rule.beta > 0
-    row = _Row(rule, rule, Epsilon() if signed else rule, pool or WinnerTakesAll(), add=add)
-    made = row.composite(f"uniform {rule}")
+    sums = Epsilon() if signed else rule
+    recurrent = None if isinstance(rule, ZBox) else ThroughTime(linear=rule, accumulation=sums)
+    row = _Row(rule, rule, sums, pool or WinnerTakesAll(), add=add, recurrent=recurrent, norm=_held(rule))
+    made = row.composite(f"uniform {rule}" if pool is None else f"uniform {rule}, pool={pool}")
     return Composite(((Type(*_CONSTANTS), row.sums), *made.entries), made.name)
+
+
+def _held(rule: LinearRule) -> Rule:
+    """The rule of normalisations beside `rule` everywhere else."""
+    if isinstance(rule, Zero):
+        return HeldDeviation(0)
+    return HeldDeviation(rule.epsilon) if isinstance(rule, Epsilon) and rule.signed else HeldDeviation()
 
 
 PRESETS: dict[str, Callable[[], Composite]] = {

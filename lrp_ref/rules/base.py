@@ -6,11 +6,15 @@ from abc import ABC, abstractmethod
 from dataclasses import Field, fields, is_dataclass
 from typing import Any, ClassVar
 
+import numpy as np
+
 from ..arrays import Array, like
 from ..errors import RuleError
 from ..layers.base import Layer, Linear
 from ..ledger import Booking
 from .shares import Quotient, Share, book, quotients, redistribute
+
+MOST_NUMBERS = 4  # of an array that a table writes out
 
 
 class Rule(ABC):
@@ -58,9 +62,18 @@ class Rule(ABC):
             raise RuleError(f"{self} serves {self.serves}, not {type(layer).__name__}")
 
     def __str__(self) -> str:
+        # All parameters, the usual ones too: tables, plans and ledgers must say what was done.
         given: tuple[Field[Any], ...] = fields(self) if is_dataclass(self) else ()
-        values = [f"{f.name}={getattr(self, f.name)!r}" for f in given if getattr(self, f.name) != f.default]
-        return f"{type(self).__name__}({', '.join(values)})"
+        return f"{type(self).__name__}({', '.join(f'{f.name}={spelled(getattr(self, f.name))}' for f in given)})"
+
+
+def spelled(value: Any) -> str:
+    """A parameter, and those inside it."""
+    if isinstance(value, (np.ndarray, list, tuple)) and np.size(value) > MOST_NUMBERS:
+        return f"array{list(np.shape(value))} from {np.min(value)} to {np.max(value)}"
+    if isinstance(value, (np.ndarray, np.generic)):
+        return repr(value.tolist())
+    return str(value) if isinstance(value, Rule) else repr(value)
 
 
 class LinearRule(Rule):

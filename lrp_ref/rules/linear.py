@@ -293,10 +293,7 @@ class ZBox(LinearRule):
         return hash(("ZBox", str(self._key())))
 
     def __str__(self) -> str:
-        if self.low is None:
-            return "ZBox()"
-        low, high = (b if np.ndim(b) == 0 else f"array{list(np.shape(b))}" for b in (self.low, self.high))
-        return f"ZBox(low={low}, high={high})"
+        return "ZBox()" if self.low is None else super().__str__()
 
     def shares(self, weight: Array, bias: Array | None) -> tuple[Share, ...]:
         if self.low is None:
