@@ -13,6 +13,7 @@ from .arrays import Array, frozen, is_exact, like, total
 from .errors import GraphError, ParameterError, ShapeError, unknown
 from .ledger import Ledger, plain
 from .records import dataclass
+from .share import remarks, share_arrived
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +40,8 @@ class Explanation:
     composite : the composite's name
     head : what of the output was explained: "logit" (the score, or the output's own number where it is no probability),
         "log-odds", "probability", or a head of one's own; empty for a given start
-    remarks : what a reader should know before the numbers are believed
+    cautions : what a reader should know of the head before the numbers are believed
+    doubt : how far `value` may be from the exact one by rounding, in its shape; None: it is plainly no rounding
     """
 
     relevances: Mapping[str, Array]
@@ -53,19 +55,20 @@ class Explanation:
     precision: str = "float64"
     composite: str = ""
     head: str = ""
-    remarks: tuple[str, ...] = ()
+    cautions: tuple[str, ...] = ()
+    doubt: Array | None = None
 
     def __post_init__(self) -> None:
         held = self.__dict__
         for name in ("relevances", "activations"):
             held[name] = MappingProxyType({key: frozen(np.asarray(a)) for key, a in held[name].items()})
-        for name in ("prediction", "target", "value"):
+        for name in ("prediction", "target", "value", "doubt"):
             if held[name] is not None:
                 held[name] = frozen(np.asarray(held[name]))
 
     def __reduce__(self) -> tuple[Any, ...]:
         values = (dict(self.relevances), self.inputs, dict(self.activations), self.prediction, self.target, self.value)
-        facts = (self.backend, self.precision, self.composite, self.head, self.remarks)
+        facts = (self.backend, self.precision, self.composite, self.head, self.cautions, self.doubt)
         return Explanation, (*values, self.ledger, *facts)
 
     @property
@@ -111,6 +114,22 @@ class Explanation:
     def residual(self) -> Array:
         """value − Σ R: what the inputs do not account for. The ledger says where it went."""
         return np.asarray(self.value - self.total)
+
+    @property
+    def share_arrived(self) -> Array | None:
+        """Σ R over all inputs by the value, float64 (N,) or (N, T); NaN where the value is 0 or rounding, None for a given start.
+
+        What the inputs do not get stayed in biases and stabilisers, or was not assigned; the ledger says where.
+        """
+        return None if self.target is None else share_arrived(self.total, self.value, self.doubt)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What should not go unnoticed: `cautions`; that under 5 % of the value arrives, over 200 %, or with the other sign.
+
+        With a ledger the nodes that kept the rest are named, and what would keep less.
+        """
+        return (*self.cautions, *remarks(self.share_arrived, self.value, self.ledger))
 
     def coarsen(self, groups: Any, name: str | None = None) -> Array:
         """Relevance summed over groups of features (Montavon et al. 2018, §4.4, pooling).
@@ -158,8 +177,9 @@ class Explanation:
         """Everything but the ledger as named arrays, as `save` writes them."""
         found = {f"relevance/{name}": array for name, array in self.relevances.items()}
         found |= {"prediction": self.prediction, "value": self.value, "residual": self.residual}
-        if self.target is not None:
-            found["target"] = self.target
+        share = self.share_arrived
+        if self.target is not None and share is not None:
+            found |= {"target": self.target, "share_arrived": share}
         return {name: array.astype(str) if is_exact(array) else array for name, array in found.items()}
 
     def save(self, path: str | Path, overwrite: bool = False) -> Path:
@@ -203,6 +223,8 @@ class Explanation:
         import json
 
         found = {name: plain(array) for name, array in self.arrays().items()}
+        if self.share_arrived is not None:
+            found["share_arrived"] = _without_nan(found["share_arrived"])
         ledger = None if self.ledger is None else json.loads(self.ledger.to_json())
         about = {"format": FORMAT, "version": VERSION, "composite": self.composite, "head": self.head}
         about |= {"remarks": list(self.remarks), "backend": self.backend, "ledger": ledger}
@@ -213,6 +235,8 @@ class Explanation:
             facts = [("composite", self.composite), ("target", "a given start" if self.target is None else str(self.target))]
             facts += [("head", self.head)] if self.head else []
             facts += [("value", str(self.value)), ("Σ R", str(self.total)), ("residual", str(self.residual))]
+            share = self.share_arrived
+            facts += [] if share is None else [("arrived", f"{100 * share} %")]
         shapes = ", ".join(f"{name} {self.relevances[name].shape}" for name in self.relevances)
         facts += [("relevance", shapes), ("computed", f"{self.precision}, backend {self.backend}")]
         return [*facts, *(("remark", remark) for remark in self.remarks)]
@@ -227,6 +251,11 @@ class Explanation:
 
         body = "".join(f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in self._facts())
         return f"<table><caption>Explanation</caption>{body}</table>"
+
+
+def _without_nan(value: Any) -> Any:
+    """(Nested) lists of floats as JSON has them, which knows no NaN."""
+    return [_without_nan(v) for v in value] if isinstance(value, list) else None if math.isnan(value) else value
 
 
 def _patches(relevance: Array, size: int, lead: int) -> Array:

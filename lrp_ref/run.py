@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .arrays import Array, Shape, check_finite, fractions, is_exact, like, per_sample, zeros
+from .doubt import Origin, doubt, origin
 from .errors import LrpError, NonFiniteError, ShapeError, TargetError, UnknownNameError, unknown
 from .explanation import Explanation
 from .ledger import Booking, Entry, Ledger
@@ -68,12 +69,18 @@ class Order:
     def done(self) -> tuple[tuple[str, ...], ...]:
         """For each step the activations that nothing reads after it."""
         wanted = {*self.plan.kept, *self.scores.begins, self.scores.output, *self.plan.model.inputs}
+        wanted |= {name for origin in self.origins.values() for name in origin.node.inputs}
         found: list[tuple[str, ...]] = []
         for step in reversed(self.plan.steps):
             reads = dict.fromkeys(step.nodes[0].inputs)
             found.append(tuple(name for name in reads if name not in wanted))
             wanted.update(reads)
         return tuple(reversed(found))
+
+    @cached_property
+    def origins(self) -> dict[str, Origin]:
+        """For each node where relevance starts the linear node whose sums its scores are, where there is one."""
+        return {name: found for name in self.scores.begins if (found := origin(self.plan.model, name)) is not None}
 
     @cached_property
     def precision(self) -> str:
@@ -302,6 +309,7 @@ class Run:
         none = [name for name in found if name not in kept and name in start.below]
         kept |= {name: zeros((*start.value.shape, *self.shapes[name][1:]), start.value) for name in none}
         single, value, targets = start.single, start.value, start.targets
+        doubts = None if targets is None else doubt(self.model, self.order.origins, self.values, start.relevances, value)
         return Explanation(
             relevances={name: array[:, 0] for name, array in kept.items()} if single else kept,
             inputs=self.model.inputs,
@@ -314,7 +322,8 @@ class Run:
             precision=self.order.precision,
             composite=self.order.composite,
             head="" if targets is None else self.order.scores.explained.name,
-            remarks=self.order.scores.remarks if targets is not None else (),
+            cautions=self.order.scores.remarks if targets is not None else (),
+            doubt=doubts[:, 0] if single and doubts is not None else doubts,
         )
 
     def _ledger(self, whole: dict[str, Array], start: Start, entries: list[Entry]) -> Ledger:

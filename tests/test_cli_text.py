@@ -105,7 +105,7 @@ def test_a_file_of_sentences_is_a_list_of_them(net):
     done = run("explain", net / "net.npz", net / "two.txt", "--vocab", net / "vocab.txt", "--target", "1")
     for number, sentence in enumerate((SENTENCE, "bad film")):
         e = explained(sentence, target=1)
-        assert f"two-{number}: output 1 ({e.value[0]:.4g})\n" in done.out
+        assert f"two-{number}: output 1 ({e.value[0]:.4g}), {100 * e.share_arrived[0]:.3g} % of it arrives\n" in done.out
     assert "2 explained" in done.out
 
 

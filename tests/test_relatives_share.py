@@ -2,7 +2,8 @@
 
 Written from the kind's description, without sight of the code. `Explanation.share_arrived` is Σ R over all inputs by the value,
 (N,) or (N, T), NaN where it is undefined and None for a given start; `Explanation.remarks` has a text where it is under 5 %,
-over 200 % or of the other sign, which names the nodes that kept it. Under LRP-0 a dense layer gives the inputs Σ_j x_j w_jk.
+over 200 % or of the other sign, which names the nodes that kept it where there is a ledger, and else says that a ledger would.
+Under LRP-0 a dense layer gives the inputs Σ_j x_j w_jk.
 """
 
 import re
@@ -23,7 +24,7 @@ X = np.array([[1.0, 2.0]])
 def one(reaches, bias, **choices):
     """A network whose inputs get `reaches` of a value of `reaches` + `bias`."""
     model = Model.sequential([L.Dense(np.array([[reaches / 2], [reaches / 4]]), np.array([bias]))])
-    return lrp_ref.explain(model, X, **{"rule": rules.Zero(), "target": 0, **choices})
+    return lrp_ref.explain(model, X, **{"rule": rules.Zero(), "target": 0, "ledger": True, **choices})
 
 
 # what reaches the inputs, the bias, the share, and whether it is worth a remark
@@ -68,6 +69,7 @@ def test_with_or_without_a_ledger_and_in_any_precision(name, precision):
         e = one(reaches, bias, precision=precision, ledger=ledger)
         np.testing.assert_allclose(np.asarray(e.share_arrived, float), [share], rtol=1e-5)
         assert bool(e.remarks) == remark
+        assert ledger or all("ledger=True" in text for text in e.remarks)
 
 
 def test_a_remark_is_no_warning():
@@ -88,7 +90,7 @@ def test_the_node_that_kept_it_is_named_and_no_other():
     """1 of 101 arrives at the first layer's output; there nothing more is lost."""
     layers = [L.Dense(np.array([[1.0], [0.0]])), L.ReLU(), L.Dense(np.array([[1.0]]), np.array([100.0]))]
     model = Model.sequential(layers, ["careful", "relu", "greedy"])
-    e = lrp_ref.explain(model, X, rule=rules.Zero(), target=0)
+    e = lrp_ref.explain(model, X, rule=rules.Zero(), target=0, ledger=True)
     np.testing.assert_allclose(e.share_arrived, [1 / 101], rtol=1e-12)
     assert any("greedy" in text for text in e.remarks)
     assert not any("careful" in text for text in e.remarks)
@@ -97,7 +99,7 @@ def test_the_node_that_kept_it_is_named_and_no_other():
 def test_the_first_layer_may_be_the_one():
     layers = [L.Dense(np.array([[1.0], [0.0]]), np.array([99.0])), L.ReLU(), L.Dense(np.array([[2.0]]), np.array([10.0]))]
     model = Model.sequential(layers, ["greedy", "relu", "careful"])
-    e = lrp_ref.explain(model, X, rule=rules.Zero(), target=0)
+    e = lrp_ref.explain(model, X, rule=rules.Zero(), target=0, ledger=True)
     np.testing.assert_allclose(e.share_arrived, [2 / 210], rtol=1e-12)
     assert any("greedy" in text for text in e.remarks)
 
@@ -218,7 +220,7 @@ def test_one_undefined_sample_spoils_no_other():
 def test_a_convolution_and_the_default_composite():
     """α1β0 with the bias in the pool: 8 of 8 + 504 arrive at four pixels of 1 and weight 2 under a bias of 504."""
     layers = [L.Conv(np.full((1, 1, 2, 2), 2.0), np.array([504.0])), L.ReLU(), L.Flatten()]
-    e = lrp_ref.explain(Model.sequential(layers), np.ones((1, 1, 2, 2)), target=0)
+    e = lrp_ref.explain(Model.sequential(layers), np.ones((1, 1, 2, 2)), target=0, ledger=True)
     np.testing.assert_allclose(e.share_arrived, [8 / 512], rtol=1e-9)
     assert e.remarks
     assert any("conv1" in text for text in e.remarks)

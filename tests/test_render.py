@@ -180,7 +180,8 @@ def test_a_picture_shows_input_heatmap_and_overlay_with_class_and_score(tmp_path
     figure = render.picture(e, sample=1)
     texts = drawn(figure, tmp_path)
     assert "class 4, score 4.702" in texts
-    assert {"input", "relevance", "overlay", f"epsilon_gamma_box · float32 · backend {e.backend}"} <= set(texts)
+    computed = f"epsilon_gamma_box · float32 · backend {e.backend} · {100 * e.share_arrived[1]:.3g} % of the value arrives"
+    assert {"input", "relevance", "overlay", computed} <= set(texts)
     base, heat, overlay, bar = figure.axes
     assert np.array_equal(images(heat)[0], render.heatmap(e.relevance[1]))
     assert (

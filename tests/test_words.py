@@ -13,7 +13,8 @@ from lrp_ref import errors, preprocess, render
 from lrp_ref.explanation import Explanation
 from lrp_ref.preprocess import Vocabulary, words
 from lrp_ref.render import colours
-from lrp_ref.render.words import colours_of, shown, signed
+from lrp_ref.render.canvas import shown
+from lrp_ref.render.words import colours_of, signed
 
 
 def put(path, content):
@@ -163,17 +164,17 @@ def test_the_relevance_of_a_word_is_that_of_its_number_or_the_sum_over_its_vecto
     (one,) = render.readings(explained([1.0, -2.0]), ["not", "bad"], labels=["negative", "positive", "neutral"])
     assert one.words == ("not", "bad")
     assert one.relevance.tolist() == [1, -2]
-    assert one.caption == "negative, score 2"
+    assert one.caption == "negative, score 2, -50 % of it arrives"
     assert one.limit == 2
     (two,) = render.readings(explained([[1.0, 0.5], [-2.0, 4.0]]), ["not", "bad"])
     assert two.relevance.tolist() == [1.5, 2]
-    assert two.caption == "class 0, score 2"
+    assert two.caption == "class 0, score 2, 175 % of it arrives"
 
 
 def test_several_targets_share_one_scale():
     found = render.readings(explained([[1.0, -2.0], [4.0, 0.0]], targets=(0, 1)), ["not", "bad"])
     assert [one.limit for one in found] == [4, 4]
-    assert [one.caption for one in found] == ["class 0, score 2", "class 1, score −1"]
+    assert [one.caption for one in found] == ["class 0, score 2, -50 % of it arrives", "class 1, score −1, -400 % of it arrives"]
 
 
 def test_steps_behind_the_words_must_have_nothing():
@@ -255,7 +256,7 @@ def test_a_page_holds_every_word_with_its_colour_and_number():
     assert [a["title"] for a, _ in spans] == ["+1", "−2", "0"]
     expected = ["#{:02x}{:02x}{:02x}".format(*c) for c in render.heatmap(reading.relevance)[0].tolist()]
     assert [a["style"].partition(";")[0] for a, _ in spans] == [f"background: {c}" for c in expected]
-    assert [text for _, text in tags.of("h2")] == ["class 0, score 2 (max |R| = 2)"]
+    assert [text for _, text in tags.of("h2")] == ["class 0, score 2, -50 % of it arrives (max |R| = 2)"]
     assert [text for _, text in tags.of("small")] == ["+1", "−2", "0"]
 
 

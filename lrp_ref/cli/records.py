@@ -10,10 +10,12 @@ import numpy as np
 from ..arrays import Array
 from ..explanation import Explanation
 from ..ledger import COLUMNS, Ledger
+from ..share import percent
 from .output import Output, number
 from .words import readings_of, show_legend, show_words
 
 STRONGEST = 5
+MOST_REMARKS = 5  # samples whose remarks a table of many is followed by
 TOTALS = ("inputs", "bias", "stabiliser", "unassigned", "rounding")
 _AXES = {1: "", 2: " (row, column)", 3: " (channel, row, column)"}
 
@@ -30,6 +32,7 @@ def record_of(explanation: Explanation, ledger: bool, labels: Sequence[str] | No
         ],
         "prediction": scores.tolist(),
         "targets": [_target(explanation, t, labels) for t in range(np.atleast_1d(explanation.value[0]).size)],
+        "remarks": list(explanation.remarks),
         "notes": list(explanation.ledger.flags) if explanation.ledger else [],
         "backend": explanation.backend,
         "precision": explanation.precision,
@@ -51,11 +54,13 @@ def _target(explanation: Explanation, t: int, labels: Sequence[str] | None) -> d
         relevance = {name: array[t] for name, array in relevance.items()}
     values = {name: explanation.activations[name][0] for name in explanation.inputs}
     up, down = strongest(relevance, values)
+    share = explanation.share_arrived
     target = None if explanation.target is None else np.atleast_1d(explanation.target[0])[t]
     return {
         "target": None if target is None else _index(int(target), explanation.prediction.shape[1:]),
         "label": None if target is None or labels is None else labels[int(target)],
         "value": pick(explanation.value),
+        "share_arrived": None if share is None or np.isnan(pick(share)) else pick(share),
         "ledger": {"start": pick(accounts.start), **{n: pick(a) for n, a in zip(TOTALS, totals, strict=True)}},
         "positive": up,
         "negative": down,
@@ -117,7 +122,7 @@ def show_one(out: Output, record: dict[str, Any], numbers: bool = False) -> None
     out.say(f"prediction  {ranked[0]}" + (f", then {', '.join(ranked[1:])}" if len(ranked) > 1 else ""))
     sentences = readings_of(record)
     for t, target in enumerate(record["targets"]):
-        out.say(f"explained   {question(record, target)}, {number(target['value'], 6)}")
+        out.say(f"explained   {question(record, target)}, {number(target['value'], 6)}{_arrived(target)}")
         if sentences:
             out.say()
             show_words(out, sentences[t : t + 1], numbers, captions=False)
@@ -127,8 +132,16 @@ def show_one(out: Output, record: dict[str, Any], numbers: bool = False) -> None
         out.say(f"ledger      {balance(target['ledger'])}")
     if sentences:
         show_legend(out, numbers)
+    for remark in record["remarks"]:
+        out.say(f"remark      {remark}")
     for note in record["notes"]:
         out.say(f"note        {note}")
+
+
+def _arrived(target: dict[str, Any]) -> str:
+    """How much of the value arrives at the inputs, where that means something."""
+    share = target.get("share_arrived")
+    return "" if share is None else f", of which {percent(share)} arrives at the inputs"
 
 
 def _show_strongest(out: Output, target: dict[str, Any], sequence: bool) -> None:
@@ -158,11 +171,12 @@ def show_sentences(out: Output, records: Sequence[dict[str, Any]], numbers: bool
         again = "" if record["status"] == "explained" else f", {record['status']}"
         show_words(out, readings_of(record, f"{record['name']}{again}: "), numbers)
     show_legend(out, numbers)
+    show_remarks(out, records)
 
 
 def show_several(out: Output, records: Sequence[dict[str, Any]]) -> None:
     """One table, a row for each sample and target."""
-    columns = ("sample", "predicted", "target", "value", *TOTALS[:-1], "most for", "most against", "status")
+    columns = ("sample", "predicted", "target", "value", "arrived", *TOTALS[:-1], "most for", "most against", "status")
     rows: list[tuple[Any, ...]] = []
     for record in records:
         if not record.get("targets"):
@@ -171,11 +185,24 @@ def show_several(out: Output, records: Sequence[dict[str, Any]]) -> None:
             ends = [feature(target[side][0], False) if target[side] else "–" for side in ("positive", "negative")]
             totals = [number(target["ledger"][name]) for name in TOTALS[:-1]]
             value = number(target["value"])
+            share = target.get("share_arrived")
+            arrived = "–" if share is None else percent(share)
             best = record["best"][0]["label"] if record.get("best") else None
             names = [named(record["predicted"], best), named(target["target"], target.get("label"))]
-            rows.append((record["name"], *names, value, *totals, *ends, record["status"]))
+            rows.append((record["name"], *names, value, arrived, *totals, *ends, record["status"]))
     labelled = any(target.get("label") for record in records for target in record.get("targets", ()))
-    out.table(columns, rows, right=range(3 if labelled else 1, 8), spare=(7, 6, 5, 9, 8))
+    out.table(columns, rows, right=range(3 if labelled else 1, 9), spare=(8, 7, 6, 10, 9))
+    show_remarks(out, records)
+
+
+def show_remarks(out: Output, records: Sequence[dict[str, Any]]) -> None:
+    """The remarks on the first few samples that have some."""
+    found = [record for record in records if record.get("remarks")]
+    for record in found[:MOST_REMARKS]:
+        for remark in record["remarks"]:
+            out.say(f"remark  {record['name']}: {remark}")
+    if len(found) > MOST_REMARKS:
+        out.say(f"{len(found) - MOST_REMARKS} more samples have remarks; --json lists them")
 
 
 def show_ledger(out: Output, accounts: Ledger | Sequence[dict[str, Any]]) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 
 from ..explanation import Explanation
 from ..render import Reading, readings
-from ..render.words import colours_of, shown, signed
+from ..render.canvas import shown
+from ..render.words import colours_of, said, signed
 from .output import Output, number
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def _caption(target: dict[str, Any]) -> str:
     if target["target"] is None:
         return f"start with Σ R = {number(target['value'])}"
     name = f"output {target['target']}" if target["label"] is None else target["label"]
-    return f"{name} ({number(target['value'])})"
+    return ", ".join((f"{name} ({number(target['value'])})", *said(target.get("share_arrived"))))
 
 
 def show_words(out: Output, found: Sequence[Reading], numbers: bool, captions: bool = True) -> None:

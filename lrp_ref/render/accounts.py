@@ -8,12 +8,13 @@ import numpy as np
 
 from ..errors import ParameterError
 from ..ledger import Ledger
-from .canvas import GREY, figure
+from .canvas import GREY, PLAIN, figure, shown
 from .colours import NEGATIVE, POSITIVE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_LONGEST = 40  # letters of a name at the axis
 _NET, _ABSOLUTE = POSITIVE[4], NEGATIVE[4]
 
 
@@ -36,7 +37,8 @@ def ledger(accounts: Ledger, *, sample: int = 0) -> Figure:
     account = accounts.first()
     if not 0 <= sample < account.start.shape[0]:
         raise ParameterError(f"there is no sample {sample} in a ledger of {account.start.shape[0]}")
-    names, net, absolute = _curves(account, sample)
+    nodes, net, absolute = _curves(account, sample)
+    names = [shown(name) if len(name) <= _LONGEST else f"{shown(name[:_LONGEST])}…" for name in nodes]
     made = figure(min(16.0, max(4.8, 0.62 * len(names) + 1.6)), 3.6, layout="constrained")
     axes = made.add_subplot()
     at = np.arange(len(names))
@@ -44,7 +46,7 @@ def ledger(accounts: Ledger, *, sample: int = 0) -> Figure:
         axes.plot(at, values, marker=marker, markersize=5, color=tuple(c / 255 for c in colour), label=name)
     axes.axhline(0, color="0.7", linewidth=0.8, zorder=0)
     slanted: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if len(names) > 5 else {}
-    axes.set_xticks(at, names, fontsize=9 if len(names) <= 24 else 6, **slanted)
+    axes.set_xticks(at, names, fontsize=9 if len(names) <= 24 else 6, **PLAIN, **slanted)
     axes.set_ylabel("relevance")
     axes.set_xlabel("at the output of …, from the explained score down", color=GREY)
     axes.spines[["top", "right"]].set_visible(False)

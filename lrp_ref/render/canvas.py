@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from textwrap import fill
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from ..arrays import Array
 from ..errors import missing_extra
+from ..share import remarks, stated
 from .colours import scale
 
 if TYPE_CHECKING:
@@ -15,6 +17,10 @@ if TYPE_CHECKING:
     from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
 
+    from ..explanation import Explanation
+
+#: Text is drawn as it is: a name with $…$ is no formula.
+PLAIN: dict[str, Any] = {"parse_math": False}
 #: The colour of text that is not the message, such as the name of the composite.
 GREY = "0.35"
 #: An image whose height is less than this part of its width, such as channels over positions, is stretched.
@@ -54,6 +60,24 @@ def show(axes: Axes, image: Array) -> None:
     axes.set_yticks([])
     for spine in axes.spines.values():
         spine.set_color("0.8")
+
+
+def say_facts(made: Figure, explanation: Explanation, sample: int, width: int) -> None:
+    """At the bottom of a picture how it was computed, how much of the value arrives, and what should not go unnoticed.
+
+    Lines have about `width` characters.
+    """
+    share = explanation.share_arrived
+    facts = (explanation.composite, explanation.precision, f"backend {explanation.backend}", stated(share, sample))
+    found = (*explanation.cautions, *remarks(share, explanation.value, explanation.ledger, sample))
+    lines = [" · ".join(shown(fact) for fact in facts if fact), *map(shown, found)]
+    made.supxlabel("\n".join(fill(line, width) for line in lines), fontsize=8, color=GREY, **PLAIN)
+
+
+def shown(word: str) -> str:
+    r"""A word without control characters, which a terminal or a browser would obey: they are spelled out, as in \x1b."""
+    # Joiners are part of words in several scripts.
+    return "".join(c if c.isprintable() or c in "\u200c\u200d" else ascii(c)[1:-1] for c in word)
 
 
 def as_image(x: Any) -> Array:

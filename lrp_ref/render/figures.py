@@ -12,7 +12,7 @@ from ..arrays import Array
 from ..errors import ParameterError, ShapeError, unknown
 from ..explanation import Explanation
 from ..records import dataclass
-from .canvas import GREY, SLIM, as_image, colour_scale, figure, show
+from .canvas import PLAIN, SLIM, as_image, colour_scale, figure, say_facts, show, shown
 from .colours import NEGATIVE, POSITIVE, heatmap, limit_of, plain_map
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 #: What a picture shows.
 STYLES = ("panels", "heatmap", "overlay", "pattern", "contrast")
 MOST_TARGETS = 12
+MOST_LETTERS = 200  # of a name
 _ACROSS = 4  # maps in a row, where there are several targets
 _PANEL = 2.5  # inches
 _FINE = 100  # cells across, from which on a panel is larger, so that a cell is more than a pixel
@@ -80,8 +81,7 @@ def picture(
         made = _panels(maps, limit, len(explanation.inputs) > 1, style)
     else:
         made = _gallery(maps, limit, len(explanation.inputs) > 1, style)
-    facts = f"{explanation.composite} · {explanation.precision} · backend {explanation.backend}"
-    made.supxlabel(facts, fontsize=8, color=GREY)
+    say_facts(made, explanation, sample, int(16 * made.get_figwidth()))
     return made
 
 
@@ -123,10 +123,15 @@ def caption_of(target: int | None, value: float, prediction: Array, labels: Sequ
     number = f"{value:.4g}".replace("-", "−")
     if target is None:
         return f"start with Σ R = {number}"
-    name = f"class {target}" if labels is None else str(labels[target])
+    name = f"class {target}" if labels is None else shortened(shown(str(labels[target])))
     # The log-odds or a contrast is not the score; a softmax at the end shows probabilities as the prediction.
     score = np.isclose(float(prediction.reshape(-1)[target]), value, rtol=1e-4)
     return f"{name}\n{'score' if score else 'value'} {number}"
+
+
+def shortened(text: str) -> str:
+    """A name that fits a picture."""
+    return text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}…"
 
 
 def _panels(maps: Sequence[_Map], limit: float, named: bool, style: str) -> Figure:
@@ -139,10 +144,10 @@ def _panels(maps: Sequence[_Map], limit: float, named: bool, style: str) -> Figu
     for row, one in zip(axes, maps, strict=True):
         for axis, title in zip(row, titles, strict=True):
             _draw_map(axis, one, limit, title)
-        row[0].set_ylabel(one.name if named else "")
+        row[0].set_ylabel(shortened(shown(one.name)) if named else "", **PLAIN)
     for axis, title in zip(axes[0], titles if len(titles) > 1 else ("",), strict=True):
         axis.set_title(title, fontsize=10)
-    made.suptitle(fill(", ".join(maps[0].caption.splitlines()), 80 if len(titles) > 1 else 40))
+    made.suptitle(fill(", ".join(maps[0].caption.splitlines()), 80 if len(titles) > 1 else 40), **PLAIN)
     if style != "pattern":
         _bar(made, axes, limit, maps)
     return made
@@ -164,10 +169,10 @@ def _gallery(maps: Sequence[_Map], limit: float, named: bool, style: str) -> Fig
     for number, block in enumerate(blocks):
         places = list(axes[number * depth : (number + 1) * depth].flat)
         show(places[0], as_image(block[0].x))
-        places[0].set_title(f"input {block[0].name}" if named else "input", fontsize=10)
+        places[0].set_title(f"input {shortened(shown(block[0].name))}" if named else "input", fontsize=10, **PLAIN)
         for axis, one in zip(places[1:], block, strict=False):
             _draw_map(axis, one, limit, style)
-            axis.set_title("\n".join(fill(line, 26) for line in one.caption.splitlines()), fontsize=10)
+            axis.set_title("\n".join(fill(line, 26) for line in one.caption.splitlines()), fontsize=10, **PLAIN)
         for axis in places[len(block) + 1 :]:
             axis.set_axis_off()
     if style != "pattern":
@@ -253,8 +258,8 @@ def _bars(maps: Sequence[_Map]) -> Figure:
     for axes, (name, caption, values, signed) in zip(column, panels, strict=True):
         up, down = (_unit(POSITIVE[3]), _unit(NEGATIVE[3])) if signed else ("0.45", "0.45")
         _draw(axes, values, up, down)
-        axes.set_ylabel(name)
-        axes.set_title(fill(", ".join(caption.splitlines()), 90), fontsize=10)
+        axes.set_ylabel(shortened(shown(name)), **PLAIN)
+        axes.set_title(fill(", ".join(caption.splitlines()), 90), fontsize=10, **PLAIN)
         if signed:
             axes.set_ylim(-1.08 * limit, 1.08 * limit)
         axes.spines[["top", "right"]].set_visible(False)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..arrays import Array
 from ..errors import ShapeError
-from .canvas import GREY, as_image, colour_scale, figure
+from .canvas import GREY, PLAIN, as_image, colour_scale, figure
 from .colours import heatmap
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def grid(
     axes.imshow(_canvas(cells), interpolation="nearest", aspect="auto", extent=(0, across, down, 0))
     _label(axes, rows, ("input", *columns), groups)
     if title:
-        made.text(0.5, 1 - 0.1 / height, title, ha="center", va="top", fontsize=12)
+        made.text(0.5, 1 - 0.1 / height, title, ha="center", va="top", fontsize=12, **PLAIN)
     wide = len(columns) * _CELL > 6.5  # the words fit beside each other
     begin = left + _CELL if wide else left
     bar = made.add_axes((begin / width, 0.42 / height, 1 - (begin + right) / width, 0.14 / height))
@@ -104,9 +104,9 @@ def _resized(image: Array, size: int) -> Array:
 
 
 def _label(axes: Axes, rows: Sequence[str], columns: Sequence[str], groups: Sequence[tuple[str, int]]) -> None:
-    axes.set_xticks([c + 0.5 for c in range(len(columns))], columns, fontsize=8.5, linespacing=1.25)
+    axes.set_xticks([c + 0.5 for c in range(len(columns))], columns, fontsize=8.5, linespacing=1.25, **PLAIN)
     axes.xaxis.tick_top()
-    axes.set_yticks([r + 0.5 for r in range(len(rows))], rows, fontsize=9)
+    axes.set_yticks([r + 0.5 for r in range(len(rows))], rows, fontsize=9, **PLAIN)
     axes.tick_params(length=0, pad=3)
     axes.spines[:].set_visible(False)
     start = 1
@@ -114,7 +114,7 @@ def _label(axes: Axes, rows: Sequence[str], columns: Sequence[str], groups: Sequ
         ends = (start + _GAP, start + span - _GAP)
         above = -0.16 - 0.18 * _lines(columns)  # of a cell, above the maps
         axes.plot(ends, (above, above), color=GREY, linewidth=0.8, clip_on=False)
-        axes.text(sum(ends) / 2, above - 0.06, text, ha="center", va="bottom", fontsize=9.5, color=GREY)
+        axes.text(sum(ends) / 2, above - 0.06, text, ha="center", va="bottom", fontsize=9.5, color=GREY, **PLAIN)
         start += span
     axes.set_xlim(0, len(columns))
     axes.set_ylim(len(rows), 0)

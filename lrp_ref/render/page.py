@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from .canvas import shown
 from .colours import NEGATIVE, NEUTRAL, POSITIVE
-from .words import Reading, colours_of, shown, signed
+from .words import Reading, colours_of, signed
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; color: #222; background: #fff }

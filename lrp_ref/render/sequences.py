@@ -10,10 +10,9 @@ import numpy as np
 from ..arrays import Array
 from ..errors import ParameterError, ShapeError
 from ..explanation import Explanation
-from .canvas import GREY, as_image, colour_scale, figure
+from .canvas import as_image, colour_scale, figure, say_facts, shown
 from .colours import NEGATIVE, POSITIVE, heatmap, limit_of
 from .figures import MOST_TARGETS, caption_of
-from .words import shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,7 +69,7 @@ def sequence(
     captions = [_caption(explanation, sample, int(t), labels) for t in order]
     x = None if value is None else np.asarray(value[sample], dtype=np.float64)
     made = _figure(x, [maps[t] for t in order], captions, features, steps)
-    made.supxlabel(f"{explanation.composite} · {explanation.precision} · backend {explanation.backend}", fontsize=8, color=GREY)
+    say_facts(made, explanation, sample, 140)
     return made
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ParameterError
-from .canvas import GREY, colour_scale, figure
-from .words import Reading, colours_of, shown, signed
+from .canvas import GREY, colour_scale, figure, shown
+from .words import Reading, colours_of, signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,6 +10,7 @@ from ..arrays import Array
 from ..errors import ParameterError, ShapeError
 from ..explanation import Explanation
 from ..records import dataclass
+from ..share import percent
 from .colours import heatmap, limit_of
 from .figures import caption_of
 
@@ -74,12 +75,20 @@ def readings(
     limit = limit_of(steps)
     values = np.atleast_1d(explanation.value[sample])
     targets = None if explanation.target is None else np.atleast_1d(explanation.target[sample])
+    share = explanation.share_arrived
+    share = None if share is None else np.atleast_1d(share[sample])
     found = []
     for t, row in enumerate(steps):
         target = None if targets is None else int(targets[t])
         caption = caption_of(target, float(values[t]), explanation.prediction[sample], labels)
-        found.append(Reading(tuple(words), row, ", ".join(caption.splitlines()), limit))
+        caption = ", ".join((*caption.splitlines(), *said(None if share is None else float(share[t]))))
+        found.append(Reading(tuple(words), row, caption, limit))
     return tuple(found)
+
+
+def said(share: float | None) -> tuple[str, ...]:
+    """The end of a caption: how much of the value arrives, where that is known."""
+    return () if share is None or np.isnan(share) else (f"{percent(share)} of it arrives",)
 
 
 def of_steps(relevance: Array, count: int) -> Array:
@@ -92,12 +101,6 @@ def of_steps(relevance: Array, count: int) -> Array:
     if np.any(relevance[:, count:]):
         raise ShapeError(f"{count} words, and {steps.shape[1]} steps, of which those after the words have relevance too")
     return np.asarray(steps[:, :count])
-
-
-def shown(word: str) -> str:
-    r"""A word without control characters, which a terminal or a browser would obey: they are spelled out, as in \x1b."""
-    # Joiners are part of words in several scripts.
-    return "".join(c if c.isprintable() or c in "\u200c\u200d" else ascii(c)[1:-1] for c in word)
 
 
 def signed(value: float, digits: int = 2) -> str:
