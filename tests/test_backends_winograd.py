@@ -13,7 +13,7 @@ from rule_strategies import mixed
 from strategies import Case
 from test_backends_shapes import RULES, conv, filled, transposed
 
-from lrp_ref import Explanation, rules
+from lrp_ref import Explainer, Explanation, Model, rules
 from lrp_ref import layers as L
 from lrp_ref.arrays import Array
 
@@ -68,6 +68,16 @@ def test_the_bound_is_reached_to_half_where_all_numbers_have_one_size(precision)
     factor = winograd_bound.FACTOR[m]
     assert factor / 16 <= np.sqrt((off**2).mean()) <= factor / 10
     assert factor / 4 <= abs(off).max() <= factor
+
+
+@pytest.mark.parametrize(("precision", "larger"), [(None, False), ("float32", False), ("fast", True), ("float64", True)])
+def test_only_who_asks_for_it_gets_larger_tiles_in_float32(precision, larger):
+    """The default of a float32 model rounds as "float32" does, in maps of any size."""
+    layer = L.Conv(np.ones((16, 16, 3, 3), np.float32), padding=1)
+    explainer_ = Explainer(Model.sequential([layer], input_shape=(16, 32, 32)), backend="compiled", precision=precision)
+    (step,) = (step for step in explainer_.plan().steps if step.nodes[0].name == "conv1")
+    assert str(step.choice) == ("F(4×4)" if larger else "F(2×2)")
+    assert explainer_.means.fast == (precision == "fast")
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

@@ -212,6 +212,15 @@ def test_in_front_of_zero_padding_the_bias_becomes_a_feature_map_that_fixes_the_
         loose(np.zeros((1, 1, 4, 4)))
 
 
+@pytest.mark.parametrize("padding", [((0, 1), (0, 0)), ((0, 0), (0, 1)), ((1, 0), (0, 0)), ((0, 0), (2, 0)), ((0, 1), (1, 0))])
+def test_zero_padding_on_one_side_alone_makes_a_feature_map_too(padding):
+    model = Model.sequential([norm(2), L.Conv(dyadic(3, 2, 2, 2), dyadic(3), padding=padding)], input_shape=(2, 4, 3))
+    folded = canonize(model)
+    assert folded["conv1"].layer.bias.shape == (3, *model["conv1"].layer.shape((1, 2, 4, 3))[2:])
+    same_function(model, 2, 2, 4, 3)
+    assert canonized(without_shape(model))[1] == ()
+
+
 def test_an_explainer_folds_anew_for_another_input_size():
     model = Model.sequential([norm(1), L.Conv(dyadic(2, 1, 3, 3), padding=1), L.GlobalAvgPool(), L.Flatten()])
     explainer = Explainer(model, rule=rules.Zero())

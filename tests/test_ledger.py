@@ -89,6 +89,9 @@ def test_several_targets_are_columns():
     assert found["dense1"].bias.tolist() == [[1, -1], [1, -1]]
     assert found.first().bias.tolist() == [1, 1]
     assert found.first().first().start.ndim == 1
+    assert found.first().start.tolist() == found.start[:, 0].tolist() == [5, 7]
+    assert found.start[:, 1].tolist() == [6, 12]  # so that the last target is another one
+    assert found.first().relevance.tolist() == found.relevance[:, 0].tolist()
 
 
 def test_an_unknown_node():

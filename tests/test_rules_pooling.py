@@ -144,3 +144,36 @@ def test_winner_takes_all_is_refused_where_nothing_wins():
     model = lrp_ref.Model.sequential([L.LpPool(2)], names=["norms"])
     with pytest.raises(errors.RuleError, match=r"node 'norms' \(LpPool\): WinnerTakesAll\(\).*fits: Proportional\(\) or Average"):
         composites.Composite(((L.LpPool, rules.WinnerTakesAll()),)).assign(model)
+
+
+# --- equal maxima that share ------------------------------------------------------------------------------------------------
+
+# x, and what each cell takes of R = 12 of the one window that holds them
+SHARED = {
+    "one": ([[1, 2], [4, 3]], [[0, 0], [12, 0]]),
+    "two": ([[4, 2], [3, 4]], [[6, 0], [0, 6]]),
+    "three": ([[4, 4], [4, 3]], [[4, 4], [4, 0]]),
+    "all": ([[4, 4], [4, 4]], [[3, 3], [3, 3]]),
+    "zeros": ([[0, 0], [0, -1]], [[4, 4], [4, 0]]),
+    "below zero": ([[-2, -1], [-1, -3]], [[0, 6], [6, 0]]),
+}
+
+
+@pytest.mark.parametrize("dtype", [object, np.float64, np.float32])
+@pytest.mark.parametrize("name", SHARED)
+def test_equal_maxima_share_by_how_many_they_are(name, dtype):
+    x, expected = (np.array([[rows]]).astype(dtype) for rows in SHARED[name])
+    for layer in (L.MaxPool(2), L.GlobalMaxPool(), L.ReduceMax((2, 3))):
+        z = layer.forward(x)
+        (found,), booking = rules.WinnerTakesAll("split").propagate(layer, (x,), z, np.full_like(z, 12))
+        assert found.tolist() == expected.tolist()
+        assert not np.any(booking.rounding)
+
+
+def test_a_window_counts_its_own_cells_and_none_of_the_padding():
+    """Two channels, windows of 2 with padding: the windows hold (–, 0), (0, 0), (0, –); padding is never a maximum of 0."""
+    x = np.array([[[0.0, 0.0, 0.0], [1.0, 1.0, 2.0]]])
+    layer = L.MaxPool(2, 2, padding=1)
+    R = np.array([[[8.0, 8.0], [8.0, 8.0]]])
+    (found,), _ = rules.WinnerTakesAll("split").propagate(layer, (x,), layer.forward(x), R)
+    assert found.tolist() == [[[8, 4, 4], [8, 0, 8]]]

@@ -39,6 +39,10 @@ def test_alpha_minus_beta_must_be_1(alpha, beta, message):
 def test_alpha_minus_beta_may_be_1_up_to_rounding():
     assert rules.AlphaBeta(1.1, 0.1).alpha == 1.1
     assert rules.AlphaBeta(Fraction(4, 3), Fraction(1, 3)).beta == Fraction(1, 3)
+    assert rules.AlphaBeta(2, 1 - 2**-31).alpha == 2  # 4.7e-10 from it: of a number that was written with ten digits
+    for off in (2**-29, -(2**-29), 1e-6, 1e-3):
+        with refuses(ParameterError, "AlphaBeta needs alpha − beta = 1"):
+            rules.AlphaBeta(2 + off, 1)
 
 
 @pytest.mark.parametrize(
@@ -87,6 +91,10 @@ def test_inputs_outside_the_box_are_refused_beyond_a_tolerance():
         exact = DENSE.astype(object)
         rules.ZBox(3, 4).propagate(exact, (fractions(X),), fractions(Z), fractions(R))
     rules.ZBox(0, 2 - 1e-5).propagate(DENSE, (X,), Z, R)
+    rules.ZBox(1 + 2**-17, 2).propagate(DENSE, (X,), Z, R)  # 0.76e-5 of the width outside
+    for box in ((1 + 2**-16, 2), (0, 2 - 2**-15), (-100, 2 - 2**-9)):  # 1.5e-5, 1.5e-5, 1.9e-5
+        with refuses(DomainError, "1 input(s) leave the bounds of ZBox"):
+            rules.ZBox(*box).propagate(DENSE, (X,), Z, R)
     rules.ZBox(np.array([1, 2]), np.array([1, 2])).propagate(DENSE, (X,), Z, R)
 
 
