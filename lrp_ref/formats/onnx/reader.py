@@ -18,6 +18,8 @@ BUDGET = 4 * 2**30
 OLDEST = 7
 #: The newest operator set that the operators here were written for.
 NEWEST = 28
+#: The domain of the operators that stand for models of scikit-learn and the like.
+LEARNED = "ai.onnx.ml"
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,9 +49,15 @@ class Declared:
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """A graph as it is in the file: nodes in computing order, inputs, outputs, and constants that are read when needed."""
+    """A graph as it is in the file: nodes in computing order, inputs, outputs, and constants that are read when needed.
+
+    Attributes
+    ----------
+    opset, learned : the versions of ONNX's operators, and of those of the domain ai.onnx.ml; 0: the file imports none of these
+    """
 
     opset: int
+    learned: int
     nodes: tuple[OpNode, ...]
     inputs: tuple[Declared, ...]
     outputs: tuple[str, ...]
@@ -142,7 +150,10 @@ def record(proto: Any, store: Store) -> Record:
         raise FormatError("the graph has no outputs")
     known = [*initializers, *(value.name for value in inputs), *(name for node in nodes for name in node.outputs if name)]
     _unique(known)
-    return Record(opset, _ordered(nodes, set(initializers) | {i.name for i in inputs}), inputs, outputs, initializers, store)
+    learned = max((entry.version for entry in proto.opset_import if entry.domain == LEARNED), default=0)
+    return Record(
+        opset, int(learned), _ordered(nodes, set(initializers) | {i.name for i in inputs}), inputs, outputs, initializers, store
+    )
 
 
 def _opset(proto: Any) -> int:
@@ -167,9 +178,8 @@ def _declared(value: Any) -> Declared:
     tensor = kind.tensor_type
     if not tensor.HasField("shape"):
         return Declared(name, tensor.elem_type, None)
-    dims = tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim)
-    if any(extent is not None and extent < 0 for extent in dims):
-        raise FormatError(f"input {value.name!r} has a negative extent: {dims}")
+    # PaddlePaddle writes −1 where an extent is open.
+    dims = tuple(dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else None for dim in tensor.shape.dim)
     return Declared(name, tensor.elem_type, dims)
 
 

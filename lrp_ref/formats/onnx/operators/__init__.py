@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from ..call import Operator
 from ..folding import FOLDS
-from . import activations, arithmetic, comparisons, einsum, linear, recurrent, reductions, resizing, shapes, windows
+from . import activations, arithmetic, comparisons, einsum, learned, linear, recurrent, reductions, resizing, shapes, windows
 
 OPERATORS: dict[tuple[str, int], Operator] = {
     **activations.TABLE,
     **arithmetic.TABLE,
     **comparisons.TABLE,
     **einsum.TABLE,
+    **learned.TABLE,
     **linear.TABLE,
     **recurrent.TABLE,
     **reductions.TABLE,
@@ -28,6 +29,7 @@ FOLDED = frozenset(FOLDS) - {op for op, _ in OPERATORS}
 
 #: What would help where an operator is not read.
 HINTS: dict[str, str] = {
+    **learned.REFUSED,
     **dict.fromkeys(("If", "Loop", "Scan"), "export the network without control flow, for fixed choices"),
     "Loop": "export the network without control flow; from_arrays takes the weights of a GRU or an RNN that is one",
     **dict.fromkeys(
