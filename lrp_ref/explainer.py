@@ -238,6 +238,15 @@ class Explainer:
                 raise unreached("node to keep", name)
         return tuple(dict.fromkeys((*model.inputs, *names)))
 
+    def _fitted(self, shapes: Mapping[str, Shape]) -> Explainer:
+        """The explainer for samples of these shapes, of a network with open extents."""
+
+        def build() -> tuple[Explainer, int]:
+            return self.changed(model=self.model.fitted(shapes)), 1
+
+        found: Explainer = self._plans.get(("fitted", tuple(shapes.items())), build)
+        return found
+
     def plan(self, shapes: Mapping[str, Shape] | None = None, cuts: Sequence[str] = ()) -> Plan:
         """The steps that serve the model.
 
@@ -247,6 +256,8 @@ class Explainer:
         cuts : nodes whose relevance is filtered, or given
         """
         given = dict(self.model.input_shape) if shapes is None else {name: tuple(shape) for name, shape in shapes.items()}
+        if self.model.extents is not None and len(given) == len(self.model.inputs):
+            return self._fitted(given).plan(given, cuts)
 
         def build() -> tuple[Plan, int]:
             return self._planned(given, frozenset(cuts)), 1
@@ -319,6 +330,9 @@ class Explainer:
         if start is not None and not (target is None and targets is None and contrast is None):
             raise TargetError("start= is a whole starting relevance: give it without target=, targets= or contrast=")
         arrays = self._model._cast(x)
+        if self.model.extents is not None:
+            fitted = self._fitted({name: array.shape[1:] for name, array in arrays.items()})
+            return fitted(x, target, targets=targets, contrast=contrast, start=start, start_at=start_at, filter=filter)
         order, shapes = self._for(arrays, [*(filter or ()), *([] if start_at is None else [start_at])])
         run = Run(order, arrays, shapes)
         begun = run.chosen(target, targets, contrast) if start is None else run.given(start, start_at)

@@ -15,6 +15,7 @@ import numpy as np
 from .arrays import Array, Shape, check_finite, fractions, frozen, integer, is_exact
 from .domain import Domain
 from .errors import DomainError, GraphError, LrpError, NumberTypeError, ShapeError, UnknownNameError, unknown
+from .extents import Extents
 from .layers.base import Layer
 from .memo import Memo
 from .records import dataclass
@@ -50,6 +51,9 @@ class Model:
     domain : for each input a (low, high) pair, or one pair for the only input
     input_shape : for each input the shape of one sample, or one shape for the only input
     default_dtype : the number type where no layer has parameters, which otherwise say it; None: float64
+    whole : the inputs that hold whole numbers (or truth values), and are taken as integers too
+    remarks : what is otherwise in this network than in the file that it comes from
+    extents : how the network is laid out for inputs of other shapes; None: it is the same for all
 
     Raises
     ------
@@ -65,6 +69,9 @@ class Model:
     domain: Mapping[str, Domain] = None  # type: ignore[assignment]
     input_shape: Mapping[str, Shape] = None  # type: ignore[assignment]
     default_dtype: Any = None
+    whole: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    extents: Extents | None = None
     _named: Mapping[str, Node] = field(init=False)
     _readers: Mapping[str, tuple[Node, ...]] = field(init=False)
     _memo: Memo = field(default_factory=Memo, init=False)
@@ -85,6 +92,9 @@ class Model:
         for name, found in domain.items():
             if name in shapes and not found.fits(shapes[name]):
                 raise DomainError(f"the domain {found} of input {name!r} does not fit samples of shape {shapes[name]}")
+        for name in self.whole:
+            if name not in inputs:
+                raise unknown("input", name, inputs)
         for name, value in (
             ("nodes", nodes),
             ("inputs", inputs),
@@ -99,7 +109,8 @@ class Model:
 
     def __reduce__(self) -> tuple[Any, ...]:
         domain, shapes = dict(self.domain), dict(self.input_shape)
-        return Model, (self.nodes, self.inputs, self.outputs, domain, shapes, self.default_dtype)
+        rest = (self.default_dtype, self.whole, self.remarks, self.extents)
+        return Model, (self.nodes, self.inputs, self.outputs, domain, shapes, *rest)
 
     @classmethod
     def sequential(
@@ -142,7 +153,29 @@ class Model:
         cast = {id(node.layer): node.layer.astype(dtype) for node in self.nodes}
         nodes = tuple(Node(node.name, cast[id(node.layer)], node.inputs) for node in self.nodes)
         domain = {name: bounds.astype(dtype) for name, bounds in self.domain.items()}
-        return replace(self, nodes=nodes, domain=domain, default_dtype=dtype)
+        extents = None if self.extents is None else replace(self.extents, nodes=nodes)
+        return replace(self, nodes=nodes, domain=domain, default_dtype=dtype, extents=extents)
+
+    def fitted(self, shapes: Mapping[str, Shape]) -> Model:
+        """The network for samples of these shapes, by input: this one, but for a network with open extents.
+
+        Raises
+        ------
+        ShapeError
+            Where the network cannot be laid out for them.
+        """
+        if self.extents is None:
+            return self
+        asked, extents = {name: tuple(int(extent) for extent in shapes[name]) for name in self.inputs}, self.extents
+
+        def build() -> tuple[Model, int]:
+            found: Model = extents.fitted(self.nodes, asked).astype(self.dtype)
+            found = replace(found, outputs=self.outputs, domain=self.domain)
+            own = {id(a) for node in self.nodes for a in node.layer.parameters.values()}
+            return found, sum(a.nbytes for n in found.nodes for a in n.layer.parameters.values() if id(a) not in own)
+
+        made: Model = self._memo.get(("fitted", self.dtype, tuple(asked.items())), build)
+        return made
 
     def forget(self) -> None:
         """Free the prepared weights that explainers of this model keep."""
@@ -151,7 +184,7 @@ class Model:
     def shapes(self, inputs: Mapping[str, Shape] | Shape) -> dict[str, Shape]:
         """The shape of every input's and node's output, batch axis included, for inputs of these shapes."""
         found: dict[str, Shape] = {name: tuple(shape) for name, shape in self._given(inputs).items()}
-        for node in self.nodes:
+        for node in self.fitted({name: shape[1:] for name, shape in found.items()}).nodes:
             try:
                 found[node.name] = node.layer.shape(*(found[name] for name in node.inputs))
             except LrpError as error:
@@ -166,7 +199,7 @@ class Model:
 
     def _cast(self, x: Any) -> dict[str, Array]:
         """`prepare` without the check of the shapes."""
-        return {name: _cast(value, name, self.dtype) for name, value in self._given(x).items()}
+        return {name: _cast(value, name, self.dtype, name in self.whole) for name, value in self._given(x).items()}
 
     def _given(self, x: Any) -> dict[str, Any]:
         """What is given for each input, from a mapping or, where there is one input, from what is given for it."""
@@ -200,9 +233,12 @@ class Model:
     def trace(self, x: Any) -> Trace:
         """Predict, and keep all activations."""
         found = self.prepare(x)
-        for node in self.nodes:
+        for node in self._fitting(found).nodes:
             found[node.name] = self.compute(node, [found[name] for name in node.inputs])
         return Trace(MappingProxyType({name: frozen(array) for name, array in found.items()}))
+
+    def _fitting(self, arrays: Mapping[str, Array]) -> Model:
+        return self.fitted({name: array.shape[1:] for name, array in arrays.items()})
 
     @staticmethod
     def compute(node: Node, inputs: Sequence[Array]) -> Array:
@@ -217,13 +253,14 @@ class Model:
 
         What no output depends on is not computed, and an activation is dropped when its last reader has seen it.
         """
+        found = self.prepare(x)
+        all_nodes = self._fitting(found).nodes
         needed = set(self.outputs)
-        for node in reversed(self.nodes):
+        for node in reversed(all_nodes):
             if node.name in needed:
                 needed.update(node.inputs)
-        nodes = [node for node in self.nodes if node.name in needed]
+        nodes = [node for node in all_nodes if node.name in needed]
         left = Counter(name for node in nodes for name in set(node.inputs))
-        found = self.prepare(x)
         for node in nodes:
             found[node.name] = self.compute(node, [found[name] for name in node.inputs])
             for name in set(node.inputs):
@@ -295,14 +332,16 @@ def _number_type(dtype: Any) -> np.dtype[Any]:
     return found
 
 
-def _cast(value: Any, name: str, dtype: np.dtype[Any]) -> Array:
-    """One input, checked, in the model's number type."""
+def _cast(value: Any, name: str, dtype: np.dtype[Any], whole: bool = False) -> Array:
+    """One input, checked, in the model's number type; `whole`: whether it is taken as integers, too."""
     is_rational = dtype.hasobject
     place = f"input {name!r}"
     try:
         array = np.asarray(value)
     except ValueError as error:
         raise ShapeError(f"{place} is no array of numbers: {error}") from None
+    if array.dtype.kind in "iub" and whole:
+        return _of_integers(array, place, dtype)
     if array.dtype.kind in "iub":
         to = "object" if is_rational else f"np.{dtype.name}"
         raise NumberTypeError(f"{place} has the number type {array.dtype}; convert it, as in x.astype({to})")
@@ -324,6 +363,17 @@ def _cast(value: Any, name: str, dtype: np.dtype[Any]) -> Array:
     with np.errstate(over="ignore"):
         cast = np.asarray(array, dtype=dtype, order="C")
     check_finite(cast, f"{place}, cast to {dtype},")
+    return cast
+
+
+def _of_integers(array: Array, place: str, dtype: np.dtype[Any]) -> Array:
+    """Integers in the model's number type, which must hold each of them."""
+    if dtype.hasobject:
+        return fractions(array.astype(object))
+    cast = np.asarray(array, dtype=dtype, order="C")
+    most = 2 ** (np.finfo(dtype).nmant + 1)
+    if array.dtype.itemsize > 2 and array.size and not -most <= int(array.min()) <= int(array.max()) <= most:
+        raise NumberTypeError(f"{place} holds integers beyond ±{most}, which {dtype} cannot tell apart; model.astype(np.float64)")
     return cast
 
 

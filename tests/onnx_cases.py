@@ -194,8 +194,7 @@ def _given(case):
 def _fold(case, outcome):
     """The case as arithmetic on constants, which exporters write around shapes."""
     from lrp_ref.errors import LrpError
-    from lrp_ref.formats import onnx as package
-    from lrp_ref.formats.onnx import call, folding, graph, operators, reader
+    from lrp_ref.formats.onnx import call, folding, graph, operators, reader, schemas
 
     arrays, expected = _given(case)
     if not all(isinstance(a, np.ndarray) for a in (*arrays.values(), *expected.values())):
@@ -205,7 +204,9 @@ def _fold(case, outcome):
         record = reader.record(case.model, reader.Store(reader.BUDGET))
         values = dict(arrays)
         builder = call.Builder(np.dtype(np.float32), reader.BUDGET, None, record.opset)
-        graph.run(record.nodes, values, builder, package._versions(record.nodes, record.opset), operators.OPERATORS, folding.fold)
+        graph.run(
+            record.nodes, values, builder, schemas.versions_of(record.nodes, record.opset), operators.OPERATORS, folding.fold
+        )
     except LrpError as error:
         outcome.reasons.append(f"constants: {error}")
         return

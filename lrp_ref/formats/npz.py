@@ -64,6 +64,8 @@ def save(model: Model, path: str | Path, *, overwrite: bool = False, compress: b
     target = Path(path)
     if target.suffix != ".npz":
         raise ParameterError(f"a model is saved as .npz, found {target}")
+    if model.extents is not None:
+        raise FormatError("the network is laid out anew for every shape of its inputs: load it with input_shape= to save it")
     graph, arrays = describe(model)
     text = json.dumps(graph, allow_nan=False)
     if len(text) > CHARACTERS or len(arrays) >= archive.MEMBERS:
@@ -100,6 +102,7 @@ def describe(model: Model) -> tuple[dict[str, Any], dict[str, Array]]:
         "input_shape": {name: list(shape) for name, shape in model.input_shape.items()},
         "domain": domain,
         "default_dtype": None if model.default_dtype is None else model.default_dtype.name,
+        **({"whole": list(model.whole)} if model.whole else {}),
         "layers": described,
         "nodes": nodes,
     }
@@ -239,7 +242,8 @@ def _built(graph: dict[str, Any], archived: archive.Archive) -> Model:
     dtype = graph.get("default_dtype")
     if dtype not in (None, "float32", "float64"):
         raise FormatError(f"the graph's number type is float32 or float64, found {_brief(repr(dtype))}")
-    return Model(tuple(nodes), inputs, outputs, domain, shapes, dtype)
+    whole = tuple(_text(name) for name in _of(graph.get("whole", []), list))
+    return Model(tuple(nodes), inputs, outputs, domain, shapes, dtype, whole)
 
 
 def _layer(entry: Any, members: _Members) -> Layer:

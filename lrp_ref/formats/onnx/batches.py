@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 
 from ...arrays import Shape
-from ...errors import FormatError, unknown
+from ...errors import FormatError
 from ...layers.shape import Reshape
 from .call import Call, Tensor, Value
-from .reader import Declared
 
 #: What an operator's function is to read, and where its outputs have the batch axis.
 Moved = tuple[Call, int]
@@ -38,24 +37,6 @@ PLAIN = frozenset(
 BROADCAST = frozenset({"Add", "Div", "Max", "Mean", "Min", "Mul", "PRelu", "Pow", "Sub", "Sum", "Where"})
 #: The version of the schema from which on the axes are an input.
 AXES_SINCE = {"ReduceMax": 18, "ReduceMean": 18, "ReduceSum": 13, "Squeeze": 13, "Unsqueeze": 13}
-
-
-def places_of(batch_axis: Any, inputs: Sequence[Declared]) -> dict[str, int]:
-    """The axis of each input that is the batch. An input of one number for each sample has no other axis."""
-    ranks = {value.name: None if value.dims is None else len(value.dims) for value in inputs}
-    given = dict(batch_axis) if isinstance(batch_axis, Mapping) else {n: 0 if r == 1 else batch_axis for n, r in ranks.items()}
-    for name, axis in given.items():
-        if name not in ranks:
-            raise FormatError(str(unknown("input", name, ranks)))
-        rank = ranks[name]
-        if type(axis) is not int or axis < 0 or (axis and (rank is None or axis >= rank)):
-            raise FormatError(f"batch_axis = {axis!r} is no axis of input {name!r}, which has {rank} axes")
-    return given
-
-
-def batch_first(dims: tuple[int | None, ...] | None, axis: int) -> tuple[int | None, ...] | None:
-    """Declared extents with the batch in front."""
-    return dims if dims is None else (*dims[axis : axis + 1], *dims[:axis], *dims[axis + 1 :])
 
 
 def in_front(call: Call) -> Moved | None:

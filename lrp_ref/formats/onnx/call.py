@@ -33,13 +33,13 @@ class Tensor:
     ----------
     shape : of one sample
     place : the axis that is the batch in the file; in the model it is the first
-    whole : whether it holds integers, as an input of the file does that no layer has changed
+    kind : ONNX's type of its elements where they are integers or truth values, 0 where they are floating point numbers
     """
 
     name: str
     shape: Shape
     place: int = 0
-    whole: bool = False
+    kind: int = 0
 
 
 Value: TypeAlias = "Tensor | Array"
@@ -71,6 +71,11 @@ class Builder:
     tensors: dict[str, Tensor] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     computed: int = 0
+    remarks: dict[str, None] = field(default_factory=dict)
+
+    def remark(self, text: str) -> None:
+        """Say what is otherwise in the model than in the file."""
+        self.remarks[text] = None
 
     def spend(self, arrays: Sequence[Array]) -> None:
         """Raise `FormatError` where what was computed at load takes more than the budget; views take nothing."""
@@ -91,10 +96,10 @@ class Builder:
             found = f"{name}_{self.counts[name]}"
         return found
 
-    def given(self, name: str, shape: Shape, place: int = 0, whole: bool = False) -> Tensor:
+    def given(self, name: str, shape: Shape, place: int = 0, kind: int = 0) -> Tensor:
         """An input of the model."""
         self.check(shape, f"input {name!r}")
-        self.tensors[name] = Tensor(name, shape, place, whole)
+        self.tensors[name] = Tensor(name, shape, place, kind)
         return self.tensors[name]
 
     def add(self, name: str, layer: Layer, inputs: Sequence[Tensor]) -> Tensor:
@@ -105,6 +110,21 @@ class Builder:
         self.tensors[found.name] = found
         self.nodes[found.name] = Node(found.name, layer, tuple(tensor.name for tensor in inputs))
         return found
+
+    def sources(self, tensor: Tensor) -> tuple[str, ...]:
+        """The inputs of the model that a tensor depends on."""
+        found: dict[str, None] = {}
+        waiting, seen = [tensor.name], set()
+        while waiting:
+            name = waiting.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            if name in self.nodes:
+                waiting += self.nodes[name].inputs
+            else:
+                found[name] = None
+        return tuple(found)
 
     def check(self, shape: Shape, what: str) -> None:
         """Raise `FormatError` where one sample of this shape does not fit the budget."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,8 @@ from ...model import Model
 from ...records import dataclass
 from .batches import in_front
 from .call import Builder, Call, Operator, Tensor, Value
-from .reader import OpNode
+from .integers import checked, kind_of
+from .reader import Branch, OpNode
 
 
 @dataclass(frozen=True)
@@ -54,15 +56,19 @@ def run(
     complaints: list[str] = []
     for node in nodes:
         inputs = [values.get(name) if name else None for name in node.inputs]
+        found: Sequence[Value | Broken | None]
         broken = [value for value in inputs if isinstance(value, Broken)]
-        found: Sequence[Value | Broken | None] = [Broken()] * len(node.outputs)
+        found = [Broken()] * len(node.outputs)
         if broken:
             complaints += [f"{node.place}: {value.why}" for value in broken if value.why]
         else:
             call = Call(node, tuple(inputs), version_of[node.op], builder)  # type: ignore[arg-type]
             try:
                 with np.errstate(all="ignore"):  # what overflows is infinite, and refused as a weight
-                    found = _computed(call, operators, fold)
+                    if node.op == "If":
+                        found = _chosen(call, values, version_of, operators, fold)
+                    else:
+                        found = _computed(call, operators, fold)
             except _MISFITS as error:
                 complaints.append(f"{node.place}: {_said(error)}")
         for index, name in enumerate(node.outputs):
@@ -73,6 +79,31 @@ def run(
     if complaints:
         shown = "; ".join(complaints[:20]) + (f"; and {len(complaints) - 20} more" if len(complaints) > 20 else "")
         raise FormatError(shown)
+
+
+def _chosen(
+    call: Call,
+    values: Mapping[str, Value | Broken],
+    version_of: Mapping[str, int],
+    operators: Mapping[tuple[str, int], Operator],
+    fold: Callable[[Call], Sequence[Value | None] | None],
+) -> Sequence[Value | Broken | None]:
+    """What the branch of an If computes that its condition chooses: the other one is no part of the network."""
+    condition = call.value(0)
+    if isinstance(condition, Tensor):
+        sources = ", ".join(f"fix={{{name!r}: …}}" for name in call.builder.sources(condition))
+        raise FormatError(
+            f"which branch it takes depends on the network's input: LRP explains one network, not two; {sources} holds what "
+            "decides at a value"
+        )
+    if condition.size != 1:
+        raise FormatError(f"its condition has shape {condition.shape}")
+    branch = call.node.attributes.get("then_branch" if condition.reshape(()) else "else_branch")
+    if not isinstance(branch, Branch) or len(branch.outputs) != len(call.node.outputs):
+        raise FormatError("its branch is missing, or has another number of outputs")
+    inner = {**values, **branch.constants}
+    run(branch.nodes, inner, call.builder, version_of, operators, fold)
+    return [inner.get(name) for name in branch.outputs]
 
 
 def _said(error: Exception) -> str:
@@ -86,18 +117,19 @@ def _computed(
         folded = fold(call)
         return _evaluated(call, operators) if folded is None else folded
     operator = operators.get((call.node.op, call.version))
+    checked(call)
+    if operator is None and not call.version:
+        raise FormatError(f"{call.node.op} is not read")
     if operator is None:
         raise FormatError(
             "it is read between constants only, and its input depends on the network's input; "
             "end the model before it with outputs="
         )
-    moved = in_front(call)
-    if moved is None:
-        found = operator(call)
-        return [found] if isinstance(found, (Tensor, np.ndarray)) else found
-    found = operator(moved[0])
+    kind, moved = kind_of(call), in_front(call)
+    found = operator(call if moved is None else moved[0])
     values = [found] if isinstance(found, (Tensor, np.ndarray)) else found
-    return [replace(value, place=moved[1]) if isinstance(value, Tensor) else value for value in values]
+    changed: dict[str, Any] = ({} if moved is None else {"place": moved[1]}) | ({} if kind is None else {"kind": kind})
+    return [replace(value, **changed) if isinstance(value, Tensor) and changed else value for value in values]
 
 
 def _evaluated(call: Call, operators: Mapping[tuple[str, int], Operator]) -> Sequence[Value | None]:

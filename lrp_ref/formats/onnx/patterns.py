@@ -51,7 +51,7 @@ def recognised(model: Model) -> Model:
             if match is not None:
                 view.replace(name, *match)
                 changed = True
-    made = Model(tuple(view.nodes.values()), model.inputs, model.outputs, dict(model.domain), dict(model.input_shape))
+    made = replace(model, nodes=tuple(view.nodes.values()))
     if any(type(node.layer) is Identity for node in made.nodes):
         made = replace(made, nodes=tuple(_without_identities(made).values()))
     return made

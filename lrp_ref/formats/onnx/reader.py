@@ -33,18 +33,40 @@ class OpNode:
     attributes: Mapping[str, Any]
 
     @property
+    def reads(self) -> tuple[str, ...]:
+        """What the node reads, and what its branches read beside it."""
+        branches = [value for value in self.attributes.values() if isinstance(value, Branch)]
+        return (*self.inputs, *(name for branch in branches for name in branch.captured))
+
+    @property
     def place(self) -> str:
         """How error messages call the node."""
         return f"node {self.name!r} ({self.op})"
 
 
+@dataclass(frozen=True, eq=False)
+class Branch:
+    """A graph inside a node: what an If computes where its condition holds, or where it does not.
+
+    Attributes
+    ----------
+    captured : the values that it reads from around it
+    """
+
+    nodes: tuple[OpNode, ...]
+    outputs: tuple[str, ...]
+    constants: Mapping[str, Array]
+    captured: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Declared:
-    """What a graph says about an input: its element type and its extents, None where one is open."""
+    """What a graph says about an input: its element type, its extents, None where one is open, and the names of open extents."""
 
     name: str
     kind: int
     dims: tuple[int | None, ...] | None
+    symbols: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,7 +202,7 @@ def _declared(value: Any) -> Declared:
         return Declared(name, tensor.elem_type, None)
     # PaddlePaddle writes −1 where an extent is open.
     dims = tuple(dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else None for dim in tensor.shape.dim)
-    return Declared(name, tensor.elem_type, dims)
+    return Declared(name, tensor.elem_type, dims, tuple(dim.dim_param for dim in tensor.shape.dim))
 
 
 def _node(entry: Any, store: Store, number: int) -> OpNode:
@@ -203,10 +225,23 @@ _FIELDS = {1: "f", 2: "i", 3: "s", 4: "t", 6: "floats", 7: "ints", 8: "strings"}
 
 
 class Unread:
-    """The value of an attribute of a kind that no operator here has, such as a graph."""
+    """The value of an attribute of a kind that no operator here has, such as a list of graphs."""
+
+
+def _branch(graph: Any, store: Store, place: str) -> Branch:
+    """A graph inside a node; those of loops have inputs of their own, which nothing reads here."""
+    constants = {_text(t.name): array_of(t, store, f"{place}: its constant {t.name!r}") for t in graph.initializer}
+    nodes = tuple(_node(entry, store, number) for number, entry in enumerate(graph.node))
+    outputs = tuple(_text(value.name) for value in graph.output)
+    own = {*constants, *(_text(value.name) for value in graph.input), *(name for node in nodes for name in node.outputs)}
+    captured = dict.fromkeys(name for node in nodes for name in node.reads if name and name not in own)
+    captured |= dict.fromkeys(name for name in outputs if name not in own)
+    return Branch(nodes, outputs, constants, tuple(captured))
 
 
 def _attribute(attribute: Any, store: Store, place: str) -> Any:
+    if attribute.type == 5:
+        return _branch(attribute.g, store, place)
     if attribute.type not in _FIELDS:
         return Unread()
     value = getattr(attribute, _FIELDS[attribute.type])
@@ -233,7 +268,7 @@ def _ordered(nodes: Sequence[OpNode], given: set[str]) -> tuple[OpNode, ...]:
     readers: dict[int, list[int]] = {index: [] for index in range(len(nodes))}
     missing = [0] * len(nodes)
     for index, node in enumerate(nodes):
-        for name in set(node.inputs) - {""} - given:
+        for name in set(node.reads) - {""} - given:
             if name not in maker:
                 raise FormatError(
                     f"{node.place} reads {name!r}, which is neither an input, nor an initializer, nor computed by a node"
@@ -256,7 +291,7 @@ def _unsorted(nodes: Sequence[OpNode], given: set[str]) -> bool:
     """Whether some node reads what a later one computes."""
     done = set(given) | {""}
     for node in nodes:
-        if not done.issuperset(node.inputs):
+        if not done.issuperset(node.reads):
             return True
         done.update(node.outputs)
     return False
@@ -269,5 +304,5 @@ def needed(record: Record, outputs: Iterable[str]) -> tuple[OpNode, ...]:
     for node in reversed(record.nodes):
         if wanted.intersection(node.outputs):
             found.append(node)
-            wanted.update(node.inputs)
+            wanted.update(node.reads)
     return tuple(reversed(found))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -42,6 +43,8 @@ from ....layers import (
 )
 from ....layers.base import Layer
 from ..call import Call, Operator, Tensor, Value
+from ..integers import BOOL
+from ..tensors import kind_name
 from .alignment import expanded
 from .tables import versions
 
@@ -142,17 +145,21 @@ def _dropout(call: Call) -> list[Tensor | None]:
 
 
 _FLOATS = frozenset({1, 10, 11, 16})
+#: How many bits an integer type holds; numbers of 64 bits are those of 32 in the files that there are.
+_SIZES = {9: 1, 3: 7, 2: 8, 5: 15, 4: 16, 6: 31, 7: 31, 12: 32, 13: 32}
 
 
 def _cast(call: Call) -> Tensor:
-    if call.integer("to") == 9:
-        return call.emit(Compare("!=", call.parameter(0.0)), call.tensor())
-    if call.integer("to") not in _FLOATS and call.tensor().whole:
-        return call.tensor()
-    if call.integer("to") not in _FLOATS:
+    x, to = call.tensor(), call.integer("to")
+    if to == BOOL:
+        return x if x.kind == BOOL else replace(call.emit(Compare("!=", call.parameter(0.0)), x), kind=BOOL)
+    if to not in _FLOATS and not x.kind:
         raise FormatError("a signal is cast to integers, which cannot be explained; end the model before it with outputs=")
+    signed = to in (2, 4, 12, 13) and x.kind in (3, 5, 6, 7)
+    if to not in _FLOATS and (signed or _SIZES.get(to, 0) < _SIZES.get(x.kind, 0)):
+        raise FormatError(f"integers are cast to {kind_name(to)}, which wraps around; end the model before it with outputs=")
     # Half precision is computed in the model's own, wider type.
-    return call.emit(Identity(), call.tensor())
+    return replace(x, kind=to) if to not in _FLOATS else replace(call.emit(Identity(), x), kind=0)
 
 
 def _cast_like(call: Call) -> Value:

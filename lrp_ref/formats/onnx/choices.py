@@ -1,0 +1,138 @@
+"""What a user says of a file beyond its shapes: inputs held at a value, factors that are signals, nodes that relevance passes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ...arrays import Array, Shape
+from ...errors import FormatError, ShapeError, unknown
+from ...layers import Divide, Multiply, Reciprocal
+from ...layers.activations import Activation
+from ...layers.base import Layer
+from ...layers.shape import Rearrangement
+from ...model import Model, Node
+from ...records import dataclass
+from .reader import Declared, Record
+from .tensors import CASTS
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PassThrough(Activation):
+    """A layer of one input that keeps the shape, and that relevance is to pass as it passes an activation."""
+
+    layer: Layer
+
+    @property
+    def parameters(self) -> dict[str, Array]:
+        return self.layer.parameters
+
+    def astype(self, dtype: Any) -> PassThrough:
+        return PassThrough(self.layer.astype(dtype))
+
+    def shape(self, *inputs: Shape) -> Shape:
+        found = self.layer.shape(*inputs)
+        if found != inputs[0]:
+            raise ShapeError(f"relevance passes what keeps the shape, and {self.layer} turns {inputs[0]} into {found}")
+        return found
+
+    def forward(self, *inputs: Array) -> Array:
+        self.shape(*(a.shape for a in inputs))
+        return self.layer.forward(*inputs)
+
+    def function(self, z: Array) -> Array:
+        return self.layer.forward(z)
+
+
+def held(graph: Record, fix: Mapping[str, Any]) -> Record:
+    """The graph with inputs held at values: they are constants then."""
+    declared = {value.name: value for value in graph.inputs}
+    for name in fix:
+        if name not in declared:
+            raise FormatError(str(unknown("input", name, declared)))
+    constants = {name: _constant(declared[name], value) for name, value in fix.items()}
+    rest = tuple(value for value in graph.inputs if value.name not in fix)
+    initializers = {**graph.initializers, **dict.fromkeys(fix)}
+    return replace(graph, inputs=rest, initializers=initializers, _arrays={**graph._arrays, **constants})
+
+
+def _constant(declared: Declared, value: Any) -> np.ndarray:
+    """The value in the shape that the file declares; one number stands for all, and open extents are 1 then."""
+    if declared.kind not in CASTS:
+        raise FormatError(f"fix= holds numbers, and input {declared.name!r} has none")
+    try:
+        array = np.asarray(value)
+        found: np.ndarray = array.astype(CASTS[declared.kind])
+    except (TypeError, ValueError):
+        raise FormatError(f"fix= holds input {declared.name!r} at {value!r}, which is no number") from None
+    if array.dtype.kind not in "iufb" or not np.array_equal(found, array, equal_nan=False):
+        raise FormatError(f"fix= holds input {declared.name!r} at {value!r}, which its type does not hold")
+    if declared.dims is None or array.ndim:
+        fits = declared.dims is None or (
+            len(declared.dims) == array.ndim and all(d in (None, 0, e) for d, e in zip(declared.dims, array.shape, strict=True))
+        )
+        if not fits:
+            raise FormatError(f"fix= gives input {declared.name!r} shape {array.shape}, and the file declares {declared.dims}")
+        return found
+    return np.broadcast_to(found, tuple(extent or 1 for extent in declared.dims))
+
+
+def chosen(signal: Mapping[str, int], pass_through: Sequence[str]) -> Choices:
+    """The choices, checked as far as they can be without a network."""
+    for name, index in signal.items():
+        if index not in (0, 1) or isinstance(index, bool):
+            raise FormatError(f"signal= says 0 or 1, which of its inputs is the signal of node {name!r}; found {index!r}")
+    names = (pass_through,) if isinstance(pass_through, str) else tuple(pass_through)
+    return Choices(dict(signal), names)
+
+
+@dataclass(frozen=True, eq=False)
+class Choices:
+    """Which factors are signals, and which nodes relevance passes."""
+
+    signal: Mapping[str, int]
+    passes: tuple[str, ...]
+
+    def applied(self, model: Model) -> Model:
+        """The model with the choices in its layers.
+
+        Raises
+        ------
+        FormatError
+            Where a node does not exist, or is not of a kind that the choice is for.
+        """
+        known = [node.name for node in model.nodes]
+        for name in (*self.signal, *self.passes):
+            if name not in known:
+                raise FormatError(str(unknown("node", name, known)))
+        if not self.signal and not self.passes:
+            return model
+        nodes: list[Node] = []
+        for node in model.nodes:
+            if node.name in self.signal:
+                nodes += _with_signal(node, self.signal[node.name])
+            elif node.name in self.passes:
+                nodes.append(Node(node.name, _passed(node), node.inputs))
+            else:
+                nodes.append(node)
+        return replace(model, nodes=tuple(nodes))
+
+
+def _with_signal(node: Node, index: int) -> list[Node]:
+    if isinstance(node.layer, Multiply):
+        return [Node(node.name, Multiply(signal=index), node.inputs)]
+    if isinstance(node.layer, Divide) and index == 0:  # a/b is a times the gate 1/b
+        gate = f"{node.name}/reciprocal"
+        return [Node(gate, Reciprocal(), node.inputs[1:]), Node(node.name, Multiply(signal=0), (node.inputs[0], gate))]
+    raise FormatError(f"signal= is for products of two signals (and quotients, whose signal is 0), and {node.place} is none")
+
+
+def _passed(node: Node) -> Layer:
+    if isinstance(node.layer, (Activation, Rearrangement)):
+        return node.layer  # which relevance passes as it is
+    if node.layer.arity != 1:
+        raise FormatError(f"pass_through= is for nodes of one input, and {node.place} has {node.layer.arity}")
+    return PassThrough(node.layer)
