@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -142,7 +142,7 @@ def is_open(value: Declared, batched: bool) -> bool:
     return declared is not None and any(not extent for extent in declared)
 
 
-def tried_shapes(inputs: Sequence[Declared], batched: bool, sizes: Sequence[int] = TRIED) -> Iterator[dict[str, Shape]]:
+def tried_shapes(inputs: Sequence[Declared], batched: bool, sizes: Iterable[int] = TRIED) -> Iterator[dict[str, Shape]]:
     """Shapes for all inputs with open extents, one size after the other; extents of one name are equal."""
     for size in sizes:
         yield {

@@ -87,6 +87,11 @@ class Record:
     store: Store
     _arrays: dict[str, Array] = field(default_factory=dict)
 
+    def extents(self, name: str) -> tuple[int, ...]:
+        """The extents of an initializer, without reading it."""
+        found = self.initializers[name]
+        return self._arrays[name].shape if found is None else tuple(found.dims)
+
     def constant(self, name: str) -> Array:
         """The initializer `name` as an array."""
         if name not in self._arrays:

@@ -16,7 +16,7 @@ from ...model import Model
 from ...records import dataclass
 from .call import Builder, Value
 from .choices import Choices
-from .declared import batch_first, batch_of, is_open, open_message, place_remarks, places_of, sample_shape, tried_shapes
+from .declared import TRIED, batch_first, batch_of, is_open, open_message, place_remarks, places_of, sample_shape, tried_shapes
 from .folding import fold
 from .graph import Broken, run
 from .labels import picked_from, scores_of
@@ -29,6 +29,9 @@ from .schemas import versions_of
 from .strided import AS_STRIDED, as_strided, unstrided
 from .tensors import FLOATS
 from .wrapped import Compute, unwrapped
+
+#: Of the weights' extents those up to the first, and so many of them, are tried for extents that are left open.
+MOST, LIMIT = 4096, 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +87,9 @@ class Reading:
     ) -> Model:
         """A model that is laid out for what it is given; its own nodes are those for the first extents that are possible."""
         said: list[FormatError] = []
-        for shapes in tried_shapes(left, self.batched):
+        # A weight of so many rows may wait for so many features.
+        weights = {int(e) for n in self.graph.initializers for e in self.graph.extents(n) if 1 < e <= MOST}
+        for shapes in tried_shapes(left, self.batched, dict.fromkeys((*TRIED, *sorted(weights)[:LIMIT]))):
             try:
                 model = laid_out(shapes)
             except FormatError as error:
