@@ -7,6 +7,7 @@ from typing import Any
 
 from .errors import GraphError, unknown
 from .layers.base import Layer
+from .names import complaint
 from .records import dataclass
 
 
@@ -34,6 +35,8 @@ class Node:
 def _check_name(name: Any) -> None:
     if not isinstance(name, str) or not name:
         raise GraphError(f"names must be non-empty strings, found {name!r}")
+    if wrong := complaint(name):
+        raise GraphError(f"the name {name[:40]!r}{'…' if len(name) > 40 else ''} {wrong}")
 
 
 def check_layer(layer: Any, place: str) -> None:

@@ -35,7 +35,7 @@ class Modelled:
         return f"{self.model!r}\nparameters={parameters}\nx={ {k: v.tolist() for k, v in self.x.items()} }"
 
 
-_NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8)
+_NAMES = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zl", "Zp")), min_size=1, max_size=8)
 
 
 @st.composite

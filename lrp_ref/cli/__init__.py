@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from ..errors import missing_extra
@@ -19,6 +21,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     ----------
     arguments : without the program's name; None: those of the process
     """
+    # A stream that was closed before the process began is no reason to fail: what would go there goes nowhere.
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         # A terminal or pipe that cannot show ε gets \u03b5, not an exception.
         if hasattr(stream, "reconfigure"):

@@ -15,6 +15,7 @@ from ..errors import (
     ShapeError,
     UnknownNameError,
 )
+from ..names import escaped
 
 OK, UNEXPECTED, USAGE, FILE, REFUSED, EXTRA, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
@@ -43,7 +44,7 @@ _OPTIONS = {
 
 def message(error: BaseException) -> str:
     """An error as one line, with the options that help."""
-    text = " ".join(str(error).splitlines())
+    text = escaped(" ".join(str(error).splitlines()))
     if isinstance(error, HeadError):
         return f"{text} (--head logit, --head log-odds or --head probability)"
     if isinstance(error, DomainError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,6 +11,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
+
+from ..names import escaped
+
+#: What is no character of a text, such as the bytes of a file's name that is no UTF-8.
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 class Output:
@@ -25,17 +31,17 @@ class Output:
     def say(self, text: str = "") -> None:
         """A line of text."""
         if not self.as_json:
-            click.echo(text)
+            click.echo(escaped(text, "\n"))
 
     def heading(self, text: str) -> None:
         """A line that opens a part, after an empty one."""
         self.say()
         if not self.as_json:
-            click.secho(text, bold=True)  # click drops the style in a pipe
+            click.secho(escaped(text), bold=True)  # click drops the style in a pipe
 
     def warn(self, text: str) -> None:
         """A line on stderr that does not end the command."""
-        click.echo(f"lrp-ref: warning: {text}", err=True)
+        click.echo(f"lrp-ref: warning: {escaped(text)}", err=True)
 
     def table(
         self, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Iterable[int] = (), spare: Iterable[int] = ()
@@ -49,7 +55,7 @@ class Output:
         """
         if self.as_json:
             return
-        cells = [[str(cell) for cell in row] for row in rows]
+        cells = [[escaped(str(cell)) for cell in row] for row in rows]
         rights = set(right)
         if not self.terminal:
             click.echo(plain_table(columns, cells, rights))
@@ -80,7 +86,8 @@ class Output:
         """The JSON document of this command."""
         if self.as_json:
             wide = (sys.stdout.encoding or "ascii").lower().replace("-", "") == "utf8"
-            click.echo(json.dumps(data, indent=2, ensure_ascii=not wide))
+            text = json.dumps(data, indent=2, ensure_ascii=not wide)
+            click.echo(text if text.isascii() or not _SURROGATES.search(text) else json.dumps(data, indent=2))
 
     @contextmanager
     def progress(self, title: str, total: int) -> Iterator[Callable[[int, int], None]]:

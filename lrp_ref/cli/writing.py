@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -46,7 +48,7 @@ def whole(path: Path, force: bool = False) -> Iterator[Path]:
 
 
 def put(part: Path, path: Path, force: bool) -> None:
-    """Give a file that is whole its name.
+    """Give a file that is whole its name; where that is a link, the file that it leads to is replaced.
 
     Raises
     ------
@@ -63,7 +65,18 @@ def put(part: Path, path: Path, force: bool) -> None:
                 raise ExistingFileError(f"{path} exists; --force overwrites it") from None
         else:
             return  # the other name of the same file is removed by whoever made it
-    part.replace(path)
+    place = Path(os.path.realpath(path))  # a link stays a link
+    try:
+        part.replace(place)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        beside = place.with_name(f".{place.stem}.{secrets.token_hex(4)}.part{place.suffix}")  # on the other file system
+        try:
+            shutil.copyfile(part, beside)
+            beside.replace(place)
+        finally:
+            beside.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, eq=False)

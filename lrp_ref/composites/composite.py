@@ -18,6 +18,7 @@ from ..layers.normalization import BatchNorm
 from ..layers.pooling import Pooling, Selecting
 from ..layers.shape import Identity, Pad, Rearrangement
 from ..model import COLUMN, Domain, Model, Node, ancestors
+from ..names import complaint
 from ..records import dataclass
 from ..rules import Rule, ZBox
 from ..squash import shown
@@ -47,6 +48,8 @@ class Composite:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "entries", tuple(_entry(entry) for entry in self.entries))
+        if wrong := complaint(self.name):
+            raise ParameterError(f"the composite's name {self.name[:40]!r} {wrong}")
 
     def with_rules(self, rules: Mapping[Any, Rule] | Iterable[Entry]) -> Composite:
         """The composite with more specific entries in front, such as {"conv1": rules.Flat()}."""

@@ -21,13 +21,13 @@ from ..arrays import Array, integer, is_exact
 from ..errors import FormatError, LrpError, NumberTypeError, ParameterError
 from ..layers.base import Layer
 from ..model import Domain, Model, Node
+from ..names import LONGEST
 from . import archive
 
 FORMAT, VERSION = "lrp_ref.model", 1
 BUDGET = 4 * 2**30  # bytes that the members of a file may take when unpacked
 CHARACTERS = 4 * 2**20  # of the graph's JSON
 DIGITS = 18  # of an integer in the JSON
-NAME = 1_000  # characters of a node's name
 
 #: What building a network from a file that is not one may raise; anything else would be a defect of ours.
 _UNFIT = (LrpError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError, MemoryError)
@@ -293,7 +293,7 @@ def _of(value: Any, kind: type, where: str = "") -> Any:
 
 
 def _text(value: Any) -> str:
-    if not isinstance(value, str) or not 0 < len(value) <= NAME:
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST:
         raise FormatError(f"expected a name in the graph, found {_brief(repr(value))}")
     return value
 

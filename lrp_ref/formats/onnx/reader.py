@@ -10,6 +10,7 @@ from typing import Any
 
 from ...arrays import Array
 from ...errors import FormatError, missing_extra
+from ...names import escaped
 from ...records import dataclass
 from .tensors import Store, array_of, split
 
@@ -219,10 +220,10 @@ def _node(entry: Any, store: Store, number: int) -> OpNode:
 
 
 def _text(value: Any) -> str:
-    """A name; protobuf hands out bytes, or raises, where it is no text."""
+    """A name, without control characters; protobuf hands out bytes, or raises, where it is no text."""
     if not isinstance(value, str):
         raise FormatError(f"this is no readable ONNX file: the name {value!r} is no text")
-    return value
+    return escaped(value)
 
 
 #: AttributeProto's types and the fields that hold their values: float, int, string, tensor, and lists of them.
