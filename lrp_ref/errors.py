@@ -45,6 +45,10 @@ class RuleError(LrpError, ValueError):
     """A rule does not fit the layer or the input that it was given."""
 
 
+class DerivativeError(LrpError, TypeError):
+    """A gradient was asked for through a layer that has no derivative."""
+
+
 class DomainError(LrpError, ValueError):
     """Bounds of the input domain are missing or violated."""
 

@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from typing import Any
 
 import numpy as np
 
 from ..arrays import Array, Shape, check_number, check_type, integer, is_exact, like, positive, total
-from ..errors import ExactnessError, ParameterError, ShapeError
+from ..errors import DerivativeError, ExactnessError, ParameterError, ShapeError
 from ..records import dataclass
-from .base import Layer, need_arity
+from .base import Elementwise, need_arity
 
 
-class Activation(Layer):
+class Activation(Elementwise):
     """A function of each element; relevance passes through it (Samek et al. 2021, §1.4.3)."""
-
-    def shape(self, *inputs: Shape) -> Shape:
-        need_arity(self, inputs)
-        return inputs[0]
-
-    def forward(self, *inputs: Array) -> Array:
-        self.shape(*(a.shape for a in inputs))
-        return self.function(inputs[0])
-
-    @abstractmethod
-    def function(self, z: Array) -> Array:
-        """The function itself."""
 
 
 class _Irrational(Activation):
@@ -48,6 +35,9 @@ class ReLU(Activation):
     def function(self, z: Array) -> Array:
         return positive(z)
 
+    def derivative(self, z: Array, output: Array) -> Array:
+        return np.where(z > like(0, z), like(1, z), like(0, z))
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LeakyReLU(Activation):
@@ -62,6 +52,9 @@ class LeakyReLU(Activation):
     def function(self, z: Array) -> Array:
         return np.where(z < like(0, z), z * like(self.slope, z), z)
 
+    def derivative(self, z: Array, output: Array) -> Array:
+        return np.where(z > like(0, z), like(1, z), like(self.slope, z))
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Tanh(_Irrational):
@@ -70,6 +63,12 @@ class Tanh(_Irrational):
     def function(self, z: Array) -> Array:
         return np.asarray(np.tanh(z))
 
+    def derivative(self, z: Array, output: Array) -> Array:
+        # 1/cosh² as 4 σ(2z) σ(−2z): 1 − tanh² cancels where tanh is near ±1.
+        one, two = like(1, z), like(2, z)
+        small = np.exp(-two * np.abs(z))
+        return np.asarray(two * two * small / ((one + small) * (one + small)))
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Sigmoid(_Irrational):
@@ -77,6 +76,9 @@ class Sigmoid(_Irrational):
 
     def function(self, z: Array) -> Array:
         return _logistic(z)
+
+    def derivative(self, z: Array, output: Array) -> Array:
+        return _logistic(z) * _logistic(-z)  # σ(−z) is 1 − σ(z) without cancellation
 
 
 def _logistic(z: Array) -> Array:
@@ -102,10 +104,25 @@ class GELU(_Irrational):
             # ½(1 + tanh y) = 1 / (1 + exp(−2y)): the right side does not cancel in the left tail.
             inner = like(math.sqrt(8 / math.pi), z) * (z + like(0.044715, z) * z * z * z)
             return np.asarray(z * _logistic(inner))
-        # Φ from erfc, which keeps its relative accuracy in the left tail; NumPy has none, Python one in float64.
         wide = z.astype(np.float64)
-        tail = np.asarray(np.frompyfunc(math.erfc, 1, 1)(wide * -math.sqrt(0.5))).astype(np.float64).reshape(z.shape)
-        return np.asarray(wide * (0.5 * tail)).astype(z.dtype)
+        return np.asarray(wide * _normal(wide)).astype(z.dtype)
+
+    def derivative(self, z: Array, output: Array) -> Array:
+        if self.approximate == "tanh":
+            # d/dz z σ(u) = σ(u) + z u' σ(u) σ(−u)
+            root, cubic = like(math.sqrt(8 / math.pi), z), like(0.044715, z)
+            inner = root * (z + cubic * z * z * z)
+            slope = root * (like(1, z) + like(3, z) * cubic * z * z)
+            return np.asarray(_logistic(inner) + z * slope * _logistic(inner) * _logistic(-inner))
+        wide = z.astype(np.float64)
+        density = np.exp(-0.5 * wide * wide) / math.sqrt(2 * math.pi)
+        return np.asarray(_normal(wide) + wide * density).astype(z.dtype)
+
+
+def _normal(z: Array) -> Array:
+    """Φ(z) from erfc, which keeps its relative accuracy in the left tail; NumPy has none, Python one in float64."""
+    tail = np.asarray(np.frompyfunc(math.erfc, 1, 1)(z * -math.sqrt(0.5))).astype(np.float64).reshape(z.shape)
+    return np.asarray(0.5 * tail)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -124,9 +141,24 @@ class Softplus(_Irrational):
         beta = like(self.beta, z)
         return np.asarray(np.logaddexp(like(0, z), beta * z) / beta)
 
+    def derivative(self, z: Array, output: Array) -> Array:
+        return _logistic(like(self.beta, z) * z)
+
+
+class _Normalising(_Irrational):
+    """A function of all elements along an axis."""
+
+    axis: int
+
+    def derivative(self, z: Array, output: Array) -> Array:
+        raise DerivativeError(f"{type(self).__name__} is no function of each element by itself: use vjp")
+
+    def _sum(self, a: Array) -> Array:
+        return total(a, (self.axis % a.ndim,), keepdims=True)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Softmax(_Irrational):
+class Softmax(_Normalising):
     """exp(z) / Σ exp(z) over `axis`.
 
     At the end of a network an explanation starts before it, and a head must be chosen (`lrp_ref.heads`).
@@ -151,6 +183,10 @@ class Softmax(_Irrational):
         powers = np.exp(z - z.max(axis=self.axis, keepdims=True))
         return np.asarray(powers / total(powers, (self.axis,), keepdims=True))
 
+    def vjp(self, inputs: tuple[Array, ...], output: Array, upper: Array) -> tuple[Array, ...]:
+        # J = diag(p) − p pᵀ
+        return (np.asarray(output * (upper - self._sum(upper * output))),)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LogSoftmax(Softmax):
@@ -159,3 +195,7 @@ class LogSoftmax(Softmax):
     def function(self, z: Array) -> Array:
         shifted = z - z.max(axis=self.axis, keepdims=True)
         return np.asarray(shifted - np.log(total(np.exp(shifted), (self.axis,), keepdims=True)))
+
+    def vjp(self, inputs: tuple[Array, ...], output: Array, upper: Array) -> tuple[Array, ...]:
+        # J = I − 1 pᵀ
+        return (np.asarray(upper - np.exp(output) * self._sum(upper)),)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from ..arrays import Array, Shape, frozen, like, parameter, total
-from ..errors import ShapeError
+from ..errors import DerivativeError, ShapeError
 from ..records import dataclass
 
 
@@ -44,6 +44,30 @@ class Layer(ABC):
     @abstractmethod
     def forward(self, *inputs: Array) -> Array:
         """The output, in the number type of the inputs."""
+
+    def vjp(self, inputs: tuple[Array, ...], output: Array, upper: Array) -> tuple[Array, ...]:
+        r"""The vector-Jacobian product, :math:`\bar a_i = J_i^\top \bar z`: the gradient of :math:`\langle \bar z, z\rangle`.
+
+        At a kink the derivative is the one that `CONV-GRAD-KINK` names: that of ReLU at 0 is 0, a maximum belongs to its
+        first argument.
+
+        Parameters
+        ----------
+        inputs : the layer's inputs, each (N, …)
+        output : its output for them
+        upper : the gradient with respect to the output, of its shape and number type
+
+        Returns
+        -------
+        tuple of arrays
+            The gradient with respect to every input, of its shape and number type.
+
+        Raises
+        ------
+        DerivativeError
+            Where the layer has no derivative.
+        """
+        raise DerivativeError(f"{type(self).__name__} has no derivative with respect to its input")
 
     @property
     def parameters(self) -> dict[str, Array]:
@@ -124,6 +148,33 @@ class Linear(Layer):
             z = z + self.map(a, like(weight, a))
         bias = self.offset(z.ndim)
         return z if bias is None else np.asarray(z + like(bias, z))
+
+    def vjp(self, inputs: tuple[Array, ...], output: Array, upper: Array) -> tuple[Array, ...]:
+        pairs = zip(inputs, self.weights, strict=True)
+        return tuple(self.adjoint(upper, like(weight, a), a.shape) for a, weight in pairs)
+
+
+class Elementwise(Layer):
+    """A function of each element of one input."""
+
+    def shape(self, *inputs: Shape) -> Shape:
+        need_arity(self, inputs)
+        return inputs[0]
+
+    def forward(self, *inputs: Array) -> Array:
+        self.shape(*(a.shape for a in inputs))
+        return np.asarray(self.function(inputs[0]))
+
+    @abstractmethod
+    def function(self, z: Array) -> Array:
+        """The function itself."""
+
+    @abstractmethod
+    def derivative(self, z: Array, output: Array) -> Array:
+        """Its derivative at z, where `output` is its value there; broadcastable against z."""
+
+    def vjp(self, inputs: tuple[Array, ...], output: Array, upper: Array) -> tuple[Array, ...]:
+        return (np.asarray(upper * self.derivative(inputs[0], output)),)
 
 
 class Lookup(Layer):

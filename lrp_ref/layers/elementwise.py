@@ -9,7 +9,7 @@ import numpy as np
 from ..arrays import Array, Shape, check_number, like
 from ..errors import ParameterError, ShapeError
 from ..records import dataclass
-from .activations import Activation, _Irrational, _logistic
+from .activations import Activation, Tanh, _Irrational, _logistic
 from .base import need_arity
 from .linear import broadcast_sample
 
@@ -35,6 +35,9 @@ class PReLU(Activation):
     def function(self, z: Array) -> Array:
         return np.where(z < like(0, z), z * like(self.slope, z), z)
 
+    def derivative(self, z: Array, output: Array) -> Array:
+        return np.where(z > like(0, z), like(1, z), like(self.slope, z))
+
 
 class _Numbers(_Irrational):
     """An irrational activation whose fields are finite numbers."""
@@ -54,6 +57,9 @@ class ELU(_Numbers):
     def function(self, z: Array) -> Array:
         return np.where(z > 0, z, like(self.alpha, z) * np.expm1(np.minimum(z, like(0, z))))
 
+    def derivative(self, z: Array, output: Array) -> Array:
+        return np.where(z > 0, like(1, z), like(self.alpha, z) * np.exp(np.minimum(z, like(0, z))))
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SELU(_Numbers):
@@ -64,6 +70,9 @@ class SELU(_Numbers):
 
     def function(self, z: Array) -> Array:
         return np.asarray(like(self.gamma, z) * ELU(self.alpha).function(z))
+
+    def derivative(self, z: Array, output: Array) -> Array:
+        return np.asarray(like(self.gamma, z) * ELU(self.alpha).derivative(z, output))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -83,6 +92,9 @@ class CELU(_Numbers):
         low = np.minimum(z, zero)
         return np.asarray(np.maximum(z, zero) + np.minimum(zero, alpha * np.expm1(low / alpha)))
 
+    def derivative(self, z: Array, output: Array) -> Array:
+        return np.where(z > 0, like(1, z), np.exp(np.minimum(z, like(0, z)) / like(self.alpha, z)))
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SiLU(_Numbers):
@@ -93,6 +105,10 @@ class SiLU(_Numbers):
     def function(self, z: Array) -> Array:
         return np.asarray(z * _logistic(like(self.beta, z) * z))
 
+    def derivative(self, z: Array, output: Array) -> Array:
+        inner = like(self.beta, z) * z
+        return np.asarray(_logistic(inner) + inner * _logistic(inner) * _logistic(-inner))
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Mish(_Irrational):
@@ -100,6 +116,11 @@ class Mish(_Irrational):
 
     def function(self, z: Array) -> Array:
         return np.asarray(z * np.tanh(np.logaddexp(like(0, z), z)))
+
+    def derivative(self, z: Array, output: Array) -> Array:
+        # u = log(1 + exp z), u' = σ(z): tanh(u) + z u'/cosh²(u)
+        inner = np.logaddexp(like(0, z), z)
+        return np.asarray(np.tanh(inner) + z * _logistic(z) * Tanh().derivative(inner, inner))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -118,6 +139,10 @@ class HardSigmoid(Activation):
         inner = like(self.alpha, z) * z + like(self.beta, z)
         return np.asarray(np.maximum(like(0, z), np.minimum(like(1, z), inner)))
 
+    def derivative(self, z: Array, output: Array) -> Array:
+        inner = like(self.alpha, z) * z + like(self.beta, z)
+        return np.where((inner > like(0, z)) & (inner < like(1, z)), like(self.alpha, z), like(0, z))
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class HardSwish(Activation):
@@ -127,6 +152,11 @@ class HardSwish(Activation):
         six = like(6, z)
         return np.asarray(z * np.minimum(six, np.maximum(like(0, z), z + like(3, z))) / six)
 
+    def derivative(self, z: Array, output: Array) -> Array:
+        three = like(3, z)
+        middle = z / three + like(0.5, z)  # d/dz z(z + 3)/6
+        return np.where(z <= -three, like(0, z), np.where(z >= three, like(1, z), middle))
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Softsign(Activation):
@@ -134,6 +164,10 @@ class Softsign(Activation):
 
     def function(self, z: Array) -> Array:
         return np.asarray(z / (like(1, z) + abs(z)))
+
+    def derivative(self, z: Array, output: Array) -> Array:
+        scale = like(1, z) + abs(z)
+        return np.asarray(like(1, z) / (scale * scale))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -152,3 +186,10 @@ class Clip(Activation):
     def function(self, z: Array) -> Array:
         z = z if self.low is None else np.maximum(z, like(self.low, z))
         return z if self.high is None else np.minimum(z, like(self.high, z))
+
+    def derivative(self, z: Array, output: Array) -> Array:
+        inside = np.ones(z.shape, dtype=bool)
+        for bound, sign in ((self.low, 1), (self.high, -1)):
+            if bound is not None:
+                inside &= np.asarray((z - like(bound, z)) * like(sign, z) > like(0, z), dtype=bool)
+        return np.where(inside, like(1, z), like(0, z))

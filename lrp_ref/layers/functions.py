@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from typing import Any, ClassVar
 
 import numpy as np
 
-from ..arrays import Array, Shape, check_type, integer, is_exact, like, square_root
+from ..arrays import Array, Shape, check_type, integer, is_exact, like, square_root, sum_to
 from ..errors import ExactnessError, ParameterError, ShapeError
 from ..records import dataclass
-from .base import Layer, Lookup, broadcast, need_arity
+from .base import Elementwise, Layer, Lookup, broadcast, need_arity
 from .linear import broadcast_sample
 
 
-class Function(Layer):
+class Function(Elementwise):
     """A function of each element that relevance does not pass by itself."""
-
-    def shape(self, *inputs: Shape) -> Shape:
-        need_arity(self, inputs)
-        return inputs[0]
-
-    def forward(self, *inputs: Array) -> Array:
-        self.shape(*(a.shape for a in inputs))
-        return np.asarray(self.function(inputs[0]))
-
-    @abstractmethod
-    def function(self, z: Array) -> Array:
-        """The function itself."""
 
 
 def _need_floats(layer: Layer, a: Array) -> None:
@@ -45,6 +32,9 @@ class Exp(Function):
         _need_floats(self, z)
         return np.asarray(np.exp(z))
 
+    def derivative(self, z: Array, output: Array) -> Array:
+        return output
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Log(Function):
@@ -55,6 +45,10 @@ class Log(Function):
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(np.log(z))
 
+    def derivative(self, z: Array, output: Array) -> Array:
+        with np.errstate(divide="ignore"):
+            return np.asarray(like(1, z) / z)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Sqrt(Function):
@@ -64,6 +58,10 @@ class Sqrt(Function):
         with np.errstate(invalid="ignore"):
             return square_root(z)
 
+    def derivative(self, z: Array, output: Array) -> Array:
+        with np.errstate(divide="ignore"):
+            return np.asarray(like(0.5, z) / output)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Abs(Function):
@@ -72,6 +70,9 @@ class Abs(Function):
     def function(self, z: Array) -> Array:
         return np.asarray(abs(z))
 
+    def derivative(self, z: Array, output: Array) -> Array:
+        return Sign().function(z)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Sign(Function):
@@ -79,6 +80,9 @@ class Sign(Function):
 
     def function(self, z: Array) -> Array:
         return np.where(z > like(0, z), like(1, z), np.where(z < like(0, z), like(-1, z), like(0, z)))
+
+    def derivative(self, z: Array, output: Array) -> Array:
+        return like(0, z)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -91,6 +95,9 @@ class Reciprocal(Function):
         with np.errstate(divide="ignore"):
             return np.asarray(like(1, z) / z)
 
+    def derivative(self, z: Array, output: Array) -> Array:
+        return np.asarray(-output * output)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Erf(Function):
@@ -99,6 +106,9 @@ class Erf(Function):
     def function(self, z: Array) -> Array:
         _need_floats(self, z)
         return np.asarray(np.frompyfunc(math.erf, 1, 1)(z.astype(np.float64))).astype(z.dtype).reshape(z.shape)
+
+    def derivative(self, z: Array, output: Array) -> Array:
+        return np.asarray(like(2 / math.sqrt(math.pi), z) * np.exp(-z * z))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -125,6 +135,12 @@ class Pow(Function):
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(z ** like(self.exponent, z))
 
+    def derivative(self, z: Array, output: Array) -> Array:
+        exponent = like(self.exponent, z)
+        lower = Pow(np.where(self.exponent == 0, self.exponent, self.exponent - like(1, self.exponent)))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(exponent == like(0, z), like(0, z), exponent * lower.function(z))
+
 
 class Pairwise(Layer):
     """A function of inputs that may broadcast against each other."""
@@ -135,6 +151,8 @@ class Pairwise(Layer):
 
 
 class _Extreme(Pairwise):
+    """The largest or smallest of several inputs; of equal ones the first counts, for the gradient too."""
+
     inputs: int
 
     def __post_init__(self) -> None:
@@ -144,6 +162,14 @@ class _Extreme(Pairwise):
     @property
     def arity(self) -> int:
         return self.inputs
+
+    def vjp(self, inputs: tuple[Array, ...], output: Array, upper: Array) -> tuple[Array, ...]:
+        free, found = np.ones(output.shape, dtype=bool), []
+        for a in inputs:
+            wins = np.asarray(a == output, dtype=bool) & free
+            free &= ~wins
+            found.append(sum_to(np.where(wins, upper, like(0, upper)), a.shape))
+        return tuple(found)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -187,6 +213,12 @@ class Divide(Pairwise):
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(inputs[0] / inputs[1])
 
+    def vjp(self, inputs: tuple[Array, ...], output: Array, upper: Array) -> tuple[Array, ...]:
+        top, bottom = inputs
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = upper / bottom
+            return sum_to(share, top.shape), sum_to(-share * output, bottom.shape)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Power(Pairwise):
@@ -201,6 +233,14 @@ class Power(Pairwise):
         _need_floats(self, inputs[0])
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(inputs[0] ** inputs[1])
+
+    def vjp(self, inputs: tuple[Array, ...], output: Array, upper: Array) -> tuple[Array, ...]:
+        base, exponent = inputs
+        zero, one = like(0, upper), like(1, upper)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            slope = np.where(exponent == zero, zero, exponent * base ** (exponent - one))
+            growth = np.where(output == zero, zero, output * np.log(np.where(output == zero, one, base)))
+        return sum_to(upper * slope, base.shape), sum_to(upper * growth, exponent.shape)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..arrays import Array, Shape, zeros
+from ..arrays import Array, Shape, sum_to, zeros
 from ..errors import ShapeError
 from ..records import dataclass
 from .base import Layer, broadcast, need_arity
@@ -26,8 +26,18 @@ class MatMul(Layer):
         return (*broadcast(first[:-2], second[:-2]), first[-2], second[-1])
 
     def forward(self, *inputs: Array) -> Array:
-        out = self.shape(*(a.shape for a in inputs))
-        if 0 in out or 0 in inputs[0].shape:
-            return zeros(out, inputs[0])
+        self.shape(*(a.shape for a in inputs))
+        return self._product(*inputs)
+
+    def vjp(self, inputs: tuple[Array, ...], output: Array, upper: Array) -> tuple[Array, ...]:
+        first, second = inputs
+        below = self._product(upper, second.swapaxes(-1, -2)), self._product(first.swapaxes(-1, -2), upper)
+        return sum_to(below[0], first.shape), sum_to(below[1], second.shape)
+
+    @staticmethod
+    def _product(first: Array, second: Array) -> Array:
+        out = (*np.broadcast_shapes(first.shape[:-2], second.shape[:-2]), first.shape[-2], second.shape[-1])
+        if 0 in out or 0 in first.shape:
+            return zeros(out, first)
         # Contiguous operands, so that a sample's bits do not depend on strides.
-        return np.asarray(np.matmul(*(np.ascontiguousarray(a) for a in inputs)))
+        return np.asarray(np.matmul(np.ascontiguousarray(first), np.ascontiguousarray(second)))

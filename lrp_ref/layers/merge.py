@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..arrays import Array, Shape, integer
+from ..arrays import Array, Shape, integer, sum_to
 from ..errors import ParameterError, ShapeError
 from ..records import dataclass
 from .base import Layer, broadcast, need_arity
@@ -77,3 +77,7 @@ class Multiply(Layer):
     def forward(self, *inputs: Array) -> Array:
         self.shape(*(a.shape for a in inputs))
         return np.asarray(inputs[0] * inputs[1])
+
+    def vjp(self, inputs: tuple[Array, ...], output: Array, upper: Array) -> tuple[Array, ...]:
+        first, second = inputs
+        return sum_to(upper * second, first.shape), sum_to(upper * first, second.shape)

@@ -48,12 +48,29 @@ class LRN(Layer):
         if is_exact(a):
             raise ExactnessError("LRN of rationals is not rational; use float64 arrays")
         check_type(a)
-        channels, below, above = a.shape[1], (self.size - 1) // 2, self.size // 2
-        squares, total = a * a, zeros(a.shape, a)
-        for step in range(-min(below, channels - 1), min(above, channels - 1) + 1):
-            total[:, max(0, -step) : channels - max(0, step)] += squares[:, max(0, step) : channels + min(0, step)]
-        base = like(self.k, a) + like(self.alpha, a) / like(self.size, a) * total
-        return np.asarray(a / base ** like(self.beta, a))
+        return np.asarray(a / self._base(a) ** like(self.beta, a))
+
+    def vjp(self, inputs: tuple[Array, ...], output: Array, upper: Array) -> tuple[Array, ...]:
+        # With B = k + (α/n) Σ a²: ∂z_c/∂a_j = δ_cj B_c^(−β) − 2 (α/n) β a_j z_c / B_c for j in c's window.
+        a = inputs[0]
+        base = self._base(a)
+        below, above = (self.size - 1) // 2, self.size // 2
+        others = _neighbours(upper * output / base, above, below)  # the windows that see j: mirrored
+        factor = like(2 * self.beta, a) * like(self.alpha, a) / like(self.size, a)
+        return (np.asarray(upper / base ** like(self.beta, a) - factor * a * others),)
+
+    def _base(self, a: Array) -> Array:
+        """k + (α/n) Σ a² of every channel's neighbours."""
+        total = _neighbours(a * a, (self.size - 1) // 2, self.size // 2)
+        return like(self.k, a) + like(self.alpha, a) / like(self.size, a) * total
+
+
+def _neighbours(a: Array, below: int, above: int) -> Array:
+    """Σ over `below` channels below each and `above` above it, itself included."""
+    channels, total = a.shape[1], zeros(a.shape, a)
+    for step in range(-min(below, channels - 1), min(above, channels - 1) + 1):
+        total[:, max(0, -step) : channels - max(0, step)] += a[:, max(0, step) : channels + min(0, step)]
+    return total
 
 
 class Normalised(Layer):
@@ -95,6 +112,19 @@ class Normalised(Layer):
         scale, shift = self._affine(a.shape)
         z = z if scale is None else z * like(scale, a)
         return np.asarray(z if shift is None else z + like(shift, a))
+
+    def vjp(self, inputs: tuple[Array, ...], output: Array, upper: Array) -> tuple[Array, ...]:
+        # With n = (a − μ)/σ and g = γ·upper: (g − mean(g) − n·mean(g·n)) / σ over each group.
+        a = inputs[0]
+        grouped, axes = self._grouped(a.shape)
+        group = tuple(1 if axis in axes else extent for axis, extent in enumerate(grouped))
+        count = like(math.prod(grouped[axis] for axis in axes), a)
+        mean, inverse = self.statistics(a)
+        scale, _ = self._affine(a.shape)
+        g = (upper if scale is None else upper * like(scale, a)).reshape(grouped)
+        n = (a.reshape(grouped) - mean) * inverse
+        lower = (g - sum_to(g, group) / count - n * (sum_to(g * n, group) / count)) * inverse
+        return (np.asarray(lower.reshape(a.shape)),)
 
     def holding(self, a: Array) -> Linear:
         """The layer as a linear one for the input `a`: mean and deviation held at that input's."""

@@ -186,6 +186,14 @@ class Selecting(Pooling):
         cells, exist = self.cells(inputs[0])
         return np.asarray(lowered(cells, exist).max(axis=2))
 
+    def vjp(self, inputs: tuple[Array, ...], output: Array, upper: Array) -> tuple[Array, ...]:
+        # 1 for the first of the largest cells, 0 for the others.
+        cells, exist = self.cells(inputs[0])
+        rows = upper.reshape(*cells.shape[:2], 1, *cells.shape[3:])
+        taps = np.arange(cells.shape[2]).reshape(-1, *(1,) * (cells.ndim - 3))
+        wins = lowered(cells, exist).argmax(axis=2)[:, :, None] == taps if cells.size else np.zeros(cells.shape, dtype=bool)
+        return (self.spread(np.where(wins, rows, like(0, upper)), inputs[0].shape),)
+
 
 def lowered(cells: Array, exist: Array) -> Array:
     """`cells` with a value below every other where no cell exists, so that it never wins."""

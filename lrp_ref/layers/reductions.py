@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, Shape, check_number, check_type, integers, is_exact, sum_to
+from ..arrays import Array, Shape, check_number, check_type, divide, integers, is_exact, like, sum_to
 from ..errors import ExactnessError, ParameterError, ShapeError
 from ..records import dataclass
 from .base import Layer, Linear, need_arity, need_rank, ones
+from .functions import Sign
 from .pooling import GlobalSumPool, Pooling, Selecting, SumPool, _check_pool, _pool_shape, pool_window
-from .window import window_sum
+from .window import gather, scatter, window_sum
 
 
 def _reduced_axes(given: Any, kind: str) -> tuple[int, ...]:
@@ -112,6 +113,15 @@ def _norm(powers: Array, p: Any) -> Array:
     return np.asarray(np.sqrt(powers) if p == 2 else powers if p == 1 else powers ** powers.dtype.type(1 / p))
 
 
+def _slope(a: Array, norm: Array, p: Any) -> Array:
+    """∂‖a‖/∂a = sign(a) (|a|/‖a‖)^(p−1) of a p-norm; 0 where the norm is 0."""
+    signs = Sign().function(a)
+    if p == 1:
+        return signs
+    share = divide(abs(a), norm, np.broadcast_to(norm != like(0, norm), a.shape))
+    return np.asarray(signs * (share if p == 2 else share ** a.dtype.type(p - 1)))
+
+
 def _powered(layer: Layer, a: Array, p: Any) -> Array:
     if p == 1:
         return np.asarray(abs(a))
@@ -151,6 +161,11 @@ class LpPool(Pooling):
         powers = _powered(self, inputs[0], self.p)
         return _norm(window_sum(powers, pool_window(self, powers.ndim - 2), out[2:]), self.p)
 
+    def vjp(self, inputs: tuple[Array, ...], output: Array, upper: Array) -> tuple[Array, ...]:
+        window = pool_window(self, output.ndim - 2)
+        slopes = _slope(gather(inputs[0], window, output.shape[2:]), output[:, :, None], self.p)
+        return (scatter(slopes * upper[:, :, None], window, inputs[0].shape),)
+
     def as_sum(self) -> Linear:
         return SumPool(self.kernel, self.stride, self.padding, self.dilation, self.ceil_mode)
 
@@ -173,6 +188,9 @@ class GlobalLpPool(Pooling):
     def forward(self, *inputs: Array) -> Array:
         out = self.shape(*(a.shape for a in inputs))
         return _norm(sum_to(_powered(self, inputs[0], self.p), out), self.p)
+
+    def vjp(self, inputs: tuple[Array, ...], output: Array, upper: Array) -> tuple[Array, ...]:
+        return (np.asarray(_slope(inputs[0], output, self.p) * upper),)
 
     def as_sum(self) -> Linear:
         return GlobalSumPool()

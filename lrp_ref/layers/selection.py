@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..arrays import Array, Shape, like
+from ..arrays import Array, Shape, like, sum_to, zeros
 from ..errors import ParameterError, ShapeError
 from ..records import dataclass
 from .base import broadcast, need_arity
@@ -54,6 +54,9 @@ class Compare(Function):
         holds = np.asarray(RELATIONS[self.relation](z, like(self.other, z)), dtype=bool)
         return np.where(holds, like(1, z), like(0, z))
 
+    def derivative(self, z: Array, output: Array) -> Array:
+        return like(0, z)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Where(Pairwise):
@@ -87,3 +90,11 @@ class Where(Pairwise):
         rest = iter(signals)
         choices = [next(rest) if value is None else like(value, condition) for value in (self.then, self.otherwise)]
         return np.asarray(np.where(condition != like(0, condition), *choices))
+
+    def vjp(self, inputs: tuple[Array, ...], output: Array, upper: Array) -> tuple[Array, ...]:
+        condition, zero = inputs[0], like(0, upper)
+        chosen = np.asarray(condition != like(0, condition), dtype=bool)
+        choices = ((chosen, self.then), (~chosen, self.otherwise))
+        parts = [np.where(holds, upper, zero) for holds, value in choices if value is None]
+        signals = (sum_to(part, a.shape) for part, a in zip(parts, inputs[1:], strict=True))
+        return zeros(condition.shape, upper), *signals

@@ -22,6 +22,9 @@ class Rearrangement(Layer):
     def restore(self, relevance: Array, *shapes: Shape) -> tuple[Array, ...]:
         """Each input's share of `relevance`, put back where it came from."""
 
+    def vjp(self, inputs: tuple[Array, ...], output: Array, upper: Array) -> tuple[Array, ...]:
+        return self.restore(upper, *(a.shape for a in inputs))
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Identity(Rearrangement):

@@ -176,6 +176,14 @@ class Cells(Recurrent):
             z = z + like(self.bias, x)[:, None, None]
         return self._run(x, z, alive, **states)
 
+    def vjp(self, inputs: tuple[Array, ...], output: Array, upper: Array) -> tuple[Array, ...]:
+        found: tuple[Array, ...] = self._chain(self.unroll(*inputs)).through_time(upper)
+        return found
+
+    @abstractmethod
+    def _chain(self, u: Unrolled) -> Any:
+        """The chain rule of one step of the unrolled pass (`derivative.Chain`)."""
+
     @abstractmethod
     def _run(self, x: Array, z: Array, alive: Array | None, **states: Array) -> Unrolled:
         """The steps, one after the other; `z` holds what the input and the bias contribute, and may be overwritten."""

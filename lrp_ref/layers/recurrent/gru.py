@@ -11,6 +11,7 @@ from ...errors import ParameterError
 from ...records import dataclass
 from .base import ACTIVATIONS, Cells, Unrolled, activation, choose, kept, rearranged, sides
 from .base import gate_order as canonical
+from .derivative import Chain, slope
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -139,3 +140,30 @@ class GRU(Cells):
             h = kept(alive, now, update * h + (one - update) * found[..., 2 * size :], h)
             hidden[:, :, t + 1 : t + 2] = h
         return Unrolled(x, alive, z, values, hidden, inner=inner)
+
+    def _chain(self, u: Unrolled) -> Chain:
+        return GRUChain(self, u)
+
+
+class GRUChain(Chain):
+    """h = z ⊙ h' + (1 − z) ⊙ n."""
+
+    layer: GRU
+
+    def step(self, now: slice, hidden: Array, cell: Array) -> tuple[Array, Array, Array]:
+        layer, u = self.layer, self.u
+        assert u.inner is not None
+        value, z, weight = self.blocks(u.values[:, :, now]), self.blocks(u.z[:, :, now]), self.blocks(self.weight)
+        before, inner, one = u.hidden[:, :, now], u.inner[:, :, now], like(1, u.x)
+        gate = layer.gate_activation
+        candidate = hidden * (one - value["z"]) * slope(layer.activation, 1, z["n"])
+        update = hidden * (before - value["n"]) * slope(gate, 1, z["z"])
+        below = hidden * value["z"] + self.through(update, weight["z"])
+        if layer.linear_before_reset:
+            reset, below = candidate * inner, below + self.through(candidate * value["r"], weight["n"])
+        else:
+            passed = self.through(candidate, weight["n"])
+            reset, below = passed * before, below + passed * value["r"]
+        reset = reset * slope(gate, 1, z["r"])
+        below = below + self.through(reset, weight["r"])
+        return np.concatenate([reset, update, candidate], axis=-1), below, cell

@@ -10,6 +10,7 @@ from ...arrays import Array, Shape, check_number, like
 from ...errors import ParameterError, ShapeError
 from ...records import dataclass
 from .base import ACTIVATIONS, Cells, Unrolled, activation, choose, gate_order, kept, rearranged, sides
+from .derivative import Chain, slope
 
 #: The gates of the cells: the usual one, and those of Arras et al. 2019, §11.4 (nondecreasing, Markov, without gates).
 GATES = ("ifog", "iog", "ig", "g")
@@ -198,7 +199,51 @@ class LSTM(Cells):
             hidden[:, :, after], cell[:, :, after] = h, c
         return Unrolled(x, alive, z, values, hidden, cell)
 
+    def _chain(self, u: Unrolled) -> Chain:
+        return LSTMChain(self, u)
+
 
 def _gates(order: Any) -> str:
     """The cell's gates, from the order in which arrays hold them."""
     return gate_order(order, GATES, "LSTM")
+
+
+class LSTMChain(Chain):
+    """c = f ⊙ c' + i ⊙ g, h = o ⊙ h(c)."""
+
+    layer: LSTM
+
+    def step(self, now: slice, hidden: Array, cell: Array) -> tuple[Array, Array, Array]:
+        layer, u = self.layer, self.u
+        assert u.cell is not None
+        value, z = self.blocks(u.values[:, :, now]), self.blocks(u.z[:, :, now])
+        before, after = u.cell[:, :, now], u.cell[:, :, now.start + 1 : now.stop + 1]
+        gates, outer = layer.gate_names, (layer.state_activation, layer.state_scale)
+        found: dict[str, Array] = {}
+        if "o" in gates:
+            found["o"] = hidden * activation(*outer, u.x)(after) * self._gate(z["o"])
+            hidden = hidden * value["o"]
+        cell = cell + hidden * slope(*outer, after)
+        peep = self._peepholes()
+        if peep:
+            cell = cell + peep["o"] * found["o"]
+        candidate = cell * value["i"] if "i" in gates else cell
+        found["g"] = candidate * slope(layer.activation, layer.scale, z["g"])
+        if "i" in gates:
+            found["i"] = cell * value["g"] * self._gate(z["i"])
+        if "f" in gates:
+            found["f"] = cell * before * self._gate(z["f"])
+            cell = cell * value["f"]
+        if peep:
+            cell = cell + peep["i"] * found["i"] + peep["f"] * found["f"]
+        whole = np.concatenate([found[name] for name in gates], axis=-1)
+        return whole, self.through(whole), cell
+
+    def _gate(self, z: Array) -> Array:
+        return slope(self.layer.gate_activation, 1, z)
+
+    def _peepholes(self) -> dict[str, Array]:
+        given = self.layer.peepholes
+        if given is None:
+            return {}
+        return dict(zip("ifo", np.split(like(given, self.u.x)[:, None, None], 3, axis=-1), strict=True))

@@ -9,6 +9,7 @@ import numpy as np
 from ...arrays import Array, like
 from ...records import dataclass
 from .base import ACTIVATIONS, Cells, Unrolled, activation, choose, kept, sides, table
+from .derivative import Chain, slope
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -67,3 +68,16 @@ class RNN(Cells):
             h = kept(alive, now, values[:, :, now], h)
             hidden[:, :, t + 1 : t + 2] = h
         return Unrolled(x, alive, z, values, hidden)
+
+    def _chain(self, u: Unrolled) -> Chain:
+        return RNNChain(self, u)
+
+
+class RNNChain(Chain):
+    """h = f(W x + U h' + b)."""
+
+    layer: RNN
+
+    def step(self, now: slice, hidden: Array, cell: Array) -> tuple[Array, Array, Array]:
+        z = hidden * slope(self.layer.activation, 1, self.u.z[:, :, now])
+        return z, self.through(z), cell
