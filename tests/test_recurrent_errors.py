@@ -9,7 +9,6 @@ import lrp_ref
 from lrp_ref import layers as L
 from lrp_ref import rules
 from lrp_ref.errors import ExactnessError, LrpError, ParameterError, RuleError, ShapeError, UnknownNameError
-from lrp_ref.oracle.recurrent import gradient
 
 W, U, B = np.ones((3, 8)), np.ones((2, 8)), np.ones(8)
 X = np.ones((2, 4, 3))
@@ -100,7 +99,6 @@ BAD = {
         RuleError,
         r"ThroughTime\(.*\) serves recurrent layers",
     ),
-    "gradient": (lambda: gradient(L.ReLU(), (X,), X), ParameterError, "knows LSTM, GRU and RNN, not ReLU"),
 }
 
 
