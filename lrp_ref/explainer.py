@@ -11,7 +11,7 @@ import numpy as np
 from .arrays import Array, Shape, like
 from .canonize import canonize
 from .composites import Composite, composite_of, uniform
-from .errors import ParameterError, TargetError, unknown
+from .errors import HeadError, ParameterError, TargetError, unknown
 from .explanation import Explanation
 from .footprint import footprint
 from .heads import Head, head_of
@@ -153,10 +153,23 @@ class Explainer:
             raise unknown("output", self.output, model.outputs)
         self._set(_model=model, _composite=made, _plans=Memo(PLANS))
         self._set(_head=None if self.head is None else head_of(self.head))
+        self._check_derivatives(made)
         rewritten = self._canonized(model, None)
         found = self._scores(rewritten, None)
         self._assigned(rewritten, found)
         self._kept_nodes(rewritten, found)
+
+    def _check_derivatives(self, made: Composite) -> None:
+        """Refuse what makes no sense of a gradient: a start that is no 1 unasked, and accounts."""
+        if made.conserves:
+            return
+        if self.head is None:
+            raise HeadError(f"composite {made.name!r} has derivatives for rules: a gradient starts with 1, head='unit'")
+        if self.ledger:
+            raise ParameterError(
+                f"ledger=True books how relevance is shared out, and composite {made.name!r} has derivatives for rules, which share "
+                "nothing: leave the ledger out"
+            )
 
     _model: Model
     _composite: Composite

@@ -62,6 +62,17 @@ class Probability(Logit):
 
 
 @dataclass(frozen=True)
+class Unit(Logit):
+    """1 at the score that is explained, which is where a gradient starts; nothing for the other outputs."""
+
+    def start(self, scores: Array, targets: Array) -> tuple[Array, Array]:
+        _, values = super().start(scores, targets)
+        size = math.prod(scores.shape[1:])
+        ones = (targets[:, :, None] == np.arange(size)).astype(np.int8)
+        return like(ones, scores).reshape(*targets.shape, *scores.shape[1:]), values
+
+
+@dataclass(frozen=True)
 class LogOdds(Head):
     r"""The log-odds of a class (Montavon et al. 2019, §10.3.1).
 
@@ -125,7 +136,7 @@ def _classes(sample: tuple[int, ...], axis: int) -> Array:
     return places.reshape(-1, sample[axis])
 
 
-HEADS: dict[str, Head] = {"logit": Logit(), "log-odds": LogOdds(), "probability": Probability()}
+HEADS: dict[str, Head] = {"logit": Logit(), "log-odds": LogOdds(), "probability": Probability(), "unit": Unit()}
 
 
 def head_of(value: Any) -> Head:

@@ -87,8 +87,12 @@ def test_lrp_0_is_gradient_times_input(net, data):
     composite = composites.uniform(rules.Zero())
     c = data.draw(st.integers(0, one.values["scores"].shape[1] - 1))
     exact = Explainer(one.model.astype(object), composite, **one.options)(one.astype(object).inputs, c)
+    gradient = Explainer(one.model.astype(object), composites.gradient(), head="unit", **one.options)(
+        one.astype(object).inputs, c
+    )
     for name, a in one.inputs.items():
         assert equal(exact.relevances[name], fractions(a) * slopes[name][c])
+        assert equal(gradient.relevances[name][0], slopes[name][c])
     assume(one.exact)
     start = np.where(np.arange(one.values["scores"].shape[1]) == c, one.values["scores"], 0.0)
     assigned = composite.assign(one.canonical, ancestors(one.canonical, "scores"))

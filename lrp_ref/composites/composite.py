@@ -51,6 +51,11 @@ class Composite:
         if wrong := complaint(self.name):
             raise ParameterError(f"the composite's name {self.name[:40]!r} {wrong}")
 
+    @property
+    def conserves(self) -> bool:
+        """Whether every rule shares relevance out; a derivative shares nothing."""
+        return all(rule.conserves for _, rule in self.entries)
+
     def with_rules(self, rules: Mapping[Any, Rule] | Iterable[Entry]) -> Composite:
         """The composite with more specific entries in front, such as {"conv1": rules.Flat()}."""
         added = tuple(rules.items() if isinstance(rules, Mapping) else rules)

@@ -15,7 +15,7 @@ from typing import Any
 from ..arrays import Number
 from ..errors import ParameterError, unknown
 from ..layers.activations import Activation, Softmax
-from ..layers.base import Linear, Lookup, Recurrent
+from ..layers.base import Layer, Linear, Lookup, Recurrent
 from ..layers.conv import Conv, ConvTranspose
 from ..layers.linear import Add, Dense, Scale, StackedDense, Subtract
 from ..layers.merge import Multiply
@@ -32,6 +32,7 @@ from ..rules import (
     Flat,
     Gamma,
     GeneralizedGamma,
+    Gradient,
     HalfProduct,
     HeldDeviation,
     LinearRule,
@@ -288,6 +289,15 @@ def _held(rule: LinearRule) -> Rule:
     if isinstance(rule, Zero):
         return HeldDeviation(0)
     return HeldDeviation(rule.epsilon) if isinstance(rule, Epsilon) and rule.signed else HeldDeviation()
+
+
+def gradient() -> Composite:
+    """The gradient of a score: every layer's derivative, from `head="unit"` down. It conserves nothing.
+
+    Times the input it is gradient × input, which LRP-0 with winner-takes-all pooling equals in networks of ReLU layers, off the
+    kinks (Montavon et al. 2019, §10.2.1).
+    """
+    return Composite(((Type(Layer), Gradient()),), "gradient")
 
 
 PRESETS: dict[str, Callable[[], Composite]] = {

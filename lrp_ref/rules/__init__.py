@@ -1,6 +1,7 @@
 """How one layer redistributes relevance. Rules know layers, and neither names nor models."""
 
 from .base import LinearRule, Rule
+from .gradients import Gradient
 from .linear import (
     AlphaBeta,
     Epsilon,
@@ -28,6 +29,7 @@ __all__ = [
     "Flat",
     "Gamma",
     "GeneralizedGamma",
+    "Gradient",
     "HalfProduct",
     "HeldDeviation",
     "HeldStatistics",

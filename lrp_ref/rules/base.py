@@ -28,6 +28,8 @@ class Rule(ABC):
     formula: ClassVar[str] = ""
     #: Where the rule is used.
     usage: ClassVar[str] = ""
+    #: Whether what arrives is accounted for: handed on, or booked. A derivative is no share of anything.
+    conserves: ClassVar[bool] = True
 
     @abstractmethod
     def fits(self, layer: Layer) -> bool:
