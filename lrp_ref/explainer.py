@@ -167,8 +167,8 @@ class Explainer:
             raise HeadError(f"composite {made.name!r} has derivatives for rules: a gradient starts with 1, head='unit'")
         if self.ledger:
             raise ParameterError(
-                f"ledger=True books how relevance is shared out, and composite {made.name!r} has derivatives for rules, which share "
-                "nothing: leave the ledger out"
+                f"ledger=True books how relevance is shared out, and composite {made.name!r} has derivatives for rules, which "
+                "share nothing: leave the ledger out"
             )
 
     _model: Model
