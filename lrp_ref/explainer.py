@@ -355,7 +355,9 @@ class Explainer:
     def _order(self, made: Plan, shapes: Mapping[str, Shape]) -> Order:
         found = self._scores(made.model, shapes)
         kept = self._kept_nodes(made.model, found)
-        return Order(made, self._model, found, kept, self.ledger, self._composite.name)
+        composite = self._composite
+        method = "LRP" if composite.conserves else composite.name
+        return Order(made, self._model, found, kept, self.ledger, composite.name, method)
 
     def _refuse_negative(self, begun: list[Array]) -> None:
         if self._composite.positive_start and not self.allow_negative and any((r < like(0, r)).any() for r in begun):

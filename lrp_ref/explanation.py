@@ -42,6 +42,7 @@ class Explanation:
         "log-odds", "probability", or a head of one's own; empty for a given start
     cautions : what a reader should know of the head before the numbers are believed
     doubt : how far `value` may be from the exact one by rounding, in its shape; None: it is plainly no rounding
+    method : how it was explained: "LRP", or the name of a composite of derivatives, "gradient", which conserve nothing
     """
 
     relevances: Mapping[str, Array]
@@ -57,6 +58,7 @@ class Explanation:
     head: str = ""
     cautions: tuple[str, ...] = ()
     doubt: Array | None = None
+    method: str = "LRP"
 
     def __post_init__(self) -> None:
         held = self.__dict__
@@ -68,7 +70,7 @@ class Explanation:
 
     def __reduce__(self) -> tuple[Any, ...]:
         values = (dict(self.relevances), self.inputs, dict(self.activations), self.prediction, self.target, self.value)
-        facts = (self.backend, self.precision, self.composite, self.head, self.cautions, self.doubt)
+        facts = (self.backend, self.precision, self.composite, self.head, self.cautions, self.doubt, self.method)
         return Explanation, (*values, self.ledger, *facts)
 
     @property
@@ -112,16 +114,31 @@ class Explanation:
 
     @property
     def residual(self) -> Array:
-        """value − Σ R: what the inputs do not account for. The ledger says where it went."""
+        """value − Σ R: what the inputs do not account for. The ledger says where it went.
+
+        Raises
+        ------
+        ParameterError
+            Where the method conserves nothing, so that the difference means nothing.
+        """
+        if not self.conserves:
+            raise ParameterError(f"the relevance of a {self.method} is no share of the value: there is no residual")
         return np.asarray(self.value - self.total)
 
     @property
-    def share_arrived(self) -> Array | None:
-        """Σ R over all inputs by the value, float64 (N,) or (N, T); NaN where the value is 0 or rounding, None for a given start.
+    def conserves(self) -> bool:
+        """Whether the relevance shares the value out, so that what is missing can be accounted for."""
+        return self.method == "LRP"
 
-        What the inputs do not get stayed in biases and stabilisers, or was not assigned; the ledger says where.
+    @property
+    def share_arrived(self) -> Array | None:
+        """Σ R over all inputs by the value, float64 (N,) or (N, T); NaN where the value is 0 or rounding.
+
+        None for a given start, and for a method that does not conserve. What the inputs do not get stayed in biases and stabilisers, or was not assigned; the ledger says where.
         """
-        return None if self.target is None else share_arrived(self.total, self.value, self.doubt)
+        if self.target is None or not self.conserves:
+            return None
+        return share_arrived(self.total, self.value, self.doubt)
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -176,16 +193,17 @@ class Explanation:
     def arrays(self) -> dict[str, Array]:
         """Everything but the ledger as named arrays, as `save` writes them."""
         found = {f"relevance/{name}": array for name, array in self.relevances.items()}
-        found |= {"prediction": self.prediction, "value": self.value, "residual": self.residual}
+        found |= {"prediction": self.prediction, "value": self.value}
+        found |= {"residual": self.residual} if self.conserves else {}
         share = self.share_arrived
-        if self.target is not None and share is not None:
-            found |= {"target": self.target, "share_arrived": share}
+        found |= {} if self.target is None else {"target": self.target}
+        found |= {} if share is None else {"share_arrived": share}
         return {name: array.astype(str) if is_exact(array) else array for name, array in found.items()}
 
     def save(self, path: str | Path, overwrite: bool = False) -> Path:
         """Write an `.npz` that `numpy.load` reads without pickle: whole or not at all, the same bytes for the same explanation.
 
-        It holds relevance/<name>, prediction, value, residual, target, and "about" as JSON.
+        It holds relevance/<name>, prediction, value, residual (where the method conserves), target, and "about" as JSON.
 
         Rationals are written as strings such as "7/3".
 
@@ -208,6 +226,7 @@ class Explanation:
             "format": FORMAT,
             "version": VERSION,
             "inputs": list(self.inputs),
+            "method": self.method,
             "composite": self.composite,
             "head": self.head,
             "remarks": list(self.remarks),
@@ -226,7 +245,7 @@ class Explanation:
         if self.share_arrived is not None:
             found["share_arrived"] = _without_nan(found["share_arrived"])
         ledger = None if self.ledger is None else json.loads(self.ledger.to_json())
-        about = {"format": FORMAT, "version": VERSION, "composite": self.composite, "head": self.head}
+        about = {"format": FORMAT, "version": VERSION, "method": self.method, "composite": self.composite, "head": self.head}
         about |= {"remarks": list(self.remarks), "backend": self.backend, "ledger": ledger}
         return json.dumps(about | found, indent=indent)
 
@@ -234,7 +253,8 @@ class Explanation:
         with np.printoptions(precision=4, threshold=8, edgeitems=2):
             facts = [("composite", self.composite), ("target", "a given start" if self.target is None else str(self.target))]
             facts += [("head", self.head)] if self.head else []
-            facts += [("value", str(self.value)), ("Σ R", str(self.total)), ("residual", str(self.residual))]
+            facts += [("value", str(self.value))]
+            facts += [("Σ R", str(self.total)), ("residual", str(self.residual))] if self.conserves else [("method", self.method)]
             share = self.share_arrived
             facts += [] if share is None else [("arrived", f"{100 * share} %")]
         shapes = ", ".join(f"{name} {self.relevances[name].shape}" for name in self.relevances)

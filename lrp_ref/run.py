@@ -44,6 +44,7 @@ class Order:
     kept : nodes and inputs whose relevance the explanation keeps
     ledger : whether it carries the accounts
     composite : the composite's name
+    method : how this explains, for the explanation
     """
 
     plan: Plan
@@ -52,6 +53,7 @@ class Order:
     kept: tuple[str, ...]
     ledger: bool
     composite: str
+    method: str
 
     # Runs are many, and small ones short: what they share is worked out once.
 
@@ -321,6 +323,7 @@ class Run:
             backend=self.plan.backend,
             precision=self.order.precision,
             composite=self.order.composite,
+            method=self.order.method,
             head="" if targets is None else self.order.scores.explained.name,
             cautions=self.order.scores.remarks if targets is not None else (),
             doubt=doubts[:, 0] if single and doubts is not None else doubts,

@@ -71,6 +71,18 @@ def test_there_are_no_accounts():
         explainer(N1, ledger=True)
 
 
+def test_it_is_no_share_of_the_value():
+    e = explainer(N1)(np.array([[1.0, 4.0]]))
+    assert (e.method, e.conserves, e.share_arrived, e.remarks) == ("gradient", False, None, ())
+    with pytest.raises(ParameterError, match="there is no residual"):
+        e.residual  # noqa: B018
+    assert "residual" not in e.arrays()
+    assert "gradient" in repr(e)
+    assert '"method": "gradient"' in e.to_json()
+    lrp = lrp_ref.explain(N1, np.array([[1.0, 4.0]]))
+    assert (lrp.method, lrp.conserves) == ("LRP", True)
+
+
 def test_one_derivative_among_rules_is_no_lrp():
     """A composite of which one rule is a derivative conserves nothing, and says so."""
     mixed = composites.epsilon_plus().with_rules({"dense1": rules.Gradient()})
