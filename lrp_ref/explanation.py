@@ -134,7 +134,8 @@ class Explanation:
     def share_arrived(self) -> Array | None:
         """Σ R over all inputs by the value, float64 (N,) or (N, T); NaN where the value is 0 or rounding.
 
-        None for a given start, and for a method that does not conserve. What the inputs do not get stayed in biases and stabilisers, or was not assigned; the ledger says where.
+        None for a given start, and for a method that does not conserve. What the inputs do not get stayed in biases and
+        stabilisers, or was not assigned; the ledger says where.
         """
         if self.target is None or not self.conserves:
             return None

@@ -86,7 +86,7 @@ PUBLIC = {
         Where
     """,
     ".rules": """
-        AbsoluteProduct AlphaBeta AverageSurrogate Epsilon Flat Gamma GeneralizedGamma HalfProduct HeldDeviation HeldStatistics
+        AbsoluteProduct AlphaBeta AverageSurrogate Epsilon Flat Gamma GeneralizedGamma Gradient HalfProduct HeldDeviation HeldStatistics
         LinearRule Pass ProductRule Proportional ProportionalProduct RelativeEpsilon Rule SignalTakesAll ThroughTime
         WSquare WinnerTakesAll ZBox ZPlus Zero relative
     """,
