@@ -86,8 +86,8 @@ PUBLIC = {
         Where
     """,
     ".rules": """
-        AbsoluteProduct AlphaBeta AverageSurrogate Epsilon Flat Gamma GeneralizedGamma Gradient HalfProduct HeldDeviation HeldStatistics
-        LinearRule Pass ProductRule Proportional ProportionalProduct RelativeEpsilon Rule SignalTakesAll ThroughTime
+        AbsoluteProduct AlphaBeta AverageSurrogate Epsilon Flat Gamma GeneralizedGamma Gradient HalfProduct HeldDeviation
+        HeldStatistics LinearRule Pass ProductRule Proportional ProportionalProduct RelativeEpsilon Rule SignalTakesAll ThroughTime
         WSquare WinnerTakesAll ZBox ZPlus Zero relative
     """,
     ".oracle": """

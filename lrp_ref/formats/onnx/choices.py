@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...arrays import Array, Shape
-from ...errors import FormatError, ShapeError, unknown
+from ...errors import DerivativeError, FormatError, ShapeError, unknown
 from ...layers import Divide, Multiply, Reciprocal
 from ...layers.activations import Activation
 from ...layers.base import Layer
@@ -45,6 +45,12 @@ class PassThrough(Activation):
 
     def function(self, z: Array) -> Array:
         return self.layer.forward(z)
+
+    def derivative(self, z: Array, output: Array) -> Array:
+        raise DerivativeError(f"{type(self.layer).__name__} may be no function of each element by itself: use vjp")
+
+    def vjp(self, inputs: tuple[Array, ...], output: Array, upper: Array) -> tuple[Array, ...]:
+        return self.layer.vjp(inputs, output, upper)
 
 
 def held(graph: Record, fix: Mapping[str, Any]) -> Record:
