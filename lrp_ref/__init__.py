@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import errors, layers
 from .canonize import canonize
+from .held import adopt
 from .model import Domain, Model, Node
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ __all__ = [
     "Ledger",
     "Model",
     "Node",
+    "adopt",
     "canonize",
     "composites",
     "errors",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from .errors import ExactnessError, NonFiniteError, NumberTypeError, ParameterError
+from .held import adopt, held
 from .records import dataclass
 
 if TYPE_CHECKING:
@@ -173,24 +174,31 @@ def frozen(array: Array) -> Array:
 
 
 def parameter(value: Any, name: str) -> Array:
-    """A parameter as a read-only, finite array of float32, float64 or Fraction (integers become float64)."""
+    """A parameter as a finite array of float32, float64 or Fraction that nobody can write (integers become float64).
+
+    It is a copy, unless it is held by something else already, or was adopted (`lrp_ref.held`).
+    """
     try:
-        array = np.asarray(value)
+        array = given = np.asarray(value)
     except ValueError as error:
         raise NumberTypeError(f"{name} must be an array of numbers: {error}") from None
     if array.dtype.kind in "iub":
         array = array.astype(np.float64)
     elif array.dtype == np.float16:
         array = array.astype(np.float32)
+    elif array.dtype.kind == "f" and not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
     elif is_exact(array):
         try:
-            array = like(array, array)
+            array = np.array(like(array, array))
         except (NumberTypeError, NonFiniteError) as error:
             raise error.at(name) from None
     if not (is_exact(array) or array.dtype in (np.float32, np.float64)):
         raise NumberTypeError(f"{name} must hold float32, float64 or Fraction numbers, found {array.dtype}")
     check_finite(array, name)
-    return frozen(array)
+    if array is not given:
+        return adopt(array)
+    return held(value if array.flags.aligned else array.copy())
 
 
 def check_finite(array: Array, name: str) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from .arrays import Array, Shape, is_exact, like
 from .draft import Draft
 from .errors import GraphError, LrpError, NonFiniteError, unknown
+from .held import adopt
 from .layers.base import Layer
 from .layers.conv import Conv, ConvTranspose
 from .layers.linear import Dense, Scale
@@ -196,7 +197,7 @@ def _scaled_above(layer: Weighted, s: Array, t: Array) -> Weighted:
     if layer.bias is not None:
         axes = (1,) * (layer.bias.ndim - 1)
         bias = like(layer.bias, s) * s.reshape(-1, *axes) + t.reshape(-1, *axes)
-    return replace(layer, weight=weight, bias=bias)
+    return replace(layer, weight=adopt(weight), bias=bias)
 
 
 # --- the affine map, then a linear layer -----------------------------------------------------------------------------
@@ -232,7 +233,7 @@ def _scaled_below(layer: Layer, affine: Affine, shape: Shape | None) -> Weighted
         bias = _translated(layer, t, shape)
         if bias is None:
             return None
-    return replace(layer, weight=_weight_below(layer, s), bias=bias)
+    return replace(layer, weight=adopt(_weight_below(layer, s)), bias=bias)
 
 
 def _translated(layer: Weighted, t: Array, shape: Shape | None) -> Array | None:

@@ -359,7 +359,7 @@ def _cast(value: Any, name: str, dtype: np.dtype[Any], whole: bool = False) -> A
         except LrpError as error:
             raise error.at(place) from None
     if array.dtype == dtype:
-        return np.asarray(array, order="C")
+        return np.array(array, order="C")  # a copy: what is computed and kept must not follow the caller's buffer
     with np.errstate(over="ignore"):
         cast = np.asarray(array, dtype=dtype, order="C")
     check_finite(cast, f"{place}, cast to {dtype},")

@@ -162,7 +162,7 @@ class Run:
                 raise error.at("start") from None
         if relevance.shape != self.shapes[at]:
             raise ShapeError(f"start must have the shape of {at!r}, {self.shapes[at]}, found {relevance.shape}")
-        relevance = like(relevance, self.some)
+        relevance = np.array(like(relevance, self.some))  # a copy: it is kept, and the caller's buffer may change
         begun = {at: relevance} if start_at is not None else self.order.scores.given(relevance, self.shapes)
         value = like(per_sample(relevance), relevance)[:, None]
         below = self.order.below if start_at is None else ancestors(self.model, at)

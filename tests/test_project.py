@@ -72,7 +72,7 @@ lrp_ref.nothing
 
 PUBLIC = {
     "": """
-        BACKENDS Booking Composite Domain Explainer Explanation Ledger Model Node canonize composites errors
+        BACKENDS Booking Composite Domain Explainer Explanation Ledger Model Node adopt canonize composites errors
         explain heads layers load rules save
     """,
     ".layers": """

@@ -19,6 +19,7 @@ import numpy as np
 from .. import layers as layer_module
 from ..arrays import Array, integer, is_exact
 from ..errors import FormatError, LrpError, NumberTypeError, ParameterError
+from ..held import adopt
 from ..layers.base import Layer
 from ..model import Domain, Model, Node
 from ..names import LONGEST
@@ -221,7 +222,7 @@ class _Members:
         if not isinstance(name, str) or name not in self._left:
             raise FormatError(f"the graph names the array {_brief(repr(name))}, which the file does not hold, or names it twice")
         self._left.remove(name)
-        return self._archive.array(name)
+        return adopt(self._archive.array(name))
 
 
 def _built(graph: dict[str, Any], archived: archive.Archive) -> Model:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..arrays import Array, Exact, Relative, Shape, like
 from ..errors import LrpError
+from ..held import root
 from ..layers.base import Linear, Recurrent
 from ..layers.conv import Conv, ConvTranspose
 from ..layers.linear import Dense
@@ -158,17 +159,11 @@ def _packed(layer: Any, made: Scheme, choice: Choice, threads: int) -> tuple[Pre
     lean = tuple(replace(c, share=replace(c.share, terms=()), terms=()) for c in made.columns)
     if isinstance(layer, Dense):
         rows = Rows(made)
-        own = {id(_base(w)) for w in layer.weights}
-        extra = {id(_base(w)): _base(w).nbytes for w in rows.arrays() if id(_base(w)) not in own}
+        own = {id(root(w)) for w in layer.weights}
+        extra = {id(root(w)): root(w).nbytes for w in rows.arrays() if id(root(w)) not in own}
         return Prepared(lean, made.features, made.bias, places, rows), sum(extra.values())
     windows = Windows(layer, made, (choice.upward, choice.downward), threads)
     return Prepared(lean, made.features, made.bias, places, windows), windows.nbytes
-
-
-def _base(array: Array) -> Array:
-    while isinstance(array.base, np.ndarray):
-        array = array.base
-    return array
 
 
 @dataclass(frozen=True, eq=False)

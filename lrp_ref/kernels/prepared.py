@@ -9,6 +9,7 @@ import numpy as np
 
 from ..arrays import Array, Stabiliser, like
 from ..errors import LrpError
+from ..held import root
 from ..layers.base import Layer, Linear
 from ..layers.conv import Conv
 from ..layers.linear import Dense
@@ -76,8 +77,8 @@ def declares(rule: LinearRule) -> bool:
 def _size(made: Prepared, layer: Layer) -> int:
     """The bytes that preparing took beyond the layer's own parameters."""
     arrays = [made.forward, made.backward, *(w for share in made.shares for w in share.weights)]
-    whole = {id(base): base for a in arrays if a is not None for base in [a if a.base is None else a.base]}
-    own = {id(w if w.base is None else w.base) for w in layer.parameters.values()}
+    whole = {id(base): base for a in arrays if a is not None for base in [root(a)]}
+    own = {id(root(w)) for w in layer.parameters.values()}
     return sum(base.nbytes for key, base in whole.items() if key not in own)
 
 

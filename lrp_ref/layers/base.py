@@ -10,6 +10,7 @@ import numpy as np
 
 from ..arrays import Array, Shape, frozen, like, parameter, total
 from ..errors import DerivativeError, ShapeError
+from ..held import adopt
 from ..records import dataclass
 
 
@@ -78,7 +79,7 @@ class Layer(ABC):
     def astype(self, dtype: Any) -> Self:
         """The same layer with its parameters in another number type (`object` for rationals)."""
         target = np.empty(0, dtype=dtype)
-        return replace(self, **{name: like(value, target) for name, value in self.parameters.items()})
+        return replace(self, **{name: adopt(like(value, target)) for name, value in self.parameters.items()})
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Through the constructor, so that unpickled and copied parameters are read-only again.

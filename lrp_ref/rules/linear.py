@@ -22,6 +22,7 @@ from ..arrays import (
     positive,
 )
 from ..errors import DomainError, ParameterError
+from ..held import held
 from ..records import dataclass
 from .base import LinearRule
 from .shares import (
@@ -280,6 +281,8 @@ class ZBox(LinearRule):
             if value.dtype.kind not in "iufO":
                 raise ParameterError(f"ZBox.{name} must be a number or an array, found {getattr(self, name)!r}")
             check_finite(value, f"ZBox.{name}") if value.dtype.kind == "f" else None
+            if value.ndim:
+                object.__setattr__(self, name, held(getattr(self, name)))
         if not np.all(np.asarray(self.low) <= np.asarray(self.high)):
             raise DomainError(f"ZBox needs low ≤ high, found low = {self.low}, high = {self.high}")
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from ...arrays import Array, Shape
 from ...errors import FormatError
+from ...held import adopt
 from ...layers.base import Layer
 from ...model import Node
 from .reader import OpNode
@@ -307,11 +308,11 @@ class Call:
     # --- layers -------------------------------------------------------------------------------------------------------
 
     def parameter(self, value: Any) -> Array:
-        """An array in the model's number type; not copied where it has that type."""
+        """An array in the model's number type; not copied where it has that type, for it is the reader's own."""
         array = np.asarray(value)
         if array.dtype.kind not in "fiub":
             raise FormatError(f"a parameter holds {array.dtype} values, where numbers are needed")
-        return array.astype(self.builder.dtype, copy=False)
+        return adopt(array.astype(self.builder.dtype, copy=False))
 
     def emit(self, layer: Layer, *inputs: Tensor, part: str = "") -> Tensor:
         """Add a layer; `part` names what is not the node itself but a step towards it."""
