@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from fractions import Fraction
 
 import numpy as np
@@ -126,3 +128,26 @@ def test_a_rule_is_its_parameters(rule, text):
 )
 def test_a_composite_is_called_by_the_parameters_that_are_not_the_usual_ones(made, name):
     assert made.name == name
+
+
+# ---- what the documents promise ---------------------------------------------------------------------------------------
+
+
+KINDS = [kind for name in rules.__all__ if isinstance(kind := getattr(rules, name), type) and issubclass(kind, rules.Rule)]
+CITED = re.compile(r"[A-Z]\w+(-\w+)?( et al\.)? \d{4}(, |.{0,80}?)(Eq\.|Eqs\.|Tab\.|Table|Fig\.|§|Sect\.|Prop\.|Appendix)")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if not inspect.isabstract(kind)])
+def test_every_rules_docstring_cites_where_its_equation_stands(kind):
+    """README: "Every rule's docstring cites the equation that it implements": a paper, and the place in it."""
+    assert CITED.search(" ".join((kind.__doc__ or "").split()))
+
+
+@pytest.mark.parametrize("name", composites.PRESETS)
+def test_no_preset_uses_alpha_beta_with_beta_where_a_pool_would_be_empty(name):
+    """CONV-AB-POOLING."""
+    for layer in (L.AvgPool(2), L.SumPool(2), L.GlobalAvgPool(), L.Mean((1,)), L.Upsample(2), L.MaxPool(2), L.LpPool(2)):
+        for front in ([], [L.Conv(np.ones((1, 1, 1, 1)))]):
+            model = Model.sequential([*front, layer], input_shape=(1, 4, 4), domain=(0, 1))
+            rule = list(composites.composite_of(name).assign(model).values())[-1]
+            assert not isinstance(rule, rules.AlphaBeta) or rule.beta == 0

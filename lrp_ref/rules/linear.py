@@ -164,7 +164,8 @@ class GeneralizedGamma(LinearRule):
             {\sum_{0,j} \text{the same}} R_k
 
     with the upper signs where z_k ≥ 0 and the lower ones where z_k < 0. For a ≥ 0 and z ≥ 0 it is `Gamma`. A pre-activation of
-    exactly 0 counts as ≥ 0, so that its relevance is not dropped.
+    exactly 0 counts as ≥ 0, so that its relevance is not dropped. For one sign it is LRP-γ as Montavon et al. 2019, §10.2.1 print
+    it.
     """
 
     gamma: Number = GAMMA

@@ -77,7 +77,8 @@ class HeldStatistics(_NormRule):
 
     .. math:: R_j = \frac{a_j w_j}{\epsilon_j + z_j} R_j', \qquad w_j = \gamma_j / \sigma, \quad z_j = a_j w_j + \beta_j - \mu w_j
 
-    What the mean and the shift account for is booked as bias.
+    What the mean and the shift account for is booked as bias. It is the ε-rule of a batch norm with its statistics (Samek et al.
+    2021, §1.4.1, as a linear layer), here a sample's own.
 
     Parameters
     ----------

@@ -25,7 +25,7 @@ class _PoolRule(Rule):
 
 @dataclass(frozen=True)
 class WinnerTakesAll(Rule):
-    r""":math:`R_j = \sum_k 1[j = \operatorname{argmax}_{j' \to k} x_{j'}]\, R_k` (Bach et al. 2015).
+    r""":math:`R_j = \sum_k 1[j = \operatorname{argmax}_{j' \to k} x_{j'}]\, R_k` (Bach et al. 2015; Montavon et al. 2018, §5.3).
 
     Parameters
     ----------

@@ -43,7 +43,7 @@ class ProductRule(Rule):
 
 @dataclass(frozen=True)
 class SignalTakesAll(ProductRule):
-    """LRP-all: :math:`(R_g, R_s) = (0, R_p)`; the layer says which factor is the signal."""
+    """LRP-all: :math:`(R_g, R_s) = (0, R_p)`; the layer says which factor is the signal (Arras et al. 2019, Tab. 11.1)."""
 
     source: ClassVar[str] = "Arras et al. 2017; Arras et al. 2019, Table 11.1"
     formula: ClassVar[str] = r"(R_g, R_s) = (0, R_p)"
@@ -75,7 +75,8 @@ def _weighted(parts: tuple[Array, Array], stabiliser: Stabiliser, relevance: Arr
 class ProportionalProduct(ProductRule):
     r"""LRP-prop: :math:`R_g = \frac{x_g}{x_g + x_s + \epsilon s(x_g + x_s)} R_p`, and the same for the signal.
 
-    Of the factors' values as they enter the product (Samek et al. 2021); the table of Arras et al. 2019 prints pre-activations.
+    Of the factors' values as they enter the product (Samek et al. 2021, §1.4.3); Arras et al. 2019, Tab. 11.1 prints
+    pre-activations.
     """
 
     epsilon: Number = 0
@@ -92,7 +93,10 @@ class ProportionalProduct(ProductRule):
 
 @dataclass(frozen=True)
 class AbsoluteProduct(ProductRule):
-    r"""LRP-abs: :math:`R_g = \frac{|x_g|}{|x_g| + |x_s| + \epsilon} R_p`, and the same for the signal."""
+    r"""LRP-abs: :math:`R_g = \frac{|x_g|}{|x_g| + |x_s| + \epsilon} R_p`, and the same for the signal.
+
+    (Arras et al. 2019, Tab. 11.1.)
+    """
 
     epsilon: Number = 0
     source: ClassVar[str] = "Arras et al. 2019, Table 11.1"
@@ -109,7 +113,7 @@ class AbsoluteProduct(ProductRule):
 
 @dataclass(frozen=True)
 class HalfProduct(ProductRule):
-    r"""LRP-half: :math:`R_g = R_s = R_p / 2`."""
+    r"""LRP-half: :math:`R_g = R_s = R_p / 2` (Arjona-Medina et al. 2019; Arras et al. 2019, Tab. 11.1)."""
 
     source: ClassVar[str] = "Arjona-Medina et al. 2019; Arras et al. 2019, Table 11.1"
     formula: ClassVar[str] = r"R_g = R_s = R_p / 2"
