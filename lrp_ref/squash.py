@@ -108,7 +108,9 @@ def _hands_on(layer: Layer) -> bool:
     """Whether an element of the layer's output may be one of its input, scaled, or a combination of several without weights."""
     if isinstance(layer, Linear):
         return isinstance(layer, (Scale, BatchNorm)) or not layer.parameter_names
-    return isinstance(layer, (Rearrangement, Pooling, Multiply)) or _keeps_order(layer) or _combines(layer)
+    if isinstance(layer, Multiply):
+        return layer.constant is None  # else it is a gate
+    return isinstance(layer, (Rearrangement, Pooling)) or _keeps_order(layer) or _combines(layer)
 
 
 def _keeps_order(layer: Layer) -> bool:

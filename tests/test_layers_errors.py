@@ -241,6 +241,8 @@ WRONG_SHAPES = [
     (L.Multiply(), [(2, 3), (2, 4)], "shapes (2, 3), (2, 4) do not broadcast"),
     (L.Add(3), [(1, 2), (1, 2)], "Add has 3 input(s), found 2"),
     (L.Multiply(), [(1, 2)], "Multiply has 2 input(s), found 1"),
+    (L.Multiply(1, ONES(2)), [(1, 2), (1, 2)], "Multiply has 1 input(s), found 2"),
+    (L.Multiply(1, ONES((2, 2))), [(1, 2)], "Multiply.constant of shape (2, 2) does not fit samples of shape (2,)"),
     (L.Concat(2), [(1, 2, 3), (1, 2, 4)], "inputs (1, 2, 3), (1, 2, 4) differ beside axis 1"),
     (L.Concat(2), [(1, 2, 3), (2, 2, 3)], "inputs (1, 2, 3), (2, 2, 3) differ beside axis 1"),
     (L.Concat(2), [(1, 2, 3), (1, 2)], "inputs (1, 2, 3), (1, 2) differ beside axis 1"),

@@ -133,6 +133,7 @@ def test_columns_first_stay_columns_first(tmp_path):
         L.LeakyReLU(Fraction(1, 3)),
         L.BatchNorm([0.5], [1.0], epsilon=Fraction(10**40 + 1, 3**50)),
         L.Multiply(signal=1),
+        L.Multiply(1, constant=np.array([0.5, -2.0])),
         L.Mean(axes=(-1, 1), keepdims=True),
         L.GELU("tanh"),
         L.Dense(np.zeros((0, 3)), np.zeros(3)),

@@ -206,6 +206,11 @@ def test_sums_and_products_are_not_negative_where_all_their_inputs_are_not():
             assert ("both" in nonnegative_nodes(Model(nodes))) == (sure and first == "relu")
 
 
+def test_a_product_with_a_constant_is_not_negative_where_the_constant_is_not():
+    assert nonnegative_nodes(chain(L.ReLU(), L.Multiply(1, [0.0, 2.0]))) == {"relu1", "multiply1"}
+    assert nonnegative_nodes(chain(L.ReLU(), L.Multiply(1, [1.0, -2.0]))) == {"relu1"}
+
+
 def test_a_subclass_may_compute_anything():
     class Shifted(L.ReLU):
         def function(self, z):

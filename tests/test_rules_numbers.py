@@ -318,3 +318,6 @@ def test_the_product_rules(rule, signal, expected):
     flipped = L.Multiply(signal=0)
     (kept_first, gate_last), _ = rule.propagate(flipped, factors[::-1], flipped.forward(*factors), row(1))
     assert (gate_last, kept_first) == (gate, kept)
+    constant = L.Multiply(signal=1, constant=[F(signal)])  # CONV-GATE-CONSTANT: what the signal keeps is in a bias
+    (alone,), booking = rule.propagate(constant, factors[:1], constant.forward(*factors[:1]), row(1))
+    assert (alone.item(), booking.bias.item(), booking.rounding.item()) == (gate.item(), kept.item(), 0)

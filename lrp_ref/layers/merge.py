@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import numpy as np
 
-from ..arrays import Array, Shape, integer, sum_to
+from ..arrays import Array, Shape, integer, like, sum_to
 from ..errors import ParameterError, ShapeError
 from ..records import dataclass
 from .base import Layer, broadcast, need_arity
+from .linear import broadcast_sample
 from .shape import Rearrangement
 
 
@@ -57,9 +60,13 @@ class Multiply(Layer):
     ----------
     signal : which input carries the information (0 or 1), None where that is not known. It is a fact about the
         network, which the rule `SignalTakesAll` needs.
+    constant : stands for the second input, which the layer has not then, and broadcasts against one sample of the first: what
+        is left of a cell whose state is known, such as a reset gate before the first step. Its share stays in a bias
     """
 
     signal: int | None = None
+    constant: Any = None
+    parameter_names: ClassVar[tuple[str, ...]] = ("constant",)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -68,16 +75,26 @@ class Multiply(Layer):
 
     @property
     def arity(self) -> int:
-        return 2
+        return 2 if self.constant is None else 1
 
     def shape(self, *inputs: Shape) -> Shape:
         need_arity(self, inputs)
+        if self.constant is not None and broadcast_sample(self.constant.shape, inputs[0][1:]) != inputs[0][1:]:
+            raise ShapeError(f"Multiply.constant of shape {self.constant.shape} does not fit samples of shape {inputs[0][1:]}")
         return broadcast(*inputs)
+
+    def factors(self, *inputs: Array) -> tuple[Array, Array]:
+        """Both factors, the constant too where it is one."""
+        first = inputs[0]
+        return (first, inputs[1]) if self.constant is None else (first, like(self.constant, first))
 
     def forward(self, *inputs: Array) -> Array:
         self.shape(*(a.shape for a in inputs))
-        return np.asarray(inputs[0] * inputs[1])
+        first, second = self.factors(*inputs)
+        return np.asarray(first * second)
 
     def vjp(self, inputs: tuple[Array, ...], output: Array, upper: Array) -> tuple[Array, ...]:
-        first, second = inputs
+        first, second = self.factors(*inputs)
+        if self.constant is not None:
+            return (np.asarray(upper * second),)
         return sum_to(upper * second, first.shape), sum_to(upper * first, second.shape)

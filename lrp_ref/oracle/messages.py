@@ -227,6 +227,8 @@ def _links(layer: Layer, rule: rules.Rule, shapes: Sequence[Shape]) -> tuple[lis
 
 def _arrays(layer: Layer, a: Any, R: Any) -> tuple[list[Array], Array]:
     """The inputs and the relevance of one sample as rationals, their shapes checked."""
+    if isinstance(layer, Multiply) and layer.constant is not None:
+        raise RuleError("a constant factor is no neuron: give the oracle Multiply(signal), and the constant as its second input")
     given = a if layer.arity > 1 or isinstance(a, tuple) else (a,)
     inputs = [fractions(array) for array in given]
     shape = layer.shape(*(array.shape for array in inputs))

@@ -18,7 +18,7 @@ from .denominators import check_sum, divides
 
 
 class ProductRule(Rule):
-    """A rule for `Multiply`: it says which part of R_p each factor takes."""
+    """A rule for `Multiply`: it says which part of R_p each factor takes; that of a constant factor is booked as bias."""
 
     serves: ClassVar[str] = "products (Multiply)"
 
@@ -34,9 +34,13 @@ class ProductRule(Rule):
     ) -> tuple[tuple[Array, ...], Booking]:
         self.require(layer)
         assert isinstance(layer, Multiply)
-        first, second = inputs
+        first, second = layer.factors(*inputs)
         whole = zeros(output.shape, output)
         left, right, absorbed, lost = self.divided(layer, (first + whole, second + whole), relevance)
+        if layer.constant is not None:
+            below = (sum_to(left, first.shape),)
+            booked = Booking.handed_on(relevance, below, messages=(left,), bias=right, stabiliser=absorbed, unassigned=lost)
+            return below, booked
         relevances = sum_to(left, first.shape), sum_to(right, second.shape)
         return relevances, Booking.handed_on(relevance, relevances, messages=(left, right), stabiliser=absorbed, unassigned=lost)
 

@@ -12,7 +12,7 @@ from .view import Match, View, close, number
 
 def self_gated(view: View, node: Node) -> Match:
     """GELU, SiLU, HardSwish, Mish: c·x·g(x), the constant c before, between or after the factors."""
-    products = ((w, name) for w, name in view.multiples(node.name) if isinstance(view.layer(name), Multiply))
+    products = ((w, name) for w, name in view.multiples(node.name) if view.is_product(name))
     outer, product = next(products, (1.0, ""))
     if not product:
         return None
@@ -67,7 +67,7 @@ def _is_cube(view: View, name: str, x: str) -> bool:
     layer = view.layer(name)
     if isinstance(layer, Pow):
         return number(layer.exponent) == 3 and view.source(name) == x
-    if not isinstance(layer, Multiply):
+    if not view.is_product(name):
         return False
     first, second = view.nodes[name].inputs
     return (first == x and is_square(view, second, x)) or (second == x and is_square(view, first, x))

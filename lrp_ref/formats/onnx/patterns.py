@@ -12,36 +12,32 @@ from dataclasses import replace
 
 from ...arrays import Array
 from ...layers import (
-    Clip,
     Concat,
     Dense,
     Divide,
     Gather,
     GlobalAvgPool,
-    HardSigmoid,
     Identity,
     LayerNorm,
     Mean,
-    Multiply,
-    Rearrangement,
     Reciprocal,
     Recurrent,
     Reshape,
     Scale,
-    Sigmoid,
-    Softmax,
     Sqrt,
     Subtract,
 )
 from ...model import Model, Node
 from .gated import is_square, self_gated
+from .gates import gate, gated_constants
 from .spelled import hard_sigmoid, lp_pool, softplus
-from .view import DEPTH, Match, View
+from .view import Match, View
 
 
 def recognised(model: Model) -> Model:
     """`model` with known groups of nodes as the layers that they are."""
     view = _viewed(model)
+    gated_constants(view)  # before a constant that is added behind one makes it an affine map
     changed = True
     while changed:
         changed = False
@@ -51,6 +47,7 @@ def recognised(model: Model) -> Model:
             if match is not None:
                 view.replace(name, *match)
                 changed = True
+        changed = changed or gated_constants(view)  # gates that were put together again
     made = replace(model, nodes=tuple(view.nodes.values()))
     if any(type(node.layer) is Identity for node in made.nodes):
         made = replace(made, nodes=tuple(_without_identities(made).values()))
@@ -160,7 +157,7 @@ def _quotient(view: View, node: Node) -> tuple[str, str]:
     """a and b of a / b, or of a · (1/b); empty names where it is neither."""
     if isinstance(node.layer, Divide):
         return node.inputs[0], node.inputs[1]
-    if isinstance(node.layer, Multiply):
+    if view.is_product(node.name):
         for a, b in (node.inputs, node.inputs[::-1]):
             if isinstance(view.layer(b), Reciprocal):
                 return a, view.source(b)
@@ -195,28 +192,6 @@ def _norm_affine(view: View, node: Node) -> Match:
     return replace(norm, scale=scale, shift=layer.bias), view.nodes[source].inputs
 
 
-# --- gates --------------------------------------------------------------------------------------------------------------------
-
-
-def _gate(view: View, node: Node) -> Match:
-    """A product of a signal and a squashed gate: which is which is a fact about the network."""
-    if not isinstance(node.layer, Multiply) or node.layer.signal is not None:
-        return None
-    squashed = [_is_squashed(view, name) for name in node.inputs]
-    return (Multiply(signal=squashed.index(False)), node.inputs) if sum(squashed) == 1 else None
-
-
-def _is_squashed(view: View, name: str) -> bool:
-    """Whether a value comes from a function onto [0, 1], through nothing but rearrangements."""
-    layer = view.layer(name)
-    for _ in range(DEPTH):
-        if not isinstance(layer, Rearrangement) or layer.arity != 1:
-            break
-        name = view.source(name)
-        layer = view.layer(name)
-    return isinstance(layer, (Sigmoid, HardSigmoid, Softmax)) or (isinstance(layer, Clip) and (layer.low, layer.high) == (0, 1))
-
-
 PATTERNS: tuple[Callable[[View, Node], Match], ...] = (
     self_gated,
     _layer_norm,
@@ -226,6 +201,6 @@ PATTERNS: tuple[Callable[[View, Node], Match], ...] = (
     lp_pool,
     _dense,
     _mul_add,
-    _gate,
+    gate,
     _both_directions,
 )

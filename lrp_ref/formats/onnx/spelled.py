@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ...layers import Abs, AvgPool, Clip, Compare, HardSigmoid, LpPool, Multiply, Pow, ReLU, Scale, Sign, Softplus, Where
+from ...layers import Abs, AvgPool, Clip, Compare, HardSigmoid, LpPool, Pow, ReLU, Scale, Sign, Softplus, Where
 from ...model import Node
 from .view import Match, View, close, number
 
@@ -65,7 +65,7 @@ def lp_pool(view: View, node: Node) -> Match:
 
 def _sign_times_size(view: View, name: str) -> str:
     """m, where `name` is sign(m)·relu(|m|); an empty name where it is something else."""
-    if not isinstance(view.layer(name), Multiply):
+    if not view.is_product(name):
         return ""
     sign, size = view.nodes[name].inputs
     if not (isinstance(view.layer(sign), Sign) and isinstance(view.layer(size), ReLU)):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ...arrays import Array
-from ...layers import Scale
+from ...layers import Multiply, Scale
 from ...layers.base import Layer
 from ...model import Node
 
@@ -49,6 +49,11 @@ class View:
     def private(self, name: str) -> bool:
         """Whether a node is read once and is no output."""
         return self.reads[name] == 1 and name not in self.outputs
+
+    def is_product(self, name: str) -> bool:
+        """Whether a node multiplies two signals."""
+        layer = self.layer(name)
+        return isinstance(layer, Multiply) and layer.constant is None
 
     def affine(self, name: str) -> Iterator[tuple[float, float, str]]:
         """Every (w, b, base) with `name` = w·base + b for numbers w and b: `name` itself, and what lies below its scalar Scales."""  # noqa: E501
