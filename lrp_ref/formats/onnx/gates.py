@@ -90,12 +90,16 @@ def gated_constants(view: View) -> bool:
         return False
     products = [node for node in view.nodes.values() if view.is_product(node.name)]
     signals = {node.name: signal for node in products if (signal := _signal(view, node)) is not None}
-    gates = {squash(view, view.nodes[name].inputs[1 - signal]) for name, signal in signals.items()}
+    factors = {view.nodes[name].inputs[1 - signal] for name, signal in signals.items()}
+    gates = {squash(view, name) for name in factors}
+    scaled = {other for name in factors for other in _between(view, name, squash(view, name))}
     weights = frozenset(weight for name in gates for weight in _weights(view, view.source(name)))
     resting = [_at_rest(view, view.nodes[name].inputs[signal]) for name, signal in signals.items()]
     changed = False
     for node in found:
         assert isinstance(node.layer, Scale)
+        if node.name in scaled:
+            continue
         (source,) = node.inputs
         gate = squash(view, source)
         constant = node.layer.weight
@@ -107,11 +111,15 @@ def gated_constants(view: View) -> bool:
 
 
 def _is_candidate(view: View, node: Node) -> bool:
-    """Whether a node is w·g for a gate g, and not itself the gate of a product."""
-    if not isinstance(node.layer, Scale) or node.layer.bias is not None or not squash(view, node.inputs[0]):
-        return False
-    readers = [other for other in view.nodes.values() if node.name in other.inputs]
-    return not readers or not all(isinstance(reader.layer, Multiply) for reader in readers)
+    """Whether a node is w·g for a gate g."""
+    return isinstance(node.layer, Scale) and node.layer.bias is None and bool(squash(view, node.inputs[0]))
+
+
+def _between(view: View, name: str, gate: str) -> Iterator[str]:
+    """The nodes between a product and its gate, where its factor is a multiple or the complement of that."""
+    while name != gate:
+        yield name
+        name = view.source(name)
 
 
 def _weights(view: View, name: str, path: tuple[str, ...] = ()) -> Iterator[Weight]:
