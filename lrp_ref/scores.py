@@ -13,7 +13,7 @@ import numpy as np
 from .arrays import Array, Shape, like, zeros
 from .errors import HeadError, TargetError
 from .heads import Head, Logit, LogOdds, Probability
-from .layers.activations import Sigmoid, Softmax
+from .layers.activations import LogSigmoid, Sigmoid, Softmax
 from .layers.base import Layer
 from .layers.linear import Scale
 from .layers.shape import Rearrangement
@@ -163,7 +163,7 @@ class Scores:
 
     def _begun(self, source: Source, complement: bool, scores: Array, elements: Array) -> tuple[Array, Array]:
         layer, head = self.layers.get(source.node), self.explained
-        if isinstance(layer, Sigmoid):
+        if isinstance(layer, (LogSigmoid, Sigmoid)):
             # The log-odds of a sigmoid's probability are its score.
             return (Logit() if isinstance(head, LogOdds) else head).start(scores, elements)
         if not isinstance(layer, Softmax):

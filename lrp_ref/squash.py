@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from .arrays import Array, Shape, like
-from .layers.activations import LogSoftmax, ReLU, Sigmoid, Softmax
+from .layers.activations import LogSigmoid, LogSoftmax, ReLU, Sigmoid, Softmax
 from .layers.base import Layer, Linear
 from .layers.linear import Scale
 from .layers.merge import Multiply
@@ -25,7 +25,7 @@ from .records import dataclass
 
 Kind: TypeAlias = Literal["number", "squash", "combined"]
 
-SQUASHES = (Sigmoid, Softmax)
+SQUASHES = (LogSigmoid, Sigmoid, Softmax)
 #: In place of a source: the element is a constant, or none element alone.
 CONSTANT, SEVERAL = -1, -2
 #: How far, of its range, a bound may cut a probability without changing what it says: networks clip logarithms at 1e-7.
@@ -117,8 +117,8 @@ def _keeps_order(layer: Layer) -> bool:
     """Whether the layer may be the identity on a probability, or a function that grows with it."""
     if isinstance(layer, ReLU):
         return True
-    from .layers.elementwise import Clip  # these two are imported where few networks have them
-    from .layers.functions import Abs, Exp, Log, Sqrt
+    from .layers.elementwise import Abs, Clip  # these two are imported where few networks have them
+    from .layers.functions import Exp, Log, Sqrt
 
     return isinstance(layer, (Abs, Clip, Exp, Log, Sqrt))
 
@@ -269,7 +269,7 @@ def survey(model: Model, output: str, shapes: Mapping[str, Shape]) -> tuple[tupl
     made = _Survey(model, shapes)
     for source in ends:
         found = made.begin(source)
-        logarithm = source.node in model and isinstance(model[source.node].layer, LogSoftmax)
+        logarithm = source.node in model and isinstance(model[source.node].layer, (LogSigmoid, LogSoftmax))
         made.elements[source.node] = replace(found, shift=found.shift + np.nan) if logarithm else found
     for node in between:
         made.elements[node.name] = made.hand_on(node)

@@ -70,6 +70,7 @@ CASES = {
         (L.LayerNorm(2, numbers(3, 4), None, 0.5), [(2, 3, 4)]),
         (L.LayerNorm(), [(5,)]),
     ],
+    L.LogSigmoid: [(L.LogSigmoid(), [(4, 3)])],
     L.Log: [(L.Log(), [(4, 3)])],
     L.LpPool: [
         (L.LpPool(2), [(2, 4, 4)]),
@@ -113,6 +114,7 @@ CASES = {
     ],
     L.SELU: [(L.SELU(), [(4, 3)]), (L.SELU(1.0, 2.0), [(4, 3)])],
     L.SiLU: [(L.SiLU(), [(4, 3)]), (L.SiLU(1.5), [(4, 3)])],
+    L.Shrink: [(L.Shrink(), [(4, 3)]), (L.Shrink(0.75, 0.75), [(4, 3)]), (L.Shrink(0.0, -0.25), [(4, 3)])],
     L.Sign: [(L.Sign(), [(4, 3)])],
     L.Slice: [
         (L.Slice(1, 3), [(4, 2)]),
@@ -130,6 +132,7 @@ CASES = {
         (L.StackedDense(numbers(2, 1, 3, 1)), [(2, 2, 3, 1, 3)]),
     ],
     L.Sum: [(L.Sum(), [(3, 4)]), (L.Sum((-1, 1), True), [(3, 2, 4)]), (L.Sum((2, 3)), [(3, 2, 4)])],
+    L.Threshold: [(L.Threshold(), [(4, 3)]), (L.Threshold(-0.5, 0.25), [(4, 3)])],
     L.Tile: [(L.Tile((2, 3)), [(3, 2)]), (L.Tile((1, 0)), [(3, 2)]), (L.Tile((1,)), [(3,)])],
     L.Where: [
         (L.Where(), [(3, 2), (3, 2), (3, 2)]),

@@ -7,7 +7,7 @@ from strategies import FLOAT_TYPES
 from lrp_ref import layers as L
 
 FAR = [-1000.0, -750.0, -100.0, -20.0, -0.0, 0.0, 20.0, 100.0, 750.0, 1000.0]
-ALL = [L.ReLU(), L.LeakyReLU(), L.Tanh(), L.Sigmoid(), L.GELU(), L.GELU("tanh"), L.Softplus(), L.Softplus(20.0)]
+ALL = [L.ReLU(), L.LeakyReLU(), L.Tanh(), L.Sigmoid(), L.GELU(), L.GELU("tanh"), L.Softplus(), L.Softplus(20.0), L.LogSigmoid()]
 
 
 def on(layer, *values, dtype=np.float64):

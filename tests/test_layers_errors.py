@@ -122,6 +122,10 @@ WRONG_PARAMETERS = [
     (lambda: L.LeakyReLU(NAN), ParameterError, "LeakyReLU.slope must be finite, found nan"),
     (lambda: L.Softplus(0), ParameterError, "Softplus.beta must be positive, found 0"),
     (lambda: L.Softplus(INF), ParameterError, "Softplus.beta must be finite, found inf"),
+    (lambda: L.Threshold(INF), ParameterError, "Threshold.threshold must be finite, found inf"),
+    (lambda: L.Threshold(0, "x"), ParameterError, "Threshold.value must be a number, found 'x'"),
+    (lambda: L.Shrink(-0.5), ParameterError, "Shrink.threshold must be finite and at least 0, found -0.5"),
+    (lambda: L.Shrink(1, NAN), ParameterError, "Shrink.shift must be finite, found nan"),
     (lambda: L.Dropout(-0.5), ParameterError, "Dropout.rate must be finite and at least 0, found -0.5"),
 ]  # fmt: skip
 

@@ -42,12 +42,14 @@ EXACT = (
         L.Reciprocal,
         L.ReduceMax,
         L.Resize,
+        L.Shrink,
         L.Sign,
         L.Slice,
         L.Softsign,
         L.SpaceToDepth,
         L.StackedDense,
         L.Sum,
+        L.Threshold,
         L.Tile,
         L.Where,
     ),
@@ -63,7 +65,7 @@ def drawn(layer, shapes, batch=3, seed=1):
         found.append(np.abs(a) if isinstance(layer, (L.Log, L.Sqrt, L.Power)) else a)
     if isinstance(layer, L.Where):
         found[0] = rng.integers(-1, 2, found[0].shape).astype(np.float64)  # the condition, often 0
-    if isinstance(layer, (L.Compare, L.Sign)):
+    if isinstance(layer, (L.Compare, L.Shrink, L.Sign, L.Threshold)):
         found[0] = rng.integers(-8, 9, found[0].shape) / 4  # often equal
     if isinstance(layer, L.Embedding):
         found = [rng.integers(-5, 5, (batch, *shapes[0])).astype(np.float64)]
@@ -376,6 +378,7 @@ LOOPS = {
     L.InstanceNorm: normalised(channel_groups),
     L.LRN: lrn,
     L.LayerNorm: normalised(last_groups),
+    L.LogSigmoid: scalar(lambda layer, z: -math.log(1 + math.exp(-z))),
     L.Log: scalar(lambda layer, z: math.log(z)),
     L.LpPool: lp_pool,
     L.MatMul: matmul,
@@ -391,6 +394,7 @@ LOOPS = {
     L.Resize: resized,
     L.SELU: scalar(lambda layer, z: layer.gamma * (z if z > 0 else layer.alpha * (math.exp(z) - 1))),
     L.SiLU: scalar(lambda layer, z: z / (1 + math.exp(-layer.beta * z))),
+    L.Shrink: scalar(lambda layer, z: math.copysign(abs(z) - layer.shift, z) if abs(z) > layer.threshold else 0.0),
     L.Sign: scalar(lambda layer, z: float((z > 0) - (z < 0))),
     L.Slice: lambda layer, a: np.moveaxis(np.moveaxis(a, layer.axis, 0)[layer.start : layer.stop : layer.step], 0, layer.axis),
     L.Softsign: scalar(lambda layer, z: z / (1 + abs(z))),
@@ -398,6 +402,7 @@ LOOPS = {
     L.Sqrt: scalar(lambda layer, z: math.sqrt(z)),
     L.StackedDense: stacked_dense,
     L.Sum: reduced(sum),
+    L.Threshold: scalar(lambda layer, z: z if z > layer.threshold else layer.value),
     L.Tile: lambda layer, a: np.stack([np.tile(x, layer.repeats) for x in a]),
     L.Where: chosen,
 }

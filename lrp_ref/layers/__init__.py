@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .activations import GELU, Activation, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Softplus, Tanh
+from .activations import GELU, Activation, LeakyReLU, LogSigmoid, LogSoftmax, ReLU, Sigmoid, Softmax, Softplus, Tanh
 from .base import Layer, Linear, Recurrent
 from .conv import Conv, ConvTranspose
 from .linear import Add, Dense, Mean, Scale, StackedDense, Subtract
@@ -21,8 +21,8 @@ from .shape import Dropout, Flatten, Identity, Pad, Rearrangement, Reshape, Tran
 if TYPE_CHECKING:
     from .adaptive import AdaptiveAvgPool, AdaptiveMaxPool
     from .blocks import Attach, DepthToSpace, SpaceToDepth
-    from .elementwise import CELU, ELU, SELU, Clip, HardSigmoid, HardSwish, Mish, PReLU, SiLU, Softsign
-    from .functions import Abs, Divide, Embedding, Erf, Exp, Log, Maximum, Minimum, Pow, Power, Reciprocal, Sign, Sqrt
+    from .elementwise import CELU, ELU, SELU, Abs, Clip, HardSigmoid, HardSwish, Mish, PReLU, Shrink, SiLU, Softsign, Threshold
+    from .functions import Divide, Embedding, Erf, Exp, Log, Maximum, Minimum, Pow, Power, Reciprocal, Sign, Sqrt
     from .indexing import Expand, Gather, PadWith, Slice, Tile
     from .matmul import MatMul
     from .recurrent import GRU, LSTM, RNN
@@ -33,9 +33,11 @@ if TYPE_CHECKING:
 _LATER = {
     "adaptive": ("AdaptiveAvgPool", "AdaptiveMaxPool"),
     "blocks": ("Attach", "DepthToSpace", "SpaceToDepth"),
-    "elementwise": ("CELU", "ELU", "SELU", "Clip", "HardSigmoid", "HardSwish", "Mish", "PReLU", "SiLU", "Softsign"),
+    "elementwise": (
+        *("CELU", "ELU", "SELU", "Abs", "Clip", "HardSigmoid", "HardSwish", "Mish", "PReLU", "Shrink", "SiLU", "Softsign"),
+        "Threshold",
+    ),
     "functions": (
-        "Abs",
         "Divide",
         "Embedding",
         "Erf",
@@ -103,6 +105,7 @@ __all__ = [
     "LeakyReLU",
     "Linear",
     "Log",
+    "LogSigmoid",
     "LogSoftmax",
     "LpPool",
     "MatMul",
@@ -126,6 +129,7 @@ __all__ = [
     "Resize",
     "Scale",
     "Selecting",
+    "Shrink",
     "SiLU",
     "Sigmoid",
     "Sign",
@@ -140,6 +144,7 @@ __all__ = [
     "Sum",
     "SumPool",
     "Tanh",
+    "Threshold",
     "Tile",
     "Transpose",
     "Upsample",

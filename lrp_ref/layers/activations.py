@@ -81,6 +81,20 @@ class Sigmoid(_Irrational):
         return _logistic(z) * _logistic(-z)  # σ(−z) is 1 − σ(z) without cancellation
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class LogSigmoid(_Irrational):
+    """log(1 / (1 + exp(−z))), without overflow for either sign.
+
+    At the end of a network it shows a probability, as a sigmoid does.
+    """
+
+    def function(self, z: Array) -> Array:
+        return np.asarray(-np.logaddexp(like(0, z), -z))
+
+    def derivative(self, z: Array, output: Array) -> Array:
+        return _logistic(-z)
+
+
 def _logistic(z: Array) -> Array:
     """1 / (1 + exp(−z)), accurate relative to itself on both sides."""
     small = np.exp(-np.abs(z))

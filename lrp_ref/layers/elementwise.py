@@ -193,3 +193,61 @@ class Clip(Activation):
             if bound is not None:
                 inside &= np.asarray((z - like(bound, z)) * like(sign, z) > like(0, z), dtype=bool)
         return np.where(inside, like(1, z), like(0, z))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Abs(Activation):
+    """|z|, of slope 1 or −1: under LRP-0 what passes is gradient × input."""
+
+    def function(self, z: Array) -> Array:
+        return np.asarray(abs(z))
+
+    def derivative(self, z: Array, output: Array) -> Array:
+        one, zero = like(1, z), like(0, z)
+        return np.where(z > zero, one, np.where(z < zero, -one, zero))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Threshold(Activation):
+    """z where z > threshold, value elsewhere (ONNX's ThresholdedRelu has the value 0)."""
+
+    threshold: Any = 1.0
+    value: Any = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("threshold", "value"):
+            check_number(getattr(self, name), f"Threshold.{name}")
+
+    def function(self, z: Array) -> Array:
+        return np.where(z > like(self.threshold, z), z, like(self.value, z))
+
+    def derivative(self, z: Array, output: Array) -> Array:
+        return np.where(z > like(self.threshold, z), like(1, z), like(0, z))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Shrink(Activation):
+    """z − shift where z > threshold, z + shift where z < −threshold, 0 between.
+
+    Hard shrinkage has shift 0, soft shrinkage shift = threshold (Donoho & Johnstone 1994).
+
+    Parameters
+    ----------
+    threshold, shift : λ and the bias of ONNX's Shrink, whose defaults they have
+    """
+
+    threshold: Any = 0.5
+    shift: Any = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number(self.threshold, "Shrink.threshold", 0)
+        check_number(self.shift, "Shrink.shift")
+
+    def function(self, z: Array) -> Array:
+        threshold, shift = like(self.threshold, z), like(self.shift, z)
+        return np.where(z > threshold, z - shift, np.where(z < -threshold, z + shift, like(0, z)))
+
+    def derivative(self, z: Array, output: Array) -> Array:
+        return np.where(abs(z) > like(self.threshold, z), like(1, z), like(0, z))

@@ -64,17 +64,6 @@ class Sqrt(Function):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Abs(Function):
-    """|z|."""
-
-    def function(self, z: Array) -> Array:
-        return np.asarray(abs(z))
-
-    def derivative(self, z: Array, output: Array) -> Array:
-        return Sign().function(z)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
 class Sign(Function):
     """−1, 0 or 1, as z is negative, 0 or positive."""
 

@@ -29,8 +29,8 @@ MOVERS = frozenset({"Transpose", "Unsqueeze"})
 PLAIN = frozenset(
     (
         *("Abs", "Cast", "Celu", "Clip", "Dropout", "Elu", "Erf", "Exp", "Gelu", "HardSigmoid", "HardSwish", "Identity"),
-        *("LeakyRelu", "Log", "Mish", "Neg", "Reciprocal", "Relu", "Selu", "Sigmoid", "Softplus", "Softsign", "Sqrt"),
-        *("Swish", "Tanh"),
+        *("LeakyRelu", "Log", "Mish", "Neg", "Reciprocal", "Relu", "Selu", "Shrink", "Sigmoid", "Softplus", "Softsign", "Sqrt"),
+        *("Swish", "Tanh", "ThresholdedRelu"),
     )
 )
 #: Operators whose inputs broadcast against each other.

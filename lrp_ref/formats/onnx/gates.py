@@ -15,7 +15,7 @@ from ...arrays import Array
 from ...layers import Add, Clip, Conv, Dense, HardSigmoid, Multiply, Rearrangement, Scale, Sigmoid, Softmax, StackedDense
 from ...layers.base import Layer
 from ...model import Node
-from .view import DEPTH, Match, View
+from .view import DEPTH, Match, View, number
 
 #: A weight, by its layer and bytes, and the layers that move its output on the way to a gate.
 Weight: TypeAlias = tuple[str, bytes, tuple[str, ...]]
@@ -57,7 +57,7 @@ def squash(view: View, name: str) -> str:
         if _onto_unit(layer):
             return name if min(bias, bias + weight) >= 0 and weight else ""
         if isinstance(layer, Scale):
-            factor, shift = _number(layer.weight), 0.0 if layer.bias is None else _number(layer.bias)
+            factor, shift = number(layer.weight), 0.0 if layer.bias is None else number(layer.bias)
             if factor is None or shift is None:
                 return ""
             weight, bias = weight * factor, weight * shift + bias
@@ -69,11 +69,6 @@ def squash(view: View, name: str) -> str:
 
 def _onto_unit(layer: Layer | None) -> bool:
     return isinstance(layer, (Sigmoid, HardSigmoid, Softmax)) or (isinstance(layer, Clip) and (layer.low, layer.high) == (0, 1))
-
-
-def _number(array: Array) -> float | None:
-    """The number that all entries of an array are, None where they differ."""
-    return float(array.flat[0]) if array.size and (array == array.flat[0]).all() else None
 
 
 # --- gates times constants ---------------------------------------------------------------------------------------------------
@@ -152,6 +147,6 @@ def _at_rest(view: View, name: str) -> Array | None:
 
 def _is_same(constant: Array, rest: Array | None) -> bool:
     """Whether two constants are the same numbers, and not the same number everywhere."""
-    if rest is None or _number(rest) is not None:
+    if rest is None or number(rest) is not None:
         return False
     return np.array_equal(constant.reshape(-1), rest.reshape(-1))

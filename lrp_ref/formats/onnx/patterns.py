@@ -14,13 +14,11 @@ from ...arrays import Array
 from ...layers import (
     Concat,
     Dense,
-    Divide,
     Gather,
     GlobalAvgPool,
     Identity,
     LayerNorm,
     Mean,
-    Reciprocal,
     Recurrent,
     Reshape,
     Scale,
@@ -28,8 +26,10 @@ from ...layers import (
     Subtract,
 )
 from ...model import Model, Node
+from .exponentials import logarithm, logistic, mirrored, quotient, softmax, softsign, tanh_half
 from .gated import is_square, self_gated
 from .gates import gate, gated_constants
+from .pieces import bent, larger_multiple, nested_bounds, soft_shrinkage
 from .spelled import hard_sigmoid, lp_pool, softplus
 from .view import Match, View
 
@@ -141,7 +141,7 @@ def _mul_add(view: View, node: Node) -> Match:
 
 def _layer_norm(view: View, node: Node) -> Match:
     """(x − mean x) / √(mean (x − mean x)² + ε) over the last axes."""
-    centred, root = _quotient(view, node)
+    centred, root = quotient(view, node)
     if not (isinstance(view.layer(centred), Subtract) and isinstance(view.layer(root), Sqrt)):
         return None
     x, mean = view.nodes[centred].inputs
@@ -151,17 +151,6 @@ def _layer_norm(view: View, node: Node) -> Match:
         if same and weight == 1 and epsilon >= 0 and is_square(view, view.source(variance), centred):
             return LayerNorm(axes, None, None, float(f"{epsilon:.6g}")), (x,)
     return None
-
-
-def _quotient(view: View, node: Node) -> tuple[str, str]:
-    """a and b of a / b, or of a · (1/b); empty names where it is neither."""
-    if isinstance(node.layer, Divide):
-        return node.inputs[0], node.inputs[1]
-    if view.is_product(node.name):
-        for a, b in (node.inputs, node.inputs[::-1]):
-            if isinstance(view.layer(b), Reciprocal):
-                return a, view.source(b)
-    return "", ""
 
 
 def _last_axes(view: View, name: str) -> int:
@@ -193,6 +182,16 @@ def _norm_affine(view: View, node: Node) -> Match:
 
 
 PATTERNS: tuple[Callable[[View, Node], Match], ...] = (
+    bent,
+    larger_multiple,
+    nested_bounds,
+    soft_shrinkage,
+    logistic,
+    tanh_half,
+    logarithm,
+    mirrored,
+    softsign,
+    softmax,
     self_gated,
     _layer_norm,
     _norm_affine,

@@ -15,7 +15,10 @@ LINEAR_FROM = 15.0
 
 
 def hard_sigmoid(view: View, node: Node) -> Match:
-    """Clip(w·x + b, 0, h) / h."""
+    """Clip(w·x + b, 0, h) / h; Clip(w·x + ½, 0, 1) with a weight, which a dense layer with one bias for all has not."""
+    if isinstance(node.layer, Clip) and (node.layer.low, node.layer.high) == (0, 1):
+        *_, (weight, bias, x) = view.affine(node.inputs[0])
+        return (HardSigmoid(_short(weight), 0.5), (x,)) if bias == 0.5 and weight != 1 else None
     if not isinstance(node.layer, Scale):
         return None
     for factor, name in view.multiples(node.name):

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import numpy as np
+
 from ...arrays import Array
 from ...layers import Multiply, Scale
 from ...layers.base import Layer
@@ -38,6 +40,17 @@ class View:
             if not self.reads[source] and source in self.nodes and source not in self.outputs:
                 old += self.nodes.pop(source).inputs
 
+    def insert(self, name: str, layer: Layer, inputs: tuple[str, ...]) -> str:
+        """A new node, which has the axes of its first input; its name, which is `name` or that with a number."""
+        found, count = name, 1
+        while found in self.ranks:
+            count += 1
+            found = f"{name}_{count}"
+        self.nodes[found] = Node(found, layer, inputs)
+        self.ranks[found] = self.ranks[inputs[0]]
+        self.reads.update(inputs)
+        return found
+
     def layer(self, name: str) -> Layer | None:
         """The layer of a node, None for an input of the model."""
         return self.nodes[name].layer if name in self.nodes else None
@@ -54,6 +67,21 @@ class View:
         """Whether a node multiplies two signals."""
         layer = self.layer(name)
         return isinstance(layer, Multiply) and layer.constant is None
+
+    def same(self, first: str, second: str, depth: int = DEPTH) -> bool:
+        """Whether two nodes compute the same: one node, or equal layers on the same. Files compute a mean twice."""
+        if first == second:
+            return True
+        one, other = self.nodes.get(first), self.nodes.get(second)
+        if one is None or other is None or not depth or repr(one.layer) != repr(other.layer):
+            return False
+        mine, theirs = one.layer.parameters, other.layer.parameters
+        return (
+            len(one.inputs) == len(other.inputs)
+            and mine.keys() == theirs.keys()
+            and all(np.array_equal(value, theirs[key]) for key, value in mine.items())
+            and all(self.same(a, b, depth - 1) for a, b in zip(one.inputs, other.inputs, strict=True))
+        )
 
     def affine(self, name: str) -> Iterator[tuple[float, float, str]]:
         """Every (w, b, base) with `name` = w·base + b for numbers w and b: `name` itself, and what lies below its scalar Scales."""  # noqa: E501
@@ -80,8 +108,14 @@ class View:
 
 
 def number(array: Array) -> float | None:
-    """The only number of an array, None where it holds several."""
-    return float(array.reshape(-1)[0]) if array.size == 1 else None
+    """The number that all entries of an array are, None where they differ."""
+    return float(array.flat[0]) if array.size and (array.size == 1 or (array == array.flat[0]).all()) else None
+
+
+def shortest(value: float) -> float:
+    """The shortest decimal that stands for a float32 number: 0.3 for 0.30000001192."""
+    found = float(str(np.float32(value)))
+    return found if np.float32(found) == value or found == value else value
 
 
 def close(a: float, b: float) -> bool:

@@ -32,6 +32,7 @@ from ....layers import (
     ReLU,
     Reshape,
     Scale,
+    Shrink,
     Sigmoid,
     Sign,
     SiLU,
@@ -40,6 +41,7 @@ from ....layers import (
     Softsign,
     Sqrt,
     Tanh,
+    Threshold,
 )
 from ....layers.base import Layer
 from ..call import Call, Operator, Tensor, Value
@@ -85,6 +87,15 @@ def _swish(call: Call) -> Tensor:
 
 def _gelu(call: Call) -> Tensor:
     return call.emit(GELU(call.text("approximate", "none")), call.tensor())
+
+
+def _shrink(call: Call) -> Tensor:
+    return call.emit(Shrink(call.number("lambd", 0.5), call.number("bias", 0.0)), call.tensor())
+
+
+def _thresholded(call: Call) -> Tensor:
+    threshold = call.number("alpha", 1.0)
+    return call.emit(Threshold(threshold) if threshold else ReLU(), call.tensor())
 
 
 def _prelu(call: Call) -> Tensor:
@@ -195,6 +206,7 @@ TABLE: dict[tuple[str, int], Operator] = {
     **versions("Reciprocal", _plain(Reciprocal), 6, 13),
     **versions("Relu", _plain(ReLU), 6, 13, 14),
     **versions("Selu", _selu, 6, 22),
+    **versions("Shrink", _shrink, 9),
     **versions("Sigmoid", _plain(Sigmoid), 6, 13),
     **versions("Sign", _plain(Sign), 9, 13),
     **versions("Softmax", _softmax, 1, 11, 13),
@@ -203,4 +215,5 @@ TABLE: dict[tuple[str, int], Operator] = {
     **versions("Sqrt", _plain(Sqrt), 6, 13),
     **versions("Swish", _swish, 24),
     **versions("Tanh", _plain(Tanh), 6, 13),
+    **versions("ThresholdedRelu", _thresholded, 10, 22),
 }

@@ -76,6 +76,8 @@ def _div(call: Call) -> Tensor:
             raise FormatError("it divides by 0")
         return affine(call, _signal(first), 1 / call.parameter(second))
     if not isinstance(first, Tensor):
+        if first.size == 1 and first.flat[0] == 1:
+            return call.emit(Reciprocal(), second)
         return affine(call, call.emit(Reciprocal(), second, part="reciprocal"), first)
     return call.emit(Divide(), first, second)
 
@@ -102,11 +104,11 @@ def _extreme(layer: Callable[[int], Layer], function: Callable[[Array, Array], A
             return call.emit(layer(len(signals)) if len(signals) > 1 else Identity(), *signals)
         bound = functools.reduce(function, constants)
         x = signals[0] if len(signals) == 1 else call.emit(layer(len(signals)), *signals, part="of_signals")
-        if bound.size != 1:
-            x = expanded(call, x, np.broadcast_shapes(x.shape, bound.shape))
+        x = expanded(call, x, np.broadcast_shapes(x.shape, bound.shape))
+        if not bound.size or (bound != bound.flat[0]).any():
             beyond = call.emit(Compare(">" if layer is Maximum else "<", call.parameter(bound)), x, part="beyond")
             return call.emit(Where(otherwise=call.parameter(bound)), beyond, x)
-        number = float(bound.reshape(-1)[0])
+        number = float(bound.flat[0])
         return clipped(call, x, *((number, None) if layer is Maximum else (None, number)))
 
     return made

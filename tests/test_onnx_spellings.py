@@ -1,0 +1,185 @@
+"""Equivalent spellings: for each layer a table of ways to write it, all of which are read as that layer; and near misses.
+
+A spelling gives the canonical layer, and so the same bits. Neighbours that compute something else are left as they are.
+"""
+
+import numpy as np
+import onnx_lines
+import pytest
+
+import lrp_ref
+from lrp_ref import layers as L
+from lrp_ref.formats.onnx import load
+
+F = np.float32
+GIVEN = {"x": ("float32", ("N", 4, 6))}
+#: Numbers by their names in the lines: h is ½, t 0.3 (which float32 has not), i 1/6.
+NUMBERS = {
+    "zero": 0,
+    "one": 1,
+    "two": 2,
+    "three": 3,
+    "six": 6,
+    "less": -1,
+    "h": 0.5,
+    "t": 0.3,
+    "i": 1 / 6,
+    "less_t": -0.3,
+    "a": 0.7,
+}
+STORED = {
+    **{name: F(value) for name, value in NUMBERS.items()},
+    "zeros": np.zeros((1, 4, 6), F),
+    "quarters": np.full((4, 1), F(0.25)),
+    "last": np.array([-1]),
+    "middle": np.array([1]),
+}
+SIGMOID = "n = Neg x; e = Exp n; d = Add e one; "
+MASK = "m = Greater x zero; "
+SOFT = (
+    "m = Greater x t; b = Sub x t; u = Where m b zero; k = Less x less_t; c = Add x t; v = Where k c zero; ",
+    "q = Abs x; m = Greater q t; s = Sign x; k = Mul s t; b = Sub x k; ",
+)
+# fmt: off
+SPELLINGS = {
+    "ReLU()": (
+        "y = Max x zero", "y = Max zeros x", MASK + "y = Where m x zero", "m = Less zero x; y = Where m x zeros",
+        "m = Less x zero; y = Where m zero x", MASK + "k = Not m; y = Where k zero x", MASK + "c = Cast m to=1; y = Mul c x",
+        "y = ThresholdedRelu x alpha=0.0", "z = Mul x zero; y = Max x z", MASK + "c = Cast m to=9; y = Where c x zero",
+    ),
+    "Clip(low=0.0, high=6.0)": ("k = Min x six; y = Max k zero", "k = Relu x; y = Min six k", "k = Clip x - six; y = Relu k"),
+    "Clip(high=0.0)": ("y = Min zero x", MASK + "y = Where m zero x", "m = Less x zero; c = Cast m to=1; y = Mul x c"),
+    f"Clip(high={float(F(0.3))})": ("y = Min t x", "m = Less x t; y = Where m x t", "m = GreaterOrEqual x t; y = Where m t x"),
+    "Clip(low=0.25)": ("y = Max quarters x", ),
+    "LeakyReLU(slope=0.3)": (
+        "k = Mul x t; y = Max x k", "k = Mul t x; y = Max k x", MASK + "k = Mul x t; y = Where m x k",
+        "m = LessOrEqual x zero; k = Mul x t; y = Where m k x",
+    ),
+    "Abs()": ("n = Neg x; y = Max x n", MASK + "n = Neg x; y = Where m x n", "n = Mul x less; y = Max n x"),
+    "Threshold(threshold=0.3)": (
+        "y = ThresholdedRelu x alpha=0.3", "m = Greater x t; y = Where m x zero", "m = Greater x t; c = Cast m to=1; y = Mul x c",
+    ),
+    "Threshold(threshold=0.3, value=0.7)": ("m = LessOrEqual x t; y = Where m a x", ),
+    "Shrink(threshold=0.3)": (
+        "y = Shrink x lambd=0.3 bias=0.0", "q = Abs x; m = Greater q t; y = Where m x zero",
+        "q = Abs x; m = LessOrEqual q t; y = Where m zero x", "q = Abs x; m = Greater q t; c = Cast m to=1; y = Mul c x",
+    ),
+    "Shrink(threshold=0.3, shift=0.3)": (
+        "y = Shrink x lambd=0.3 bias=0.3", SOFT[0] + "y = Add u v", SOFT[0] + "y = Add v u", SOFT[0] + "y = Where m b v",
+        SOFT[1] + "y = Where m b zero", SOFT[1] + "w = Mul x zero; y = Where m b w",
+    ),
+    "ELU()": ("e = Exp x; k = Sub e one; " + MASK + "y = Where m x k", ),
+    "ELU(alpha=0.7)": ("e = Exp x; k = Sub e one; w = Mul k a; m = LessOrEqual x zero; y = Where m w x", ),
+    "CELU(alpha=2.0)": ("b = Div x two; e = Exp b; k = Sub e one; w = Mul k two; " + MASK + "y = Where m x w", ),
+    "Sigmoid()": (
+        SIGMOID + "y = Reciprocal d", SIGMOID + "y = Div one d", SIGMOID + "y = Pow d less",
+        "e = Exp x; d = Add one e; y = Div e d",
+        "n = Mul x less; e = Exp n; d = Add one e; y = Div one d", "k = Mul x h; w = Tanh k; u = Add w one; y = Mul u h",
+    ),
+    "SiLU()": (
+        SIGMOID + "y = Div x d", SIGMOID + "r = Reciprocal d; y = Mul r x", SIGMOID + "r = Div one d; y = Mul x r",
+        "s = Sigmoid x; y = Mul x s",
+    ),
+    "Softplus()": ("e = Exp x; d = Add e one; y = Log d", "n = Neg x; s = Sigmoid n; k = Log s; y = Neg k"),
+    "LogSigmoid()": (
+        "s = Sigmoid x; y = Log s", SIGMOID + "k = Log d; y = Neg k", SIGMOID + "s = Reciprocal d; y = Log s",
+        "n = Neg x; s = Softplus n; y = Neg s",
+    ),
+    "Mish()": ("e = Exp x; d = Add e one; k = Log d; w = Tanh k; y = Mul x w", ),
+    "Softsign()": ("q = Abs x; d = Add q one; y = Div x d", "q = Abs x; d = Add one q; r = Reciprocal d; y = Mul r x"),
+    f"HardSigmoid(alpha={1 / 6})": (
+        "k = Div x six; b = Add k h; y = Clip b zero one", "k = Mul x i; b = Add h k; w = Relu b; y = Min w one",
+        "b = Add x three; w = Clip b zero six; y = Div w six", "b = Add x three; w = Relu b; k = Min w six; y = Mul k i",
+    ),
+    "HardSwish()": (
+        "b = Add x three; w = Relu b; k = Min w six; v = Mul x k; y = Div v six",
+        "k = Div x six; b = Add k h; w = Clip b zero one; y = Mul w x",
+    ),
+    "Softmax(axis=2)": (
+        "e = Exp x; s = ReduceSum e last; y = Div e s", "e = Exp x; s = ReduceSum e last; r = Reciprocal s; y = Mul e r",
+        "k = ReduceMax x axes=[2]; b = Sub x k; e = Exp b; s = ReduceSum e last; y = Div e s",
+    ),
+    "LogSoftmax(axis=2)": (
+        "e = Exp x; s = ReduceSum e last; k = Log s; y = Sub x k",
+        "w = ReduceMax x axes=[-1]; b = Sub x w; e = Exp b; s = ReduceSum e last; k = Log s; y = Sub b k",
+    ),
+}
+# fmt: on
+TABLE = [pytest.param(layer, text, id=f"{layer}: {text}") for layer, texts in SPELLINGS.items() for text in texts]
+
+
+def written(text):
+    return onnx_lines.file(text, GIVEN, opset=17, **{w: STORED[w] for w in text.replace(";", " ").split() if w in STORED})
+
+
+def numbers(batch=5):
+    """Random numbers, zeros of both signs, and numbers that the files compare with."""
+    x = np.random.default_rng(1).normal(0, 2, (batch, 4, 6)).astype(F)
+    x[0].flat[:6] = [0, -0.0, 0.5, 6, -3, 3]
+    return x
+
+
+def predicted(content, x):
+    return onnx_lines.session(content).run(None, {"x": x})[0]
+
+
+@pytest.mark.parametrize(("layer", "text"), TABLE)
+def test_every_spelling_is_the_layer_itself(layer, text):
+    content, x = written(text), numbers()
+    model = load(content)
+    (node,) = model.nodes
+    assert repr(node.layer) == layer
+    assert (node.name, node.inputs) == ("y", ("x",))
+    assert np.array_equal(model(x), node.layer.forward(x.astype(model.dtype)))
+    np.testing.assert_allclose(model(x), predicted(content, x), rtol=2e-6, atol=1e-6)
+
+
+NEAR = {
+    "at the threshold itself": "m = GreaterOrEqual x t; y = Where m x zero",
+    "a value at the threshold itself": "m = Less x t; y = Where m a x",
+    "the smaller multiple": "k = Mul x t; y = Min x k",
+    "two above one": "e = Exp x; d = Add e two; y = Log d",
+    "one above another number": "n = Neg x; e = Exp n; d = Add e two; y = Reciprocal d",
+    "a root above one": "q = Abs x; d = Add q two; y = Div x d",
+    "half and half of another tanh": "w = Tanh x; u = Add w one; y = Mul u h",
+    "another bend below": "e = Exp x; k = Sub e h; " + MASK + "y = Where m x k",
+    "shrinkage by two numbers": SOFT[0].replace("c = Add x t", "c = Add x h") + "y = Add u v",
+    "bounds that exclude each other": "k = Min x less; y = Max k zero",
+    "a sum of other powers": "n = Neg x; k = Exp n; e = Exp x; s = ReduceSum k middle; y = Div e s",
+    "cut at one": "b = Add x h; y = Clip b zero one",
+}
+
+
+@pytest.mark.parametrize("name", NEAR)
+def test_what_is_nearly_a_layer_predicts_what_it_says(name):
+    content, x = written(NEAR[name]), numbers()
+    model = load(content)
+    assert len(model.nodes) > 1
+    np.testing.assert_allclose(model(x), predicted(content, x), rtol=2e-6, atol=1e-6)
+
+
+def test_a_quotient_by_a_sigmoids_denominator_is_a_gate():
+    """h / (1 + exp(−z)): the sigmoid is a node of its own, and the signal takes all."""
+    model = load(written("r = Relu x; " + SIGMOID + "y = Div r d"))
+    assert repr(model["y"].layer) == "Multiply(signal=0)"
+    assert [type(model[name].layer) for name in model["y"].inputs] == [L.ReLU, L.Sigmoid]
+
+
+@pytest.mark.parametrize(
+    "text", ["e = Exp x; d = Add e one; y = Reciprocal d", "b = Add x h; k = Mul b less; e = Exp k; d = Add one e; y = Div one d"]
+)
+def test_a_sigmoid_of_another_sign_or_of_a_sum(text):
+    """1 / (1 + exp(x)) is σ(−x): the negative is a node of its own."""
+    content, x = written(text), numbers()
+    model = load(content)
+    assert isinstance(model["y"].layer, L.Sigmoid)
+    np.testing.assert_allclose(model(x), predicted(content, x), rtol=2e-6)
+
+
+@pytest.mark.parametrize("text", [SIGMOID + "y = Reciprocal d", "s = Sigmoid x; y = Log s"])
+def test_a_sigmoid_at_the_end_shows_a_probability_however_it_is_spelled(text):
+    model = load(written(text))
+    with pytest.raises(lrp_ref.errors.HeadError, match="log-odds"):
+        lrp_ref.explain(model, numbers(), target=(0, 0))
+    e = lrp_ref.explain(model, numbers(), target=(0, 1), head="logit")
+    assert np.array_equal(e.value, numbers()[:, 0, 1])
