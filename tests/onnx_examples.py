@@ -193,7 +193,21 @@ POSITIVE_INPUTS = {"Log", "Sqrt", "Reciprocal", "Pow"}
 #: Operators whose outputs are truth values.
 TRUTHS = {"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"}
 #: Operators of shapes, indices and truth values: they stand beside a signal, or are left out.
-APART = {"And", "ArgMax", "GRU", "LSTM", "Not", "Or", "RNN", "Shape", "Size", "TopK", "Where"}
+APART = {
+    "And",
+    "ArgMax",
+    "DequantizeLinear",
+    "GRU",
+    "QuantizeLinear",
+    "LSTM",
+    "Not",
+    "Or",
+    "RNN",
+    "Shape",
+    "Size",
+    "TopK",
+    "Where",
+}
 
 
 def model_of(op, version):

@@ -18,6 +18,7 @@ import numpy as np
 from ...arrays import Array, Shape
 from ...errors import FormatError
 from ...held import adopt
+from ...layers import MaxPool, Rearrangement
 from ...layers.base import Layer
 from ...model import Node
 from .reader import OpNode
@@ -73,6 +74,7 @@ class Builder:
     counts: dict[str, int] = field(default_factory=dict)
     computed: int = 0
     remarks: dict[str, None] = field(default_factory=dict)
+    grids: dict[str, tuple[float, int] | None] = field(default_factory=dict)
 
     def remark(self, text: str) -> None:
         """Say what is otherwise in the model than in the file."""
@@ -111,6 +113,16 @@ class Builder:
         self.tensors[found.name] = found
         self.nodes[found.name] = Node(found.name, layer, tuple(tensor.name for tensor in inputs))
         return found
+
+    def grid_of(self, tensor: Tensor) -> tuple[float, int] | None:
+        """Scale and zero point of the integers that a signal stands for, through layers that pick and move; None: it is none."""
+        name = tensor.name
+        while name not in self.grids:
+            node = self.nodes.get(name)
+            if node is None or node.layer.arity != 1 or not isinstance(node.layer, (Rearrangement, MaxPool)):
+                return None
+            name = node.inputs[0]
+        return self.grids[name]
 
     def sources(self, tensor: Tensor) -> tuple[str, ...]:
         """The inputs of the model that a tensor depends on."""

@@ -282,6 +282,12 @@ def _mod(call: Call) -> Array:
     return np.asarray(np.fmod(a, b) if call.integer("fmod", 0) else np.mod(a, b))
 
 
+def _quantised() -> Any:
+    from .operators import quantised  # which reads signals, too
+
+    return quantised
+
+
 FOLDS: dict[str, Callable[[Call], Array | list[Array]]] = {
     "Abs": _elementwise(np.abs),
     "Add": _elementwise(np.add),
@@ -295,6 +301,7 @@ FOLDS: dict[str, Callable[[Call], Array | list[Array]]] = {
     "ConstantOfShape": _constant_of_shape,
     "Cos": _elementwise(np.cos),
     "CumSum": running_sum,
+    "DequantizeLinear": lambda call: _quantised().dequantised(call),
     "Div": _elementwise(_divided),
     "Equal": _elementwise(np.equal),
     "EyeLike": identity_like,
@@ -319,6 +326,7 @@ FOLDS: dict[str, Callable[[Call], Array | list[Array]]] = {
     "Not": _elementwise(np.logical_not),
     "Or": _elementwise(np.logical_or),
     "Pow": _elementwise(lambda a, b: np.power(a.astype(np.float64), b).astype(a.dtype)),
+    "QuantizeLinear": lambda call: _quantised().quantised(call),
     "Range": _range,
     "Reciprocal": _elementwise(lambda a: 1 / a),
     "ReduceL1": _reduction(_length(1), 18),

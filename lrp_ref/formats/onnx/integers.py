@@ -26,6 +26,8 @@ _COMPUTES = frozenset({"Add", "Mul", "Neg", "ReduceSum", "Sub", "Sum"})
 _NARROW = frozenset({2, 3, 4, 5})
 #: Operators whose outputs are truth values.
 TRUTHS = frozenset({"And", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Not", "Or", "Xor"})
+#: Operators that may stand between a signal's quantisation and its dequantisation: they pick and move.
+PICKS = frozenset({"DequantizeLinear", "Flatten", "Identity", "MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"})
 #: Operators that cut off where they are given integers.
 _CUTS = frozenset({"Div", "Mean", "Mod", "ReduceMean"})
 
@@ -54,6 +56,11 @@ def kind_of(call: Call) -> int | None:
 
 def checked(call: Call) -> None:
     """Raise `FormatError` where integers are computed with as floating point numbers cannot."""
+    if call.node.op not in PICKS and any(isinstance(v, Tensor) and call.builder.grid_of(v) for v in call.inputs):
+        raise FormatError(
+            "it computes with the integers of a quantised signal, which is read between QuantizeLinear and "
+            "DequantizeLinear only where it is picked from and moved"
+        )
     op, kinds = call.node.op, {value.kind for value in _values(call) if isinstance(value, Tensor)}
     if op in _CUTS and kinds and 0 not in kinds:
         raise FormatError("it divides integers, which cuts off: export the network with a Cast to floats in front")

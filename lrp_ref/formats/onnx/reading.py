@@ -19,8 +19,10 @@ from .choices import Choices
 from .declared import TRIED, batch_first, batch_of, is_open, open_message, place_remarks, places_of, sample_shape, tried_shapes
 from .folding import fold
 from .graph import Broken, run
+from .integers import BOOL
 from .labels import picked_from, scores_of
 from .lengths import of_any_length
+from .masks import masked
 from .naming import named_outputs
 from .operators import OPERATORS
 from .patterns import recognised
@@ -156,7 +158,8 @@ class Reading:
             model = Model(tuple(found), tuple(kept), chosen, input_shape=kept, whole=whole, remarks=remarks)
         except LrpError as error:
             raise FormatError(str(error)) from None
-        return self.choices.applied(recognised(model) if self.patterns else model)
+        truths = frozenset(value.name for value in inputs if value.kind == BOOL)
+        return self.choices.applied(masked(recognised(model), truths) if self.patterns else model)
 
 
 @dataclass(frozen=True, eq=False)

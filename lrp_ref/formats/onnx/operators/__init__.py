@@ -8,7 +8,21 @@ from __future__ import annotations
 
 from ..call import Operator
 from ..folding import FOLDS
-from . import activations, arithmetic, comparisons, einsum, learned, linear, recurrent, reductions, resizing, shapes, windows
+from . import (
+    activations,
+    arithmetic,
+    comparisons,
+    einsum,
+    learned,
+    linear,
+    quantised,
+    recurrent,
+    reductions,
+    resizing,
+    scattered,
+    shapes,
+    windows,
+)
 
 OPERATORS: dict[tuple[str, int], Operator] = {
     **activations.TABLE,
@@ -17,9 +31,11 @@ OPERATORS: dict[tuple[str, int], Operator] = {
     **einsum.TABLE,
     **learned.TABLE,
     **linear.TABLE,
+    **quantised.TABLE,
     **recurrent.TABLE,
     **reductions.TABLE,
     **resizing.TABLE,
+    **scattered.TABLE,
     **shapes.TABLE,
     **windows.TABLE,
 }
@@ -34,8 +50,6 @@ HINTS: dict[str, str] = {
     "Loop": "export the network without control flow; from_arrays takes the weights of a GRU or an RNN that is one",
     **dict.fromkeys(
         (
-            "QuantizeLinear",
-            "DequantizeLinear",
             "QLinearConv",
             "QLinearMatMul",
             "ConvInteger",

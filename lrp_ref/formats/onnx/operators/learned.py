@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import numpy as np
 
-from ....arrays import Array
+from ....arrays import Array, like
 from ....errors import FormatError
-from ....layers import Abs, Compare, Concat, Dense, Divide, Identity, Pow, ReduceMax, Scale, Sigmoid, Softmax, Sqrt, Where
+from ....layers import Abs, Compare, Concat, Dense, Divide, Identity, Pow, ReduceMax, Scale, Sigmoid, Softmax, Sqrt
 from ....layers import Sum as SumOver
+from ....layers.activations import Activation
+from ....records import dataclass
 from ..call import Call, Operator, Tensor
 from ..reader import LEARNED
 from .tables import versions
@@ -25,6 +29,18 @@ REFUSED = {
         "a support vector machine is no layered network; a linear one can be exported as a linear model",
     ),
 }
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Imputed(Activation):
+    """`value` where z is `missing`, else z. Relevance stays at the feature, whose number was missing."""
+
+    missing: float
+    value: Any
+    parameter_names: ClassVar[tuple[str, ...]] = ("value",)
+
+    def function(self, z: Array) -> Array:
+        return np.where(z == like(self.missing, z), like(self.value, z), z)
 
 
 def _row(call: Call, name: str, features: int) -> Array | None:
@@ -65,8 +81,7 @@ def _imputer(call: Call) -> Tensor:
     missing = call.node.attributes.get("replaced_value_float", 0.0)
     if not isinstance(missing, (int, float)) or np.isnan(missing):
         return call.emit(Identity(), x)
-    is_missing = call.emit(Compare("==", call.parameter(missing)), x, part="missing")
-    return call.emit(Where(then=call.parameter(imputed)), is_missing, x)
+    return call.emit(Imputed(float(np.float32(missing)), call.parameter(imputed)), x)
 
 
 def _normalizer(call: Call) -> Tensor:
