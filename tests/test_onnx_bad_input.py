@@ -189,7 +189,7 @@ def test_all_nodes_that_cannot_be_represented_are_listed():
 @pytest.mark.parametrize(
     ("made", "message"),
     [
-        (node("Reshape", ["x", "s"], "y"), "moves elements between samples: the batch axis of extent N is not the first"),
+        (node("Reshape", ["x", "two"], "y"), r"moves elements between samples: \(N, 3\) becomes \(3, "),
         (node("Concat", ["x", "x"], "y", axis=0), "works across the batch axis"),
         (node("Squeeze", ["x"], "y", axes=[0]), "works across the batch axis|not all of extent 1"),
         (node("Cast", ["x"], "y", to=7), "a signal is cast to integers"),
@@ -211,6 +211,7 @@ def test_all_nodes_that_cannot_be_represented_are_listed():
 def test_nodes_that_make_no_sense_are_named(made, message):
     constants = [
         numpy_helper.from_array(np.array([-1], np.int64), "s"),
+        numpy_helper.from_array(np.array([3, -1], np.int64), "two"),
         numpy_helper.from_array(np.array([-1, 3], np.int64), "minus"),
         numpy_helper.from_array(np.array(True), "t"),
         weights(3, name="p"),

@@ -474,7 +474,7 @@ MOVED = [
     (["Conv"], {"kernel_shape": [1]}, "Conv is read with the batch axis in front only"),
     (["ReduceSum", "one"], {}, "works across the batch axis 1"),
     (["Squeeze", "one"], {}, "works across the batch axis 1"),
-    (["Reshape", "merge"], {}, r"moves elements between samples: the batch axis 1 of \(5, N, 4\) is not one of \("),
+    (["Reshape", "apart"], {}, r"moves elements between samples: \(5, N, 4\) becomes \(4, "),
     (["MatMul", "cube"], {}, "only products of rows with one constant matrix"),
     (["Gather", "one"], {"axis": 1}, "works across the batch axis 1"),
     (["Gather", "one"], {"axis": 7}, "axis 7 does not exist among 3 axes"),
@@ -490,7 +490,7 @@ def test_what_is_not_read_where_the_batch_is_not_in_front(read, attributes, mess
         helper.make_node("Transpose", ["x"], ["t"], perm=[1, 0, 2]),
         helper.make_node(op, ["t", *others], ["y"], **attributes),
     ]
-    constants = [ints("one", 1), ints("merge", -1, FEATURES), array("cube", 2, FEATURES, 3)]
+    constants = [ints("one", 1), ints("apart", FEATURES, -1), array("cube", 2, FEATURES, 3)]
     with pytest.raises(FormatError, match=message):
         reader.load(model_of(nodes, [info("x", ("N", T, FEATURES))], ["y"], constants))
 

@@ -6,14 +6,12 @@ behind are read as if it were in front, with their axes counted anew. What would
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from ...arrays import Shape
 from ...errors import FormatError
 from ...layers.shape import Reshape
 from .call import Call, Tensor, Value
@@ -67,14 +65,6 @@ def in_front(call: Call) -> Moved | None:
     if op not in _READ:
         raise FormatError(f"the batch axis of its input is axis {place}, and {op} is read with the batch axis in front only")
     return _READ[op](call, place)
-
-
-def place_of(full: Sequence[int], before: Shape, place: int, batch: int) -> int | None:
-    """The axis of `full` that holds the batch after a reshape of `before`, in which it is axis `place`; None: elements mix."""
-    for axis, extent in enumerate(full):
-        if extent == batch and math.prod(full[:axis]) == math.prod(before[:place]):
-            return axis if math.prod(full[axis + 1 :]) == math.prod(before[place + 1 :]) else None
-    return None
 
 
 def _as_front(call: Call, attributes: dict[str, Any] | None = None, inputs: Mapping[int, Value] | None = None) -> Call:

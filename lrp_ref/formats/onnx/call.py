@@ -35,6 +35,7 @@ class Tensor:
     ----------
     shape : of one sample
     place : the axis that is the batch in the file; in the model it is the first
+    before, behind : how many axes of a sample the file folds into that axis, in front of the batch and behind it
     kind : ONNX's type of its elements where they are integers or truth values, 0 where they are floating point numbers
     """
 
@@ -42,6 +43,8 @@ class Tensor:
     shape: Shape
     place: int = 0
     kind: int = 0
+    before: int = 0
+    behind: int = 0
 
 
 Value: TypeAlias = "Tensor | Array"
@@ -50,7 +53,13 @@ Operator: TypeAlias = "Callable[[Call], Value | Sequence[Value | None]]"
 
 def shown(shape: Sequence[int]) -> str:
     """A shape for a message, with N for the batch."""
-    return f"({', '.join('N' if extent == BATCH else str(extent) for extent in shape)})"
+
+    def word(extent: int) -> str:
+        if extent and extent % BATCH == 0:
+            return "N" if extent == BATCH else f"{extent // BATCH}·N"
+        return str(extent)
+
+    return f"({', '.join(map(word, shape))})"
 
 
 @dataclass
@@ -149,7 +158,10 @@ class Builder:
 
     def full_shape(self, tensor: Tensor) -> Shape:
         """The shape as the file counts it: with the batch in its place, if its tensors have a batch axis."""
-        return tensor.shape if self.batch is None else (*tensor.shape[: tensor.place], self.batch, *tensor.shape[tensor.place :])
+        if self.batch is None:
+            return tensor.shape
+        shape, place, end = tensor.shape, tensor.place, tensor.place + tensor.before + tensor.behind
+        return (*shape[:place], math.prod(shape[place:end]) * self.batch, *shape[end:])
 
 
 @dataclass(frozen=True, eq=False)

@@ -154,13 +154,10 @@ def tried_shapes(inputs: Sequence[Declared], batched: bool, sizes: Iterable[int]
 
 def place_remarks(inputs: Mapping[str, int], outputs: Sequence[str], values: Mapping[str, Any]) -> tuple[str, ...]:
     """Which inputs and outputs have their batch elsewhere in the file than in the model."""
-    found = [
-        f"input {name!r} has its batch along axis {axis} in the file, and along axis 0 here"
-        for name, axis in inputs.items()
-        if axis
-    ]
+    places = {f"input {name!r}": f"along axis {axis}" for name, axis in inputs.items() if axis}
     for name in outputs:
         value = values[name]
-        if isinstance(value, Tensor) and value.place:
-            found.append(f"output {name!r} has its batch along axis {value.place} in the file, and along axis 0 here")
-    return tuple(found)
+        if isinstance(value, Tensor) and (value.place or value.before or value.behind):
+            folded = "folded into" if value.before or value.behind else "along"
+            places[f"output {name!r}"] = f"{folded} axis {value.place}"
+    return tuple(f"{what} has its batch {where} in the file, and along axis 0 here" for what, where in places.items())

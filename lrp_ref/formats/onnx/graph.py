@@ -13,6 +13,7 @@ from ...model import Model
 from ...records import dataclass
 from .batches import in_front
 from .call import Builder, Call, Operator, Tensor, Value
+from .folds import is_folded, unfolded
 from .integers import checked, kind_of
 from .reader import Branch, OpNode
 
@@ -38,6 +39,10 @@ _MISFITS = (
 )
 
 
+#: Operators that know of axes in the batch themselves.
+RESHAPES = frozenset({"Flatten", "Reshape", "Shape", "Size", "Squeeze", "Unsqueeze"})
+
+
 def run(
     nodes: Sequence[OpNode],
     values: dict[str, Value | Broken],
@@ -61,6 +66,8 @@ def run(
         found = [Broken()] * len(node.outputs)
         if broken:
             complaints += [f"{node.place}: {value.why}" for value in broken if value.why]
+            if node.op == "If":
+                complaints.append(f"{node.place}: which branch it takes is not known")
         else:
             call = Call(node, tuple(inputs), version_of[node.op], builder)  # type: ignore[arg-type]
             try:
@@ -125,10 +132,16 @@ def _computed(
             "it is read between constants only, and its input depends on the network's input; "
             "end the model before it with outputs="
         )
-    kind, moved = kind_of(call), in_front(call)
-    found = operator(call if moved is None else moved[0])
+    kind = kind_of(call)
+    changed: dict[str, Any] = {} if kind is None else {"kind": kind}
+    if is_folded(call) and call.node.op not in RESHAPES:
+        call, (place, before, behind) = unfolded(call)
+        changed |= {"place": place, "before": before, "behind": behind}
+    elif not is_folded(call) and (moved := in_front(call)) is not None:
+        call = moved[0]
+        changed["place"] = moved[1]
+    found = operator(call)
     values = [found] if isinstance(found, (Tensor, np.ndarray)) else found
-    changed: dict[str, Any] = ({} if moved is None else {"place": moved[1]}) | ({} if kind is None else {"kind": kind})
     return [replace(value, **changed) if isinstance(value, Tensor) and changed else value for value in values]
 
 

@@ -27,9 +27,9 @@ from ....layers import (
     Transpose,
 )
 from ....layers.base import Recurrent
-from ..batches import place_of
 from ..call import Call, Operator, Tensor, Value, shown
 from ..folding import python_slice, reshaped, shape_of, slices, split_sizes
+from ..folds import layout_of
 from .tables import versions
 
 #: What exporters write for a slice to the end: the largest numbers of 32 and of 64 bits.
@@ -38,17 +38,16 @@ _END = 2**31 - 1
 
 def reshape_to(call: Call, x: Tensor, full: Sequence[int]) -> Tensor:
     """`x` in another shape, given as the file counts axes."""
-    before, batch = call.builder.full_shape(x), call.builder.batch
-    place = 0 if batch is None else place_of(full, before, x.place, batch)
-    if place is None and x.place:
-        raise FormatError(
-            f"it moves elements between samples: the batch axis {x.place} of {shown(before)} is not one of {shown(full)}"
-        )
-    sample = call.sample(full) if not place else (*full[:place], *full[place + 1 :])
-    undone = _undone(call, x, sample)
-    if undone is not None:
-        return replace(undone, place=place or 0)
-    return replace(_reshaped(call, x, sample), place=place or 0)
+    batch = call.builder.batch
+    if batch is None:
+        return _undone(call, x, tuple(full)) or _reshaped(call, x, tuple(full))
+    found = layout_of(full, x.shape, x.place + x.before, batch)
+    if found is None:
+        raise FormatError(f"it moves elements between samples: {shown(call.builder.full_shape(x))} becomes {shown(full)}")
+    sample, (place, before, behind) = found
+    made = None if before + behind else _undone(call, x, sample)
+    made = _reshaped(call, x, sample) if made is None else made
+    return replace(made, place=place, before=before, behind=behind)
 
 
 def _undone(call: Call, x: Tensor, sample: Shape) -> Tensor | None:
@@ -111,6 +110,8 @@ def _squeeze(call: Call) -> Tensor:
     x = call.tensor()
     full = call.builder.full_shape(x)
     given = call.listed(1, "axes", 13)
+    if x.before + x.behind:
+        return reshape_to(call, x, np.squeeze(np.broadcast_to(0, full), given).shape)
     if given is None:
         given = tuple(axis for axis, extent in enumerate(full) if extent == 1 and axis >= call.lead)
     axes = {axis - 1 + call.lead for axis in call.axes(given, len(full))}
@@ -123,6 +124,8 @@ def _unsqueeze(call: Call) -> Tensor:
     x, given = call.tensor(), call.listed(1, "axes", 13)
     if given is None or len(given) > 32:
         raise FormatError("its axes are missing")
+    if x.before + x.behind:
+        return reshape_to(call, x, np.expand_dims(np.broadcast_to(0, call.builder.full_shape(x)), given).shape)
     rank = call.rank(x) + len(given)
     axes = {axis - 1 + call.lead for axis in call.axes(given, rank)}
     rest = iter(call.builder.full_shape(x))
