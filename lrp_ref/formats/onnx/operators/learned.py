@@ -42,6 +42,9 @@ class Imputed(Activation):
     def function(self, z: Array) -> Array:
         return np.where(z == like(self.missing, z), like(self.value, z), z)
 
+    def derivative(self, z: Array, output: Array) -> Array:
+        return np.where(z == like(self.missing, z), like(0, z), like(1, z))
+
 
 def _row(call: Call, name: str, features: int) -> Array | None:
     """A list of numbers, one for each feature, or one for all."""
