@@ -87,7 +87,7 @@ PUBLIC = {
     """,
     ".rules": """
         AbsoluteProduct AlphaBeta AverageSurrogate Epsilon Flat Gamma GeneralizedGamma Gradient HalfProduct HeldDeviation
-        HeldStatistics LinearRule Pass ProductRule Proportional ProportionalProduct RelativeEpsilon Rule SignalTakesAll
+        HeldStatistics LinearRule LocalTaylor Pass ProductRule Proportional ProportionalProduct RelativeEpsilon Rule SignalTakesAll
         ThroughTime WSquare WinnerTakesAll ZBox ZPlus Zero relative
     """,
     ".oracle": """

@@ -15,6 +15,7 @@ from ..layers.conv import Conv, ConvTranspose
 from ..layers.linear import Scale
 from ..layers.merge import Multiply
 from ..layers.normalization import BatchNorm
+from ..layers.norms import LRN
 from ..layers.pooling import Pooling, Selecting
 from ..layers.shape import Identity, Pad, Rearrangement
 from ..model import COLUMN, Domain, Model, Node, ancestors
@@ -156,6 +157,7 @@ def rule_of(value: Any) -> Rule:
 _FITTING: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (Selecting, "WinnerTakesAll(), Proportional() or AverageSurrogate()"),
     (Pooling, "Proportional() or AverageSurrogate()"),
+    (LRN, "Pass() or LocalTaylor()"),
     (Multiply, "SignalTakesAll(), ProportionalProduct(), AbsoluteProduct() or HalfProduct()"),
     (Softmax, "none: explain the score before it, or end the model there"),
     ((Activation, Rearrangement, Lookup), "Pass()"),

@@ -179,6 +179,8 @@ NO_ROOT: dict[type[Any], str] = {
     rules.ProductRule: "a product is no ReLU of a weighted sum",
     rules.HeldDeviation: "a normalisation is no ReLU of a weighted sum",
     rules.HeldStatistics: "a normalisation is no ReLU of a weighted sum",
+    rules.Gradient: "it is no decomposition",
+    rules.LocalTaylor: "it expands the normalisation itself, and no ReLU of a weighted sum",
     rules.Pass: "it hands relevance on without a weighted sum",
     rules.ThroughTime: "a recurrent cell is many sums and products",
 }

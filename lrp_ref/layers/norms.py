@@ -45,10 +45,25 @@ class LRN(Layer):
     def forward(self, *inputs: Array) -> Array:
         self.shape(*(a.shape for a in inputs))
         a = inputs[0]
-        if is_exact(a):
-            raise ExactnessError("LRN of rationals is not rational; use float64 arrays")
+        if is_exact(a) and self.beta != int(self.beta):
+            raise ExactnessError("LRN of rationals is not rational unless beta is a whole number; use float64 arrays")
         check_type(a)
         return np.asarray(a / self._base(a) ** like(self.beta, a))
+
+    def expanded(self, a: Array) -> tuple[Array, Array]:
+        r"""The expansion of each output between the input and the channel alone (Binder et al. 2016).
+
+        Its own term :math:`a_k / (\kappa + \frac{\alpha}{n} a_k^2)^\beta`, and what the square of each neighbour is multiplied
+        by, :math:`-2 \beta \frac{\alpha}{n} a_k / B_k^{\beta + 1}`.
+        """
+        share, beta = like(self.alpha, a) / like(self.size, a), like(self.beta, a)
+        own = a / (like(self.k, a) + share * a * a) ** beta
+        return np.asarray(own), np.asarray(-like(2, a) * beta * share * a / self._base(a) ** (beta + like(1, a)))
+
+    def neighbours(self, a: Array, mirrored: bool = False) -> Array:
+        """Σ over the other channels that each channel sees, or, mirrored, over the others that see it."""
+        below, above = (self.size - 1) // 2, self.size // 2
+        return _neighbours(a, *((above, below) if mirrored else (below, above)), itself=False)
 
     def vjp(self, inputs: tuple[Array, ...], output: Array, upper: Array) -> tuple[Array, ...]:
         # With B = k + (α/n) Σ a²: ∂z_c/∂a_j = δ_cj B_c^(−β) − 2 (α/n) β a_j z_c / B_c for j in c's window.
@@ -65,10 +80,12 @@ class LRN(Layer):
         return like(self.k, a) + like(self.alpha, a) / like(self.size, a) * total
 
 
-def _neighbours(a: Array, below: int, above: int) -> Array:
-    """Σ over `below` channels below each and `above` above it, itself included."""
+def _neighbours(a: Array, below: int, above: int, itself: bool = True) -> Array:
+    """Σ over `below` channels below each and `above` above it, itself included or not."""
     channels, total = a.shape[1], zeros(a.shape, a)
     for step in range(-min(below, channels - 1), min(above, channels - 1) + 1):
+        if not (step or itself):
+            continue
         total[:, max(0, -step) : channels - max(0, step)] += a[:, max(0, step) : channels + min(0, step)]
     return total
 

@@ -21,6 +21,7 @@ from ..errors import DomainError, ExactnessError, RuleError, ShapeError
 from ..layers.activations import Activation
 from ..layers.base import Layer, Linear
 from ..layers.merge import Multiply
+from ..layers.norms import LRN
 from .account import Account, Lower, Messages, Pool, Terms, Upper
 from .matrix import connections, constant, weights
 
@@ -172,6 +173,29 @@ def half_product(_: rules.HalfProduct, k: Upper) -> Pools:
     return (Pool("1/2", dict.fromkeys(k.a, Fraction(1, 2))),)
 
 
+def local_taylor(rule: rules.LocalTaylor, k: Upper) -> Pools:
+    """In proportion to the first-order terms of a_k / (κ + α/n Σ a²)^β between a and (0, …, a_k, …, 0) (Binder et al. 2016)."""
+    layer, own = k.layer, (0, k.number)
+    if not isinstance(layer, LRN) or layer.beta != int(layer.beta):
+        raise ExactnessError("the terms of LocalTaylor are rational where beta is a whole number alone")
+    b, kappa, beta, x = exact(layer.alpha) / layer.size, exact(layer.k), int(layer.beta), k.a[own]
+    whole = kappa + b * sum(a * a for a in k.a.values())
+    terms = {j: -2 * beta * b * x * a * a / whole ** (beta + 1) for j, a in k.a.items()}
+    terms[own] = x / (kappa + b * x * x) ** beta
+    return (Pool("first-order term", terms, stabiliser=stabiliser(rule.epsilon, True, sum(terms.values(), Fraction(0)))),)
+
+
+def _seen(layer: LRN, shape: Shape) -> Array:
+    """Which channels each channel of an LRN is normalised by, at the same place: a Boolean matrix (lower, upper)."""
+    places = np.arange(math.prod(shape)).reshape(shape[1], -1)
+    found = np.zeros((places.size, places.size), dtype=bool)
+    for upper in range(shape[1]):
+        for lower in range(shape[1]):
+            if -((layer.size - 1) // 2) <= lower - upper <= layer.size // 2:
+                found[places[lower], places[upper]] = True
+    return found
+
+
 def passed(_: rules.Pass, k: Upper) -> Pools:
     """Everything to the one element that k comes from; an element of padding comes from nowhere."""
     return (Pool("1", dict.fromkeys(k.a, Fraction(1))),)
@@ -194,6 +218,7 @@ FORMULAS: dict[type[rules.Rule], Callable[[Any, Upper], Pools]] = {
     rules.ProportionalProduct: proportional_product,
     rules.AbsoluteProduct: absolute_product,
     rules.HalfProduct: half_product,
+    rules.LocalTaylor: local_taylor,
     rules.Pass: passed,
 }
 
@@ -213,11 +238,15 @@ def formula_of(rule: rules.Rule) -> Callable[[Any, Upper], Pools]:
 
 def _links(layer: Layer, rule: rules.Rule, shapes: Sequence[Shape]) -> tuple[list[Array], list[Array], Array]:
     """Which j feed which k; w_jk; b_k."""
-    if isinstance(rule, rules.Pass) and isinstance(layer, (Activation, Linear)):
+    if isinstance(rule, rules.Pass) and isinstance(layer, (Activation, Linear, LRN)):
         if layer.shape(*shapes) != shapes[0]:
             raise RuleError(f"Pass needs equal shapes, {layer} turns {shapes[0]} into {layer.shape(*shapes)}")
         size = math.prod(shapes[0])
         return [np.eye(size, dtype=bool)], [constant(1, (size, size))], constant(0, (size,))
+    if isinstance(rule, rules.LocalTaylor):
+        assert isinstance(layer, LRN)
+        matrix = _seen(layer, shapes[0])
+        return [matrix], [constant(1, matrix.shape)], constant(0, (matrix.shape[1],))
     feed = list(connections(layer, shapes, others=1 if isinstance(layer, Multiply) else 0))
     if isinstance(layer, Linear):
         found, bias = weights(layer, shapes)

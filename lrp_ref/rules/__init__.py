@@ -15,6 +15,7 @@ from .linear import (
     ZPlus,
     relative,
 )
+from .local_taylor import LocalTaylor
 from .normalization import HeldDeviation, HeldStatistics
 from .passing import Pass
 from .pooling import AverageSurrogate, Proportional, WinnerTakesAll
@@ -34,6 +35,7 @@ __all__ = [
     "HeldDeviation",
     "HeldStatistics",
     "LinearRule",
+    "LocalTaylor",
     "Pass",
     "ProductRule",
     "Proportional",

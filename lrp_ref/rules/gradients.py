@@ -13,7 +13,9 @@ from .base import Rule
 
 @dataclass(frozen=True)
 class Gradient(Rule):
-    r""":math:`R_j = \sum_k \frac{\partial z_k}{\partial x_j} R_k`, the chain rule (Simonyan et al. 2014; papers' B1).
+    r""":math:`R_j = \sum_k \frac{\partial z_k}{\partial x_j} R_k`, the chain rule.
+
+    (Simonyan et al. 2014; Montavon et al. 2018, §4.1.)
 
     Started with 1 at one score (`lrp_ref.heads.Unit`) the relevance of the input is that score's gradient. It is no share of
     the score: nothing is conserved, and there is no ledger. At a kink the derivative is that of `CONV-GRAD-KINK`.
