@@ -14,11 +14,24 @@ Every root point here lies on a line that starts from the activations, :math:`\t
 
 which without a stabiliser :math:`e_k` is where the line meets the hinge of the ReLU. So a rule is a direction d, and
 neither its formula nor the engine of `lrp_ref.rules` is used: that the first-order terms are the rule's messages is
-what the tests prove.
+what the tests prove. A product of a gate and a signal has a root point too: `gated_product`.
 """
 
 from .expansion import root_point, root_points
+from .gated import GatedProduct, gated_product
 from .lines import NO_ROOT, ROOTS, Line, Neurons, Root
 from .points import RootPoint, RootPoints
 
-__all__ = ["NO_ROOT", "ROOTS", "Line", "Neurons", "Root", "RootPoint", "RootPoints", "root_point", "root_points"]
+__all__ = [
+    "NO_ROOT",
+    "ROOTS",
+    "GatedProduct",
+    "Line",
+    "Neurons",
+    "Root",
+    "RootPoint",
+    "RootPoints",
+    "gated_product",
+    "root_point",
+    "root_points",
+]
