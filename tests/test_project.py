@@ -87,8 +87,8 @@ PUBLIC = {
     """,
     ".rules": """
         AbsoluteProduct AlphaBeta AverageSurrogate Epsilon Flat Gamma GeneralizedGamma Gradient HalfProduct HeldDeviation
-        HeldStatistics LinearRule LocalTaylor Pass ProductRule Proportional ProportionalProduct RelativeEpsilon Rule SignalTakesAll
-        ThroughTime WSquare WinnerTakesAll ZBox ZPlus Zero relative
+        HeldStatistics LinearRule LocalTaylor Pass ProductRule Proportional ProportionalProduct RelativeEpsilon Rule
+        SignalTakesAll ThroughTime WSquare WinnerTakesAll ZBox ZPlus Zero relative
     """,
     ".oracle": """
         Account Messages NeuronTable Pool Upper explain_neuron messages
