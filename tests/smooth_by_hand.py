@@ -132,6 +132,7 @@ def recurrent(layer, *inputs):
 FORMULAS = {
     L.Tanh: elementwise(lambda layer, z: dual.tanh(z)),
     L.Sigmoid: elementwise(lambda layer, z: dual.sigmoid(z)),
+    L.LogSigmoid: elementwise(lambda layer, z: dual.log(dual.sigmoid(z))),
     L.GELU: elementwise(gelu),
     L.Softplus: elementwise(lambda layer, z: dual.log(1 + dual.exp(layer.beta * z)) / layer.beta),
     L.Softmax: along_axis(softmax),
