@@ -63,6 +63,7 @@ cdef extern from "lrp.h" nogil:
         const void *weight[4]
         idx weight_stride[4][6]
         void *panels
+        int ties
 
     ctypedef struct lrp_scatter:
         lrp_window window

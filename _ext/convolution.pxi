@@ -53,7 +53,7 @@ cdef class Convolution:
     def __dealloc__(self):
         lrp_release(self.c.panels)
 
-    def __init__(self, weights, stride, dilation, int algorithm, threads):
+    def __init__(self, weights, stride, dilation, int algorithm, threads, ties=False):
         cdef Memory held
         cdef int p, axis, code, count = threads_of(threads)
         if self.weights is not None:
@@ -67,6 +67,7 @@ cdef class Convolution:
         if algorithm != DIRECT and not self.is_plain():
             raise ValueError("F2 and F4 are for kernels of 3 x 3, stride and dilation 1, one group")
         self.c.algorithm = <lrp_algorithm>algorithm
+        self.c.ties = bool(ties)
         for p, held in enumerate(self.weights):
             self.c.weight[p] = held.view.buf
             for axis in range(6):

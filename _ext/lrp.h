@@ -129,6 +129,7 @@ typedef struct {
     const void *weight[4];    /* as they came: [group][upper][lower][depth][height][width]; Winograd still reads them */
     idx weight_stride[4][6];  /* in elements; any */
     void *panels;             /* the prepared weights, convolution_bytes() of them */
+    int ties;                 /* whether windows of a sample that hold the same numbers get the same results: direct sums do */
 } lrp_convolution;
 
 /* A scatter, the adjoint of a convolution: here `lower` are the channels of what is scattered, `upper` those of the result.

@@ -90,11 +90,19 @@ class Convolution:
         anyway costs no memory. DIRECT keeps nothing of them.
     stride, dilation : one for each axis
     algorithm : DIRECT, F2 or F4; the latter two only for 3×3 kernels in two dimensions, stride and dilation 1, groups 1
+    ties : whether windows of a sample that hold the same numbers get the same results, those of the first of them: with DIRECT
+        they do in any case, F2 and F4 look for them; features and biases must not differ from cell to cell then
     """
 
     nbytes: int  # of the prepared weights; not of the arrays that are kept
     def __init__(
-        self, weights: Sequence[Array], stride: Sequence[int], dilation: Sequence[int], algorithm: int, threads: int
+        self,
+        weights: Sequence[Array],
+        stride: Sequence[int],
+        dilation: Sequence[int],
+        algorithm: int,
+        threads: int,
+        ties: bool = False,
     ) -> None: ...
     def __call__(
         self,

@@ -21,7 +21,7 @@ from .errors import LrpError, missing_extra, unknown
 from .layers.activations import ReLU, Sigmoid, Softmax, Softplus
 from .layers.linear import Add, Mean
 from .layers.merge import Concat, Multiply
-from .layers.pooling import AvgPool, GlobalAvgPool, GlobalMaxPool, GlobalSumPool, MaxPool, SumPool
+from .layers.pooling import AvgPool, GlobalAvgPool, GlobalMaxPool, GlobalSumPool, MaxPool, Selecting, SumPool
 from .layers.shape import Dropout, Flatten, Identity, Pad, Reshape, Transpose, Upsample
 from .ledger import Booking, Entry
 from .means import Means
@@ -282,7 +282,7 @@ def _candidates(
     if offer is not None:
         from .kernels.request import Request
 
-        request = Request(model, rules, nonnegative_nodes(model), booked, cuts, shapes, means)
+        request = Request(model, rules, nonnegative_nodes(model), booked, cuts, before_maxima(model), shapes, means)
     steps: list[Step] = []
     served: set[str] = set()
     for node in model.nodes:
@@ -347,6 +347,15 @@ def nonnegative_nodes(model: Model) -> frozenset[str]:
         )
         if sure or type(node.layer) in _NONNEGATIVE:
             found.add(node.name)
+    return frozenset(found)
+
+
+def before_maxima(model: Model) -> frozenset[str]:
+    """Nodes from which a maximum is reached: where equal windows need equal numbers, whatever is asked for."""
+    found: set[str] = set()
+    for node in reversed(model.nodes):
+        if isinstance(node.layer, Selecting) or node.name in found:
+            found.update(node.inputs)
     return frozenset(found)
 
 

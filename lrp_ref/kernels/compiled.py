@@ -67,6 +67,7 @@ class Choice:
 
     upward: int = _ext.DIRECT
     downward: int = _ext.DIRECT
+    ties: bool = False  # whether windows that hold the same numbers need the same output
 
     def __str__(self) -> str:
         names = {_ext.DIRECT: "direct", _ext.F2: "F(2×2)", _ext.F4: "F(4×4)"}
@@ -110,7 +111,9 @@ def offer(request: Request, node: Node) -> Any:
         choice = chosen(layer, request.shapes.get(node.inputs[0]), request.shapes.get(node.name), means, model.dtype)
         outline = _outline(model, node, rule, sure)
         if outline is not None:
-            features, keeps = outline
+            features, keeps, even = outline
+            if node.name in request.before_maxima:
+                choice = replace(choice, ties=even, upward=choice.upward if even else _ext.DIRECT)
 
             def prepare(rectified: bool) -> Prepared:
                 return prepared(model, node, rule, sure, rectified, choice, means.threads)
@@ -129,14 +132,17 @@ def _compiled(request: Request, step: Any) -> Any:
     return step
 
 
-def _outline(model: Model, node: Node, rule: LinearRule, sure: bool) -> tuple[tuple[Feature, ...], bool] | None:
-    """The features below and whether c can be handed on, without packing anything; None where the step does not serve."""
+def _outline(model: Model, node: Node, rule: LinearRule, sure: bool) -> tuple[tuple[Feature, ...], bool, bool] | None:
+    """The features below, whether c can be handed on, and whether the place makes no difference, without packing anything.
+
+    None where the step does not serve.
+    """
 
     def build() -> tuple[Any, int]:
         made = scheme(node.layer, rule, sure, model.dtype, False)  # type: ignore[arg-type]
-        return (None if made is None else (made.features, made.keeps_quotient)), 0
+        return (None if made is None else (made.features, made.keeps_quotient, made.even)), 0
 
-    found: tuple[tuple[Feature, ...], bool] | None = model._memo.get(("outline", node.layer, rule, sure), build)
+    found: tuple[tuple[Feature, ...], bool, bool] | None = model._memo.get(("outline", node.layer, rule, sure), build)
     return found
 
 
@@ -162,7 +168,7 @@ def _packed(layer: Any, made: Scheme, choice: Choice, threads: int) -> tuple[Pre
         own = {id(root(w)) for w in layer.weights}
         extra = {id(root(w)): root(w).nbytes for w in rows.arrays() if id(root(w)) not in own}
         return Prepared(lean, made.features, made.bias, places, rows), sum(extra.values())
-    windows = Windows(layer, made, (choice.upward, choice.downward), threads)
+    windows = Windows(layer, made, (choice.upward, choice.downward), threads, choice.ties)
     return Prepared(lean, made.features, made.bias, places, windows), windows.nbytes
 
 

@@ -55,7 +55,8 @@ def offer(request: Request, node: Node) -> Any:
 
         if prepare(behind is not None) is None:
             return None
-        return FusedLinear((node,) if behind is None else (node, behind), rule, prepare, booked=booked)
+        nodes = (node,) if behind is None else (node, behind)
+        return FusedLinear(nodes, rule, prepare, booked=booked, before_maximum=node.name in request.before_maxima)
     if type(rule) is Pass and (type(layer) is ReLU or isinstance(layer, Rearrangement)):
         return PassThrough((node,), rule, booked=booked)
     if type(layer) is MaxPool and rule == WinnerTakesAll():
@@ -78,6 +79,7 @@ class FusedLinear:
     prepare: Callable[[bool], Prepared | None]  # whether shares for z < 0 alone are left out
     arrives: Currency = "R"
     booked: bool = False
+    before_maximum: bool = False  # whether equal windows need equal numbers
 
     accepts_quotient = True
     hands_on: Currency = "c"
@@ -127,6 +129,8 @@ class FusedLinear:
         if made.forward is not None:
             assert isinstance(layer, (Dense, Conv))
             z, *products = maps(layer, inputs[0], made.forward, 1 + len(extra))
+            if self.before_maximum:
+                layer.settle(inputs[0], z)
         else:
             z = self._total(inputs, made.weights)
             products = [self._total(inputs, s.weights) for s in extra]

@@ -97,7 +97,8 @@ class JitConv(JitLinear):
             shape = layer.shape(a.shape)
         except LrpError as error:
             raise error.at(self.nodes[0].place) from None
-        if None in hows or 0 in a.shape or 0 in shape:
+        mapped = self.before_maximum and layer.bias is not None and layer.bias.ndim > 1  # a bias for each window
+        if None in hows or 0 in a.shape or 0 in shape or mapped:
             return super().forward(*inputs)
         rectified = len(self.nodes) == 2
         output, factors = np.empty(shape, a.dtype), [np.empty(shape, a.dtype) for _ in made.shares]
@@ -124,6 +125,8 @@ class JitConv(JitLinear):
             for q, bias, factor, how in zip(places, biases, factors, hows, strict=True):
                 products = found if q is not None else np.zeros_like(found)
                 odd |= loops.factors(products, q or 0, bias, start, z[n], output[n], factor[n], *how)
+        if self.before_maximum:
+            layer.settle(a, *arrays[int(arrays[0] is arrays[1]) :])
         return odd
 
     def _down(self, made: Prepared, factors: list[Array], shapes: tuple[Shape, ...], message: Array) -> tuple[Array, ...]:
@@ -173,7 +176,10 @@ class JitTransposed(JitLinear):
         columns = columns.reshape(a.shape[0], layer.upper, layer.window.taps, rows.shape[-1])
         z = np.zeros((*shape[:2], math.prod(shape[2:])), a.dtype)
         loops.scatter(columns, table(layer.window, shape[2:], a.shape[2:]), layer.stride[-1], z)
-        return z.reshape(shape)
+        z = z.reshape(shape)
+        if self.before_maximum:
+            layer.settle(a, z)
+        return z
 
     def _adjoint(self, made: Prepared, i: int, quotients: list[Array], shape: Shape) -> Array:
         layer = self.layer

@@ -90,7 +90,8 @@ def up(layer: Conv, a: Array, stacked: Array, out: Shape) -> Iterator[tuple[slic
             where = table(window, a.shape[2:], (height, *out[1:]), rows.start)
             columns = np.empty((n.stop - n.start, layer.lower, window.taps, height * row), a.dtype)
             loops.gather(lower[n], where, window.stride[-1], columns)
-        yield n, rows.start * row, np.matmul(stacked, columns.reshape(columns.shape[0], *apart, columns.shape[-1]))
+        columns = columns.reshape(columns.shape[0], *apart, columns.shape[-1])
+        yield n, rows.start * row, products.multiplied(stacked, columns, layer.upper // layer.groups)
 
 
 def down(layer: Conv, s: Array, stacked: Array, shape: Shape, out: Shape) -> Array:

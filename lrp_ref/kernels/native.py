@@ -5,7 +5,7 @@ from ..errors import FormatError
 
 #: That of the core that this Python code was written for. One that was built from other sources, as it stays behind in a
 #: checkout, might compute something else without any error.
-INTERFACE = 3
+INTERFACE = 4
 
 
 def require(found: object) -> None:

@@ -195,9 +195,12 @@ class Windows:
     Parameters
     ----------
     algorithms : of the way up and of the way down, where it gathers with stride 1
+    ties : whether windows that hold the same numbers need the same products on the way up
     """
 
-    def __init__(self, layer: Conv | ConvTranspose, made: Scheme, algorithms: tuple[int, int], threads: int) -> None:
+    def __init__(
+        self, layer: Conv | ConvTranspose, made: Scheme, algorithms: tuple[int, int], threads: int, ties: bool = False
+    ) -> None:
         self._layer, groups, window = layer, layer.groups, layer.window
         transposed = isinstance(layer, ConvTranspose)
         self._before = tuple(first for first, _ in window.padding)
@@ -212,7 +215,7 @@ class Windows:
         self._up = []
         for group in made.groups:
             weights = [_side_by_side([upward(w) for w in own]) for own in group.weights]
-            self._up.append(self._product(weights, transposed, algorithms[0], threads))
+            self._up.append(self._product(weights, transposed, algorithms[0], threads, ties))
         downward = [
             _side_by_side([upward(np.zeros_like(made.own) if w is None else w).swapaxes(1, 2) for w in weights])
             for weights in made.downward
@@ -221,15 +224,15 @@ class Windows:
         self._down = self._product(downward, not transposed, algorithms[1], threads) if downward else None
         self.nbytes = sum(found.nbytes for found in [*self._up, self._down] if found is not None)
 
-    def _product(self, weights: list[Array], spreads: bool, algorithm: int, threads: int) -> Any:
+    def _product(self, weights: list[Array], spreads: bool, algorithm: int, threads: int, ties: bool = False) -> Any:
         """Gathering is a convolution; so is spreading with stride 1, with the kernel turned round."""
         window = self._layer.window
         if not spreads:
-            return _ext.Convolution(weights, window.stride, window.dilation, algorithm, threads)
+            return _ext.Convolution(weights, window.stride, window.dilation, algorithm, threads, ties)
         if any(step != 1 for step in window.stride) or sum(w.shape[0] * w.shape[1] for w in weights) < FEW:
             return _ext.Scatter(weights, window.stride, window.dilation, threads)
         turned = (slice(None),) * 3 + (slice(None, None, -1),) * self._layer.dims
-        return _ext.Convolution([w[turned] for w in weights], window.stride, window.dilation, algorithm, threads)
+        return _ext.Convolution([w[turned] for w in weights], window.stride, window.dilation, algorithm, threads, ties)
 
     def _run(
         self,

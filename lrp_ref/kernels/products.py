@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ..arrays import Array, Shape
-from ..layers.conv import Conv
+from ..layers.conv import Conv, correlate_narrow, narrow
 from ..layers.linear import Dense
+from ..layers.ties import settle_filters
 from ..layers.window import Window
 
 BLOCK = 64 * 2**20  # bytes of columns at a time: larger ones leave the cache, and cost memory
@@ -27,13 +28,33 @@ def stack(layer: Dense | Conv, weights: Sequence[Array]) -> Array:
 
 
 def maps(layer: Dense | Conv, a: Array, stacked: Array, count: int) -> list[Array]:
-    """map(a, w) for each of the `count` stacked weights."""
+    """map(a, w) for each of the `count` stacked weights; the first, the layer's own, has a product of its own (`multiplied`)."""
     if isinstance(layer, Dense):
         rows = np.ascontiguousarray(a).reshape(a.shape[0], math.prod(a.shape[1:-1]), a.shape[-1])
-        z = np.matmul(rows, stacked).reshape(*a.shape[:-1], stacked.shape[1])
-        return [z] if count == 1 else np.split(z, count, axis=-1)
+        own = stacked.shape[1] // count
+        parts = [np.matmul(rows, w) for w in (stacked[:, :own], stacked[:, own:]) if w.size or w.shape[1]]
+        z, *others = (part.reshape(*a.shape[:-1], part.shape[-1]) for part in parts)
+        return [z] if count == 1 else [z, *np.split(others[0], count - 1, axis=-1)]
     out = layer.window.outputs(a.shape[2:])
+    if narrow(layer.weight, layer.groups) and a.size and stacked.size:
+        z = correlate_narrow(a, stacked, layer.window, out).reshape(a.shape[0], layer.groups, count, -1, *out)
+        return [np.ascontiguousarray(z[:, :, q]).reshape(a.shape[0], layer.upper, *out) for q in range(count)]
     return _correlate(a, stacked, layer, out, count)
+
+
+def multiplied(stacked: Array, columns: Array, part: int) -> Array:
+    """The product (N, groups, q·part, cells) of stacked weights (groups, q·part, terms) with columns (N, groups, terms, cells).
+
+    The first `part` channels, the layer's own, have a product of their own: how many others there are depends on what is asked
+    for, and BLAS adds in an order that fits the size of the whole. In one with the others, z would have other bits where a node
+    behind it is filtered. Equal filters of the layer have equal numbers.
+    """
+    found = np.empty((*columns.shape[:2], stacked.shape[1], columns.shape[3]), columns.dtype)
+    for some in (slice(0, part), slice(part, None)):
+        if stacked[:, some].size:
+            np.matmul(stacked[:, some], columns, out=found[:, :, some])
+    settle_filters(found[:, :, :part], stacked[:, :part])
+    return found
 
 
 def adjoints(layer: Dense | Conv, quotients: Sequence[Array], stacked: Array, shape: Shape) -> Array:
@@ -101,7 +122,7 @@ def _correlate(a: Array, stacked: Array, layer: Conv, out: Shape, count: int) ->
             for tap, cells in enumerate(_taps(window, out, rows)):
                 columns[:, :, tap] = padded[n][cells]
             columns = columns.reshape(many, groups, lower // groups * window.taps, -1)
-        found = np.matmul(stacked, columns).reshape(many, groups, count * part, height, *out[1:])
+        found = multiplied(stacked, columns, part).reshape(many, groups, count * part, height, *out[1:])
         for q, array in enumerate(z):
             array[n, :, :, rows] = found[:, :, q * part : (q + 1) * part]
     return [array.reshape(samples, layer.upper, *out) for array in z]

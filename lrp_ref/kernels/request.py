@@ -23,6 +23,7 @@ class Request:
     nonnegative : nodes whose output is never negative
     booked : whether every step makes its bookings
     cuts : nodes and inputs whose relevance is filtered, or given: no run goes across one
+    before_maxima : nodes from which a maximum is reached
     shapes : of one sample at each node and input, where they are known
     means : what may be spent
     """
@@ -32,6 +33,7 @@ class Request:
     nonnegative: frozenset[str]
     booked: bool
     cuts: frozenset[str]
+    before_maxima: frozenset[str]
     shapes: Mapping[str, Shape]
     means: Means
 

@@ -6,6 +6,7 @@ of the input makes features simpler: where a ≥ 0, a⁺ is a and a⁻ is nothin
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from ..errors import LrpError
 from ..layers.base import Linear
 from ..records import dataclass
 from ..rules import LinearRule, ZBox
-from ..rules.shares import IDENTITY, NEGATIVE, NEGATIVE_ONLY, POSITIVE, Feature, Share, Term
+from ..rules.shares import IDENTITY, NEGATIVE, NEGATIVE_ONLY, ONE, POSITIVE, Feature, Share, Term
 
 #: Relevance arrives as c and goes down as c only where R = a·c for each of these: c is chosen by the sign of a.
 _SIGNED = (IDENTITY, POSITIVE, NEGATIVE)
@@ -30,6 +31,10 @@ class _Magnitude(Feature):
 
 
 MAGNITUDE = _Magnitude()
+
+
+#: Features that know nothing of the place.
+_EVEN = (*_SIGNED, MAGNITUDE, ONE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +110,13 @@ class Scheme:
             tuple(next((t.weight for t in column.terms if t.feature is feature), None) for column in self.columns)
             for feature in self.features
         )
+
+    @property
+    def even(self) -> bool:
+        """Whether the same numbers give the same products wherever they are: no feature and no bias has a value for each cell."""
+        known = all(any(feature is one for one in _EVEN) for feature in self.features)
+        biases = [self.bias, *(column.share.bias for column in self.columns)]
+        return known and all(math.prod(bias.shape[1:]) == 1 for bias in biases if bias is not None)
 
     @property
     def keeps_quotient(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from functools import cached_property
 from typing import Any, ClassVar
@@ -12,7 +13,11 @@ from ..arrays import Array, Shape, integer, zeros
 from ..errors import ParameterError, ShapeError
 from ..records import dataclass
 from .base import Linear, need_arity, need_rank
+from .ties import gathered, scattered, settle_filters, settle_windows
 from .window import Window, gather, paddings, per_axis, scatter
+
+#: Up to so many products of a channel below and one above, a group's taps are added one by one.
+NARROW = 2
 
 
 def correlate(a: Array, weight: Array, window: Window, groups: int, out: Shape) -> Array:
@@ -20,9 +25,33 @@ def correlate(a: Array, weight: Array, window: Window, groups: int, out: Shape) 
     upper = weight.shape[0]
     if 0 in a.shape or 0 in weight.shape:
         return zeros((a.shape[0], upper, *out), a)
+    if narrow(weight, groups):
+        return correlate_narrow(a, weight.reshape(groups, upper // groups, -1), window, out)
     columns = gather(a, window, out).reshape(a.shape[0], groups, -1, int(np.prod(out)))
     matrix = weight.reshape(groups, upper // groups, -1)
     return np.asarray(np.matmul(matrix, columns).reshape(a.shape[0], upper, *out))
+
+
+def narrow(weight: Array, groups: int) -> bool:
+    """Whether a convolution's groups have so few channels that there is no matrix to speak of (depthwise ones)."""
+    return int(weight.shape[1] * (weight.shape[0] // groups)) <= NARROW
+
+
+def correlate_narrow(a: Array, matrix: Array, window: Window, out: Shape) -> Array:
+    """`correlate` tap by tap, each number in the same order wherever it is; matrix (groups, upper/groups, lower·taps/groups)."""
+    groups, upper, terms = matrix.shape
+    apart = (groups, terms // window.taps)
+    z = zeros((a.shape[0], groups, upper, *out), a)
+    padded = zeros((groups * apart[1], *window.padded(out)), a)[None]
+    in_input, in_padded = window.inside(a.shape[2:], out)
+    factors = matrix.reshape(groups, upper, *apart[1:], window.taps, *(1 for _ in out))
+    for sample, total in zip(a, z, strict=True):  # one by one, for they stay in the cache
+        padded[in_padded] = sample[None][in_input]
+        for tap, cells in enumerate(window.slices(out)):
+            seen = padded[cells].reshape(*apart, *out)
+            for j, k in np.ndindex(apart[1], upper):
+                total[:, k] += factors[:, k, j, tap] * seen[:, j]
+    return np.asarray(z.reshape(a.shape[0], groups * upper, *out))
 
 
 def correlate_adjoint(s: Array, weight: Array, window: Window, groups: int, shape: Shape) -> Array:
@@ -138,7 +167,17 @@ class Conv(_Convolution):
         return self.window.outputs(spatial)
 
     def map(self, a: Array, weight: Array) -> Array:
-        return correlate(a, weight, self.window, self.groups, self.window.outputs(a.shape[2:]))
+        z = correlate(a, weight, self.window, self.groups, self.window.outputs(a.shape[2:]))
+        filters = weight.reshape(self.groups, weight.shape[0] // self.groups, math.prod(weight.shape[1:]))
+        if z.size:
+            settle_filters(z.reshape(z.shape[0], *filters.shape[:2], -1), filters)
+            self.settle(a, z)
+        return z
+
+    def settle(self, a: Array, *products: Array) -> None:
+        """Give windows of a sample that hold the same numbers the same products; those of a, and what is made of them alone."""
+        if not narrow(self.weight, self.groups):
+            settle_windows(products, a, self.groups, gathered(self.window, products[0].shape[2:]))
 
     def adjoint(self, s: Array, weight: Array, shape: Shape) -> Array:
         return correlate_adjoint(s, weight, self.window, self.groups, shape)
@@ -186,7 +225,13 @@ class ConvTranspose(_Convolution):
 
     def map(self, a: Array, weight: Array) -> Array:
         shape = (a.shape[0], self.upper, *self._outputs(a.shape[2:]))
-        return correlate_adjoint(a, weight, self.window, self.groups, shape)
+        z = correlate_adjoint(a, weight, self.window, self.groups, shape)
+        self.settle(a, z)
+        return z
+
+    def settle(self, a: Array, *products: Array) -> None:
+        """Give cells of a sample that see the same numbers the same products; those of a, and what is made of them alone."""
+        settle_windows(products, a, self.groups, scattered(self.window, products[0].shape[2:]))
 
     def adjoint(self, s: Array, weight: Array, shape: Shape) -> Array:
         return correlate(s, weight, self.window, self.groups, shape[2:])

@@ -11,6 +11,7 @@ from ..arrays import Array, Shape, integer, integers, like, sum_to, zeros
 from ..errors import ParameterError, ShapeError
 from ..records import dataclass
 from .base import Linear, broadcast, need_arity, ones
+from .ties import settle_rows
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -57,7 +58,14 @@ class Dense(Linear):
         return (*inputs[0][:-1], upper)
 
     def map(self, a: Array, weight: Array) -> Array:
-        return _rows_times(a, weight)
+        z = _rows_times(a, weight)
+        self.settle(a, z)
+        return z
+
+    def settle(self, a: Array, z: Array) -> None:
+        """Give rows of a sample that hold the same numbers the same products: z is changed."""
+        if z.ndim > 2 and z.size:
+            settle_rows(z.reshape(z.shape[0], -1, z.shape[-1]), a.reshape(a.shape[0], -1, a.shape[-1]))
 
     def adjoint(self, s: Array, weight: Array, shape: Shape) -> Array:
         return _rows_times(s, weight.T)
