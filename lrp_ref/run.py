@@ -325,7 +325,7 @@ class Run:
             composite=self.order.composite,
             method=self.order.method,
             head="" if targets is None else self.order.scores.explained.name,
-            cautions=self.order.scores.remarks if targets is not None else (),
+            cautions=(*self.model.remarks, *(self.order.scores.remarks if targets is not None else ())),
             doubt=doubts[:, 0] if single and doubts is not None else doubts,
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ..errors import (
     DomainError,
     ExistingFileError,
@@ -38,8 +40,32 @@ _OPTIONS = {
     "input_shape=": "--input-shape",
     "size=": "--size",
     "unknown=": "--unknown",
-    "batch_axis=": "--batch-axis",
 }
+#: Arguments whose values a message gives, and the options that take them.
+_VALUED = {"batch_axis": "--batch-axis", "fix": "--fix", "signal": "--signal"}
+_MAPPING = re.compile(r"\b(batch_axis|fix|signal)=\{([^{}]*)\}")
+#: What cannot be done here, what can be done instead.
+_INSTEAD = tuple(
+    (re.compile(found), instead)
+    for found, instead in (
+        (
+            r"make the layer Multiply\(signal=0\) or Multiply\(signal=1\), or use HalfProduct, \w+ or ProportionalProduct",
+            "--signal NODE=0 or NODE=1 says it, and --rule NODE=HalfProduct() shares; lrp-ref inspect lists the nodes",
+        ),
+        (
+            r"none yet; a rule of your own would \(a subclass of Rule\), or end the model before it",
+            "none; lrp-ref inspect lists the options that avoid it",
+        ),
+        (r"[;,](?: and)? batched=False [^;,.]*", ""),
+        (r"end the model before it with outputs=", "--output NODE ends the network before it"),
+        (r"; load\(…, batch_axis=1\) reads", "; --batch-axis 1 reads"),
+        (r"batch_axis= says", "--batch-axis NAME=N says"),
+        (r"\boutputs=", "--output NODE"),
+        (r"\bpass_through=", "--pass NODE"),
+        (r"\bsignal= ", "--signal NODE=0|1 "),
+        (r"\bfix= ", "--fix NAME=VALUE "),
+    )
+)
 
 
 def message(error: BaseException) -> str:
@@ -49,8 +75,20 @@ def message(error: BaseException) -> str:
         return f"{text} (--head logit, --head log-odds or --head probability)"
     if isinstance(error, DomainError):
         return f"{text} (--low and --high give the bounds, and so does --preprocess)"
-    options = [option for name, option in _OPTIONS.items() if name in text] if isinstance(error, LrpError) else []
+    if not isinstance(error, LrpError):
+        return text
+    text = _MAPPING.sub(_typed, text)
+    for pattern, instead in _INSTEAD:
+        text = pattern.sub(instead, text)
+    options = [option for name, option in _OPTIONS.items() if name in text]
     return f"{text} ({', '.join(options)})" if options else text
+
+
+def _typed(found: re.Match[str]) -> str:
+    """batch_axis={'a': 1, 'b': 1} as it is typed: --batch-axis a=1 --batch-axis b=1."""
+    option = _VALUED[found[1]]
+    pairs = re.findall(r"'([^']+)': ([^,]+)", found[2])
+    return " ".join(f"{option} {name}={value}" for name, value in pairs) or f"{option} NAME=VALUE"
 
 
 def code_of(error: BaseException) -> int:

@@ -29,7 +29,7 @@ def convert(model: str, out: Path, force: bool, as_json: bool, **given: Any) -> 
     say = Output(as_json)
     if out.suffix != ".npz":
         raise ParameterError(f"a network is written as .npz, found {out}")
-    network = network_of(model, given)
+    network = network_of(model, given, raw=True)
     beside = preprocess.beside(out) if network.preprocessing is not None else None
     for path in (out, beside):
         if path is not None and path.exists() and not force:

@@ -16,8 +16,8 @@ from ..arrays import Array
 SIZE = 16  # bytes: nobody searches for two files of one digest, and 2^64 files are no worry
 CHUNK = 2**22
 
-#: What says how a thing came here, and not what it is.
-_ORIGINS = ("origin", "spec")
+#: What says how a thing came here, and not what it is; how a network is laid out for other shapes follows from its file.
+_ORIGINS = ("origin", "spec", "extents")
 
 
 def of_file(path: Path) -> str:

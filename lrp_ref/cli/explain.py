@@ -20,7 +20,7 @@ from . import digests, parsing
 from .inputs import files_of, kinds_of, samples_of
 from .journal import Journal
 from .network import Network, labels_of, network_of, zoo_labels
-from .options import TEXT, means, shared, text
+from .options import READING, TEXT, means, shared, text
 from .output import Output
 from .question import Question
 from .runs import Run
@@ -110,6 +110,7 @@ def explain(
         "precision": given["precision"], "low": given["low"], "high": given["high"], "style": style,
         "labels": None if labels is None else str(labels),
         "preprocessing": network.recipe(),
+        "reading": {name: list(given[name]) for name in READING},
     } | {name: _plain(given[name]) for name in TEXT}  # fmt: skip
     page = out if out is not None and out.suffix == ".html" else None
     out = out if page is None else None
@@ -117,6 +118,8 @@ def explain(
     about = f"{model}, composite {composite}{changed}, {given['precision'] or network.model.dtype}"
     run = Run(Output(as_json), network, explainer, question, names, head, style, ledger, given["numbers"], page, about)
     run.out.say(about)
+    for remark in network.model.remarks:
+        run.out.say(remark)
     _say_preprocessing(run.out, network, files)
     if len(files) == 1 and len(only := samples_of(files[0], network)) == 1:
         if isinstance(only[0], LrpError):

@@ -177,7 +177,8 @@ def _chosen(stored: Mapping[str, Array], model: Model) -> dict[str, Array]:
     listed = ", ".join(f"{name} {array.dtype}{list(array.shape)}" for name, array in stored.items())
     if len(model.inputs) > 1:
         raise FormatError(f"the model takes {', '.join(model.inputs)}; the file holds {listed or 'nothing'}")
-    fitting = [name for name, array in stored.items() if array.dtype.kind == "f" and _fits(array, model)]
+    kinds = "fiub" if model.whole else "f"
+    fitting = [name for name, array in stored.items() if array.dtype.kind in kinds and _fits(array, model)]
     if len(fitting) != 1:
         raise FormatError(
             f"{'several arrays fit' if fitting else 'no floating point array fits'} the model's input "

@@ -17,8 +17,10 @@ from . import parsing
 from .network import Network, network_of
 from .options import means, shared
 from .output import Output
+from .stops import stops
 
 COLUMNS = ("node", "layer", "reads", "shape", "parameters", "rule", "step")
+_OPEN = "the file leaves extents open: it is laid out for the shapes of what it is given, and the nodes are those of one layout"
 _MOST = 4  # names in a line about what was put together again
 
 
@@ -43,7 +45,7 @@ def inspect(
     together again. A node that reads the line above has nothing under "reads".
     """
     out = Output(as_json)
-    network = network_of(model, given)
+    network = network_of(model, given, raw=True)
     chosen = parsing.composite(composite, assignments)
     facts = _facts(network)
     try:
@@ -51,10 +53,22 @@ def inspect(
         explained = _explained(network.model, explainer)
     except LrpError:
         # What can be shown without rules helps to see why there are none.
-        _show(out, facts | {"nodes": _nodes(canonized(network.model)[0], {}, {})}, plan)
+        _document(
+            out, facts | {"nodes": _nodes(canonized(network.model)[0], {}, {})}, plan, network.model, chosen, output_node, head
+        )
         raise
-    _show(out, facts | {"composite": chosen.name} | explained, plan)
-    out.document({"format": "lrp_ref.inspect", "version": 1, **facts, "composite": chosen.name, **explained})
+    _document(out, facts | {"composite": chosen.name} | explained, plan, network.model, chosen, output_node, head)
+
+
+def _document(
+    out: Output, facts: dict[str, Any], plan: bool, model: Model, chosen: Composite, output: str | None, head: str | None
+) -> None:
+    """The network, and below it what would stop an explanation, with the options that avoid it."""
+    _show(out, facts, plan)
+    found = stops(model, chosen, output, head)
+    for stop in found:
+        out.say(f"{stop.what}: {', or '.join(stop.options)}")
+    out.document({"format": "lrp_ref.inspect", "version": 1, **facts, "stops": [stop.plain() for stop in found]})
 
 
 def _explainer(model: Model, heads: list[str | None], chosen: Composite, output: str | None, given: dict[str, Any]) -> Explainer:
@@ -83,6 +97,7 @@ def _facts(network: Network) -> dict[str, Any]:
             for name in model.inputs
         },
         "outputs": list(model.outputs),
+        "remarks": [*model.remarks, *([] if model.extents is None else [_OPEN])],
         "parameters": sum({id(n.layer): row[3] for n, row in zip(model.nodes, model.rows(), strict=True)}.values()),
         "layers": dict(kinds.most_common()),
         "preprocessing": None if network.preprocessing is None else network.said(),
@@ -101,7 +116,7 @@ def patterns(raw: Model, model: Model) -> list[dict[str, Any]]:
     """
     found = []
     for node in model.nodes:
-        if node.name not in raw or (raw[node.name].layer is node.layer and raw[node.name].inputs == node.inputs):
+        if node.name not in raw or (repr(raw[node.name].layer) == repr(node.layer) and raw[node.name].inputs == node.inputs):
             continue
         parts, waiting = [], [node.name]
         while waiting:
@@ -150,6 +165,8 @@ def _show(out: Output, facts: dict[str, Any], plan: bool) -> None:
         shape = "any shape" if known["shape"] is None else _extents(known["shape"])
         out.say(f"{name}: {shape}, domain {known['domain'] or 'unknown'}")
     out.say(f"output: {', '.join(facts['outputs'])}")
+    for remark in facts["remarks"]:
+        out.say(remark)
     if facts["preprocessing"]:
         out.say(facts["preprocessing"])
     rows, above = [], next(iter(facts["inputs"]))

@@ -10,11 +10,11 @@ from typing import Any
 
 from .. import preprocess, zoo
 from ..domain import Domain
-from ..errors import FormatError, LrpError, ParameterError, ShapeError
-from ..formats import load
+from ..errors import FormatError, LrpError, ParameterError
 from ..model import Model
 from ..preprocess import Preprocessing, stored
 from ..records import dataclass
+from . import reading
 from .options import RECIPE
 from .text import Text
 
@@ -63,8 +63,8 @@ class Network:
         return f"preprocessing ({self.origin}): {preprocess.described(self.for_images())}"
 
 
-def network_of(spec: str, options: Mapping[str, Any]) -> Network:
-    """The network that `spec` and the options of `options.network` say.
+def network_of(spec: str, options: Mapping[str, Any], raw: bool = False) -> Network:
+    """The network that `spec` and the options of `options.network` say; `raw`: also as the file has it.
 
     Raises
     ------
@@ -76,42 +76,13 @@ def network_of(spec: str, options: Mapping[str, Any]) -> Network:
     low, high = options["low"], options["high"]
     if (low is None) != (high is None):
         raise ParameterError("--low and --high are the two ends of the input's domain: give both")
-    shape = shape_of(options["input_shape"])
-    model, raw = _read(spec, shape, options["batch_axis"])
+    model, filed = reading.read(spec, options, raw)
     chosen, origin = preprocessing_of(spec, options)
     if chosen is not None:
         model = preprocess.with_domain(model, chosen)
     if low is not None:
         model = replace(model, domain=dict.fromkeys(model.inputs, Domain(low, high)))
-    return Network(spec, model, raw, chosen, origin)
-
-
-def _read(spec: str, shape: tuple[int, ...] | None, batch_axis: int | None) -> tuple[Model, Model | None]:
-    onnx = Path(spec).suffix.lower() == ".onnx" and not spec.startswith("zoo:")
-    if batch_axis is not None and not onnx:
-        raise ParameterError("--batch-axis is for .onnx files; in all others the batch is axis 0")
-    if spec.startswith("zoo:"):
-        return _shaped(zoo.load(spec.removeprefix("zoo:")), shape), None
-    if not onnx:
-        return _shaped(load(Path(spec)), shape), None
-    options = {"input_shape": shape} | ({} if batch_axis is None else {"batch_axis": batch_axis})
-    raw = load(Path(spec), patterns=False, **options)
-    if not set(raw.inputs) <= set(raw.input_shape):  # of any length: patterns are found while lengths are tried
-        return load(Path(spec), **options), raw
-    from ..formats.onnx.patterns import recognised
-
-    return recognised(raw), raw
-
-
-def _shaped(model: Model, shape: tuple[int, ...] | None) -> Model:
-    if shape is None:
-        return model
-    if len(model.inputs) > 1:
-        raise ParameterError(f"--input-shape is that of the only input; this network has {', '.join(model.inputs)}")
-    known = model.input_shape.get(model.inputs[0], shape)
-    if known != shape:
-        raise ShapeError(f"--input-shape says {shape}, and the network takes {known}")
-    return replace(model, input_shape={model.inputs[0]: shape})
+    return Network(spec, model, filed, chosen, origin)
 
 
 # --- what is typed about images -------------------------------------------------------------------------------------------
@@ -169,14 +140,6 @@ def _integers(text: str, name: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.lower().replace(",", "x").split("x"))
     except ValueError:
         raise ParameterError(f"--{name} takes extents such as 224 or 3x224x224, found {text!r}") from None
-
-
-def shape_of(text: str | None) -> tuple[int, ...] | None:
-    """--input-shape as a tuple."""
-    found = None if text is None else _integers(text, "input-shape")
-    if found is not None and min(found) < 1:
-        raise ParameterError(f"--input-shape takes positive extents, found {text!r}")
-    return found
 
 
 def zoo_labels(spec: str) -> list[str] | None:

@@ -15,15 +15,43 @@ from ..preprocess import PRESETS as PREPROCESSINGS
 
 _NETWORK = (
     click.option(
+        "--output",
+        "ends",
+        multiple=True,
+        metavar="NODE",
+        help="End the network at a node (or a value of the file), anywhere. Can be repeated.",
+    ),
+    click.option(
         "--input-shape",
-        metavar="3x224x224",
-        help="The shape of one sample, without the batch axis, where the file leaves extents open.",
+        multiple=True,
+        metavar="[NAME=]3x224x224",
+        help="The shape of one sample, without the batch axis, where the file leaves extents open. Can be repeated, by input.",
     ),
     click.option(
         "--batch-axis",
-        type=click.IntRange(0),
-        metavar="N",
-        help="Which axis of an ONNX file's inputs is the batch; 1 where a recurrent network takes the steps first.  [default: 0]",
+        multiple=True,
+        metavar="[NAME=]N",
+        help="Which axis of an ONNX file's inputs, or of one, is the batch; 1 where the steps come first. Can be repeated.  "
+        "[default: 0]",
+    ),
+    click.option(
+        "--fix",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Hold an input of an ONNX file at a number; it is no input then. Can be repeated.",
+    ),
+    click.option(
+        "--signal",
+        multiple=True,
+        metavar="NODE=0|1",
+        help="Which input of a product carries the information; the other one is its gate. Can be repeated.",
+    ),
+    click.option(
+        "--pass",
+        "passes",
+        multiple=True,
+        metavar="NODE",
+        help="Let relevance pass a node of one input as it passes an activation. Can be repeated.",
     ),
     click.option("--low", type=float, help="The least value that an input can take, for the zB rule and for images."),
     click.option("--high", type=float, help="The greatest value that an input can take."),
@@ -111,6 +139,8 @@ MEANS = ("backend", "precision", "threads", "memory")
 
 #: The options that say something about the preprocessing, in the order of the record's fields.
 RECIPE = ("size", "crop", "mean", "std", "scale", "order")
+#: Those that say how a network's file is read.
+READING = ("ends", "input_shape", "batch_axis", "fix", "signal", "passes")
 #: Those that say what is done to sentences.
 TEXT = ("vocab", "unknown", "lower", "pad", "vectors")
 

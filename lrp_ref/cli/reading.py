@@ -1,0 +1,137 @@
+"""How a network's file is read: what was typed about its end, its shapes, its inputs, its products."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from .. import zoo
+from ..errors import ParameterError, ShapeError, unknown
+from ..formats import load
+from ..model import Model
+
+
+def read(spec: str, options: Mapping[str, Any], raw: bool) -> tuple[Model, Model | None]:
+    """The network, and where `raw` asks for it what an ONNX file has before patterns are put together again.
+
+    Raises
+    ------
+    ParameterError, UnknownNameError
+        Where an option is wrong, or is for another kind of file.
+    FormatError, ShapeError
+        Where the file cannot be read, or the shape does not fit.
+    """
+    shape = by_name(options["input_shape"], "input-shape", extents)
+    axis = by_name(options["batch_axis"], "batch-axis", whole)
+    fix, signal = pairs(options["fix"], "fix", value), pairs(options["signal"], "signal", side)
+    ends, passes = tuple(options["ends"]), tuple(options["passes"])
+    if Path(spec).suffix.lower() == ".onnx" and not spec.startswith("zoo:"):
+        given = {"input_shape": shape, "batch_axis": axis, "fix": fix, "outputs": ends or None}
+        filed = load(Path(spec), patterns=False, **given) if raw else None
+        return load(Path(spec), signal=signal, pass_through=passes, **given), filed
+    if axis is not None or fix:
+        option, rest = ("--batch-axis", "the batch is axis 0") if axis is not None else ("--fix", "inputs are what they are")
+        raise ParameterError(f"{option} is for .onnx files; in all others {rest}")
+    model = zoo.load(spec.removeprefix("zoo:")) if spec.startswith("zoo:") else load(Path(spec))
+    model = _ended(_shaped(model, shape), ends)
+    if signal or passes:
+        from ..formats.onnx.choices import chosen
+
+        model = chosen(signal, passes).applied(model)
+    return model, None
+
+
+def _ended(model: Model, ends: Sequence[str]) -> Model:
+    for name in ends:
+        if name not in model:
+            raise unknown("node", name, [node.name for node in model.nodes])
+    if not ends:
+        return model
+    wanted = set(ends)
+    for node in reversed(model.nodes):
+        if node.name in wanted:
+            wanted.update(node.inputs)
+    inputs = tuple(name for name in model.inputs if name in wanted)
+    nodes = tuple(node for node in model.nodes if node.name in wanted)
+    shapes = {name: shape for name, shape in model.input_shape.items() if name in inputs}
+    domain = {name: bounds for name, bounds in model.domain.items() if name in inputs}
+    rest = tuple(name for name in model.whole if name in inputs)
+    return replace(model, nodes=nodes, inputs=inputs, outputs=tuple(ends), input_shape=shapes, domain=domain, whole=rest)
+
+
+def _shaped(model: Model, shape: Any) -> Model:
+    if shape is None:
+        return model
+    if not isinstance(shape, dict):
+        if len(model.inputs) > 1:
+            raise ParameterError(
+                f"--input-shape NAME=… says of which input it is the shape; this network has {', '.join(model.inputs)}"
+            )
+        shape = {model.inputs[0]: shape}
+    for name, given in shape.items():
+        if name not in model.inputs:
+            raise unknown("input", name, model.inputs)
+        known = model.input_shape.get(name, given)
+        if known != given:
+            raise ShapeError(f"--input-shape says {given}, and the network takes {known}")
+    return replace(model, input_shape={**model.input_shape, **shape})
+
+
+# --- what was typed ---------------------------------------------------------------------------------------------------------
+
+
+def by_name(texts: Sequence[str], option: str, parse: Any) -> Any:
+    """One value for all inputs, or a mapping from NAME=VALUE; None where nothing was typed."""
+    if not texts:
+        return None
+    if len(texts) == 1 and "=" not in texts[0]:
+        return parse(texts[0], option)
+    return pairs(texts, option, parse)
+
+
+def pairs(texts: Sequence[str], option: str, parse: Any) -> dict[str, Any]:
+    """A mapping from texts such as NAME=VALUE; names may hold an = themselves."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, sign, typed = text.rpartition("=")
+        if not sign or not name:
+            raise ParameterError(f"--{option} takes NAME=VALUE, found {text!r}")
+        if name in found:
+            raise ParameterError(f"--{option} says {name!r} twice")
+        found[name] = parse(typed, option)
+    return found
+
+
+def extents(text: str, option: str) -> tuple[int, ...]:
+    """Extents such as 224 or 3x224x224, as a tuple."""
+    try:
+        found = tuple(int(part) for part in text.lower().replace(",", "x").split("x"))
+    except ValueError:
+        raise ParameterError(f"--{option} takes extents such as 224 or 3x224x224, found {text!r}") from None
+    if min(found) < 1:
+        raise ParameterError(f"--{option} takes positive extents, found {text!r}")
+    return found
+
+
+def whole(text: str, option: str) -> int:
+    """A number of an axis."""
+    if not text.isdecimal():
+        raise ParameterError(f"--{option} takes the number of an axis, found {text!r}")
+    return int(text)
+
+
+def side(text: str, option: str) -> int:
+    """0 or 1."""
+    if text not in ("0", "1"):
+        raise ParameterError(f"--{option} takes NODE=0 or NODE=1, found {text!r}")
+    return int(text)
+
+
+def value(text: str, option: str) -> float | int:
+    """A number."""
+    try:
+        return int(text) if text.lstrip("+-").isdecimal() else float(text)
+    except ValueError:
+        raise ParameterError(f"--{option} holds an input at a number, found {text!r}") from None

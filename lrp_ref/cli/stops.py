@@ -1,0 +1,109 @@
+"""What would stop an explanation of a network, and the options that avoid it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ..canonize import canonized
+from ..composites import Composite
+from ..errors import HeadError, LrpError, RuleError
+from ..explainer import Explainer
+from ..layers import Divide, Multiply, Rearrangement, Recurrent
+from ..layers.functions import Function
+from ..model import Model, Node, ancestors
+from ..records import dataclass
+from ..rules import SignalTakesAll
+
+#: A node in a message: its name, and its layer's.
+_PLACE = re.compile(r"node '([^']+)' \((\w+)\)")
+
+
+@dataclass(frozen=True)
+class Stop:
+    """One thing that stops an explanation.
+
+    Attributes
+    ----------
+    what : the output or node, and why
+    options : what may be typed, each alone
+    """
+
+    what: str
+    options: tuple[str, ...]
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON."""
+        return {"what": self.what, "options": list(self.options)}
+
+
+def stops(model: Model, composite: Composite, output: str | None, head: str | None) -> list[Stop]:
+    """What stops an explanation of `output`, or of every output where none is chosen."""
+    names = (output,) if output in model.outputs else model.outputs
+    found: list[Stop] = []
+    fine = []
+    for name in names:
+        error = _error(model, composite, name, head)
+        if error is None:
+            fine.append(name)
+            found += _unsaid(model, composite, name, head)
+        elif isinstance(error, HeadError):
+            heads = [h for h in ("logit", "log-odds", "probability") if _error(model, composite, name, h) is None]
+            rest = "" if len(names) == 1 else f" --output-node {name}"
+            found.append(Stop(f"output {name!r} is squashed", tuple(f"--head {h}{rest}" for h in heads) or ("none",)))
+        elif isinstance(error, RuleError):
+            found += _of_rules(model, name, error)
+        else:
+            found.append(Stop(f"output {name!r}: {error}", ("none",)))
+    if len(names) > 1 and fine:
+        found.insert(0, Stop("the network has several outputs", tuple(f"--output-node {name}" for name in fine)))
+    return found
+
+
+def _error(model: Model, composite: Composite, output: str, head: str | None) -> LrpError | None:
+    try:
+        Explainer(model, composite, output=output, head=head).plan(model.input_shape or None)
+    except LrpError as error:
+        return error
+    return None
+
+
+def _unsaid(model: Model, composite: Composite, output: str, head: str | None) -> list[Stop]:
+    """Products of which nobody says which factor is the signal, where the rule needs it."""
+    folded = canonized(model)[0]
+    given = Explainer(model, composite, output=output, head=head).rules
+    open_ones = [folded[name] for name, rule in given.items() if isinstance(rule, SignalTakesAll)]
+    return [
+        Stop(f"{node.place} does not say which of its inputs is the signal", tuple(_choices(node)))
+        for node in open_ones
+        if isinstance(node.layer, Multiply) and node.layer.signal is None
+    ]
+
+
+def _of_rules(model: Model, output: str, error: RuleError) -> list[Stop]:
+    """A stop for each node without a rule, and the cut in front of them all."""
+    folded = canonized(model)[0]
+    wrong = [folded[name] for name, _ in dict.fromkeys(_PLACE.findall(str(error))) if name in folded]
+    names = {node.name for node in wrong}
+    found = [Stop(f"{node.place} has no rule", tuple(_choices(node)) or ("none for this node alone",)) for node in wrong]
+    cuts: dict[str, None] = {}
+    for node in wrong:
+        for name in node.inputs:
+            if name in folded and name in model and not names & {name, *ancestors(folded, name)}:
+                cuts[name] = None
+    if wrong:
+        ends = tuple(f"--output {name}" for name in cuts) or ("none: the network begins with it",)
+        found.append(Stop(f"output {output!r} without what lies behind", ends))
+    return found
+
+
+def _choices(node: Node) -> list[str]:
+    """What may be typed about one node."""
+    layer = node.layer
+    if isinstance(layer, Multiply):
+        return [f"--signal {node.name}=0", f"--signal {node.name}=1", f'--rule "{node.name}=HalfProduct()"']
+    if isinstance(layer, Divide):
+        return [f"--signal {node.name}=0"]
+    if isinstance(layer, Function) and not isinstance(layer, (Rearrangement, Recurrent)) and layer.arity == 1:
+        return [f"--pass {node.name}"]
+    return []
