@@ -44,4 +44,6 @@ class Extents:
             return self.read(shapes)
         except LrpError as error:
             listed = ", ".join(f"{name!r}: {shape}" for name, shape in shapes.items())
-            raise ShapeError(f"the network has no layout for samples of shape {listed}: {error}") from None
+            raise ShapeError(
+                f"the network has no layout for samples of shape {listed}: {error}; input_shape= lays it out for one shape"
+            ) from None
