@@ -222,8 +222,11 @@ class Plan:
         return ", ".join(facts)
 
     def __repr__(self) -> str:
-        width = max(len(nodes) for nodes, _ in self.rows())
-        return "\n".join([f"plan: {self.described}", *(f"  {n:<{width}}  {label}" for n, label in self.rows())])
+        rules = [str(getattr(step, "rule", "")) for step in self.steps]
+        rows = [(*row, rule) for row, rule in zip(self.rows(), rules, strict=True)]
+        widths = [max(len(row[i]) for row in rows) for i in range(2)]
+        lines = [f"  {nodes:<{widths[0]}}  {label:<{widths[1]}}  {rule}".rstrip() for nodes, label, rule in rows]
+        return "\n".join([f"plan: {self.described}", *lines])
 
 
 def plan(

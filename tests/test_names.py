@@ -25,6 +25,7 @@ BAD = {
     "delete": "a\x7f",
     "line end": "a\nb",
     "line separator": "a\u2028b",
+    "paragraph separator": "a\u2029b",
     "surrogate": "\ud800",
     "byte of a file's name": "a\udcffb",
     "long": "n" * (LONGEST + 1),

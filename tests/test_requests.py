@@ -89,6 +89,7 @@ def test_tables_plans_and_ledgers_say_the_parameters_in_force():
         assert f"ThroughTime(product=SignalTakesAll(), {CELL}" in text
         assert "Epsilon(epsilon=1e-06, signed=True)" in text
     assert repr(composites.lstm_prop()).count("ProportionalProduct(epsilon=0.2)") == 2
+    assert CELL in repr(usual.plan())
     exact = repr(lrp_ref.Explainer(model, rule=rules.Zero()))
     assert "0.001" not in exact
     assert "linear=Zero(), accumulation=Zero()" in exact

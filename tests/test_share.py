@@ -124,6 +124,15 @@ def test_the_sum_is_found_through_layers_that_move_it(behind):
     assert np.isfinite(of(moved, sums, target="all").share_arrived).tolist() == [[True, False]]
 
 
+def test_what_moves_a_sum_moves_its_doubt():
+    """Of four sums the second is rounding; transposed it is the third."""
+    w = np.array([[1.0, 0.1, 1.0, 2.0], [1.0, 0.2, 1.0, 0.5], [1.0, -0.3, 1.0, 1.0]])
+    layers = [L.Dense(w), L.Reshape((2, 2)), L.Transpose((0, 2, 1))]
+    for count, unknown in ((2, 1), (3, 2)):
+        e = of(Model.sequential(layers[:count]), np.ones((1, 3)), target="all")
+        assert np.flatnonzero(np.isnan(e.share_arrived[0])).tolist() == [unknown]
+
+
 def test_a_contrast_of_two_large_scores_may_be_rounding():
     model = Model.sequential([L.Dense([[0.1, 0.3], [0.2, 0.0]])])
     e = of(model, np.array([[1.0, 1.0]]), target=0, contrast=1)
