@@ -6,6 +6,7 @@ Everything is checked here: a wrong shape, type or layout is a `ValueError` or `
 
 import os
 import sys
+from operator import index
 
 import numpy
 

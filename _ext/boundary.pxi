@@ -139,7 +139,7 @@ cdef extern from "lrp.h" nogil:
 # More than this many elements in one array, and an offset in bytes might not fit.
 cdef idx MOST = (<size_t>-1) >> 5
 
-cdef bytes _most = os.environ.get("LRP_REF_INSTRUCTION_SET", "").encode()
+cdef bytes _most = os.fsencode(os.environ.get("LRP_REF_INSTRUCTION_SET", ""))
 cdef const lrp_kernels *FLOATS = lrp_choose(<const char *>_most, 0)
 cdef const lrp_kernels *DOUBLES = lrp_choose(<const char *>_most, 1)
 instruction_set = FLOATS.instruction_set.decode()
@@ -167,22 +167,52 @@ cdef class Memory:
         return self.view.strides[axis] // self.view.itemsize
 
 
+cdef bint lies_dense(Py_buffer *view, bint fortran):
+    """Whether numbers lie together, with the last axis running fastest, or (`fortran`) the first."""
+    cdef idx expected = view.itemsize
+    cdef int axis, i
+    if view.len == 0:
+        return True
+    for i in range(view.ndim):
+        axis = i if fortran else view.ndim - 1 - i
+        if view.shape[axis] != 1 and view.strides[axis] != expected:
+            return False
+        expected *= view.shape[axis]
+    return True
+
+
+cdef int layout(Py_buffer *view, str what, bint dense) except -1:
+    """Refuse memory that no kernel reads: all of it is asked of the buffer, whatever the array says of itself."""
+    cdef idx reach = <idx>view.buf
+    cdef int axis
+    if dense and not lies_dense(view, False):
+        raise ValueError(f"{what} must be C-contiguous, found strides {tuple([view.strides[axis] for axis in range(view.ndim)])}")
+    for axis in range(view.ndim):
+        if view.shape[axis] > 1:
+            reach |= view.strides[axis]
+    if view.len and reach % view.itemsize:
+        raise ValueError(f"{what} is not aligned")
+    if view.len // view.itemsize > MOST:
+        raise ValueError(f"{what} is too large")
+    return 0
+
+
 cdef Memory memory(object array, str what, bint dense=True):
     """The memory of a float array; `dense`: C-contiguous."""
     if not isinstance(array, numpy.ndarray):
         raise TypeError(f"{what} must be an array, found {type(array).__name__}")
     if array.dtype.char not in "fd" or not array.dtype.isnative:
         raise TypeError(f"{what} must be float32 or float64, found {array.dtype}")
-    if dense and not array.flags.c_contiguous:
-        raise ValueError(f"{what} must be C-contiguous, found strides {array.strides}")
-    if not array.flags.aligned:
-        raise ValueError(f"{what} is not aligned")
-    if array.size > MOST:
-        raise ValueError(f"{what} is too large")
     cdef Memory held = Memory()
     PyObject_GetBuffer(array, &held.view, PyBUF_STRIDES | PyBUF_FORMAT)
     held.held = True
-    held.is_double = array.dtype.char == "d"
+    cdef const char *spelled = held.view.format
+    if spelled[0] == b"=" or spelled[0] == b"@":  # of what is not aligned
+        spelled += 1
+    held.is_double = spelled[0] == b"d"
+    if (spelled[0] != b"f" and spelled[0] != b"d") or spelled[1] != 0 or held.view.itemsize != (8 if held.is_double else 4):
+        raise TypeError(f"{what} must be float32 or float64, found a buffer of {held.view.format}")
+    layout(&held.view, what, dense)
     return held
 
 
@@ -212,19 +242,44 @@ cdef int alike(Memory one, Memory other, str what) except -1:
     return 0
 
 
+cdef extern from "Python.h":
+    long long PyLong_AsLongLongAndOverflow(object, int *) except? -1
+
+
+cdef tuple whole(object values, str what):
+    """Whole numbers that fit the core, as a tuple: what is read once is checked and used alike."""
+    cdef int over = 0
+    cdef long long held
+    if type(values) is tuple:  # as most are: looked at, and that is all
+        for value in <tuple>values:
+            held = PyLong_AsLongLongAndOverflow(value, &over) if type(value) is int else 0
+            if type(value) is not int or over or not -MOST <= held <= MOST:
+                break
+        else:
+            return values
+    found = []
+    for value in values:
+        number = index(value)
+        if not -MOST <= number <= MOST:
+            raise ValueError(f"{what} out of range: {number if abs(number) < 1 << 70 else 'a number beyond 2**70'}")
+        found.append(number)
+    return tuple(found)
+
+
 cdef object empty(shape, bint is_double):
     """A new array, or MemoryError; ValueError where no memory could hold it."""
     cdef idx extent, size = 1
-    for extent in shape:
+    cdef tuple extents = whole(shape, "extents")
+    for extent in extents:
         if extent < 0:
-            raise ValueError(f"negative extents: {tuple(shape)}")
+            raise ValueError(f"negative extents: {extents}")
         if extent and size > MOST // extent:
-            raise ValueError(f"an array of shape {tuple(shape)} is too large")
+            raise ValueError(f"an array of shape {extents} is too large")
         size *= extent if extent else 1
     cdef idx item = 8 if is_double else 4
     if size * item < KEPT:
-        return numpy.empty(tuple(shape), "f8" if is_double else "f4")
-    return numpy.ndarray(tuple(shape), "f8" if is_double else "f4", Block(size * item))
+        return numpy.empty(extents, "f8" if is_double else "f4")
+    return numpy.ndarray(extents, "f8" if is_double else "f4", Block(size * item))
 
 
 # Smaller arrays are NumPy's own: their memory comes back fast, and a block has a cost of its own.
@@ -265,7 +320,10 @@ cdef unsigned int DOMAIN = 0x6c7270
 
 def room(shape, dtype):
     """A new array that is filled slice by slice; see `_ext.pyi`."""
-    return empty(shape, numpy.dtype(dtype).char == "d")
+    kind = numpy.dtype(dtype)
+    if kind.char not in "fd" or not kind.isnative:
+        raise TypeError(f"a room holds float32 or float64, not {kind}")
+    return empty(shape, kind.char == "d")
 
 
 cdef void *pointer(object array) except? NULL:
@@ -277,25 +335,32 @@ cdef void *pointer(object array) except? NULL:
     return found
 
 
+cdef double real(object value) except? -1:
+    """A number that a double can hold."""
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError("a number is too large") from None
+
+
 cdef int threads_of(object threads) except -1:
-    cdef int count = threads
-    if count < 1:
-        raise ValueError(f"threads must be at least 1, found {count}")
-    return count if count < 256 else 256
+    number = index(threads)
+    if number < 1:
+        raise ValueError(f"threads must be at least 1, found {number}")
+    return min(number, 256)
 
 
-cdef int per_axis(object values, str what, int axes, idx least, idx *to, idx leading) except -1:
-    """One int for each axis, behind leading axes of `leading`: `to` has three entries."""
+cdef int per_axis(tuple values, str what, int axes, idx least, idx *to, idx leading) except -1:
+    """One number (of `whole`) for each axis, behind leading axes of `leading`: `to` has three entries."""
     cdef int axis
-    given = tuple(values)
-    if len(given) != axes:
-        raise ValueError(f"{what} must have {axes} entries, found {given}")
+    if len(values) != axes:
+        raise ValueError(f"{what} must have {axes} entries, found {values}")
     for axis in range(3 - axes):
         to[axis] = leading
     for axis in range(axes):
-        to[3 - axes + axis] = given[axis]
-        if to[3 - axes + axis] < least or to[3 - axes + axis] > MOST:
-            raise ValueError(f"{what} out of range: {given}")
+        to[3 - axes + axis] = values[axis]
+        if to[3 - axes + axis] < least:
+            raise ValueError(f"{what} out of range: {values}")
     return 0
 
 

@@ -19,8 +19,8 @@ cdef int window_of(lrp_window *window, list weights, object stride, object dilat
     window.groups, window.upper, window.lower = first.extent(0), first.extent(1), first.extent(2)
     window.products = <int>len(weights)
     per_axis(first.shape()[3:], "the kernel", axes, 1, window.kernel, 1)
-    per_axis(stride, "stride", axes, 1, window.stride, 1)
-    per_axis(dilation, "dilation", axes, 1, window.dilation, 1)
+    per_axis(whole(stride, "stride"), "stride", axes, 1, window.stride, 1)
+    per_axis(whole(dilation, "dilation"), "dilation", axes, 1, window.dilation, 1)
     return axes
 
 
@@ -47,13 +47,13 @@ cdef class Convolution:
     cdef const lrp_kernels *kernels
     cdef list weights
     cdef int axes
-    cdef bint is_double
+    cdef bint is_double, ready
     cdef readonly idx nbytes
 
     def __dealloc__(self):
         lrp_release(self.c.panels)
 
-    def __init__(self, weights, stride, dilation, int algorithm, threads, ties=False):
+    def __init__(self, weights, stride, dilation, algorithm, threads, ties=False):
         cdef Memory held
         cdef int p, axis, code, count = threads_of(threads)
         if self.weights is not None:
@@ -62,11 +62,12 @@ cdef class Convolution:
         if not 1 <= len(self.weights) <= 4:
             raise ValueError(f"1 to 4 weights, found {len(self.weights)}")
         self.axes = window_of(&self.c.window, self.weights, stride, dilation)
+        algorithm = index(algorithm)
         if algorithm not in (DIRECT, F2, F4):
             raise ValueError(f"no such algorithm: {algorithm}")
         if algorithm != DIRECT and not self.is_plain():
             raise ValueError("F2 and F4 are for kernels of 3 x 3, stride and dilation 1, one group")
-        self.c.algorithm = <lrp_algorithm>algorithm
+        self.c.algorithm = <lrp_algorithm><int>algorithm
         self.c.ties = bool(ties)
         for p, held in enumerate(self.weights):
             self.c.weight[p] = held.view.buf
@@ -86,6 +87,7 @@ cdef class Convolution:
         with nogil:
             code = self.kernels.convolution_prepare(&self.c, count)
         checked(code)
+        self.ready = True
         if algorithm == DIRECT:
             self.weights = []  # no kernel reads them again
 
@@ -101,6 +103,9 @@ cdef class Convolution:
         cdef lrp_finish f
         cdef idx extents[3]
         cdef int code, odd = 0, count = threads_of(threads)
+        if not self.ready:
+            raise ValueError("a convolution that was not prepared")
+        out, before = whole(out, "out"), whole(before, "before")
         kept = source_of(&source, parts, self.axes)
         cdef Memory first = kept[0]
         if first.is_double != self.is_double:

@@ -12,21 +12,25 @@ cdef class Finish:
 
     cdef Memory bias
     cdef list shares, biases
-    cdef bint rectified, quotient
+    cdef bint rectified, quotient, ready
 
     def __init__(self, bias, bint rectified, bint quotient, shares):
+        if self.ready:
+            raise ValueError("a finish is made once")
         self.bias = None if bias is None else memory(bias, "the bias")
         self.rectified = rectified
         self.quotient = quotient
         self.shares, self.biases = [], []
         for product, half, own, stabiliser, epsilon, where, coefficient in shares:
+            product, stabiliser, where = index(product), index(stabiliser), index(where)
             known = stabiliser in (EXACT, SIGNED, UNSIGNED) and where in (ALL, NONNEGATIVE, NEGATIVE_ONLY)
             if not known or product < (1 if half else -1):
                 raise ValueError(f"no such share: product {product}, half {half}, stabiliser {stabiliser}, where {where}")
-            self.shares.append((int(product), bool(half), int(stabiliser), float(epsilon), int(where), float(coefficient)))
+            self.shares.append((int(product), bool(half), int(stabiliser), real(epsilon), int(where), real(coefficient)))
             self.biases.append(None if own is None or product == 0 else memory(own, "the bias of a share"))
         if len(self.shares) > 4:
             raise ValueError(f"at most 4 shares, found {len(self.shares)}")
+        self.ready = True
 
     cdef const void *bias_at(self, Memory bias, lrp_finish *f, tuple shape, bint is_double) except? NULL:
         """Where a bias begins, after a look at its shape and type."""
@@ -58,6 +62,8 @@ cdef class Finish:
         """
         cdef Memory held
         cdef const void *own
+        if not self.ready:
+            raise ValueError("a finish that was not made")
         kept = [memory(product, "a product") for product in given]
         if products + len(kept) > 4:
             raise ValueError(f"at most 4 products, found {products + len(kept)}")

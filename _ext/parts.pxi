@@ -31,6 +31,7 @@ cdef list source_of(lrp_source *source, object parts, int axes):
     kept = []
     source.parts = 0
     for array, feature, operand in parts:
+        feature = index(feature)
         if source.parts == 4 or feature not in (COPY, POSITIVE, NEGATIVE, MAGNITUDE, ONE, MINUS, TIMES, OVER):
             raise ValueError("at most four parts" if source.parts == 4 else f"no such feature: {feature}")
         held = memory(array, "a part of the input", dense=False)
@@ -40,7 +41,7 @@ cdef list source_of(lrp_source *source, object parts, int axes):
             raise ValueError(f"parts must have one shape of {axes + 2} axes, found {first.shape()} and {held.shape()}")
         kept.append(held)
         part = &source.part[source.parts]
-        part.x, part.feature, part.operand = held.view.buf, feature, NULL
+        part.x, part.feature, part.operand = held.view.buf, <lrp_feature><int>feature, NULL
         part.x_cell = cell_step(held, "a part of the input")
         part.operand_cell = part.operand_channel = part.operand_sample = 0
         part.repeat = 1

@@ -9,7 +9,7 @@ cdef class LSTM:
 
     cdef lrp_lstm m
     cdef const lrp_kernels *kernels
-    cdef bint is_double
+    cdef bint is_double, ready
     cdef readonly idx nbytes
 
     def __dealloc__(self):
@@ -51,37 +51,45 @@ cdef class LSTM:
             raise MemoryError(f"no memory for {self.nbytes} bytes of prepared weights")
         with nogil:
             self.kernels.lstm_prepare(&self.m, w.view.buf, u.view.buf, offset)
+        self.ready = True
 
-    cdef tuple described(self, lrp_lstm_pass *p, object x, object lengths, object states, int returns, object rule):
+    cdef tuple described(self, lrp_lstm_pass *p, object x, object lengths, object states, object returned, object rule):
         """Fill `p` from what the layer reads; what must be kept while it is used."""
+        if not self.ready:
+            raise ValueError("an LSTM that was not prepared")
         cdef Memory a = memory(x, "x"), held
         cdef Py_ssize_t[::1] ends
         cdef idx n
+        returns = index(returned)
         if a.is_double != self.is_double:
             raise TypeError("x and the weights must have one type")
         if a.view.ndim != 3 or a.extent(2) != self.m.features or a.extent(1) < 1:
             raise ValueError(f"x is (samples, steps, {self.m.features}) with at least one step, found {a.shape()}")
         if not LRP_LAST <= returns <= LRP_CELL:
             raise ValueError(f"returns is LAST, EVERY or CELL, found {returns}")
-        p.samples, p.steps, p.targets, p.returns = a.extent(0), a.extent(1), 1, <lrp_returns>returns
+        p.samples, p.steps, p.targets, p.returns = a.extent(0), a.extent(1), 1, <lrp_returns><int>returns
         product, before, product_epsilon, epsilon, sum_epsilon = rule
+        product = index(product)
         if not LRP_SIGNAL <= product <= LRP_HALF or (product == LRP_SIGNAL) == bool(self.m.all_gates):
             raise ValueError(f"the product rule {product} is none, or needs other prepared weights")
         p.rule.product, p.rule.before = <lrp_product><int>product, 1 if before else 0
-        p.rule.product_epsilon, p.rule.epsilon, p.rule.sum_epsilon = product_epsilon, epsilon, sum_epsilon
+        p.rule.product_epsilon, p.rule.epsilon, p.rule.sum_epsilon = real(product_epsilon), real(epsilon), real(sum_epsilon)
         p.x, p.lengths, p.first_hidden, p.first_cell = a.view.buf, NULL, NULL, NULL
         kept = [a]
         if lengths is not None:
             if not isinstance(lengths, numpy.ndarray) or lengths.dtype != numpy.intp or lengths.shape != (p.samples,):
                 raise TypeError(f"lengths are {p.samples} numbers of type intp")
-            ends = numpy.ascontiguousarray(lengths)
+            ends = numpy.array(lengths, numpy.intp)  # a copy: the caller's may change after it was checked
             for n in range(p.samples):
                 if ends[n] < 1 or ends[n] > p.steps:
                     raise ValueError(f"lengths are from 1 to {p.steps}, found {ends[n]}")
             if p.samples:
                 p.lengths = <const idx *>&ends[0]
             kept.append(ends)
-        for n, state in enumerate(states):
+        given = tuple(states)
+        if len(given) != 2:
+            raise ValueError(f"two initial states, or None for each, found {len(given)}")
+        for n, state in enumerate(given):
             if state is None:
                 continue
             held = memory(state, "an initial state")
@@ -120,7 +128,8 @@ cdef class LSTM:
         cdef int code, count = threads_of(threads)
         cdef Memory a, hidden, factors
         kept = self.described(&p, x, lengths, states, returns, rule)
-        a, hidden, factors = memory(message, "the message"), memory(saved[0], "saved"), memory(saved[1], "saved")
+        states_saved, factors_saved = saved
+        a, hidden, factors = memory(message, "the message"), memory(states_saved, "saved"), memory(factors_saved, "saved")
         if a.is_double != self.is_double or hidden.is_double != self.is_double or factors.is_double != self.is_double:
             raise TypeError("the message, what was saved and the weights must have one type")
         padded = self.kernels.lstm_padded(self.m.hidden)

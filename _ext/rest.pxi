@@ -1,7 +1,7 @@
 # What is no convolution: products that are there, dense layers, pooling windows.
 
 
-def finish(Finish how, products, threads):
+def finish(Finish how not None, products, threads):
     """The output and the factors, from products that are there as arrays; see `_ext.pyi`."""
     cdef lrp_finish f
     cdef const void *begins[4]
@@ -53,8 +53,8 @@ def rows(x, weight, threads, total=None, wanted=None):
     alike(a, w, "x and the weight")
     if a.view.ndim != 2 or w.view.ndim != 2 or a.extent(1) != w.extent(0):
         raise ValueError(f"x (samples, lower) and a weight (lower, upper), found {a.shape()} and {w.shape()}")
-    r.transposed = not weight.flags.c_contiguous
-    if r.transposed and not weight.flags.f_contiguous:
+    r.transposed = not lies_dense(&w.view, False)
+    if r.transposed and not lies_dense(&w.view, True):
         raise ValueError(f"the weight must be C- or Fortran-contiguous, found strides {weight.strides}")
     r.x, r.weight, r.total, r.wanted = a.view.buf, w.view.buf, NULL, NULL
     r.samples, r.lower, r.upper, r.repeat = a.extent(0), a.extent(1), w.extent(1), 1

@@ -22,7 +22,7 @@ cdef class Scatter:
     cdef const lrp_kernels *kernels
     cdef list weights
     cdef int axes
-    cdef bint is_double
+    cdef bint is_double, ready
     cdef readonly idx nbytes
 
     def __dealloc__(self):
@@ -57,6 +57,7 @@ cdef class Scatter:
         with nogil:
             code = self.kernels.scatter_prepare(&self.s, count)
         checked(code)
+        self.ready = True
         self.weights = []  # no kernel reads them again
 
     def __call__(self, parts, before, spatial, threads):
@@ -66,6 +67,9 @@ cdef class Scatter:
         cdef idx cut[3]
         cdef void *results[4]
         cdef int p, code, count = threads_of(threads)
+        if not self.ready:
+            raise ValueError("a scatter that was not prepared")
+        before, spatial = whole(before, "before"), whole(spatial, "spatial")
         kept = source_of(&source, parts, self.axes)
         cdef Memory first = kept[0]
         if first.is_double != self.is_double:

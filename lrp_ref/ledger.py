@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import field, fields
-from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from .arrays import Array, frozen, is_exact, like, per_sample
-from .records import dataclass
+from .records import cached_property, dataclass
 
 COLUMNS = ("arriving", "inputs", "bias", "stabiliser", "unassigned")
 AMOUNTS = ("turnover", "arriving_abs", "inputs_abs")

@@ -10,6 +10,8 @@ from .errors import ParameterError, unknown
 from .records import dataclass
 
 MEMORY = ("normal", "low")
+#: More are never asked for: the core takes 256 at most.
+MOST_THREADS = 2**16
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,12 @@ class Means:
 def chosen_threads(threads: Any) -> int:
     """`threads`, or LRP_REF_NUM_THREADS, or as many as there are CPUs for this process."""
     if threads is not None:
-        return integer(threads, "threads", 1)
+        return min(integer(threads, "threads", 1), MOST_THREADS)
     asked = os.environ.get("LRP_REF_NUM_THREADS", "").strip()
     if asked:
-        if not asked.isdecimal() or int(asked) < 1:
-            raise ParameterError(f"LRP_REF_NUM_THREADS must be an integer of at least 1, found {asked!r}")
-        return int(asked)
+        if not (asked.isascii() and asked.isdecimal() and asked.strip("0")):
+            raise ParameterError(f"LRP_REF_NUM_THREADS must be an integer of at least 1, found {asked[:40]!r}")
+        return int(asked[-9:]) if len(asked.lstrip("0")) < 10 else MOST_THREADS
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field, replace
-from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -18,7 +17,7 @@ from .errors import DomainError, GraphError, LrpError, NumberTypeError, ShapeErr
 from .extents import Extents
 from .layers.base import Layer
 from .memo import Memo
-from .records import dataclass
+from .records import cached_property, dataclass
 from .wiring import Node, check_layer, check_names, ordered
 
 __all__ = ["Domain", "Model", "Node", "Trace", "ancestors", "default_names"]
@@ -74,7 +73,7 @@ class Model:
     extents: Extents | None = None
     _named: Mapping[str, Node] = field(init=False)
     _readers: Mapping[str, tuple[Node, ...]] = field(init=False)
-    _memo: Memo = field(default_factory=Memo, init=False)
+    _memo: Memo = field(init=False)
 
     def __post_init__(self) -> None:
         inputs = (self.inputs,) if isinstance(self.inputs, str) else tuple(self.inputs)
@@ -104,6 +103,7 @@ class Model:
             ("default_dtype", None if self.default_dtype is None else _number_type(self.default_dtype)),
             ("_named", {node.name: node for node in nodes}),
             ("_readers", {name: tuple(found) for name, found in readers.items()}),
+            ("_memo", Memo(light=4 * len(nodes) + 64)),  # what some explainers of one model need at a time
         ):
             object.__setattr__(self, name, value)
 

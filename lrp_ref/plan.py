@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import field, replace
-from functools import cached_property
 from importlib.util import find_spec
 from typing import Any, Literal, Protocol
 
@@ -26,7 +25,7 @@ from .layers.shape import Dropout, Flatten, Identity, Pad, Reshape, Transpose, U
 from .ledger import Booking, Entry
 from .means import Means
 from .model import Model, Node
-from .records import dataclass
+from .records import cached_property, dataclass
 from .rules.base import Rule
 
 Currency = Literal["R", "c"]

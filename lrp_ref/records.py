@@ -8,10 +8,12 @@ standard library made. `dataclasses.fields`, `replace`, and classes that inherit
 
 from __future__ import annotations
 
+import os
 from _thread import RLock
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
-__all__ = ["Waiting", "dataclass"]
+__all__ = ["Waiting", "cached_property", "dataclass", "kept_by_forks"]
 
 if TYPE_CHECKING:
     from dataclasses import dataclass
@@ -24,7 +26,45 @@ else:
 
 _KEPT = ("__match_args__", "__dataclass_params__", "__dataclass_fields__")  # what the decorator keeps in a class
 
-_lock = RLock()  # one class at a time, with those it inherits from: threads may meet a class at once
+Found = TypeVar("Found")
+
+
+def kept_by_forks(lock: Any) -> Any:
+    """The lock, which a fork() takes before and gives back after: else a child may wait for a thread that it does not have.
+
+    So what the lock guards is whole in the child.
+    """
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
+    return lock
+
+
+_lock = kept_by_forks(RLock())  # one class at a time, with those it inherits from: threads may meet a class at once
+
+
+class cached_property(Generic[Found]):  # noqa: N801 (it stands where functools' does)
+    """`functools.cached_property` without a lock, as in Python 3.12: in 3.11 a child of fork() may wait for it forever.
+
+    Threads that meet at once may both compute, and get one object.
+    """
+
+    def __init__(self, function: Callable[[Any], Found]) -> None:
+        self.function, self.__doc__ = function, function.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(self, instance: object, owner: type) -> Found: ...
+
+    def __get__(self, instance: object, owner: type) -> Self | Found:
+        if instance is None:
+            return self
+        found: Found = instance.__dict__.setdefault(self.name, self.function(instance))
+        return found
 
 
 class Waiting:

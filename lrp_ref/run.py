@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from .explanation import Explanation
 from .ledger import Booking, Entry, Ledger
 from .model import Model, ancestors
 from .plan import Plan
-from .records import dataclass
+from .records import cached_property, dataclass
 from .scores import Scores
 from .targets import indices, several
 

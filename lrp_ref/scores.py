@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from .layers.base import Layer
 from .layers.linear import Scale
 from .layers.shape import Rearrangement
 from .model import Model
-from .records import dataclass
+from .records import cached_property, dataclass
 from .squash import CONSTANT, Elements, Source, shown, survey
 
 _CHOICES = (

@@ -449,7 +449,7 @@ def test_wrong_winners_are_refused():
     for error, wrong in [
         (TypeError, winner.astype(np.int32)),
         (TypeError, winner.tolist()),
-        (TypeError, np.zeros((2, 3, 3, 8), np.uint8)[..., ::2]),
+        (ValueError, np.zeros((2, 3, 3, 8), np.uint8)[..., ::2]),
         (ValueError, winner[:, :2].copy()),
         (ValueError, np.zeros((3, 3, 3, 4), np.uint8)),
         (ValueError, winner[:0]),

@@ -1,7 +1,9 @@
 """The memo of prepared weights: bounded, least recently used first out, safe among threads, empty in copies."""
 
 import copy
+import os
 import pickle
+import signal
 import threading
 
 import numpy as np
@@ -133,3 +135,53 @@ def test_copies_of_a_model_have_memos_of_their_own():
     for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):  # noqa: S301
         assert other._memo is not model._memo
         assert other._memo.size == 0
+
+
+def test_results_without_weights_are_counted():
+    """Records of models and plans say no size: the oldest goes, and what is heavy is not counted among them."""
+    memo = Memo(light=3)
+    memo.get("weights", sized("w", 2**20))
+    for key in "abcd":
+        memo.get(key, sized(key, 0))
+        memo.get("b" if key != "a" else "a", never)
+    assert memo.size == 2**20
+    for key in ("b", "c", "d", "weights"):
+        memo.get(key, never)
+    with pytest.raises(AssertionError, match="built again"):
+        memo.get("a", never)
+
+
+def test_a_model_of_many_shapes_and_rules_stays_bounded():
+    model = Model.sequential([L.Conv(np.ones((1, 1, 1, 1))), L.ReLU(), L.GlobalAvgPool(), L.Flatten(), L.Dense(np.eye(1))])
+    for n in range(60):
+        Explainer(model, rule=rules.Epsilon(1 + n))(np.ones((1, 1, 1 + n, 2)))
+    assert len(model._memo._found) <= 4 * 5 + 64
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of forks beside threads, by Python 3.12 and later
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_child_finds_every_memo_whole():
+    """The main thread forks while another one holds the lock at every other time; children look."""
+    memo, stop = Memo(light=8), threading.Event()
+
+    def work():
+        turn = 0
+        while not stop.is_set():
+            turn += 1
+            memo.get(turn % 20, sized(turn, 0))
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(30):
+            child = os.fork()
+            if child == 0:
+                signal.alarm(10)  # one that waits for ever ends by it
+                memo.get("new", sized(1, 0))
+                os._exit(0 if len(memo._found) == len(memo._light) <= 8 else 1)
+            assert os.waitpid(child, 0)[1] == 0
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()

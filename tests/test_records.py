@@ -218,3 +218,20 @@ def test_the_import_makes_few_of_them():
     program += "import lrp_ref, lrp_ref.layers, lrp_ref.rules, lrp_ref.plan; print(len({*made}))"
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     assert int(done.stdout) <= 10
+
+
+def test_a_cached_property_is_computed_once_and_kept_in_the_object():
+    from lrp_ref.records import cached_property
+
+    class Square:
+        side = 3
+
+        @cached_property
+        def area(self):
+            """side²"""
+            return [self.side**2]
+
+    square = Square()
+    assert square.area is square.area
+    assert vars(square) == {"area": [9]}
+    assert Square.area.__doc__ == "side²"

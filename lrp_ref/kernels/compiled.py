@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields, replace
-from functools import cached_property, reduce
+from functools import reduce
 from operator import or_
 from typing import Any
 
@@ -19,7 +19,7 @@ from ..layers.linear import Dense
 from ..ledger import Booking, Entry
 from ..means import Means
 from ..model import Model, Node
-from ..records import dataclass
+from ..records import cached_property, dataclass
 from ..rules import LinearRule, Pass, ZBox
 from ..rules.denominators import divides
 from ..rules.shares import IDENTITY, NEGATIVE, POSITIVE, Feature, book

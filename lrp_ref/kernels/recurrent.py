@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from ..layers.recurrent import GRU, LSTM, RNN
 from ..layers.recurrent.base import Cells
 from ..ledger import Booking, Entry
 from ..model import Node
-from ..records import dataclass
+from ..records import cached_property, dataclass
 from ..rules import ThroughTime
 from ..rules.unrolled import walk, way_of
 from .passing import Currency

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ..arrays import Array, Shape, integer, zeros
 from ..errors import ParameterError, ShapeError
-from ..records import dataclass
+from ..records import cached_property, dataclass
 from .base import Linear, need_arity, need_rank
 from .ties import gathered, scattered, settle_filters, settle_windows
 from .window import Window, gather, paddings, per_axis, scatter

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from fractions import Fraction
-from functools import cached_property
 
 import numpy as np
 
 from ..arrays import Array, Shape
 from ..layers.base import Layer
-from ..records import dataclass
+from ..records import cached_property, dataclass
 from .matrix import constant
 
 #: One element below: which input of the layer it belongs to, and its place in it, numbered in row-major order.
