@@ -72,6 +72,12 @@ CASES = {
     ],
     L.LogSigmoid: [(L.LogSigmoid(), [(4, 3)])],
     L.Log: [(L.Log(), [(4, 3)])],
+    L.LpNorm: [
+        (L.LpNorm(), [(5,)]),
+        (L.LpNorm((1, -1), 1), [(3, 2, 4)]),
+        (L.LpNorm((2,), 2, 0.5, 6.0), [(3, 4)]),
+        (L.LpNorm((2,), 1, 0.25, 4.0), [(3, 4)]),
+    ],
     L.LpPool: [
         (L.LpPool(2), [(2, 4, 4)]),
         (L.LpPool((2, 3), 1, ((1, 0), (1, 1)), (2, 1), p=3), [(1, 5, 6)]),
@@ -79,6 +85,11 @@ CASES = {
     ],
     L.MatMul: [(L.MatMul(), [(3, 2), (2, 4)]), (L.MatMul(), [(2, 3, 2), (2, 2, 2)]), (L.MatMul(), [(1, 3, 2), (2, 2, 2)])],
     L.Maximum: [(L.Maximum(), [(3, 2), (3, 2)]), (L.Maximum(3), [(3, 2), (1, 2), (3, 1)]), (L.Maximum(1), [(3,)])],
+    L.MinMaxNorm: [
+        (L.MinMaxNorm(), [(5,)]),
+        (L.MinMaxNorm((1, -1), 0.5), [(3, 2, 4)]),
+        (L.MinMaxNorm((2,), 0.25, 3.0), [(3, 4)]),
+    ],
     L.Minimum: [(L.Minimum(), [(3, 2), (3, 2)]), (L.Minimum(3), [(3, 2), (1, 2), (3, 1)]), (L.Minimum(1), [(3,)])],
     L.Mish: [(L.Mish(), [(4, 3)])],
     L.PReLU: [(L.PReLU(0.25), [(4, 3)]), (L.PReLU(numbers(4, 1)), [(4, 3)])],
@@ -91,6 +102,11 @@ CASES = {
     ],
     L.Pow: [(L.Pow(), [(4, 3)]), (L.Pow(3.0), [(4, 3)]), (L.Pow(np.array([1.0, 2.0, 3.0])), [(4, 3)])],
     L.Power: [(L.Power(), [(4, 3), (4, 3)])],
+    L.RMSNorm: [
+        (L.RMSNorm(1, numbers(4), numbers(4)), [(3, 4)]),
+        (L.RMSNorm(2, numbers(3, 4), None, 0.5), [(2, 3, 4)]),
+        (L.RMSNorm(), [(5,)]),
+    ],
     L.RNN: [
         (L.RNN.from_arrays(numbers(3, 2), numbers(2, 2), numbers(2), initial_hidden=numbers(2)), [(4, 3)]),
         (

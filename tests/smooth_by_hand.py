@@ -66,7 +66,7 @@ def lrn(layer, a):
 
 def groups(layer, sample):
     """The lists of indices that are normalised together."""
-    if isinstance(layer, L.LayerNorm):
+    if isinstance(layer, (L.LayerNorm, L.RMSNorm)):
         heads = np.ndindex(sample.shape[: -layer.axes])
         return [[(*head, *tail) for tail in np.ndindex(sample.shape[-layer.axes :])] for head in heads]
     size = len(sample) // (layer.groups if isinstance(layer, L.GroupNorm) else len(sample))
@@ -75,7 +75,7 @@ def groups(layer, sample):
 
 def affine(layer, value, index, shape):
     """γ or β of one element; None is left to the caller."""
-    if isinstance(layer, L.LayerNorm):
+    if isinstance(layer, (L.LayerNorm, L.RMSNorm)):
         return np.broadcast_to(value, shape[-layer.axes :])[index[-layer.axes :]]
     return value[index[0]]
 
@@ -85,12 +85,25 @@ def normalised(layer, a):
     for n in range(len(a)):
         for members in groups(layer, a[n]):
             values = [a[n][i] for i in members]
-            mean = sum(values) / len(values)
+            mean = 0 if isinstance(layer, L.RMSNorm) else sum(values) / len(values)
             variance = sum((v - mean) ** 2 for v in values) / len(values)
             for i, v in zip(members, values, strict=True):
                 z = (v - mean) / dual.sqrt(variance + layer.epsilon)
                 z = z if layer.scale is None else z * affine(layer, layer.scale, i, a.shape[1:])
                 out[n][i] = z if layer.shift is None else z + affine(layer, layer.shift, i, a.shape[1:])
+    return out
+
+
+def lp_norm(layer, a):
+    axes, members = tuple(axis % a.ndim for axis in layer.axes), {}
+    for index in np.ndindex(a.shape):
+        members.setdefault(tuple(0 if k in axes else i for k, i in enumerate(index)), []).append(index)
+    out = np.empty(a.shape, dtype=object)
+    for indices in members.values():
+        total = sum((abs(a[i]) ** int(layer.p) for i in indices), mpmath.mpf(layer.epsilon))
+        length = dual.sqrt(total) if layer.p == 2 else total
+        for i in indices:
+            out[i] = a[i] / (max(layer.floor, length))
     return out
 
 
@@ -151,6 +164,8 @@ FORMULAS = {
     L.LayerNorm: normalised,
     L.GroupNorm: normalised,
     L.InstanceNorm: normalised,
+    L.RMSNorm: normalised,
+    L.LpNorm: lp_norm,
     L.LpPool: lp_pool,
     L.GlobalLpPool: global_lp_pool,
     L.LSTM: recurrent,

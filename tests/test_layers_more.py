@@ -33,6 +33,7 @@ EXACT = (
         L.HardSwish,
         L.Maximum,
         L.MatMul,
+        L.MinMaxNorm,
     ),
     *(
         L.Minimum,
@@ -142,7 +143,7 @@ def normalised(groups):
         for n in range(len(a)):
             for members, affine in groups(layer, a[n]):
                 values = [float(a[n][i]) for i in members]
-                mean = sum(values) / len(values)
+                mean = 0.0 if isinstance(layer, L.RMSNorm) else sum(values) / len(values)
                 variance = sum((v - mean) ** 2 for v in values) / len(values)
                 for i, v in zip(members, values, strict=True):
                     scale, shift = affine(i)
@@ -176,6 +177,23 @@ def last_groups(layer, sample):
 
     for head in np.ndindex(sample.shape[: -layer.axes]):
         yield [(*head, *tail) for tail in np.ndindex(last)], affine
+
+
+def rescaled(function):
+    """Groups over `layer.axes`, each moved and divided by what `function(layer, values)` says."""
+
+    def loops(layer, a):
+        axes, groups = tuple(axis % a.ndim for axis in layer.axes), {}
+        for index in np.ndindex(a.shape):
+            groups.setdefault(tuple(0 if k in axes else i for k, i in enumerate(index)), []).append(index)
+        out = np.empty(a.shape)
+        for members in groups.values():
+            low, size = function(layer, [float(a[i]) for i in members])
+            for i in members:
+                out[i] = (a[i] - low) / max(size, layer.floor)
+        return out
+
+    return loops
 
 
 def reduced(function):
@@ -380,15 +398,18 @@ LOOPS = {
     L.LayerNorm: normalised(last_groups),
     L.LogSigmoid: scalar(lambda layer, z: -math.log(1 + math.exp(-z))),
     L.Log: scalar(lambda layer, z: math.log(z)),
+    L.LpNorm: rescaled(lambda layer, values: (0, (sum(abs(v) ** layer.p for v in values) + layer.epsilon) ** (1 / layer.p))),
     L.LpPool: lp_pool,
     L.MatMul: matmul,
     L.Maximum: scalar(lambda layer, *zs: max(zs)),
     L.Minimum: scalar(lambda layer, *zs: min(zs)),
+    L.MinMaxNorm: rescaled(lambda layer, values: (min(values), max(values) - min(values) + layer.epsilon)),
     L.Mish: scalar(lambda layer, z: z * math.tanh(softplus(z))),
     L.PReLU: with_parameter("slope", lambda z, slope: z if z >= 0 else slope * z),
     L.PadWith: padded,
     L.Pow: with_parameter("exponent", lambda z, exponent: z**exponent),
     L.Power: scalar(lambda layer, a, b: a**b),
+    L.RMSNorm: normalised(last_groups),
     L.Reciprocal: scalar(lambda layer, z: 1 / z),
     L.ReduceMax: reduced(max),
     L.Resize: resized,
@@ -442,7 +463,7 @@ def test_rationals(layer, shapes):
         found = layer.astype(object).forward(*exact)
         assert all(isinstance(v, Fraction) for v in found.flat)
         np.testing.assert_allclose(found.astype(float), layer.forward(*inputs), rtol=1e-13)
-    elif not isinstance(layer, (L.LpPool, L.GlobalLpPool, L.Embedding)):  # exact for p = 1
+    elif not isinstance(layer, (L.LpNorm, L.LpPool, L.GlobalLpPool, L.Embedding)):  # exact for p = 1
         with pytest.raises(ExactnessError):
             layer.astype(object).forward(*exact)
 
@@ -478,7 +499,17 @@ def test_what_passes_relevance_and_what_does_not(layer, shapes):
     """Activations and rearrangements pass; Exp, Log, Pow and their like are refused by every preset, by name."""
     passes = isinstance(layer, (L.Activation, L.Rearrangement, L.Embedding))
     assert rules.Pass().fits(layer) == isinstance(layer, (L.Activation, L.Rearrangement, L.Linear, L.LRN, L.Embedding))
-    own = (L.LRN, L.InstanceNorm, L.LayerNorm, L.GroupNorm, Pooling, L.Recurrent)  # these have rules of their own
+    own = (
+        L.LRN,
+        L.InstanceNorm,
+        L.LayerNorm,
+        L.GroupNorm,
+        L.RMSNorm,
+        L.LpNorm,
+        L.MinMaxNorm,
+        Pooling,
+        L.Recurrent,
+    )  # these have rules of their own
     if not passes and not isinstance(layer, (L.Linear, *own)) and layer.arity == 1:
         model = lrp_ref.Model.sequential([layer], names=["it"], input_shape=shapes[0])
         for name in ("epsilon_plus", "alpha1_beta0"):
@@ -512,6 +543,13 @@ BAD = {
     "SpaceToDepth": (lambda: L.SpaceToDepth(2).shape((1, 1, 3, 2)), ShapeError, "do not fit the spatial axes"),
     "DepthToSpace mode": (lambda: L.DepthToSpace(2, "RCD"), ParameterError, '"DCR" or "CRD"'),
     "Attach": (lambda: L.Attach(np.ones((1, 3))).shape((1, 2, 2)), ShapeError, "Attach.before"),
+    "RMSNorm": (lambda: L.RMSNorm(2).shape((1, 4)), ShapeError, "2 axes to normalise over"),
+    "RMSNorm scale": (lambda: L.RMSNorm(1, np.ones(3)).shape((1, 4)), ParameterError, "does not fit the normalised axes"),
+    "LpNorm p": (lambda: L.LpNorm(p=3), ParameterError, "LpNorm.p must be 1 or 2, found 3"),
+    "LpNorm axes": (lambda: L.LpNorm((0,)), ParameterError, "LpNorm.axes must be different axes other than the batch axis 0"),
+    "LpNorm floor": (lambda: L.LpNorm(floor=-1), ParameterError, "LpNorm.floor must be finite and at least 0"),
+    "MinMaxNorm": (lambda: L.MinMaxNorm((2,)).shape((1, 3)), ShapeError, "do not exist"),
+    "MinMaxNorm empty": (lambda: L.MinMaxNorm().shape((1, 0)), ShapeError, "nothing to normalise over"),
     "Sum": (lambda: L.Sum((0,)), ParameterError, "batch axis 0"),
     "Sum axes": (lambda: L.Sum((3,)).shape((1, 2)), ShapeError, "do not exist"),
     "ReduceMax": (lambda: L.ReduceMax((1,)).shape((1, 0)), ShapeError, "nothing to take a maximum of"),
@@ -580,3 +618,11 @@ def test_upsampling_by_resize_is_upsample():
     a = np.random.default_rng(0).normal(size=(2, 3, 4, 5))
     resized_ = L.Resize((3, 8, 15), None, "nearest", "asymmetric", "floor").forward(a)
     assert (resized_ == L.Upsample((2, 3)).forward(a)).all()
+
+
+@pytest.mark.parametrize("layer", [L.LpNorm(), L.LpNorm(p=1), L.MinMaxNorm()], ids=repr)
+def test_a_group_without_length_or_range_stays_zeros(layer):
+    a = np.array([[0.0, 0.0, 0.0], [1.0, -2.0, 2.0]])
+    a = a + 3 if isinstance(layer, L.MinMaxNorm) else a
+    assert (layer.forward(a)[0] == 0).all()
+    assert (layer.vjp((a,), layer.forward(a), np.ones(a.shape))[0][0] == 0).all()

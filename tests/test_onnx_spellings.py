@@ -1,4 +1,4 @@
-"""Equivalent spellings: for each layer a table of ways to write it, all of which are read as that layer; and near misses.
+"""CONV-SPELLING: for each layer a table of ways to write it, all of which are read as that layer; and near misses.
 
 A spelling gives the canonical layer, and so the same bits. Neighbours that compute something else are left as they are.
 """
@@ -13,7 +13,7 @@ from lrp_ref.formats.onnx import load
 
 F = np.float32
 GIVEN = {"x": ("float32", ("N", 4, 6))}
-#: Numbers by their names in the lines: h is ½, t 0.3 (which float32 has not), i 1/6.
+#: Numbers by their names in the lines: h is ½, t 0.3 (which float32 has not).
 NUMBERS = {
     "zero": 0,
     "one": 1,
@@ -23,19 +23,30 @@ NUMBERS = {
     "less": -1,
     "h": 0.5,
     "t": 0.3,
-    "i": 1 / 6,
+    "part": 1 / 6,
     "less_t": -0.3,
     "a": 0.7,
+    "small": 0.001,
+    "root": -0.5,
 }
 STORED = {
     **{name: F(value) for name, value in NUMBERS.items()},
-    "zeros": np.zeros((1, 4, 6), F),
-    "quarters": np.full((4, 1), F(0.25)),
     "last": np.array([-1]),
     "middle": np.array([1]),
+    "both": np.array([1, 2]),
+    "zeros": np.zeros((1, 4, 6), F),
+    "quarters": np.full((4, 1), F(0.25)),
+    "row": np.arange(1, 7, dtype=F),
+    "column": np.arange(1, 5, dtype=F).reshape(4, 1),
 }
 SIGMOID = "n = Neg x; e = Exp n; d = Add e one; "
 MASK = "m = Greater x zero; "
+MEAN = "m = ReduceMean x axes=[-1]; d = Sub x m; "
+ROOT = "w = Add v small; r = Sqrt w; "
+VARIANCE = MEAN + "q = Mul d d; v = ReduceMean q axes=[2]; w = Add v small; "
+SQUARE = "q = Mul x x; v = ReduceMean q axes=[-1]; w = Add v small; "
+SUM = "q = Pow x two; v = ReduceSum q last; "
+RANGE = "m = ReduceMin x axes=[-1]; d = Sub x m; "
 SOFT = (
     "m = Greater x t; b = Sub x t; u = Where m b zero; k = Less x less_t; c = Add x t; v = Where k c zero; ",
     "q = Abs x; m = Greater q t; s = Sign x; k = Mul s t; b = Sub x k; ",
@@ -43,19 +54,26 @@ SOFT = (
 # fmt: off
 SPELLINGS = {
     "ReLU()": (
-        "y = Max x zero", "y = Max zeros x", MASK + "y = Where m x zero", "m = Less zero x; y = Where m x zeros",
-        "m = Less x zero; y = Where m zero x", MASK + "k = Not m; y = Where k zero x", MASK + "c = Cast m to=1; y = Mul c x",
-        "y = ThresholdedRelu x alpha=0.0", "z = Mul x zero; y = Max x z", MASK + "c = Cast m to=9; y = Where c x zero",
+        "y = Max x zero", "y = Max zeros x",
+        MASK + "y = Where m x zero", "m = Less zero x; y = Where m x zeros",
+        "m = Less x zero; y = Where m zero x",
+        MASK + "k = Not m; y = Where k zero x",
+        MASK + "c = Cast m to=1; y = Mul c x",
+        "y = ThresholdedRelu x alpha=0.0", "z = Mul x zero; y = Max x z",
+        MASK + "c = Cast m to=9; y = Where c x zero",
     ),
     "Clip(low=0.0, high=6.0)": ("k = Min x six; y = Max k zero", "k = Relu x; y = Min six k", "k = Clip x - six; y = Relu k"),
-    "Clip(high=0.0)": ("y = Min zero x", MASK + "y = Where m zero x", "m = Less x zero; c = Cast m to=1; y = Mul x c"),
+    "Clip(high=0.0)": ("y = Min zero x",
+        MASK + "y = Where m zero x", "m = Less x zero; c = Cast m to=1; y = Mul x c"),
     f"Clip(high={float(F(0.3))})": ("y = Min t x", "m = Less x t; y = Where m x t", "m = GreaterOrEqual x t; y = Where m t x"),
     "Clip(low=0.25)": ("y = Max quarters x", ),
     "LeakyReLU(slope=0.3)": (
-        "k = Mul x t; y = Max x k", "k = Mul t x; y = Max k x", MASK + "k = Mul x t; y = Where m x k",
+        "k = Mul x t; y = Max x k", "k = Mul t x; y = Max k x",
+        MASK + "k = Mul x t; y = Where m x k",
         "m = LessOrEqual x zero; k = Mul x t; y = Where m k x",
     ),
-    "Abs()": ("n = Neg x; y = Max x n", MASK + "n = Neg x; y = Where m x n", "n = Mul x less; y = Max n x"),
+    "Abs()": ("n = Neg x; y = Max x n",
+        MASK + "n = Neg x; y = Where m x n", "n = Mul x less; y = Max n x"),
     "Threshold(threshold=0.3)": (
         "y = ThresholdedRelu x alpha=0.3", "m = Greater x t; y = Where m x zero", "m = Greater x t; c = Cast m to=1; y = Mul x c",
     ),
@@ -65,31 +83,41 @@ SPELLINGS = {
         "q = Abs x; m = LessOrEqual q t; y = Where m zero x", "q = Abs x; m = Greater q t; c = Cast m to=1; y = Mul c x",
     ),
     "Shrink(threshold=0.3, shift=0.3)": (
-        "y = Shrink x lambd=0.3 bias=0.3", SOFT[0] + "y = Add u v", SOFT[0] + "y = Add v u", SOFT[0] + "y = Where m b v",
-        SOFT[1] + "y = Where m b zero", SOFT[1] + "w = Mul x zero; y = Where m b w",
+        "y = Shrink x lambd=0.3 bias=0.3",
+        SOFT[0] + "y = Add u v",
+        SOFT[0] + "y = Add v u",
+        SOFT[0] + "y = Where m b v",
+        SOFT[1] + "y = Where m b zero",
+        SOFT[1] + "w = Mul x zero; y = Where m b w",
     ),
     "ELU()": ("e = Exp x; k = Sub e one; " + MASK + "y = Where m x k", ),
     "ELU(alpha=0.7)": ("e = Exp x; k = Sub e one; w = Mul k a; m = LessOrEqual x zero; y = Where m w x", ),
     "CELU(alpha=2.0)": ("b = Div x two; e = Exp b; k = Sub e one; w = Mul k two; " + MASK + "y = Where m x w", ),
     "Sigmoid()": (
-        SIGMOID + "y = Reciprocal d", SIGMOID + "y = Div one d", SIGMOID + "y = Pow d less",
+        SIGMOID + "y = Reciprocal d",
+        SIGMOID + "y = Div one d",
+        SIGMOID + "y = Pow d less",
         "e = Exp x; d = Add one e; y = Div e d",
         "n = Mul x less; e = Exp n; d = Add one e; y = Div one d", "k = Mul x h; w = Tanh k; u = Add w one; y = Mul u h",
     ),
     "SiLU()": (
-        SIGMOID + "y = Div x d", SIGMOID + "r = Reciprocal d; y = Mul r x", SIGMOID + "r = Div one d; y = Mul x r",
+        SIGMOID + "y = Div x d",
+        SIGMOID + "r = Reciprocal d; y = Mul r x",
+        SIGMOID + "r = Div one d; y = Mul x r",
         "s = Sigmoid x; y = Mul x s",
     ),
     "Softplus()": ("e = Exp x; d = Add e one; y = Log d", "n = Neg x; s = Sigmoid n; k = Log s; y = Neg k"),
     "LogSigmoid()": (
-        "s = Sigmoid x; y = Log s", SIGMOID + "k = Log d; y = Neg k", SIGMOID + "s = Reciprocal d; y = Log s",
+        "s = Sigmoid x; y = Log s",
+        SIGMOID + "k = Log d; y = Neg k",
+        SIGMOID + "s = Reciprocal d; y = Log s",
         "n = Neg x; s = Softplus n; y = Neg s",
     ),
     "Mish()": ("e = Exp x; d = Add e one; k = Log d; w = Tanh k; y = Mul x w", ),
     "Softsign()": ("q = Abs x; d = Add q one; y = Div x d", "q = Abs x; d = Add one q; r = Reciprocal d; y = Mul r x"),
     f"HardSigmoid(alpha={1 / 6})": (
-        "k = Div x six; b = Add k h; y = Clip b zero one", "k = Mul x i; b = Add h k; w = Relu b; y = Min w one",
-        "b = Add x three; w = Clip b zero six; y = Div w six", "b = Add x three; w = Relu b; k = Min w six; y = Mul k i",
+        "k = Div x six; b = Add k h; y = Clip b zero one", "k = Mul x part; b = Add h k; w = Relu b; y = Min w one",
+        "b = Add x three; w = Clip b zero six; y = Div w six", "b = Add x three; w = Relu b; k = Min w six; y = Mul k part",
     ),
     "HardSwish()": (
         "b = Add x three; w = Relu b; k = Min w six; v = Mul x k; y = Div v six",
@@ -103,6 +131,55 @@ SPELLINGS = {
         "e = Exp x; s = ReduceSum e last; k = Log s; y = Sub x k",
         "w = ReduceMax x axes=[-1]; b = Sub x w; e = Exp b; s = ReduceSum e last; k = Log s; y = Sub b k",
     ),
+    "LayerNorm(epsilon=0.001)": (
+        VARIANCE + "r = Sqrt w; y = Div d r",
+        VARIANCE + "r = Sqrt w; i = Div one r; y = Mul i d",
+        VARIANCE + "r = Pow w root; y = Mul d r",
+        VARIANCE + "r = Pow w h; y = Div d r",
+        VARIANCE + "i = Reciprocal w; r = Sqrt i; y = Mul r d",
+        MEAN + "k = ReduceMean x axes=[-1]; b = Sub x k; q = Mul b b; v = ReduceMean q axes=[-1]; " + ROOT + "y = Div d r",
+        MEAN + "q = Mul d d; u = ReduceMean q axes=[-1] keepdims=0; v = Unsqueeze u last; " + ROOT + "y = Div d r",
+        MEAN + "v = ReduceSumSquare d axes=[-1]; w = Mul v part; k = Add w small; r = Sqrt k; y = Div d r",
+        VARIANCE + "r = Sqrt w; i = Div one r; k = Mul i one; y = Mul k d",
+    ),
+    "LayerNorm(axes=2, epsilon=0.001)": (
+        "m = ReduceMean x axes=[1,2]; d = Sub x m; q = Mul d d; v = ReduceMean q axes=[1,2]; " + ROOT + "y = Div d r",
+    ),
+    "LayerNorm(scale[6], epsilon=0.001)": (
+        VARIANCE + "r = Sqrt w; k = Div d r; y = Mul k row",
+        VARIANCE + "r = Sqrt w; i = Reciprocal r; k = Mul i row; y = Mul d k",
+    ),
+    "RMSNorm(epsilon=0.001)": (
+        SQUARE + "r = Sqrt w; y = Div x r",
+        SQUARE + "r = Sqrt w; i = Reciprocal r; y = Mul i x",
+        SQUARE + "r = Pow w root; y = Mul x r",
+        "q = Pow x two; v = ReduceSum q last; u = Div v six; w = Add small u; r = Sqrt w; y = Div x r",
+    ),
+    "RMSNorm(scale[6], epsilon=0.001)": (
+        SQUARE + "r = Sqrt w; k = Div x r; y = Mul row k",
+        SQUARE + "r = Pow w root; k = Mul r row; y = Mul k x",
+    ),
+    "LpNorm(axes=(2,))": (
+        "y = LpNormalization x axis=-1 p=2", "r = ReduceL2 x axes=[2]; y = Div x r",
+        SUM + "r = Sqrt v; y = Div x r",
+        "v = ReduceSumSquare x axes=[-1]; r = Sqrt v; i = Reciprocal r; y = Mul i x",
+        "r = ReduceL2 x axes=[2]; s = Shape x; k = Expand r s; y = Div x k",
+    ),
+    "LpNorm(axes=(2,), epsilon=0.001)": (SUM + "w = Add v small; r = Sqrt w; y = Div x r", ),
+    "LpNorm(axes=(2,), floor=0.5)": (
+        "r = ReduceL2 x axes=[2]; k = Clip r h; y = Div x k", "r = ReduceL2 x axes=[2]; k = Max h r; y = Div x k",
+        "r = ReduceL2 x axes=[2]; c = Clip r h; s = Shape x; k = Expand c s; y = Div x k",
+    ),
+    "LpNorm(axes=(1, 2), p=1)": ("r = ReduceL1 x axes=[1,2]; y = Div x r", "q = Abs x; r = ReduceSum q both; y = Div x r"),
+    "MinMaxNorm(axes=(2,))": (
+        RANGE + "k = ReduceMax d axes=[-1]; y = Div d k",
+        RANGE + "k = ReduceMax x axes=[2]; r = Sub k m; y = Div d r",
+        RANGE + "k = ReduceMax x axes=[2]; w = ReduceMin x axes=[2]; r = Sub k w; i = Reciprocal r; y = Mul d i",
+    ),
+    "MinMaxNorm(axes=(1, 2), epsilon=0.001)": (
+        "m = ReduceMin x axes=[1,2]; d = Sub x m; k = ReduceMax x axes=[1,2]; r = Sub k m; w = Add r small; y = Div d w",
+    ),
+    "MinMaxNorm(axes=(2,), floor=0.5)": (RANGE + "k = ReduceMax d axes=[-1]; w = Clip k h; y = Div d w", ),
 }
 # fmt: on
 TABLE = [pytest.param(layer, text, id=f"{layer}: {text}") for layer, texts in SPELLINGS.items() for text in texts]
@@ -131,6 +208,7 @@ def test_every_spelling_is_the_layer_itself(layer, text):
     assert repr(node.layer) == layer
     assert (node.name, node.inputs) == ("y", ("x",))
     assert np.array_equal(model(x), node.layer.forward(x.astype(model.dtype)))
+
     np.testing.assert_allclose(model(x), predicted(content, x), rtol=2e-6, atol=1e-6)
 
 
@@ -146,6 +224,11 @@ NEAR = {
     "shrinkage by two numbers": SOFT[0].replace("c = Add x t", "c = Add x h") + "y = Add u v",
     "bounds that exclude each other": "k = Min x less; y = Max k zero",
     "a sum of other powers": "n = Neg x; k = Exp n; e = Exp x; s = ReduceSum k middle; y = Div e s",
+    "a mean square of something else": "n = Relu x; " + SQUARE.replace("x x", "n n") + "r = Sqrt w; y = Div x r",
+    "twice a mean square": "q = Mul x x; v = ReduceMean q axes=[-1]; u = Mul v two; w = Add u small; r = Sqrt w; y = Div x r",
+    "a minimum over other cells": "m = ReduceMin x axes=[1]; d = Sub x m; k = ReduceMax d axes=[2]; y = Div d k",
+    "a range of something else": RANGE + "k = ReduceMax x axes=[-1]; y = Div d k",
+    "a length beside a number": "r = ReduceL2 x axes=[2]; w = Add r small; y = Div x w",
     "cut at one": "b = Add x h; y = Clip b zero one",
 }
 
@@ -156,6 +239,23 @@ def test_what_is_nearly_a_layer_predicts_what_it_says(name):
     model = load(content)
     assert len(model.nodes) > 1
     np.testing.assert_allclose(model(x), predicted(content, x), rtol=2e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("affine", [False, True])
+@pytest.mark.parametrize("norm", [L.LayerNorm, L.RMSNorm])
+def test_a_norm_over_the_channels_is_one_between_transpositions(norm, affine):
+    """ConvNeXt's layer norm: over axis 1, with γ and β of shape (C, 1)."""
+    start = "m = ReduceMean x axes=[1]; d = Sub x m; " if norm is L.LayerNorm else "d = Identity x; "
+    text = start + "q = Pow d two; v = ReduceMean q axes=[1]; w = Add v small; r = Sqrt w; k = Div d r; "
+    text += "b = Mul k column; y = Add b quarters" if affine else "y = Mul k one"
+    content, x = written(text), numbers()
+    model = load(content)
+    kinds = [type(node.layer) for node in model.nodes]
+    assert kinds == [L.Transpose, norm, L.Transpose]
+    if affine:
+        assert model.nodes[1].layer.scale.tolist() == [1, 2, 3, 4]
+        assert model.nodes[1].layer.shift.tolist() == [0.25] * 4
+    np.testing.assert_allclose(model(x), predicted(content, x), rtol=2e-5, atol=1e-5)
 
 
 def test_a_quotient_by_a_sigmoids_denominator_is_a_gate():

@@ -80,7 +80,8 @@ PUBLIC = {
         Dense DepthToSpace Divide Dropout ELU Embedding Erf Exp Expand Flatten GELU GRU Gather GlobalAvgPool
         GlobalLpPool GlobalMaxPool GlobalSumPool GroupNorm HardSigmoid HardSwish Identity InstanceNorm LRN LSTM Layer LayerNorm
         LeakyReLU Linear
-        Log LogSigmoid LogSoftmax LpPool MatMul MaxPool Maximum Mean Minimum Mish Multiply PReLU Pad PadWith Pow Power RNN ReLU
+        Log LogSigmoid LogSoftmax LpNorm LpPool MatMul MaxPool Maximum Mean
+        MinMaxNorm Minimum Mish Multiply PReLU Pad PadWith Pow Power RMSNorm RNN ReLU
         Rearrangement Reciprocal Recurrent ReduceMax Reshape Resize SELU Scale Selecting Shrink SiLU Sigmoid Sign Slice Softmax
         Softplus Softsign SpaceToDepth Sqrt StackedDense Subtract Sum SumPool Tanh Threshold Tile Transpose Upsample
         Where

@@ -20,7 +20,7 @@ from lrp_ref.arrays import fractions
 def groups_of(layer, shape):
     """The indices of one sample's elements, group by group: written from each normalisation's definition."""
     cells = np.arange(math.prod(shape)).reshape(shape)
-    if isinstance(layer, L.LayerNorm):
+    if isinstance(layer, (L.LayerNorm, L.RMSNorm)):
         return list(cells.reshape(-1, math.prod(shape[-layer.axes :])))
     if isinstance(layer, L.InstanceNorm):
         return list(cells.reshape(shape[0], -1))
@@ -33,7 +33,7 @@ def affine_of(layer, shape):
     for value, default in ((layer.scale, 1.0), (layer.shift, 0.0)):
         if value is None:
             found.append(np.full(math.prod(shape), default))
-        elif isinstance(layer, L.LayerNorm):
+        elif isinstance(layer, (L.LayerNorm, L.RMSNorm)):
             found.append(np.broadcast_to(value, shape).reshape(-1))
         else:
             found.append(np.broadcast_to(value.reshape(-1, *(1,) * (len(shape) - 1)), shape).reshape(-1))
@@ -45,7 +45,8 @@ def literal(layer, a, relevance, epsilon, *, mean_held):
     flat, upper, lower = a.reshape(-1), relevance.reshape(-1), np.zeros(a.size)
     gamma, beta = affine_of(layer, a.shape)
     for group in groups_of(layer, a.shape):
-        n, mean = len(group), sum(flat[group]) / len(group)
+        n, mean = len(group), 0.0 if isinstance(layer, L.RMSNorm) else sum(flat[group]) / len(group)
+        mean_held = mean_held or isinstance(layer, L.RMSNorm)
         deviation = math.sqrt(sum((flat[i] - mean) ** 2 for i in group) / n + layer.epsilon)
         for k in group:
             w = gamma[k] / deviation
@@ -60,7 +61,7 @@ def literal(layer, a, relevance, epsilon, *, mean_held):
 def cases(draw):
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     shape = (draw(st.sampled_from([2, 4])), draw(st.integers(1, 3)), draw(st.integers(2, 3)))
-    kind = draw(st.sampled_from(["layer 1", "layer 2", "instance", "group"]))
+    kind = draw(st.sampled_from(["layer 1", "layer 2", "rms 1", "rms 2", "instance", "group"]))
     affine = draw(st.booleans())
 
     def some(extents):
@@ -72,7 +73,7 @@ def cases(draw):
         layer = L.GroupNorm(draw(st.sampled_from([1, 2])), some(shape[0]), some(shape[0]))
     else:
         axes = int(kind[-1])
-        layer = L.LayerNorm(axes, some(shape[-axes:]), some(shape[-1:]))
+        layer = (L.RMSNorm if kind[0] == "r" else L.LayerNorm)(axes, some(shape[-axes:]), some(shape[-1:]))
     count = draw(st.integers(1, 3))
     return layer, random.normal(size=(count, *shape)) * 3 + 1, random.normal(size=(count, *shape))
 
@@ -143,11 +144,50 @@ def test_presets_explain_normalisations(backend):
     assert (abs(explained.value - given_back) <= 1e-12 * scale).all()
 
 
+def test_lengths_and_ranges_are_held_exactly():
+    """CONV-NORM-LENGTH. Worked: LpNorm of (3, 4) divides by 5, MinMaxNorm of (1, 3, 5) takes 1 off and divides by 4."""
+    a, relevance = fractions([[3, 4]]), fractions([[2, 7]])
+    for rule in (R.HeldDeviation(0), R.HeldStatistics(0)):
+        (lower,), booking = rule.propagate(L.LpNorm(), (a,), L.LpNorm().forward(a), relevance)
+        assert lower.tolist() == [[2, 7]]
+        assert (booking.bias.tolist(), booking.unassigned.tolist()) == ([0], [0])
+    a, relevance = fractions([[1, 3, 5]]), fractions([[6, 2, 4]])
+    z = L.MinMaxNorm().forward(a)
+    assert z.tolist() == [[0, Fraction(1, 2), 1]]
+    (lower,), booking = R.HeldStatistics(0).propagate(L.MinMaxNorm(), (a,), z, relevance)
+    assert lower.tolist() == [[0, 3, 5]]  # a/4 over z times R: 3/4 over ½ times 2, 5/4 over 1 times 4; 0/0 := 0
+    assert booking.bias.tolist() == [-2]  # −1/4 over ½ times 2, −1/4 over 1 times 4
+    assert booking.unassigned.tolist() == [6]
+
+
+@pytest.mark.parametrize("backend", lrp_ref.BACKENDS)
+def test_lp_0_with_held_statistics_is_gradient_times_input_of_the_held_map(backend):
+    """x → A → norm → B: R_j = Σ_i w_i (B_i c) A_ji x_j, with w = 1/s of the norm held."""
+    random = np.random.default_rng(3)
+    first, last, x = random.normal(size=(4, 6)), random.normal(size=(6, 2)), random.normal(size=(3, 4))
+    z = x @ first
+    scale = random.normal(size=6)
+    for layer, weight in (
+        (L.RMSNorm(1, scale, None, 0.5), scale / np.sqrt((z**2).mean(axis=1, keepdims=True) + 0.5)),
+        (L.LpNorm((1,), 2, 0.0, 0.125), 1 / np.sqrt((z**2).sum(axis=1, keepdims=True))),
+        (L.LpNorm((1,), 1), 1 / abs(z).sum(axis=1, keepdims=True)),
+        # the least cell has the value 0, and relevance 0
+        (L.MinMaxNorm(), (z > z.min(axis=1, keepdims=True)) / np.ptp(z, axis=1, keepdims=True)),
+    ):
+        model = lrp_ref.Model.sequential([L.Dense(first), layer, L.Dense(last)])
+        found = lrp_ref.explain(model, x, rule=R.Zero(), target=1, backend=backend).relevance
+        np.testing.assert_allclose(found, x * ((weight * last[:, 1]) @ first.T), rtol=1e-9, atol=1e-12)
+
+
 def test_refusals():
     with pytest.raises(errors.RuleError, match=r"serves normalisations by their input's own statistics.*not ReLU"):
         R.HeldDeviation().propagate(L.ReLU(), (np.ones((1, 2)),), np.ones((1, 2)), np.ones((1, 2)))
     with pytest.raises(errors.ParameterError, match=r"HeldStatistics\.epsilon"):
         R.HeldStatistics(-1)
+    with pytest.raises(errors.RuleError, match=r"HeldDeviation.*not MinMaxNorm"):
+        R.HeldDeviation().propagate(L.MinMaxNorm(), (np.ones((1, 2)),), np.ones((1, 2)), np.ones((1, 2)))
+    with pytest.raises(errors.RuleError, match=r"fits: HeldStatistics\(\)"):
+        lrp_ref.Explainer(lrp_ref.Model.sequential([L.MinMaxNorm()]), lrp_ref.Composite(((L.MinMaxNorm, R.HeldDeviation()),)))
     model = lrp_ref.Model.sequential([L.LayerNorm()])
     with pytest.raises(errors.RuleError, match="layernorm1"):
         lrp_ref.Explainer(model, lrp_ref.Composite(((L.LayerNorm, R.Zero()),)))

@@ -12,10 +12,11 @@ from ..errors import DomainError, LrpError, ParameterError, RuleError, unknown
 from ..layers.activations import Activation, Softmax
 from ..layers.base import Layer, Linear, Lookup, Recurrent
 from ..layers.conv import Conv, ConvTranspose
+from ..layers.lengths import MinMaxNorm
 from ..layers.linear import Scale
 from ..layers.merge import Multiply
 from ..layers.normalization import BatchNorm
-from ..layers.norms import LRN
+from ..layers.norms import LRN, Normalised
 from ..layers.pooling import Pooling, Selecting
 from ..layers.shape import Identity, Pad, Rearrangement
 from ..model import COLUMN, Domain, Model, Node, ancestors
@@ -159,6 +160,8 @@ _FITTING: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (Pooling, "Proportional() or AverageSurrogate()"),
     (LRN, "Pass() or LocalTaylor()"),
     (Multiply, "SignalTakesAll(), ProportionalProduct(), AbsoluteProduct() or HalfProduct()"),
+    (MinMaxNorm, "HeldStatistics()"),
+    (Normalised, "HeldDeviation() or HeldStatistics()"),
     (Softmax, "none: explain the score before it, or end the model there"),
     ((Activation, Rearrangement, Lookup), "Pass()"),
     (Linear, "a rule for linear layers, such as Epsilon()"),

@@ -17,6 +17,7 @@ from ..errors import ParameterError, unknown
 from ..layers.activations import Activation, Softmax
 from ..layers.base import Layer, Linear, Lookup, Recurrent
 from ..layers.conv import Conv, ConvTranspose
+from ..layers.lengths import MinMaxNorm
 from ..layers.linear import Add, Dense, Scale, StackedDense, Subtract
 from ..layers.merge import Multiply
 from ..layers.normalization import BatchNorm
@@ -35,6 +36,7 @@ from ..rules import (
     Gradient,
     HalfProduct,
     HeldDeviation,
+    HeldStatistics,
     LinearRule,
     Pass,
     ProductRule,
@@ -73,7 +75,7 @@ class _Row:
     add: Rule | None = None  # Add and Subtract, wherever they are
     product: Rule = SignalTakesAll()
     recurrent: Rule | None = ThroughTime()  # None: recurrent layers are refused
-    norm: Rule = HeldDeviation()
+    norm: HeldDeviation = HeldDeviation()
 
     def composite(self, name: str, gamma_stages: int | None = None) -> Composite:
         added = [(Type(Add, Subtract), rule_of(self.add))] if self.add is not None else []
@@ -95,6 +97,7 @@ class _Row:
                 *recurrent,
                 (Type(*_CONSTANTS, LRN), Pass()),
                 (Type(Linear), self.sums),  # Add, Subtract, Mean, the poolings that are linear, upsampling
+                (Type(MinMaxNorm), HeldStatistics(self.norm.epsilon)),
                 (Type(Normalised), self.norm),
                 (Type(Activation) & ~Type(Softmax), Pass()),
                 (Type(Rearrangement, Lookup), Pass()),
@@ -284,7 +287,7 @@ def uniform(rule: LinearRule, pool: Rule | None = None, add: Rule | None = None)
     return Composite(((Type(*_CONSTANTS), row.sums), *made.entries), made.name)
 
 
-def _held(rule: LinearRule) -> Rule:
+def _held(rule: LinearRule) -> HeldDeviation:
     """The rule of normalisations beside `rule` everywhere else."""
     if isinstance(rule, Zero):
         return HeldDeviation(0)

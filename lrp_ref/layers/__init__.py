@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .elementwise import CELU, ELU, SELU, Abs, Clip, HardSigmoid, HardSwish, Mish, PReLU, Shrink, SiLU, Softsign, Threshold
     from .functions import Divide, Embedding, Erf, Exp, Log, Maximum, Minimum, Pow, Power, Reciprocal, Sign, Sqrt
     from .indexing import Expand, Gather, PadWith, Slice, Tile
+    from .lengths import LpNorm, MinMaxNorm, RMSNorm
     from .matmul import MatMul
     from .recurrent import GRU, LSTM, RNN
     from .reductions import GlobalLpPool, LpPool, ReduceMax, Sum
@@ -52,6 +53,7 @@ _LATER = {
         "Sqrt",
     ),
     "indexing": ("Expand", "Gather", "PadWith", "Slice", "Tile"),
+    "lengths": ("LpNorm", "MinMaxNorm", "RMSNorm"),
     "matmul": ("MatMul",),
     "recurrent": ("GRU", "LSTM", "RNN"),
     "reductions": ("GlobalLpPool", "LpPool", "ReduceMax", "Sum"),
@@ -107,11 +109,13 @@ __all__ = [
     "Log",
     "LogSigmoid",
     "LogSoftmax",
+    "LpNorm",
     "LpPool",
     "MatMul",
     "MaxPool",
     "Maximum",
     "Mean",
+    "MinMaxNorm",
     "Minimum",
     "Mish",
     "Multiply",
@@ -120,6 +124,7 @@ __all__ = [
     "PadWith",
     "Pow",
     "Power",
+    "RMSNorm",
     "ReLU",
     "Rearrangement",
     "Reciprocal",

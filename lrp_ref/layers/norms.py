@@ -96,6 +96,10 @@ class Normalised(Layer):
     scale: Any
     shift: Any
     epsilon: Any
+    #: Whether the mean of a group is taken off.
+    centred: ClassVar[bool] = True
+    #: Whether what is taken off is a linear map of the group, as a mean is.
+    linear_mean: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -115,8 +119,8 @@ class Normalised(Layer):
         kept = tuple(1 if axis in axes else extent for axis, extent in enumerate(grouped))
         count = like(math.prod(grouped[axis] for axis in axes), a)
         values = a.reshape(grouped)
-        mean = sum_to(values, kept) / count
-        centred = values - mean
+        mean = sum_to(values, kept) / count if self.centred else zeros(kept, a)
+        centred = values - mean if self.centred else values
         variance = sum_to(centred * centred, kept) / count
         return mean, np.asarray(like(1, a) / square_root(variance + like(self.epsilon, a)))
 
@@ -140,12 +144,15 @@ class Normalised(Layer):
         scale, _ = self._affine(a.shape)
         g = (upper if scale is None else upper * like(scale, a)).reshape(grouped)
         n = (a.reshape(grouped) - mean) * inverse
-        lower = (g - sum_to(g, group) / count - n * (sum_to(g * n, group) / count)) * inverse
+        centred = g - sum_to(g, group) / count if self.centred else g
+        lower = (centred - n * (sum_to(g * n, group) / count)) * inverse
         return (np.asarray(lower.reshape(a.shape)),)
 
     def holding(self, a: Array) -> Linear:
         """The layer as a linear one for the input `a`: mean and deviation held at that input's."""
         weight, shift, mean = self._weight(a)
+        if not self.centred:
+            return _Held(weight, shift)
         return _Held(weight, np.asarray((shift if shift is not None else zeros(a.shape, a)) - mean * weight))
 
     def centring(self, a: Array) -> Linear:
@@ -297,8 +304,36 @@ class GroupNorm(Normalised):
         return self._on_channels(shape)
 
 
+class LastAxes(Normalised):
+    """A normalisation of each sample over its last axes."""
+
+    axes: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "axes", integer(self.axes, f"{type(self).__name__}.axes", 1))
+
+    def shape(self, *inputs: Shape) -> Shape:
+        need_arity(self, inputs)
+        if self.axes >= len(inputs[0]):
+            raise ShapeError(f"{self.axes} axes to normalise over do not exist beside a batch axis in {inputs[0]}")
+        last = inputs[0][-self.axes :]
+        _need_elements(inputs[0], tuple(range(len(inputs[0]) - self.axes, len(inputs[0]))))
+        for name, value in self.parameters.items():
+            if broadcast_sample(value.shape, last) != last:
+                kind = type(self).__name__
+                raise ParameterError(f"{kind}.{name} of shape {value.shape} does not fit the normalised axes {last}")
+        return inputs[0]
+
+    def _grouped(self, shape: Shape) -> tuple[Shape, tuple[int, ...]]:
+        return shape, tuple(range(len(shape) - self.axes, len(shape)))
+
+    def _affine(self, shape: Shape) -> tuple[Array | None, Array | None]:
+        return self.scale, self.shift
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class LayerNorm(Normalised):
+class LayerNorm(LastAxes):
     """Each sample normalised over its last `axes` axes (Ba et al. 2016).
 
     Parameters
@@ -313,24 +348,3 @@ class LayerNorm(Normalised):
     shift: Any = None
     epsilon: Any = 1e-5
     parameter_names: ClassVar[tuple[str, ...]] = ("scale", "shift")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        object.__setattr__(self, "axes", integer(self.axes, "LayerNorm.axes", 1))
-
-    def shape(self, *inputs: Shape) -> Shape:
-        need_arity(self, inputs)
-        if self.axes >= len(inputs[0]):
-            raise ShapeError(f"{self.axes} axes to normalise over do not exist beside a batch axis in {inputs[0]}")
-        last = inputs[0][-self.axes :]
-        _need_elements(inputs[0], tuple(range(len(inputs[0]) - self.axes, len(inputs[0]))))
-        for name, value in self.parameters.items():
-            if broadcast_sample(value.shape, last) != last:
-                raise ParameterError(f"LayerNorm.{name} of shape {value.shape} does not fit the normalised axes {last}")
-        return inputs[0]
-
-    def _grouped(self, shape: Shape) -> tuple[Shape, tuple[int, ...]]:
-        return shape, tuple(range(len(shape) - self.axes, len(shape)))
-
-    def _affine(self, shape: Shape) -> tuple[Array | None, Array | None]:
-        return self.scale, self.shift

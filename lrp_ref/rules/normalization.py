@@ -17,7 +17,9 @@ from .linear import EPSILON, Epsilon, RelativeEpsilon, check_epsilon
 class _NormRule(Rule):
     """With some statistics held the normalisation is a linear layer, and takes the ε-rule."""
 
-    serves: ClassVar[str] = "normalisations by their input's own statistics (LayerNorm, InstanceNorm, GroupNorm)"
+    serves: ClassVar[str] = (
+        "normalisations by their input's own statistics (LayerNorm, InstanceNorm, GroupNorm, RMSNorm, LpNorm, MinMaxNorm)"
+    )
     epsilon: Number | RelativeEpsilon
 
     def __post_init__(self) -> None:
@@ -52,7 +54,8 @@ class HeldDeviation(_NormRule):
         R_j = \sum_k \frac{a_j (\delta_{jk} - 1/n)\, w_k}{\epsilon_k + b_k + \sum_i a_i (\delta_{ik} - 1/n)\, w_k} R_k, \qquad
         w_k = \gamma_k / \sqrt{\sigma^2 + \epsilon'}
 
-    over the n elements that are normalised together. The shift β is the bias b.
+    over the n elements that are normalised together. The shift β is the bias b. Where no mean is taken off (RMSNorm, LpNorm) the
+    map is :math:`z_k = a_k w_k + b_k`, as `HeldStatistics` has it.
 
     Parameters
     ----------
@@ -65,7 +68,11 @@ class HeldDeviation(_NormRule):
         r"R_j = \sum_k \frac{a_j (\delta_{jk} - 1/n)\, w_k}{\epsilon_k + b_k + \sum_i a_i (\delta_{ik} - 1/n)\, w_k} R_k,"
         r"\quad w_k = \gamma_k / \sigma"
     )
-    usage: ClassVar[str] = "LayerNorm, InstanceNorm and GroupNorm in every preset"
+    serves: ClassVar[str] = "normalisations by their input's own statistics (LayerNorm, InstanceNorm, GroupNorm, RMSNorm, LpNorm)"
+    usage: ClassVar[str] = "LayerNorm, InstanceNorm, GroupNorm, RMSNorm and LpNorm in every preset"
+
+    def fits(self, layer: Layer) -> bool:
+        return isinstance(layer, Normalised) and layer.linear_mean
 
     def linear(self, layer: Normalised, a: Array) -> Linear:
         return layer.centring(a)
@@ -88,7 +95,7 @@ class HeldStatistics(_NormRule):
     epsilon: Number | RelativeEpsilon = EPSILON
     source: ClassVar[str] = "Binder et al. 2016 for batch normalisation, with a sample's own statistics"
     formula: ClassVar[str] = r"R_j = \frac{a_j w_j}{\epsilon_j + a_j w_j + \beta_j - \mu w_j} R_j',\quad w_j = \gamma_j / \sigma"
-    usage: ClassVar[str] = "normalisations, for comparison: the mean takes its share as a bias"
+    usage: ClassVar[str] = "MinMaxNorm in every preset, whose minimum takes its share as a bias; others for comparison"
 
     def linear(self, layer: Normalised, a: Array) -> Linear:
         return layer.holding(a)

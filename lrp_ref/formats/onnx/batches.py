@@ -34,7 +34,10 @@ PLAIN = frozenset(
 #: Operators whose inputs broadcast against each other.
 BROADCAST = frozenset({"Add", "Div", "Max", "Mean", "Min", "Mul", "PRelu", "Pow", "Sub", "Sum", "Where"})
 #: The version of the schema from which on the axes are an input.
-AXES_SINCE = {"ReduceMax": 18, "ReduceMean": 18, "ReduceSum": 13, "Squeeze": 13, "Unsqueeze": 13}
+AXES_SINCE = {
+    **dict.fromkeys(("ReduceL1", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSumSquare"), 18),
+    **dict.fromkeys(("ReduceSum", "Squeeze", "Unsqueeze"), 13),
+}
 
 
 def in_front(call: Call) -> Moved | None:
@@ -209,9 +212,7 @@ _READ: dict[str, Callable[[Call, int], Moved]] = {
     "Gather": _gather,
     "LogSoftmax": _softmax,
     "MatMul": _matmul,
-    "ReduceMax": _reduce,
-    "ReduceMean": _reduce,
-    "ReduceSum": _reduce,
+    **dict.fromkeys(("ReduceL1", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "ReduceSumSquare"), _reduce),
     "Slice": _slice,
     "Softmax": _softmax,
     "Split": _along(0),

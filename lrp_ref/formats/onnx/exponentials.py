@@ -161,7 +161,7 @@ def _log_softmax(view: View, node: Node) -> Match:
 def _only_axis(view: View, layer: Sum | ReduceMax, name: str) -> int | None:
     """The axis that a reduction goes over, counted from the front, where it is one and is kept."""
     (axis, *others) = layer.axes
-    return None if others or not layer.keepdims else axis % view.ranks[name]
+    return None if others or not layer.keepdims else axis % view.rank(name)
 
 
 def _unshifted(view: View, m: str, axis: int) -> str:
@@ -173,5 +173,5 @@ def _unshifted(view: View, m: str, axis: int) -> str:
     if layer is None or not view.same(view.source(largest), x):
         return m
     over = _only_axis(view, layer, x) if isinstance(layer, ReduceMax) else None
-    pooled = isinstance(layer, GlobalMaxPool) and view.ranks[x] == 3 and axis == 2
+    pooled = isinstance(layer, GlobalMaxPool) and view.rank(x) == 3 and axis == 2
     return x if over == axis or pooled else m

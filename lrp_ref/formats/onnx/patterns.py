@@ -15,20 +15,16 @@ from ...layers import (
     Concat,
     Dense,
     Gather,
-    GlobalAvgPool,
     Identity,
-    LayerNorm,
-    Mean,
     Recurrent,
     Reshape,
     Scale,
-    Sqrt,
-    Subtract,
 )
 from ...model import Model, Node
-from .exponentials import logarithm, logistic, mirrored, quotient, softmax, softsign, tanh_half
-from .gated import is_square, self_gated
+from .exponentials import logarithm, logistic, mirrored, softmax, softsign, tanh_half
+from .gated import self_gated
 from .gates import gate, gated_constants
+from .normed import min_max, norm_affine, normalised
 from .pieces import bent, larger_multiple, nested_bounds, soft_shrinkage
 from .spelled import hard_sigmoid, lp_pool, softplus
 from .view import Match, View
@@ -55,9 +51,9 @@ def recognised(model: Model) -> Model:
 
 
 def _viewed(model: Model) -> View:
-    ranks = {name: len(shape) for name, shape in model.shapes({n: (1, *s) for n, s in model.input_shape.items()}).items()}
+    shapes = dict(model.shapes({name: (1, *shape) for name, shape in model.input_shape.items()}))
     nodes = _without_identities(model)
-    return View(nodes, frozenset(model.outputs), Counter(name for node in nodes.values() for name in node.inputs), ranks)
+    return View(nodes, frozenset(model.outputs), Counter(name for node in nodes.values() for name in node.inputs), shapes)
 
 
 def _without_identities(model: Model) -> dict[str, Node]:
@@ -100,12 +96,12 @@ def _both_directions(view: View, node: Node) -> Match:
             return None
         sources.add(below[3])
     (source,) = sources if len(sources) == 1 else (None,)
-    if source is None or not isinstance(view.layer(source), Recurrent) or view.ranks.get(node.name) != 2:
+    if source is None or not isinstance(view.layer(source), Recurrent) or view.rank(node.name) != 2:
         return None
     return Identity(), (source,)
 
 
-# --- affine maps and norms ---------------------------------------------------------------------------------------------------
+# --- affine maps ---------------------------------------------------------------------------------------------------
 
 
 def _dense(view: View, node: Node) -> Match:
@@ -139,48 +135,6 @@ def _mul_add(view: View, node: Node) -> Match:
     return Scale(below.weight, layer.bias), view.nodes[source].inputs
 
 
-def _layer_norm(view: View, node: Node) -> Match:
-    """(x − mean x) / √(mean (x − mean x)² + ε) over the last axes."""
-    centred, root = quotient(view, node)
-    if not (isinstance(view.layer(centred), Subtract) and isinstance(view.layer(root), Sqrt)):
-        return None
-    x, mean = view.nodes[centred].inputs
-    for weight, epsilon, variance in view.affine(view.source(root)):
-        axes = _last_axes(view, mean)
-        same = axes and _last_axes(view, variance) == axes and view.source(mean) == x
-        if same and weight == 1 and epsilon >= 0 and is_square(view, view.source(variance), centred):
-            return LayerNorm(axes, None, None, float(f"{epsilon:.6g}")), (x,)
-    return None
-
-
-def _last_axes(view: View, name: str) -> int:
-    """How many of the last axes a Mean goes over; 0 where it is none, or drops axes."""
-    layer = view.layer(name)
-    rank = view.ranks[view.source(name)] if name in view.nodes else 0
-    if isinstance(layer, GlobalAvgPool):
-        return rank - 2
-    if not isinstance(layer, Mean) or not layer.keepdims:
-        return 0
-    axes = sorted(axis + rank if axis < 0 else axis for axis in layer.axes)
-    return len(axes) if axes == list(range(rank - len(axes), rank)) else 0
-
-
-def _norm_affine(view: View, node: Node) -> Match:
-    """The γ and β behind a layer norm that has none yet."""
-    layer = node.layer
-    (source,) = node.inputs if len(node.inputs) == 1 else ("",)
-    norm = view.layer(source)
-    if not isinstance(layer, Scale) or not isinstance(norm, LayerNorm) or not view.private(source) or norm.shift is not None:
-        return None
-    if max(layer.weight.ndim, 0 if layer.bias is None else layer.bias.ndim) > norm.axes:
-        return None
-    unscaled = _is_one(layer.weight) and layer.weight.size == 1
-    if norm.scale is not None and not unscaled:
-        return None
-    scale = norm.scale if unscaled else layer.weight
-    return replace(norm, scale=scale, shift=layer.bias), view.nodes[source].inputs
-
-
 PATTERNS: tuple[Callable[[View, Node], Match], ...] = (
     bent,
     larger_multiple,
@@ -193,8 +147,9 @@ PATTERNS: tuple[Callable[[View, Node], Match], ...] = (
     softsign,
     softmax,
     self_gated,
-    _layer_norm,
-    _norm_affine,
+    normalised,
+    min_max,
+    norm_affine,
     hard_sigmoid,
     softplus,
     lp_pool,

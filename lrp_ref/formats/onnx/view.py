@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from ...arrays import Array
+from ...arrays import Array, Shape
 from ...layers import Multiply, Scale
 from ...layers.base import Layer
 from ...model import Node
@@ -22,12 +22,12 @@ DEPTH = 6
 
 @dataclass
 class View:
-    """A model's nodes while patterns are looked for, with how often each is read and how many axes it has."""
+    """A model's nodes while patterns are looked for, with how often each is read, and its shape for a batch of one sample."""
 
     nodes: dict[str, Node]
     outputs: frozenset[str]
     reads: Counter[str]
-    ranks: dict[str, int]
+    shapes: dict[str, Shape]
 
     def replace(self, name: str, layer: Layer, inputs: tuple[str, ...]) -> None:
         """Another layer under the same name; what nobody reads any more goes."""
@@ -41,15 +41,19 @@ class View:
                 old += self.nodes.pop(source).inputs
 
     def insert(self, name: str, layer: Layer, inputs: tuple[str, ...]) -> str:
-        """A new node, which has the axes of its first input; its name, which is `name` or that with a number."""
+        """A new node; its name, which is `name` or that with a number."""
         found, count = name, 1
-        while found in self.ranks:
+        while found in self.shapes:
             count += 1
             found = f"{name}_{count}"
         self.nodes[found] = Node(found, layer, inputs)
-        self.ranks[found] = self.ranks[inputs[0]]
+        self.shapes[found] = layer.shape(*(self.shapes[source] for source in inputs))
         self.reads.update(inputs)
         return found
+
+    def rank(self, name: str) -> int:
+        """How many axes a node has."""
+        return len(self.shapes[name])
 
     def layer(self, name: str) -> Layer | None:
         """The layer of a node, None for an input of the model."""

@@ -1,0 +1,171 @@
+"""Normalisations by a length or a range of the input itself: RMSNorm, LpNorm, MinMaxNorm."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..arrays import Array, Shape, check_number, like, square_root, sum_to, zeros
+from ..errors import ParameterError
+from ..records import dataclass
+from .base import Linear, need_arity
+from .norms import LastAxes, Normalised, _Held, _need_elements
+from .reductions import _counted, _kept, _reduced_axes
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RMSNorm(LastAxes):
+    r"""Each sample divided by its root mean square over the last `axes` axes (Zhang & Sennrich 2019).
+
+    .. math:: z = \gamma\, a / \sqrt{\tfrac{1}{n} \sum a^2 + \epsilon} + \beta
+
+    Parameters
+    ----------
+    axes : how many of the last axes are normalised together; the batch axis may not be among them
+    scale, shift : broadcast against these axes; None: 1 and 0
+    epsilon : inside the square root
+    """
+
+    axes: int = 1
+    scale: Any = None
+    shift: Any = None
+    epsilon: Any = 1e-5
+    parameter_names: ClassVar[tuple[str, ...]] = ("scale", "shift")
+    centred: ClassVar[bool] = False
+
+    def centring(self, a: Array) -> Linear:
+        return self.holding(a)
+
+
+class _OverAxes(Normalised):
+    """A normalisation over any axes but that of the batch, without γ and β."""
+
+    axes: tuple[int, ...]
+    floor: Any
+    scale: ClassVar[None] = None  # type: ignore[misc]
+    shift: ClassVar[None] = None  # type: ignore[misc]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "axes", _reduced_axes(self.axes, type(self).__name__))
+        check_number(self.floor, f"{type(self).__name__}.floor", 0)
+
+    def shape(self, *inputs: Shape) -> Shape:
+        need_arity(self, inputs)
+        _need_elements(inputs[0], _counted(self.axes, len(inputs[0])))
+        return inputs[0]
+
+    def _grouped(self, shape: Shape) -> tuple[Shape, tuple[int, ...]]:
+        return shape, _counted(self.axes, len(shape))
+
+    def _affine(self, shape: Shape) -> tuple[Array | None, Array | None]:
+        return None, None
+
+    def _group(self, a: Array) -> Shape:
+        """The shape with one entry for each group."""
+        return _kept(a.shape, _counted(self.axes, a.ndim))
+
+    def _inverse(self, size: Array) -> Array:
+        """1/max(size, floor), 0 where that is 0: a group of zeros stays one."""
+        size = np.maximum(size, like(self.floor, size))
+        nothing = size == like(0, size)
+        return np.where(nothing, like(0, size), like(1, size) / np.where(nothing, like(1, size), size))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LpNorm(_OverAxes):
+    r"""Groups divided by their p-norm, :math:`z = a / \max\bigl((\sum |a|^p + \epsilon)^{1/p}, f\bigr)`.
+
+    A group of zeros stays one.
+
+    Parameters
+    ----------
+    axes : over which the sum goes (numbered with the batch as axis 0, which may not be among them)
+    p : 1 or 2
+    epsilon : ε, inside the root
+    floor : f, the least divisor
+    """
+
+    axes: tuple[int, ...] = (1,)
+    p: Any = 2
+    epsilon: Any = 0.0
+    floor: Any = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.p not in (1, 2):
+            raise ParameterError(f"LpNorm.p must be 1 or 2, found {self.p!r}")
+
+    def _length(self, a: Array) -> Array:
+        powers = sum_to(a * a if self.p == 2 else abs(a), self._group(a)) + like(self.epsilon, a)
+        return square_root(powers) if self.p == 2 else powers
+
+    def statistics(self, a: Array) -> tuple[Array, Array]:
+        length = self._length(a)
+        return zeros(length.shape, a), self._inverse(length)
+
+    def vjp(self, inputs: tuple[Array, ...], output: Array, upper: Array) -> tuple[Array, ...]:
+        # z = a/s: (upper − ∂s/∂a Σ upper·z)/s, where ∂s/∂a is z for p = 2, the sign for p = 1, and 0 at the floor
+        a = inputs[0]
+        length = self._length(a)
+        inner = np.where(length > like(self.floor, a), sum_to(upper * output, length.shape), like(0, a))
+        one, none = like(1, a), like(0, a)
+        slope = output if self.p == 2 else np.where(a > none, one, np.where(a < none, -one, none))
+        return (np.asarray((upper - slope * inner) * self._inverse(length)),)
+
+    def holding(self, a: Array) -> Linear:
+        return _Held(self._weight(a)[0], None)
+
+    def centring(self, a: Array) -> Linear:
+        return self.holding(a)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MinMaxNorm(_OverAxes):
+    r"""Groups moved to begin at 0 and divided by their range, :math:`z = (a - \min a) / \max(\max a - \min a + \epsilon, f)`.
+
+    A group of equal numbers becomes zeros.
+
+    Parameters
+    ----------
+    axes : over which minimum and maximum are taken (numbered with the batch as axis 0, which may not be among them)
+    epsilon : ε, added to the range
+    floor : f, the least divisor
+    """
+
+    axes: tuple[int, ...] = (1,)
+    epsilon: Any = 0.0
+    floor: Any = 0.0
+    linear_mean: ClassVar[bool] = False
+
+    def _range(self, a: Array) -> tuple[Array, Array]:
+        axes = _counted(self.axes, a.ndim)
+        low = np.asarray(a.min(axis=axes, keepdims=True))
+        return low, np.asarray(a.max(axis=axes, keepdims=True) - low + like(self.epsilon, a))
+
+    def statistics(self, a: Array) -> tuple[Array, Array]:
+        low, size = self._range(a)
+        return low, self._inverse(size)
+
+    def vjp(self, inputs: tuple[Array, ...], output: Array, upper: Array) -> tuple[Array, ...]:
+        # dz = (da − d min)/r − z (d max − d min)/r; at the floor r does not move
+        a = inputs[0]
+        _, size = self._range(a)
+        group = self._group(a)
+        inverse = self._inverse(size)
+        moved = np.where(size > like(self.floor, a), sum_to(upper * output, group), like(0, a)) * inverse
+        lowest = self._first(a.min(axis=_counted(self.axes, a.ndim), keepdims=True) == a, a)
+        highest = self._first(a.max(axis=_counted(self.axes, a.ndim), keepdims=True) == a, a)
+        return (np.asarray(upper * inverse + lowest * (moved - sum_to(upper, group) * inverse) - highest * moved),)
+
+    def _first(self, mask: Array, a: Array) -> Array:
+        """1 at the first cell of each group where the mask holds, in row-major order, 0 elsewhere."""
+        axes = _counted(self.axes, a.ndim)
+        order = (*(axis for axis in range(a.ndim) if axis not in axes), *axes)
+        moved = np.asarray(mask, dtype=bool).transpose(order)
+        rows = moved.reshape(-1, math.prod(a.shape[axis] for axis in axes))
+        found = np.zeros(rows.shape, dtype=np.int8)
+        found[np.arange(len(rows)), rows.argmax(axis=1)] = 1
+        return like(found.reshape(moved.shape).transpose(np.argsort(order)), a)
