@@ -17,7 +17,7 @@ from graph_strategies import LINEAR_RULES, Net, explained, many, nets
 from graph_walk import walk
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from strategies import FLOAT_TYPES, arrays, cast
+from strategies import FLOAT_TYPES, arrays, cast, fewer
 
 import lrp_ref
 from lrp_ref import Explainer, Model, Node, composites, rules
@@ -155,6 +155,7 @@ def test_folding_keeps_the_function_and_lrp_0(drawn):
 
 
 @each_backend
+@fewer
 @given(_affine_nets(), st.sampled_from(FLOAT_TYPES))
 def test_folding_keeps_the_function_in_floats(backend, drawn, dtype):
     net = drawn.astype(dtype)
@@ -182,6 +183,7 @@ def _shared(net: Net) -> bool:
 
 
 @each_backend
+@fewer
 @given(explained(numbers=many(), rational=False).filter(lambda drawn: _shared(drawn[0])), st.sampled_from(FLOAT_TYPES))
 def test_a_shared_layer_is_two_copies(backend, drawn, dtype):
     """CONV-SHARED-LAYER: At every node, bit for bit: the split between the two uses, not only the sum."""
@@ -232,6 +234,7 @@ def test_splitting_a_neuron_keeps_the_prediction_and_lrp_0(backend, data):
 
 
 @each_backend
+@fewer
 @given(st.data(), st.sampled_from(LINEAR_RULES))
 def test_permuting_channels_permutes_relevance(backend, data, rule):
     """Of the input and of a hidden layer, through a whole network; exact in rationals, within the bound of the walk in floats."""

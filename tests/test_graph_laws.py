@@ -105,6 +105,7 @@ def test_floats_stay_within_the_rounding_bound_of_the_walk(backend, drawn, dtype
 
 
 @each_backend
+@fewer
 @given(explained(batch=st.just(0)))
 def test_an_empty_batch_gives_empty_results(backend, drawn):
     net, composite = drawn
@@ -280,6 +281,7 @@ def test_a_contrast_is_the_difference_of_two_explanations(drawn):
 
 
 @each_backend
+@fewer
 @given(explained(), st.data())
 def test_relevance_may_start_at_any_node(backend, drawn, data):
     """Within the bound of a walk from there; exactly in rationals."""
@@ -316,6 +318,7 @@ def test_what_arrives_at_a_node_reproduces_the_rest(drawn, data):
 
 
 @each_backend
+@fewer
 @given(explained(), st.data())
 def test_filtered_relevance_is_the_walk_with_a_mask_and_is_booked(backend, drawn, data):
     """CONV-FILTER."""
