@@ -50,6 +50,11 @@ summary() {
     [ ${#failed[@]} -eq 0 ] || printf 'FAILED  %s\n' "${failed[@]}"
 }
 
+with_kernels() { # NAME PYTHON: what would show that a BLAS adds in another order at some places (others' names mean nothing to it)
+    OPENBLAS_CORETYPE=$1 "$2" -m pytest -q -n auto tests/test_ties.py tests/test_backends_ties.py tests/test_relatives_ties.py \
+        tests/test_backends_bits.py tests/test_onnx_networks.py
+}
+
 wheel_alone() { # VENV WHEEL: with NumPy and nothing else the library works, and the command line names what it misses
     "$python" -m venv "$1" && "$1/bin/python" -m pip install --quiet "$2" &&
         "$1/bin/python" -c 'import lrp_ref; print("lrp_ref", lrp_ref.__version__, "from", lrp_ref.__file__)' || return 1

@@ -150,6 +150,15 @@ def test_equal_rows_have_equal_products(dtype):
         assert (z[:, 2::3] == z[:, :1]).all()
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
+def test_resized_cells_with_the_same_weights_on_the_same_numbers_are_equal(mode, dtype):
+    """Three cells for one: along rows of one colour everything repeats after three."""
+    x = np.random.default_rng(8).random((2, 3, 9, 1)).astype(dtype).repeat(30, axis=3)
+    inner = L.Resize((3, 9, 90), mode=mode).forward(x)[..., 9:-9]
+    assert np.array_equal(inner[..., 3:], inner[..., :-3])
+
+
 def test_a_bias_for_each_cell_is_no_part_of_a_tie():
     """Equal windows have equal products; their sums with a bias that depends on the cell differ by it."""
     rng = np.random.default_rng(5)

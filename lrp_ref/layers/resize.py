@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, Shape, check_number, integers, like
+from ..arrays import Array, Shape, check_number, integers, like, zeros
 from ..errors import ParameterError, ShapeError
 from ..records import dataclass
 from .base import Linear, need_arity, need_rank, ones
@@ -133,7 +133,7 @@ class Resize(Linear):
 
     def map(self, a: Array, weight: Array) -> Array:
         for axis, matrix in self._matrices(a.shape):
-            a = _along(a, like(matrix, a).T, axis)
+            a = _gathered(a, matrix, axis)
         return np.asarray(a * weight)
 
     def adjoint(self, s: Array, weight: Array, shape: Shape) -> Array:
@@ -194,6 +194,24 @@ def _keys(a: Fraction) -> Callable[[Fraction], Fraction]:
         return a * x**3 - 5 * a * x**2 + 8 * a * x - 4 * a if x < 2 else Fraction(0)
 
     return kernel
+
+
+def _gathered(a: Array, matrix: Array, axis: int) -> Array:
+    """Σ_j a_j matrix_kj along one axis, for the few j where that is not 0, in the order of the cells.
+
+    No product of matrices: cells that repeat others with the same weights are to have the same sums (`ties`).
+    """
+    taps = [np.flatnonzero(row) for row in matrix]
+    shape = [matrix.shape[0] if k == axis else 1 for k in range(a.ndim)]
+    total = zeros((*a.shape[:axis], matrix.shape[0], *a.shape[axis + 1 :]), a)
+    for t in range(max(map(len, taps), default=0)):
+        cells = [(k, cells[t]) for k, cells in enumerate(taps) if t < len(cells)]
+        index = np.zeros(len(taps), int)
+        shares = np.full(len(taps), matrix[0, 0] * 0)
+        for k, cell in cells:
+            index[k], shares[k] = cell, matrix[k, cell]
+        total += np.take(a, index, axis=axis) * like(shares, a).reshape(shape)
+    return np.asarray(total)
 
 
 def _along(a: Array, matrix: Array, axis: int) -> Array:

@@ -163,27 +163,29 @@ def _first(marks: Array) -> Repeats | None:
     rows = np.flatnonzero((ordered[:, 1:] == ordered[:, :-1]).any(axis=1))
     if not rows.size:
         return None
-    order = np.argsort(marks[rows], axis=1, kind="stable")
-    ordered = ordered[rows]
-    start = np.zeros(order.shape, order.dtype)
-    start[:, 1:] = np.where(ordered[:, 1:] == ordered[:, :-1], 0, np.arange(1, order.shape[1]))
+    chosen, ordered = marks[rows], ordered[rows].ravel()
+    base = np.arange(rows.size)[:, None] * chosen.shape[1]
+    order = (np.argsort(chosen, axis=1) + base).ravel()
+    starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]) | (np.arange(ordered.size) % chosen.shape[1] == 0))
     origin = np.empty_like(order)
-    np.put_along_axis(origin, order, np.take_along_axis(order, np.maximum.accumulate(start, axis=1), axis=1), axis=1)
-    return Repeats(rows, origin)
+    origin[order] = np.repeat(np.minimum.reduceat(order, starts), np.diff(np.append(starts, order.size)))
+    return Repeats(rows, origin.reshape(chosen.shape) - base)
 
 
 def _holds(found: Repeats, bits: Array, marks: Array, views: Iterator[Array]) -> bool:
     """Whether places and their origins see the same numbers."""
-    for seen in views:
-        tap = seen.reshape(-1, found.origin.shape[1])[found.rows]
-        if not np.array_equal(np.take_along_axis(tap, found.origin, axis=1), tap):
-            return False
-    columns = bits.reshape(marks.shape[0] * marks.shape[1], bits.shape[2], marks.shape[2], -1)
-    cells = marks.reshape(-1, marks.shape[2])[found.rows]
-    if any(columns[row][:, mark == 0].any() for row, mark in zip(found.rows, cells, strict=True)):
+    row, place = np.nonzero(found.origin != np.arange(found.origin.shape[1]))
+    here = found.rows[row] * found.origin.shape[1] + place
+    there = here + found.origin[row, place] - place
+    if any(not np.array_equal(np.take(seen, here), np.take(seen, there)) for seen in views):
         return False
-    equal = _first(cells)
-    if equal is None:
-        return True
-    rows = columns[found.rows[equal.rows]] if len(equal.rows) < len(columns) else columns
-    return all(np.array_equal(np.take(row, origin, axis=1), row) for row, origin in zip(rows, equal.origin, strict=True))
+    columns = bits.reshape(marks.shape[0] * marks.shape[1], bits.shape[2], marks.shape[2], -1)
+    cells = marks.reshape(-1, marks.shape[2])
+    if any(columns[row][:, cells[row] == 0].any() for row in found.rows):
+        return False
+    equal = _first(cells[found.rows])
+    for row, origin in () if equal is None else zip(found.rows[equal.rows], equal.origin, strict=True):
+        copies = np.flatnonzero(origin != np.arange(origin.size))
+        if not np.array_equal(np.take(columns[row], copies, axis=1), np.take(columns[row], origin[copies], axis=1)):
+            return False
+    return True
