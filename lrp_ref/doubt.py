@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
-from .arrays import Array, Shape, is_exact, like
+from .arrays import Array, is_exact, like
 from .layers.activations import ReLU
 from .layers.base import Layer, Linear
+from .layers.conv import Conv, ConvTranspose
+from .layers.linear import Dense
 from .layers.shape import Rearrangement
 from .model import Model, Node
-from .records import dataclass
+from .records import cached_property, dataclass
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +26,20 @@ class Origin:
 
     node: Node
     moves: tuple[Layer, ...]
+
+    @cached_property
+    def heaviest(self) -> tuple[int, float, float] | None:
+        """1 + the fan-in, the largest Σ_j |w_jk|, and the largest |b_k|, of layers whose weights say it for every input's shape."""
+        layer = self.node.layer
+        if not isinstance(layer, (Dense, Conv, ConvTranspose)):
+            return None
+        size = abs(layer.weights[0]).astype(np.float64)
+        upper = 0 if isinstance(layer, Conv) else 1
+        # Of a transposed convolution with groups that is too much, and on the safe side.
+        heavy = size.sum(axis=tuple(axis for axis in range(size.ndim) if axis != upper))
+        bias = layer.offset(size.ndim)
+        most = 0.0 if bias is None else float(abs(bias).max(initial=0))
+        return 1 + size.size // max(1, size.shape[upper]), float(heavy.max(initial=0)), most
 
 
 def origin(model: Model, name: str) -> Origin | None:
@@ -42,13 +57,12 @@ def origin(model: Model, name: str) -> Origin | None:
 
 
 def doubt(
-    model: Model, origins: Mapping[str, Origin], values: Mapping[str, Array], starts: Mapping[str, Array], value: Array
+    origins: Mapping[str, Origin], values: Mapping[str, Array], starts: Mapping[str, Array], value: Array
 ) -> Array | None:
     r"""4·n·u·Σ\|terms\| of each explained value, (N, T) float64, n = 1 + fan-in; None where all are plainly above it.
 
     Parameters
     ----------
-    model : whose memo keeps what depends on the weights alone
     origins : the sum behind each node where relevance starts
     values : the activations of their inputs, by name
     starts : (N, T, …) at each node, the starting relevance: what is not 0 is explained
@@ -57,27 +71,25 @@ def doubt(
     if is_exact(value) or not value.size:
         return None
     size = abs(value.astype(np.float64))
-    parts = [_doubt(model, found, values, starts[name], size, value.dtype) for name, found in origins.items() if name in starts]
+    unit = 2.0 * float(np.finfo(value.dtype).eps)
+    parts = [_doubt(found, values, starts[name], size, unit) for name, found in origins.items() if name in starts]
     known = [part for part in parts if part is not None]
     return np.asarray(sum(known[1:], known[0])) if known else None
 
 
-def _doubt(
-    model: Model, found: Origin, values: Mapping[str, Array], start: Array, size: Array, dtype: np.dtype[Any]
-) -> Array | None:
-    """That of the scores of one node, for values of these sizes."""
+def _doubt(found: Origin, values: Mapping[str, Array], start: Array, size: Array, unit: float) -> Array | None:
+    """That of the scores of one node, for values of these sizes; `unit` is 4u."""
     if not all(name in values for name in found.node.inputs):
         return None
     inputs = tuple(values[name] for name in found.node.inputs)
+    if found.heaviest is not None:
+        fan, heavy, bias = found.heaviest
+        if (size > 2 * unit * fan * (heavy * float(abs(inputs[0]).max(initial=0)) + bias)).all():
+            return None
     layer = found.node.layer
     assert isinstance(layer, Linear)
-    shapes = tuple(a.shape[1:] for a in inputs)
-    fan, heaviest, bias = model._memo.get(("doubt", layer, shapes), lambda: (_weights(layer, shapes), 1))
-    unit = 2.0 * fan * float(np.finfo(dtype).eps)
-    most = unit * (sum(w * float(abs(a).max(initial=0)) for w, a in zip(heaviest, inputs, strict=True)) + bias)
-    if (size > 2 * most).all():
-        return None
-    terms = unit * _terms(layer, inputs)
+    fan = _fan(layer, inputs) if found.heaviest is None else found.heaviest[0]
+    terms = unit * fan * _terms(layer, inputs)
     for move in found.moves:
         terms = move.forward(terms)
     used = np.where(start != 0, terms[:, None], 0).reshape(*size.shape, -1)
@@ -94,13 +106,9 @@ def _terms(layer: Linear, inputs: tuple[Array, ...]) -> Array:
     return found if bias is None else found + abs(like(bias, found))
 
 
-def _weights(layer: Linear, shapes: tuple[Shape, ...]) -> tuple[int, tuple[float, ...], float]:
-    """1 + the fan-in, the largest Σ|w| of an output for each input, and the largest |bias|, for samples of these shapes."""
-    ones = [np.ones((1, *shape)) for shape in shapes]
+def _fan(layer: Linear, inputs: tuple[Array, ...]) -> int:
+    """1 + the fan-in, of averages from the numbers of cells in and out."""
+    ones = [np.ones((1, *a.shape[1:])) for a in inputs]
     counted = [layer.map(one, np.ones(w.shape)) for one, w in zip(ones, layer.weights, strict=True)]
-    heavy = [layer.map_absolute(one, like(w, one)) for one, w in zip(ones, layer.weights, strict=True)]
-    whole = max(math.prod(shape) for shape in shapes) / max(1, counted[0].size)
-    fan = max(sum(float(abs(count).max(initial=0)) for count in counted), whole)
-    bias: Any = layer.offset(counted[0].ndim)
-    most = 0.0 if bias is None else float(abs(like(bias, ones[0])).max(initial=0))
-    return 1 + math.ceil(fan), tuple(float(h.max(initial=0)) for h in heavy), most
+    whole = max(one.size for one in ones) / max(1, counted[0].size)
+    return 1 + math.ceil(max(sum(float(abs(count).max(initial=0)) for count in counted), whole))

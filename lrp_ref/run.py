@@ -310,7 +310,7 @@ class Run:
         none = [name for name in found if name not in kept and name in start.below]
         kept |= {name: zeros((*start.value.shape, *self.shapes[name][1:]), start.value) for name in none}
         single, value, targets = start.single, start.value, start.targets
-        doubts = None if targets is None else doubt(self.model, self.order.origins, self.values, start.relevances, value)
+        doubts = None if targets is None else doubt(self.order.origins, self.values, start.relevances, value)
         return Explanation(
             relevances={name: array[:, 0] for name, array in kept.items()} if single else kept,
             inputs=self.model.inputs,
