@@ -29,7 +29,7 @@ class Origin:
 
     @cached_property
     def heaviest(self) -> tuple[int, float, float] | None:
-        """1 + the fan-in, the largest Σ_j |w_jk|, and the largest |b_k|, of layers whose weights say it for every input's shape."""
+        """1 + the fan-in, the largest Σ_j |w_jk| and |b_k|, of layers whose weights say it whatever the shape of the input."""
         layer = self.node.layer
         if not isinstance(layer, (Dense, Conv, ConvTranspose)):
             return None
@@ -56,9 +56,7 @@ def origin(model: Model, name: str) -> Origin | None:
     return None
 
 
-def doubt(
-    origins: Mapping[str, Origin], values: Mapping[str, Array], starts: Mapping[str, Array], value: Array
-) -> Array | None:
+def doubt(origins: Mapping[str, Origin], values: Mapping[str, Array], starts: Mapping[str, Array], value: Array) -> Array | None:
     r"""4·n·u·Σ\|terms\| of each explained value, (N, T) float64, n = 1 + fan-in; None where all are plainly above it.
 
     Parameters
