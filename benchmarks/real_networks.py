@@ -58,8 +58,8 @@ class Real:
 
 
 HEAD = {"head": "logit"}
-STATE = {"state": (2, 1, 128)}
-VAD = {"input": (1, 576), "sr": np.int64(16000)}
+VAD = {"input": (1, 576), "sr": np.int64(16000), "state": np.zeros((2, 1, 128), np.float32)}
+RATE = {"fix": {"state": 0, "sr": 16000}}
 GRAPH = {
     "element": (9,), "amino_acid": (9,), "atom_role": (9,), "bfactor": (9,), "edge_index": (2, 14), "edge_dist": (14,),
     "seq_sep": (14,), "same_residue": (14,), "target_indices": (2, 6), "target_mask": (2, 6), "residue_types": (2,),
@@ -103,12 +103,12 @@ NETWORKS = (
         "rapidocr_onnxruntime", "1.4.4", "ch_ppocr_mobile_v2.0_cls_infer.onnx", "e47acedf663230f8", {"x": (1, 3, 48, 192)},
         ask=HEAD,
     ),
-    Real("silero_vad", "6.2.3", "silero_vad.onnx", "1a153a22f4509e29", VAD | STATE),
-    Real("silero_vad", "6.2.3", "silero_vad_16k_op15.onnx", "7ed98ddbad84ccac", VAD | STATE),
+    Real("silero_vad", "6.2.3", "silero_vad.onnx", "1a153a22f4509e29", VAD, load=RATE),
+    Real("silero_vad", "6.2.3", "silero_vad_16k_op15.onnx", "7ed98ddbad84ccac", VAD, load=RATE),
     Real("silero_vad", "6.2.3", "silero_vad_16k_sequence.onnx", "9ccdacc4719d8aa7", {"input": (4, 576)}),
-    Real("silero_vad", "6.2.3", "silero_vad_half.onnx", "1e0b195ad4806595", VAD | STATE),
-    Real("silero_vad", "6.2.3", "silero_vad_op18_ifless.onnx", "7671cd04b004e907", VAD | STATE),
-    Real("silero_vad", "6.2.3", "silero_vad_openvino_16k.onnx", "7776b81ad1b0350c"),
+    Real("silero_vad", "6.2.3", "silero_vad_half.onnx", "1e0b195ad4806595", VAD, load={"fix": {"state": 0}}),
+    Real("silero_vad", "6.2.3", "silero_vad_op18_ifless.onnx", "7671cd04b004e907", VAD, load=RATE),
+    Real("silero_vad", "6.2.3", "silero_vad_openvino_16k.onnx", "7776b81ad1b0350c", VAD, load={"fix": {"state": 0}}),
     Real("surfaces_surrogates", "0.0.1", "decision_tree_classifier.onnx", "312e647df9facefd"),
     Real("surfaces_surrogates", "0.0.1", "gradient_boosting_regressor.onnx", "284137f114c78852"),
     Real("surfaces_surrogates", "0.0.1", "k_neighbors_classifier.onnx", "7b3c8efe91cd258f"),

@@ -197,6 +197,15 @@ def test_a_branch_on_a_constant_or_a_held_input_is_the_one_that_it_takes(value):
     same(model(x), runtime(proto, x=x, rate=np.asarray(number))[0])
 
 
+def test_a_held_input_may_be_a_row_first():
+    """Reshape(rate, [-1]) and a Gather: what PyTorch writes for rate.item()."""
+    rate = [node("Reshape", "rate row", "r"), node("Gather", "r first", "f", axis=0), node("Equal", "f k", "c")]
+    constants = {**CONSTANTS, "row": ints(-1), "first": np.int64(0), "k": np.int64(16000)}
+    proto = network(chosen("c", *rate), {"x": (T.FLOAT, ("N", 4)), "rate": (T.INT64, ())}, **constants)
+    x = floats(2, 4)
+    same(reader.load(proto, fix={"rate": 8000})(x), runtime(proto, x=x, rate=np.asarray(8000))[0])
+
+
 def test_a_branch_on_a_shape_is_the_one_that_the_shape_takes():
     before = [node("Shape", "x", "s"), node("Gather", "s k", "e", axis=0), node("Equal", "e four", "c")]
     for extent in (4, 3):

@@ -62,7 +62,7 @@ def unstrided(
     for node in nodes:
         picks = node.op == "Gather" and len(node.inputs) == 2 and node.attributes.get("axis", 0) == 0
         row = made(node.inputs[0]) if picks else None
-        if row is None or not _is_one_row(row, made, graph):
+        if row is None or row.inputs[0] in graph.initializers or not _is_one_row(row, made, graph):
             found.append(node)
             continue
         below, constants, signals = _below(node.inputs[1], made, graph)
