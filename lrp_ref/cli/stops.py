@@ -19,6 +19,10 @@ from ..rules import SignalTakesAll
 _PLACE = re.compile(r"node '([^']+)' \((\w+)\)")
 
 
+#: Cuts that are listed.
+MOST = 4
+
+
 @dataclass(frozen=True)
 class Stop:
     """One thing that stops an explanation.
@@ -86,13 +90,16 @@ def _of_rules(model: Model, output: str, error: RuleError) -> list[Stop]:
     wrong = [folded[name] for name, _ in dict.fromkeys(_PLACE.findall(str(error))) if name in folded]
     names = {node.name for node in wrong}
     found = [Stop(f"{node.place} has no rule", tuple(_choices(node)) or ("none for this node alone",)) for node in wrong]
+    below, behind = ancestors(folded, output), set(names)
+    for node in folded.nodes:
+        if not behind.isdisjoint(node.inputs):
+            behind.add(node.name)
     cuts: dict[str, None] = {}
-    for node in wrong:
-        for name in node.inputs:
-            if name in folded and name in model and not names & {name, *ancestors(folded, name)}:
-                cuts[name] = None
+    for node in reversed(folded.nodes):  # from the end: what is cut off is least
+        if node.name in below and node.name in behind:
+            cuts |= {name: None for name in node.inputs if name in folded and name in model and name not in behind}
     if wrong:
-        ends = tuple(f"--output {name}" for name in cuts) or ("none: the network begins with it",)
+        ends = tuple(f"--output {name}" for name in list(cuts)[:MOST]) or ("none: the network begins with it",)
         found.append(Stop(f"output {output!r} without what lies behind", ends))
     return found
 
