@@ -240,6 +240,18 @@ def test_layers_without_a_matrix(backend, layer, rule, cells, error):
         explainer(x, start=start)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("layer", [L.LayerNorm(3), L.InstanceNorm(), L.GroupNorm(1), L.LRN(3)], ids=lambda x: type(x).__name__)
+def test_statistics_that_overflow(backend, layer):
+    """Divided by infinity the output would be 0."""
+    model = Model.sequential([layer, L.Flatten()], input_shape=(4, 2, 2))
+    x = np.linspace(-1, 1, 16, dtype=np.float32).reshape(1, 4, 2, 2) * np.float32(1e25)
+    explainer = Explainer(model, backend=backend, precision="float32")
+    with pytest.raises(NonFiniteError, match=model.nodes[0].name):
+        explainer(x, target=0)
+    assert np.isfinite(explainer(x / np.float32(1e20), target=0).prediction).all()
+
+
 def test_rationals_have_no_range():
     found = explain(
         dense([[1e-200], [2e-200]], np.float64), np.full((1, 2), 1e-200), rule=rules.Zero(), precision="exact", start=[[3]]

@@ -454,3 +454,15 @@ def test_a_core_that_was_built_from_other_sources_is_refused():
     for found in (None, native.INTERFACE + 1):
         with pytest.raises(FormatError, match="build it again"):
             native.require(found)
+
+
+def test_an_instruction_set_that_is_none_is_refused():
+    """The core takes the best for it; whoever asked for another is told."""
+    from lrp_ref.errors import UnknownNameError
+    from lrp_ref.kernels import native
+
+    for name in ("", *native.INSTRUCTION_SETS):
+        native.require_set(name)
+    for name in ("x86-64-v5", "V3", "\udcff"):
+        with pytest.raises(UnknownNameError, match="LRP_REF_INSTRUCTION_SET"):
+            native.require_set(name)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..arrays import Array, Shape, check_number, check_type, integer, is_exact, like, square_root, sum_to, zeros
-from ..errors import ExactnessError, ParameterError, ShapeError
+from ..errors import ExactnessError, NonFiniteError, ParameterError, ShapeError
 from ..records import dataclass
 from .base import Layer, Linear, need_arity, need_rank
 from .linear import broadcast_sample
@@ -76,8 +76,15 @@ class LRN(Layer):
 
     def _base(self, a: Array) -> Array:
         """k + (α/n) Σ a² of every channel's neighbours."""
-        total = _neighbours(a * a, (self.size - 1) // 2, self.size // 2)
+        total = _finite(_neighbours(a * a, (self.size - 1) // 2, self.size // 2), a, "the sum of neighbours' squares")
         return like(self.k, a) + like(self.alpha, a) / like(self.size, a) * total
+
+
+def _finite(statistic: Array, a: Array, what: str) -> Array:
+    """What a finite input is divided by; where it overflowed the output would be 0 without a word (`CONV-FLOAT-RANGE`)."""
+    if not is_exact(a) and not np.isfinite(statistic).all() and np.isfinite(a).all():
+        raise NonFiniteError(f"{what} overflows {a.dtype}; inputs of a usual scale, or a wider precision, help")
+    return statistic
 
 
 def _neighbours(a: Array, below: int, above: int, itself: bool = True) -> Array:
@@ -121,7 +128,7 @@ class Normalised(Layer):
         values = a.reshape(grouped)
         mean = sum_to(values, kept) / count if self.centred else zeros(kept, a)
         centred = values - mean if self.centred else values
-        variance = sum_to(centred * centred, kept) / count
+        variance = _finite(sum_to(centred * centred, kept) / count, a, "the variance of inputs that are normalised together")
         return mean, np.asarray(like(1, a) / square_root(variance + like(self.epsilon, a)))
 
     def forward(self, *inputs: Array) -> Array:

@@ -14,6 +14,7 @@
 enum { MOST = 1 << 18 };
 
 static float x[MOST], weight[MOST], factor[MOST], one[4][MOST], three[4][MOST];
+static int odd; /* what the finish says of denominators */
 static uint8_t winner[2][MOST];
 static int wrong;
 
@@ -50,7 +51,7 @@ static void convolutions(const lrp_kernels *k, idx groups, idx lower, idx upper,
     reach(&s, &c.window, out);
     for (int threads = 1; threads <= 3; threads += 2) {
         float(*to)[MOST] = threads == 1 ? one : three;
-        lrp_finish f = {.channels = groups * upper, .products = 2, .rectified = 1, .quotient = 1, .output = to[0], .shares = 1, .raw = {to[1], to[2]}};
+        lrp_finish f = {.channels = groups * upper, .products = 2, .rectified = 1, .quotient = 1, .output = to[0], .shares = 1, .odd = &odd, .raw = {to[1], to[2]}};
         f.share[0] = (lrp_share){1, 0, NULL, LRP_SIGNED, 1e-3, LRP_ALL, 1, to[3]};
         k->convolution_prepare(&c, threads);
         k->convolution_run(&c, &s, out, &f, threads);
@@ -107,7 +108,7 @@ static void finishes(const lrp_kernels *k, idx channels) {
     const void *products[4] = {x, weight};
     for (int threads = 1; threads <= 3; threads += 2) {
         float(*to)[MOST] = threads == 1 ? one : three;
-        lrp_finish f = {.channels = channels, .products = 2, .bias = factor, .output = to[0], .shares = 1};
+        lrp_finish f = {.channels = channels, .products = 2, .bias = factor, .output = to[0], .shares = 1, .odd = &odd};
         f.share[0] = (lrp_share){1, 0, factor, LRP_EXACT, 0, LRP_NONNEGATIVE, 2, to[1]};
         k->finish_arrays(&f, products, pixels, threads);
     }
