@@ -80,6 +80,8 @@ SPELLINGS = {
     "Threshold(threshold=0.3, value=0.7)": ("m = LessOrEqual x t; y = Where m a x", ),
     "Shrink(threshold=0.3)": (
         "y = Shrink x lambd=0.3 bias=0.0", "q = Abs x; m = Greater q t; y = Where m x zero",
+        "m = Greater x t; k = Less x less_t; c = Or m k; y = Where c x zero",
+        "k = Less x less_t; m = Less t x; c = Or k m; y = Where c x zero",
         "q = Abs x; m = LessOrEqual q t; y = Where m zero x", "q = Abs x; m = Greater q t; c = Cast m to=1; y = Mul c x",
     ),
     "Shrink(threshold=0.3, shift=0.3)": (
@@ -107,6 +109,10 @@ SPELLINGS = {
         "s = Sigmoid x; y = Mul x s",
     ),
     "Softplus()": ("e = Exp x; d = Add e one; y = Log d", "n = Neg x; s = Sigmoid n; k = Log s; y = Neg k"),
+    "Softplus(beta=2.0)": (
+        "b = Mul x two; e = Exp b; d = Add one e; k = Log d; y = Div k two",
+        "b = Mul x two; k = Softplus b; y = Mul k h",
+    ),
     "LogSigmoid()": (
         "s = Sigmoid x; y = Log s",
         SIGMOID + "k = Log d; y = Neg k",
@@ -116,6 +122,7 @@ SPELLINGS = {
     "Mish()": ("e = Exp x; d = Add e one; k = Log d; w = Tanh k; y = Mul x w", ),
     "Softsign()": ("q = Abs x; d = Add q one; y = Div x d", "q = Abs x; d = Add one q; r = Reciprocal d; y = Mul r x"),
     f"HardSigmoid(alpha={1 / 6})": (
+        "y = HardSigmoid x alpha=0.16666667 beta=0.5",
         "k = Div x six; b = Add k h; y = Clip b zero one", "k = Mul x part; b = Add h k; w = Relu b; y = Min w one",
         "b = Add x three; w = Clip b zero six; y = Div w six", "b = Add x three; w = Relu b; k = Min w six; y = Mul k part",
     ),
@@ -222,6 +229,7 @@ NEAR = {
     "half and half of another tanh": "w = Tanh x; u = Add w one; y = Mul u h",
     "another bend below": "e = Exp x; k = Sub e h; " + MASK + "y = Where m x k",
     "shrinkage by two numbers": SOFT[0].replace("c = Add x t", "c = Add x h") + "y = Add u v",
+    "another bound below": "m = Greater x t; k = Less x less; c = Or m k; y = Where c x zero",
     "bounds that exclude each other": "k = Min x less; y = Max k zero",
     "a sum of other powers": "n = Neg x; k = Exp n; e = Exp x; s = ReduceSum k middle; y = Div e s",
     "a mean square of something else": "n = Relu x; " + SQUARE.replace("x x", "n n") + "r = Sqrt w; y = Div x r",
@@ -239,6 +247,35 @@ def test_what_is_nearly_a_layer_predicts_what_it_says(name):
     model = load(content)
     assert len(model.nodes) > 1
     np.testing.assert_allclose(model(x), predicted(content, x), rtol=2e-6, atol=1e-6)
+
+
+def response(size, before, after, channels=4):
+    """PyTorch's LocalResponseNorm as it is exported: windows over the channels by a pooling in three dimensions."""
+    stored = {"apart": np.array([0, 1, channels, 5, -1]), "ends": np.array([0, 0, before, 0, 0, 0, 0, after, 0, 0])}
+    stored |= {"first": np.array([1]), "alpha": F(0.001), "k": F(2), "beta": F(0.75)}
+    text = "q = Mul x x; v = Reshape q apart; p = Pad v ends; "
+    text += f"a = AveragePool p kernel_shape=[{size},1,1] strides=[1,1,1] pads=[0,0,0,0,0,0] count_include_pad=1; "
+    text += "u = Squeeze a first; w = Mul u alpha; b = Add w k; r = Pow b beta; y = Div x r"
+    return onnx_lines.file(text, {"x": ("float32", ("N", channels, 5, 6))}, opset=17, **stored)
+
+
+@pytest.mark.parametrize("size", [1, 3, 5, 9])
+def test_local_response_normalisation_is_found_by_what_it_gives(size):
+    content = response(size, size // 2, size // 2)
+    x = np.random.default_rng(0).normal(0, 9, (3, 4, 5, 6)).astype(F)
+    model = load(content)
+    assert [repr(node.layer) for node in model.nodes] == [repr(L.LRN(size, 0.001, 0.75, 2.0))]
+    np.testing.assert_allclose(model(x), predicted(content, x), rtol=2e-6, atol=1e-6)
+
+
+def test_windows_that_lie_otherwise_are_no_local_response_normalisation():
+    """PyTorch's of an even size has one channel more below than above; ONNX's, and Caffe's, the other way round."""
+    x = np.random.default_rng(0).normal(0, 9, (3, 4, 5, 6)).astype(F)
+    for content in (response(4, 2, 1), response(3, 2, 0)):
+        model = load(content)
+        assert not any(isinstance(node.layer, L.LRN) for node in model.nodes)
+        np.testing.assert_allclose(model(x), predicted(content, x), rtol=2e-6, atol=1e-6)
+    assert isinstance(load(response(4, 1, 2))["y"].layer, L.LRN)
 
 
 @pytest.mark.parametrize("affine", [False, True])

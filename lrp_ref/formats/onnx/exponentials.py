@@ -25,7 +25,7 @@ from ...layers import (
 )
 from ...layers.base import Layer
 from ...model import Node
-from .view import Match, View, number
+from .view import Match, View, close, number
 
 
 def logistic(view: View, node: Node) -> Match:
@@ -93,6 +93,20 @@ def logarithm(view: View, node: Node) -> Match:
     if exponent is not None:
         return Softplus(), (exponent,)
     return (LogSigmoid(), (view.source(node.inputs[0]),)) if isinstance(view.layer(node.inputs[0]), Sigmoid) else None
+
+
+def sharper(view: View, node: Node) -> Match:
+    """softplus(βx)/β."""
+    if not isinstance(node.layer, Scale):
+        return None
+    for factor, base in view.multiples(node.name):
+        layer = view.layer(base)
+        if not isinstance(layer, Softplus) or layer.beta != 1 or factor in (1, -1):
+            continue
+        for beta, x in view.multiples(view.source(base)):
+            if beta > 0 and beta != 1 and close(factor * beta, 1):
+                return Softplus(float(f"{beta:.6g}")), (x,)
+    return None
 
 
 def mirrored(view: View, node: Node) -> Match:

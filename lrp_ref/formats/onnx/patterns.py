@@ -21,11 +21,12 @@ from ...layers import (
     Scale,
 )
 from ...model import Model, Node
-from .exponentials import logarithm, logistic, mirrored, softmax, softsign, tanh_half
+from .exponentials import logarithm, logistic, mirrored, sharper, softmax, softsign, tanh_half
 from .gated import self_gated
 from .gates import gate, gated_constants
+from .neighbours import local_response
 from .normed import min_max, norm_affine, normalised
-from .pieces import bent, larger_multiple, nested_bounds, soft_shrinkage
+from .pieces import bent, larger_multiple, nested_bounds, outside, soft_shrinkage
 from .spelled import hard_sigmoid, lp_pool, softplus
 from .view import Match, View
 
@@ -139,17 +140,20 @@ PATTERNS: tuple[Callable[[View, Node], Match], ...] = (
     bent,
     larger_multiple,
     nested_bounds,
+    outside,
     soft_shrinkage,
     logistic,
     tanh_half,
     logarithm,
     mirrored,
+    sharper,
     softsign,
     softmax,
     self_gated,
     normalised,
     min_max,
     norm_affine,
+    local_response,
     hard_sigmoid,
     softplus,
     lp_pool,

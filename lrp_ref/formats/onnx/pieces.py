@@ -154,6 +154,21 @@ def _shrunk(view: View, bend: Bend) -> Match:
     return None
 
 
+def outside(view: View, node: Node) -> Match:
+    """Hard shrinkage by two comparisons: z where z > λ or z < −λ, 0 elsewhere."""
+    layer = node.layer
+    if not isinstance(layer, Where) or layer.otherwise is None or number(layer.otherwise) != 0 or layer.then is not None:
+        return None
+    mask, z = node.inputs
+    if not isinstance(view.layer(mask), Maximum) or len(view.nodes[mask].inputs) != 2:
+        return None
+    found = {condition(view, name) for name in view.nodes[mask].inputs}
+    for threshold in (c[1] for c in found if c is not None):
+        if threshold >= 0 and found == {(">", threshold, z), ("<", -threshold, z)}:
+            return Shrink(shortest(threshold)), (z,)
+    return None
+
+
 def soft_shrinkage(view: View, node: Node) -> Match:
     """The sum of what lies above λ and what lies below −λ, each moved towards 0 by λ."""
     if not isinstance(node.layer, Add) or len(node.inputs) != 2:

@@ -58,6 +58,10 @@ HINTS: dict[str, str] = {
         ),
         "export the network before quantisation",
     ),
+    **dict.fromkeys(
+        ("DFT", "STFT"),
+        "a spectrum's magnitude is no function of each element: compute the spectrogram first, and explain from its magnitudes",
+    ),
     "Attention": "export the network with its matrix products written out",
 }
 FOREIGN = (

@@ -78,7 +78,9 @@ def _selu(call: Call) -> Tensor:
 
 
 def _hard_sigmoid(call: Call) -> Tensor:
-    return call.emit(HardSigmoid(call.number("alpha", 0.2), call.number("beta", 0.5)), call.tensor())
+    slope = call.number("alpha", 0.2)
+    slope = 1 / 6 if np.float32(slope) == np.float32(1 / 6) else slope
+    return call.emit(HardSigmoid(slope, call.number("beta", 0.5)), call.tensor())
 
 
 def _swish(call: Call) -> Tensor:

@@ -108,8 +108,10 @@ def _over_last(call: Call, norm: type[LayerNorm | RMSNorm]) -> list[Tensor | Non
     first = call.axis(call.integer("axis", -1), call.rank(x))
     axes = len(x.shape) - first + 1
     scale, shift = _over(call, call.constant(1), axes), call.optional_constant(2)
+    shift = None if shift is not None and not shift.any() else shift  # exporters write what does nothing
     epsilon = call.number("epsilon", 1e-5)
     if scale is not None and (shift is None or _over(call, shift, axes) is not None):
+        scale = None if (scale == 1).all() else scale
         return [call.emit(norm(axes, scale, None if shift is None else _over(call, shift, axes), epsilon), x)]
     plain = call.emit(norm(axes, None, None, epsilon), x, part="normalised")
     constants = [None if c is None else call.per_sample(c, call.rank(x)) for c in (call.constant(1), shift)]
