@@ -24,11 +24,12 @@ include "parts.pxi"
 include "convolution.pxi"
 include "scatter.pxi"
 include "rest.pxi"
+include "account.pxi"
 include "pooling.pxi"
 include "recurrent.pxi"
 
 # Whoever changes what a function takes or gives counts this up, here and in `lrp_ref/kernels/native.py`.
-INTERFACE = 4
+INTERFACE = 5
 
 # Cython registers a module under the name that it was compiled with, whatever it was imported as. Where the package is a copy
 # inside another one, that name is not ours.

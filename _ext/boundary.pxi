@@ -85,11 +85,29 @@ cdef extern from "lrp.h" nogil:
     ctypedef struct lrp_rows:
         const void *x
         const void *weight
-        int transposed
+        int transposed, absolute
         const void *total
         const void *wanted
         void *y
         idx samples, lower, upper, repeat
+    int LRP_COLUMNS
+    ctypedef struct lrp_account_share:
+        const void *factor
+        const void *bias
+        const void *size
+        int alike, sign
+        double tilt
+        lrp_stabiliser stabiliser
+        const double *epsilons
+        double epsilon, coefficient
+    ctypedef struct lrp_account:
+        idx samples, targets, cells, channels, message_cell, output_cell
+        int quotient, bias_cells, shares
+        const void *message
+        const void *output
+        const void *bias
+        lrp_account_share share[4]
+        double *columns
     ctypedef struct lrp_lstm:
         idx directions, features, hidden
         int backwards[2]
@@ -125,6 +143,7 @@ cdef extern from "lrp.h" nogil:
         int (*scatter_prepare)(const lrp_scatter *, int) noexcept nogil
         int (*scatter_run)(const lrp_scatter *, const lrp_source *, const idx *, const idx *, void *const *, int) noexcept nogil
         void (*finish_arrays)(const lrp_finish *, const void *const *, idx, int) noexcept nogil
+        int (*account)(const lrp_account *, int) noexcept nogil
         int (*rows)(const lrp_rows *, int) noexcept nogil
         int (*finite)(const void *, idx, idx, idx, int) noexcept nogil
         void (*pool)(const lrp_pool *, const void *, void *, void *, int, int) noexcept nogil

@@ -99,6 +99,36 @@ typedef struct {
     idx extent[3], place[4];
 } lrp_finish;
 
+/* ---- account.inc: what a step accounts for ------------------------------------------------------------------------------ */
+
+/* The columns of a booking; what was handed on below is left 0, for it is known where it arrives. */
+enum { LRP_ARRIVING, LRP_INPUTS, LRP_BIAS, LRP_STABILISER, LRP_UNASSIGNED, LRP_TURNOVER, LRP_ARRIVING_ABS, LRP_INPUTS_ABS, LRP_COLUMNS };
+
+typedef struct {
+    const void *factor;     /* (samples, cells, channels), as `finish` makes them */
+    const void *bias;       /* as that of the layer, or NULL */
+    const void *size;       /* (samples, cells, channels): sum |terms| of its denominator; or NULL: `alike`, or `tilt` */
+    int alike;              /* all terms have one sign, which is that of the bias */
+    int sign;               /* its weights are w + tilt w+ (1) or w + tilt w- (-1), on inputs that are not negative */
+    double tilt;
+    enum lrp_stabiliser stabiliser;
+    double epsilon;
+    const double *epsilons; /* of each sample, or NULL */
+    double coefficient;
+} lrp_account_share;
+
+typedef struct {
+    idx samples, targets, cells, channels;
+    int quotient;           /* messages are c with R = output * c, else R */
+    const void *message;    /* (samples, targets, cells, channels) */
+    const void *output;     /* (samples, cells, channels): of the layer, or of the ReLU behind it; NULL where nothing needs it */
+    idx message_cell, output_cell; /* from cell to cell */
+    const void *bias;       /* of the layer, or NULL: (channels,), or where `bias_cells` (cells, channels) */
+    int bias_cells, shares;
+    lrp_account_share share[4];
+    double *columns;        /* (samples, targets, LRP_COLUMNS) */
+} lrp_account;
+
 /* ---- the window of a convolution -------------------------------------------------------------------------------------- */
 
 typedef struct {
@@ -148,6 +178,7 @@ typedef struct {
 typedef struct {
     const void *x, *weight; /* (samples, lower); (lower, upper), or (upper, lower) if `transposed` */
     int transposed;
+    int absolute;           /* y = |x| @ |weight| */
     const void *total;      /* (samples, upper), or NULL */
     const void *wanted;     /* (samples / repeat, upper), or NULL: where it is 0, so is y */
     void *y;                /* (samples, upper) */
@@ -209,6 +240,7 @@ typedef struct {
                        int threads);
     /* products that are there as arrays (pixels, channels) */
     void (*finish_arrays)(const lrp_finish *, const void *const *products, idx pixels, int threads);
+    int (*account)(const lrp_account *, int threads);
     int (*rows)(const lrp_rows *, int threads);
     /* whether all numbers of x are finite: `cells` times `channels` of them, `step` from cell to cell */
     int (*finite)(const void *x, idx cells, idx channels, idx step, int threads);

@@ -44,7 +44,7 @@ def finite(x, threads):
     return found != 0
 
 
-def rows(x, weight, threads, total=None, wanted=None):
+def rows(x, weight, threads, total=None, wanted=None, bint absolute=False):
     """x @ weight, added to `total`; see `_ext.pyi`."""
     cdef Memory a = memory(x, "x"), w = memory(weight, "the weight", dense=False), before = None, asked = None
     cdef int code, count = threads_of(threads)
@@ -57,6 +57,7 @@ def rows(x, weight, threads, total=None, wanted=None):
     if r.transposed and not lies_dense(&w.view, True):
         raise ValueError(f"the weight must be C- or Fortran-contiguous, found strides {weight.strides}")
     r.x, r.weight, r.total, r.wanted = a.view.buf, w.view.buf, NULL, NULL
+    r.absolute = absolute
     r.samples, r.lower, r.upper, r.repeat = a.extent(0), a.extent(1), w.extent(1), 1
     shape = (r.samples, r.upper)
     if total is not None:

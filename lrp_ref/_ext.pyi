@@ -139,11 +139,52 @@ class Scatter:
     def __call__(self, parts: Sequence[Part], before: Sequence[int], spatial: Sequence[int], threads: int) -> list[Array]:
         """The products, (samples, *spatial, groups·upper) each; what falls outside of `spatial` is dropped."""
 
-def rows(x: Array, weight: Array, threads: int, total: Array | None = None, wanted: Array | None = None) -> Array:
-    """x @ weight, for x (samples, lower) and weight (lower, upper), C- or Fortran-contiguous; added to `total` where given.
+class Accounting:
+    """What a step accounts for, from a message and the factors (or divisors) that `Finish` made for its shares.
 
-    Rows of the weight whose x is 0 in all samples are not read where the weight is C-contiguous. Where `wanted` (samples, or an
-    integer part of them, upper) is 0, so is the result; what is wanted nowhere is not read where the weight is in Fortran order.
+    Parameters
+    ----------
+    bias : of the layer, (channels,), or one for each output cell, channels last; None: none
+    quotient : whether messages arrive as c
+    shares : (bias, stabiliser, epsilon, coefficient, alike, tilt, sign) each. Σ |terms| of its denominator, its size, is z^q
+        where the terms and the bias are `alike` in sign; where `tilt` is not 0 its weights are w + tilt·w⁺ (sign 1) or
+        w + tilt·w⁻ (−1) on inputs ≥ 0, and the layer's own pre-activation tells; else it is given with every call
+    """
+
+    def __init__(
+        self,
+        bias: Array | None,
+        quotient: bool,
+        shares: Sequence[tuple[Array | None, int, float, float, bool, float, int]],
+    ) -> None: ...
+    def __call__(
+        self,
+        message: Array,
+        output: Array | None,
+        factors: Sequence[Array],
+        epsilons: Sequence[Array | None],
+        sizes: Sequence[Array | None],
+        threads: int,
+    ) -> Array:
+        """The columns of a booking, (samples, targets, 8) in float64; what is handed on stays 0.
+
+        Parameters
+        ----------
+        message : (samples, targets, *cells, channels), dense or a slice of the channels of a dense array
+        output : (samples, *cells, channels), of the layer or of a ReLU behind it; None where R arrives and nothing needs it
+        factors : (samples, *cells, channels) of each share
+        epsilons : for each share ε of each sample in float64; None: its own, for all
+        sizes : (samples, *cells, channels) for each share; None where they are not needed
+        """
+
+def rows(
+    x: Array, weight: Array, threads: int, total: Array | None = None, wanted: Array | None = None, absolute: bool = False
+) -> Array:
+    """x @ weight, or |x| @ |weight| where `absolute`; added to `total` where given.
+
+    x is (samples, lower), the weight (lower, upper), C- or Fortran-contiguous. Rows of the weight whose x is 0 in all samples are
+    not read where the weight is C-contiguous. Where `wanted` (samples, or an integer part of them, upper) is 0, so is the result;
+    what is wanted nowhere is not read where the weight is in Fortran order.
     """
 
 def winners(

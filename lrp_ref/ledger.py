@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field, fields
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from .records import cached_property, dataclass
 
 COLUMNS = ("arriving", "inputs", "bias", "stabiliser", "unassigned")
 AMOUNTS = ("turnover", "arriving_abs", "inputs_abs")
+#: Where each is in `Booking.of`.
+PLACES = {name: place for place, name in enumerate((*COLUMNS, *AMOUNTS))}
+_NONE: Mapping[str, Array] = MappingProxyType({})
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +57,23 @@ class Booking:
         for name in (*COLUMNS, *AMOUNTS):
             object.__setattr__(self, name, frozen(np.asarray(getattr(self, name))))
         object.__setattr__(self, "details", MappingProxyType({k: frozen(np.asarray(v)) for k, v in self.details.items()}))
+
+    @classmethod
+    def of(cls, columns: Array, flags: tuple[str, ...] = ()) -> Booking:
+        """From one array (…, 8) with COLUMNS and AMOUNTS, in this order, on its last axis.
+
+        Networks have many nodes, and few of their accounts are looked at: a column is taken from the array when it is.
+        """
+        made = object.__new__(cls)
+        made.__dict__.update(_columns=columns, flags=flags, details=_NONE)
+        return made
+
+    def __getattr__(self, name: str) -> Any:
+        columns, place = self.__dict__.get("_columns"), PLACES.get(name)
+        if columns is None or place is None:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        found = self.__dict__[name] = frozen(columns[..., place])
+        return found
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Through the constructor, so that copies are read-only again; a read-only mapping has no copy of its own.
@@ -101,8 +121,17 @@ class Booking:
             flags=flags,
         )
 
+    def amounts(self) -> Amounts:
+        """Σ R and Σ|R| of what arrived."""
+        columns = self.__dict__.get("_columns")
+        if columns is None:
+            return self.arriving, self.arriving_abs
+        return columns[..., PLACES["arriving"]], columns[..., PLACES["arriving_abs"]]
+
     def first(self) -> Booking:
         """The accounts of the first target alone."""
+        if "_columns" in self.__dict__:
+            return Booking.of(self.__dict__["_columns"][:, 0], self.flags)
         columns = {name: getattr(self, name)[:, 0] for name in (*COLUMNS, *AMOUNTS)}
         return Booking(**columns, flags=self.flags, details={name: part[:, 0] for name, part in self.details.items()})
 
@@ -125,6 +154,39 @@ class Entry:
     booking: Booking
 
 
+#: What a message amounts to, Σ R and Σ|R|, (N, targets) each.
+Amounts: TypeAlias = tuple[Array, Array]
+
+
+@dataclass(frozen=True, eq=False)
+class Account:
+    """An entry of which it is not yet known what its messages amount to: that is found where they arrive.
+
+    Attributes
+    ----------
+    node, rule : as those of an entry
+    columns : those of `Booking.of`, (N, targets, 8), with "inputs" and "inputs_abs" left 0; None: relevance passes unchanged, so
+        that what arrived is what is handed on
+    flags : remarks
+    """
+
+    node: str
+    rule: str
+    columns: Array | None = None
+    flags: tuple[str, ...] = ()
+
+    def booking(self, handed: Amounts) -> Booking:
+        """The booking, given what is handed on."""
+        inputs, sizes = handed
+        if self.columns is None:
+            none = np.zeros_like(inputs)
+            columns = np.stack((inputs, inputs, none, none, none, sizes + sizes, sizes, sizes), axis=-1)
+        else:
+            columns = self.columns.copy()
+            columns[..., PLACES["inputs"]], columns[..., PLACES["inputs_abs"]] = inputs, sizes
+        return Booking.of(columns, self.flags)
+
+
 @dataclass(frozen=True, eq=False)
 class Ledger:
     """All bookings of an explanation, from the output down to the input.
@@ -140,6 +202,22 @@ class Ledger:
     def __post_init__(self) -> None:
         for name in ("start", "relevance"):
             object.__setattr__(self, name, frozen(np.asarray(getattr(self, name))))
+
+    @classmethod
+    def of(cls, settle: Callable[[], tuple[Entry, ...]], start: Array, relevance: Array) -> Ledger:
+        """A ledger whose entries are put together when they are looked at: `settle` gives the same ones in every call."""
+        made = object.__new__(cls)
+        made.__dict__.update(_settle=settle, start=frozen(start), relevance=frozen(relevance))
+        return made
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "entries" or "_settle" not in self.__dict__:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        found = self.__dict__["entries"] = self.__dict__["_settle"]()
+        return found
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Ledger, (self.entries, self.start, self.relevance)
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self.entries)

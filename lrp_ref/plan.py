@@ -8,6 +8,7 @@ message is at. The reference backend knows R only. Messages have the shape (N, t
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import field, replace
 from importlib.util import find_spec
@@ -15,14 +16,14 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from .arrays import Array, Shape, is_exact
+from .arrays import Array, Shape, is_exact, per_sample
 from .errors import LrpError, missing_extra, unknown
 from .layers.activations import ReLU, Sigmoid, Softmax, Softplus
 from .layers.linear import Add, Mean
 from .layers.merge import Concat, Multiply
 from .layers.pooling import AvgPool, GlobalAvgPool, GlobalMaxPool, GlobalSumPool, MaxPool, Selecting, SumPool
 from .layers.shape import Dropout, Flatten, Identity, Pad, Reshape, Transpose, Upsample
-from .ledger import Booking, Entry
+from .ledger import Account, Booking, Entry
 from .means import Means
 from .model import Model, Node
 from .records import cached_property, dataclass
@@ -95,8 +96,8 @@ class Step(Protocol):
     def forward(self, *inputs: Array) -> tuple[Array, Any]:
         """The output, and everything that the way back needs."""
 
-    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry, ...]]:
-        """One message for each input, and the bookings of the nodes served (none unless `booked`)."""
+    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry | Account, ...]]:
+        """One message for each input, and the bookings of the nodes served (none unless `booked`), from the last node down."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,6 +195,22 @@ class Plan:
         """Whether no number of a message is infinite or NaN."""
         return is_exact(message) or self._looks(message)
 
+    @cached_property
+    def alone(self) -> frozenset[str]:
+        """Nodes and inputs at which one message arrives."""
+        return frozenset(name for name, count in _readings(self.steps).items() if count == 1)
+
+    def amounts(self, message: Array, activation: Array | None) -> tuple[Array, Array]:
+        """Σ R and Σ|R| of a message, (N, targets) each; where it is c, of the product with the activation."""
+        if self.backend == "compiled":
+            from .kernels.accounts import amounts
+
+            return amounts(message, activation, self.means.threads)
+        whole = message if activation is None else message * activation[:, None]
+        columns = [(per_sample(whole[:, t]), per_sample(abs(whole[:, t]))) for t in range(whole.shape[1])]
+        found, sizes = zip(*columns, strict=True)
+        return np.stack(found, axis=1), np.stack(sizes, axis=1)
+
     def output(self, shape: Shape) -> Array:
         """A new output that is filled slice by slice (`rooms`)."""
         from .kernels.joined import output
@@ -257,10 +274,17 @@ def plan(
     steps = _candidates(model, rules, backend, booked, cuts, shapes or {}, means)
     alias = {node.name: step.nodes[-1].name for step in steps for node in step.nodes[:-1]}
     steps, currency, arriving = _currencies(model, steps, frozenset((*model.inputs, *model.outputs, *cuts)))
-    seen = {alias.get(name, name) for name in observe} | (set(currency) if booked else set())
+    # What several messages meet at is accounted for message by message.
+    met = {name for name, count in _readings(steps).items() if count > 1} if booked else set()
+    seen = {alias.get(name, name) for name in observe} | met
     # R = a·c is taken where someone looks at a node, and where the messages' currencies meet.
     kept = {name for name, kinds in arriving.items() if "c" in kinds and (name in seen or currency.get(name) == "R")}
     return Plan(model, steps, backend, currency, frozenset(kept), alias, means, _rooms(steps, backend))
+
+
+def _readings(steps: tuple[Step, ...]) -> dict[str, int]:
+    """How many messages arrive at each node and input."""
+    return Counter(name for step in steps if step.label != "forward only" for name in step.nodes[0].inputs)
 
 
 def _rooms(steps: tuple[Step, ...], backend: str) -> Mapping[str, Any]:

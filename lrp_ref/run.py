@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,11 +14,12 @@ from .arrays import Array, Shape, check_finite, fractions, is_exact, like, per_s
 from .doubt import Origin, doubt, origin
 from .errors import LrpError, NonFiniteError, ShapeError, TargetError, UnknownNameError, unknown
 from .explanation import Explanation
-from .ledger import Booking, Entry, Ledger
+from .ledger import Account, Booking, Entry, Ledger
 from .model import Model, ancestors
 from .plan import Plan
 from .records import cached_property, dataclass
 from .scores import Scores
+from .settling import Booked, Handed, added, settled
 from .targets import indices, several
 
 
@@ -229,7 +232,7 @@ class Run:
         alone, without one more pass over every message. Where something is found, a second run looks everywhere, to name the
         node.
         """
-        everywhere = self.order.ledger or bool(masks)
+        everywhere = bool(masks)
         try:
             return self._taken_down(start, masks, everywhere)
         except NonFiniteError:
@@ -238,7 +241,8 @@ class Run:
             raise
 
     def _taken_down(self, start: Start, masks: Mapping[str, Array], everywhere: bool) -> Explanation:
-        entries = [self._head_entry(start)] if self.order.ledger and start.targets is not None else []
+        entries: list[Booked] = []
+        apart = frozenset((*masks, *start.relevances))
         heaps: dict[str, dict[str, Array]] = {name: {"R": relevance} for name, relevance in start.relevances.items()}
         whole: dict[str, Array] = {}
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what arrives is checked
@@ -250,8 +254,12 @@ class Run:
                 looks = everywhere or not getattr(step, "keeps_infinite", False)
                 message = self._arrived(name, heaps.pop(name), step.arrives, masks, whole, entries, looks)
                 messages, booked = step.relevance(kept, message)
-                entries += booked
                 kind = step.hands_on
+                if booked:  # what a node hands on is what arrives at the next of its step
+                    entries += [(entry, [below.node]) for entry, below in pairwise(booked)]
+                    pairs = zip(step.nodes[0].inputs, messages, strict=True)
+                    open_ = isinstance(booked[-1], Account)
+                    entries.append((booked[-1], [self._handed(s, m, kind, apart) for s, m in pairs] if open_ else []))
                 for source, part in zip(step.nodes[0].inputs, messages, strict=True):
                     heap = heaps.setdefault(source, {})
                     heap[kind] = heap[kind] + part if kind in heap else part
@@ -261,13 +269,11 @@ class Run:
                 whole[name] = self._arrived(name, heaps.pop(name), "R", masks, whole, entries)
         return self._result(whole, start, entries)
 
-    def _head_entry(self, start: Start) -> Entry:
-        """A head's booking: what its relevance adds up to beyond the explained value is unassigned (negative: too much)."""
-        bookings = []
-        for t in range(start.value.shape[1]):
-            booking = Booking.handed_on(start.value[:, t], tuple(part[:, t] for part in start.relevances.values()))
-            bookings.append(replace(booking, unassigned=booking.arriving - booking.inputs))
-        return Entry(f"start at {', '.join(start.relevances)}", str(self.order.scores.explained), Booking.stacked(bookings))
+    def _handed(self, source: str, message: Array, kind: str, apart: frozenset[str]) -> Handed:
+        """What a message amounts to; where it is all that arrives, and nothing is filtered, that is found there."""
+        if source in self.plan.alone and source not in apart:
+            return source
+        return self.plan.amounts(message, self.values[source] if kind == "c" else None)
 
     def _arrived(
         self,
@@ -276,7 +282,7 @@ class Run:
         kind: str,
         masks: Mapping[str, Array],
         whole: dict[str, Array],
-        entries: list[Entry],
+        entries: list[Booked],
         looks: bool = True,
     ) -> Array:
         """The message at a node in the currency that its step takes; its relevance is put aside where someone looks."""
@@ -286,7 +292,7 @@ class Run:
         if name in masks:
             chosen = message * masks[name]
             if self.order.ledger:
-                entries.append(_filtered(name, message, chosen))
+                entries.append((_filtered(name, message, chosen), []))
             message = chosen
         if looks or name in self.order.seen:
             self._check(message, name)
@@ -304,7 +310,7 @@ class Run:
     def _relevance(self, name: str, message: Array, kind: str) -> Array:
         return message if kind == "R" else np.asarray(self.values[name][:, None] * message)
 
-    def _result(self, whole: dict[str, Array], start: Start, entries: list[Entry]) -> Explanation:
+    def _result(self, whole: dict[str, Array], start: Start, entries: list[Booked]) -> Explanation:
         found = {name: self.plan.alias.get(name, name) for name in self.order.kept}
         kept = {name: whole[source] for name, source in found.items() if source in whole}
         none = [name for name in found if name not in kept and name in start.below]
@@ -328,14 +334,17 @@ class Run:
             doubt=doubts[:, 0] if single and doubts is not None else doubts,
         )
 
-    def _ledger(self, whole: dict[str, Array], start: Start, entries: list[Entry]) -> Ledger:
-        columns = []
-        for t in range(start.value.shape[1]):
-            first, *rest = [per_sample(whole[name][:, t]) for name in self.model.inputs]
-            columns.append(sum(rest, first))
+    def _ledger(self, whole: dict[str, Array], start: Start, entries: list[Booked]) -> Ledger:
+        arrived = {name: self.plan.amounts(whole[name], None) for name in self.model.inputs}
+        first, *rest = [arrived[name][0] for name in self.model.inputs]
         value = start.value if is_exact(start.value) else start.value.astype(np.float64)
-        ledger = Ledger(tuple(entries), value, np.stack(columns, axis=1))
-        return ledger.first() if start.single else ledger
+        head = None
+        if start.targets is not None:
+            begun = added([self.plan.amounts(part, None) for part in start.relevances.values()], {})
+            head = f"start at {', '.join(start.relevances)}", str(self.order.scores.explained), value, begun
+        settle = partial(settled, tuple(entries), arrived, head, start.single)
+        columns = value, np.asarray(sum(rest, first))
+        return Ledger.of(settle, *(column[:, 0] if start.single else column for column in columns))
 
 
 def _filtered(name: str, before: Array, after: Array) -> Entry:

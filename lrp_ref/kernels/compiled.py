@@ -16,20 +16,21 @@ from ..held import root
 from ..layers.base import Linear, Recurrent
 from ..layers.conv import Conv, ConvTranspose
 from ..layers.linear import Dense
-from ..ledger import Booking, Entry
+from ..ledger import Account, Entry
 from ..means import Means
 from ..model import Model, Node
 from ..records import cached_property, dataclass
-from ..rules import LinearRule, Pass, ZBox
+from ..rules import LinearRule, ZBox
 from ..rules.denominators import divides
-from ..rules.shares import IDENTITY, NEGATIVE, POSITIVE, Feature, book
+from ..rules.shares import IDENTITY, NEGATIVE, NEGATIVE_ONLY, POSITIVE, Feature
 from . import fused, joined
+from .accounts import Way, accounting, size_term, way_of
 from .compiled_sums import CompiledSum, CompiledSurrogate, CompiledWinners
 from .maxima import Surrogate
 from .native import _ext
 from .oddities import Oddity, kinds_of, noted, settled
-from .packed import Rows, Windows, cells_last, channels_first, channels_turned, finishing
-from .passing import Currency, Winners
+from .packed import Rows, Sizes, Windows, cells_last, channels_first, channels_turned, fan_in, finishing, offset_last
+from .passing import PASS, Currency, Winners
 from .request import Request
 from .scheme import Column, Scheme, scheme
 
@@ -45,6 +46,7 @@ class Prepared:
     bias: Array | None
     places: dict[int, int]  # where among the products each column's is
     products: Rows | Windows
+    ways: tuple[Way | None, ...]  # how the sizes of the shares' denominators are found
 
     def finishing(self, shares: tuple[Column, ...], rectified: bool, quotient: bool) -> Any:
         """What becomes of the products."""
@@ -54,6 +56,20 @@ class Prepared:
     def relative(self) -> bool:
         """Whether a stabiliser needs the whole sample."""
         return any(isinstance(column.share.stabiliser, Relative) for column in self.shares)
+
+    def sizes(self, rectified: bool, quotient: bool) -> tuple[int, ...]:
+        """The shares whose sizes take a product of their own: γ tells them apart by a pre-activation that the output shows."""
+        shown = quotient or not rectified
+        return tuple(i for i, way in enumerate(self.ways) if way is None or not (way.alike or (way.tilt and shown)))
+
+    @cached_property
+    def accounting(self) -> dict[bool, Any]:
+        """What the core knows of the shares, by whether c arrives."""
+        known = [Way(False, 0.0, 1, ()) if way is None else way for way in self.ways]
+        own = None if self.bias is None else offset_last(self.bias)
+        shares = [column.share for column in self.shares]
+        biases = [None if share.bias is None else offset_last(share.bias) for share in shares]
+        return {q: accounting(known, shares, biases, own, q) for q in (False, True)}
 
     @cached_property
     def usual(self) -> dict[tuple[bool, bool], Any]:
@@ -118,8 +134,12 @@ def offer(request: Request, node: Node) -> Any:
             def prepare(rectified: bool) -> Prepared:
                 return prepared(model, node, rule, sure, rectified, choice, means.threads)
 
+            def prepare_sizes(rectified: bool) -> Sizes:
+                return sizes(model, node, rule, sure, rectified, choice, means.threads)
+
             nodes = (node,) if behind is None else (node, behind)
-            return Compiled(nodes, rule, prepare, features, choice, means.threads, keeps, booked=request.booked)
+            booked = request.booked
+            return Compiled(nodes, rule, prepare, features, choice, means.threads, keeps, prepare_sizes, sure, booked=booked)
     return joined.offer(request, node) or _compiled(request, fused.offer(request, node))
 
 
@@ -128,7 +148,9 @@ def _compiled(request: Request, step: Any) -> Any:
     threads = request.means.threads
     for own, compiled in ((fused.FusedLinear, CompiledSum), (Winners, CompiledWinners), (Surrogate, CompiledSurrogate)):
         if type(step) is own:
-            return compiled(**{f.name: getattr(step, f.name) for f in fields(step)}, threads=threads)
+            made = compiled(**{f.name: getattr(step, f.name) for f in fields(step)}, threads=threads)
+            sure = all(name in request.nonnegative for name in step.nodes[0].inputs)
+            return replace(made, nonnegative=sure) if isinstance(made, CompiledSum) else made
     return step
 
 
@@ -163,13 +185,30 @@ def _packed(layer: Any, made: Scheme, choice: Choice, threads: int) -> tuple[Pre
     order = [place for group in made.groups for place in group.places]
     places = {place: index for index, place in enumerate(order) if place >= 0}
     lean = tuple(replace(c, share=replace(c.share, terms=()), terms=()) for c in made.columns)
+    ways = tuple(way_of(column, made.rule, made.sure, fan_in(layer)) for column in made.columns)
     if isinstance(layer, Dense):
         rows = Rows(made)
         own = {id(root(w)) for w in layer.weights}
         extra = {id(root(w)): root(w).nbytes for w in rows.arrays() if id(root(w)) not in own}
-        return Prepared(lean, made.features, made.bias, places, rows), sum(extra.values())
+        return Prepared(lean, made.features, made.bias, places, rows, ways), sum(extra.values())
     windows = Windows(layer, made, (choice.upward, choice.downward), threads, choice.ties)
-    return Prepared(lean, made.features, made.bias, places, windows), windows.nbytes
+    lean_ways = tuple(way and replace(way, terms=()) for way in ways)
+    return Prepared(lean, made.features, made.bias, places, windows, lean_ways), windows.nbytes
+
+
+def sizes(model: Model, node: Node, rule: LinearRule, sure: bool, rectified: bool, choice: Choice, threads: int) -> Sizes:
+    """The products of sizes of a convolution under the rule, packed once for a model, when it is first asked for its accounts."""
+
+    def build() -> tuple[Sizes, int]:
+        made = scheme(node.layer, rule, sure, model.dtype, rectified)  # type: ignore[arg-type]
+        assert made is not None
+        ways = [way_of(column, rule, sure, fan_in(node.layer)) for column in made.columns]
+        terms = [() if way is None else tuple(size_term(term, sure) for term in way.terms) for way in ways]
+        found = Sizes(node.layer, terms, choice.upward, threads)  # type: ignore[arg-type]
+        return found, found.nbytes
+
+    found: Sizes = model._memo.get(("sizes", node.layer, rule, sure, rectified, choice), build)
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,6 +222,8 @@ class Compiled:
     choice: Choice
     threads: int
     keeps: bool  # whether what goes down can be c
+    sizes: Callable[[bool], Sizes]  # of a convolution
+    sure: bool  # whether the input is never negative
     arrives: Currency = "R"
     booked: bool = False
 
@@ -213,6 +254,11 @@ class Compiled:
     def dense(self) -> bool:
         """Whether the layer is Dense, with the channels last in the first place."""
         return isinstance(self.layer, Dense)
+
+    @cached_property
+    def named(self) -> str:
+        """The rule, as accounts name it."""
+        return str(self.rule)
 
     @cached_property
     def checks(self) -> bool:
@@ -249,10 +295,9 @@ class Compiled:
             except LrpError as error:
                 raise error.at(self.nodes[0].place) from None
         x = self._last(a)
-        z = None
-        if self.booked or made.relative:
-            products = made.products.up(x, None, self.threads)
-            z, output, factors, odd = self._finished(made, products)
+        spent: list[Array | None] = []
+        if made.relative:
+            output, factors, odd, spent = self._finished(made, made.products.up(x, None, self.threads))
         elif isinstance(made.products, Rows):
             output, factors, odd = made.products.up(x, self._finish(made), self.threads)
         else:
@@ -261,56 +306,71 @@ class Compiled:
         output = self._first(output)
         # A dense layer's c is not looked for where a = 0, for R = a·c: half of the weight is not read behind a ReLU.
         needed = a if self.booked or self.weighs or (self.keeps and self.dense) else None
-        return output, (made, factors, a.shape, needed, (z, output) if self.booked else None, noted(odd, inputs, output))
+        return output, (made, factors, a.shape, needed, (output, spent) if self.booked else None, noted(odd, inputs, output))
 
     def _finish(self, made: Prepared) -> Any:
         return made.usual[self.rectified, self.arrives == "c"]
 
-    def _finished(self, made: Prepared, products: list[Array]) -> tuple[Array, Array, list[Array], int]:
-        """Pre-activation, output, factors and what is odd, from products as arrays: the same bits as when finished at once."""
+    def _finished(self, made: Prepared, products: list[Array]) -> tuple[Array, list[Array], int, list[Array | None]]:
+        """Output, factors, what is odd, and each share's ε of each sample, where a stabiliser needs the whole sample."""
         plain = made.finishing((), False, False)
         z = self._first(_ext.finish(plain, products[:1], self.threads)[0])
-        if not made.relative:
-            return z, *_ext.finish(self._finish(made), products, self.threads)
         output = _ext.finish(made.finishing((), self.rectified, True), products[:1], self.threads)[0]
         found = [self._factor(made, place, products, z, self._first(output)) for place in range(len(made.shares))]
-        return z, output, [factor for factor, _ in found], reduce(or_, (kinds for _, kinds in found), 0)
+        factors, kinds, spent = (list(column) for column in zip(*found, strict=True)) if found else ([], [], [])
+        return output, factors, reduce(or_, kinds, 0), spent
 
-    def _factor(self, made: Prepared, place: int, products: list[Array], z: Array, output: Array) -> tuple[Array, int]:
-        """A share's factor where its stabiliser needs the whole sample, and what is odd about its denominators."""
+    def _factor(
+        self, made: Prepared, place: int, products: list[Array], z: Array, output: Array
+    ) -> tuple[Array, int, Array | None]:
+        """A share's factor, what is odd about its denominators, and its ε of each sample where that is its own."""
         column = made.shares[place]
         share = column.share
         bottom = z
         if not column.plain:
             bottom = self._first(products[made.places[place]]) if place in made.places else np.zeros_like(z)
             bottom = bottom if share.bias is None else bottom + share.bias
+        spent = None
         if not isinstance(share.stabiliser, Exact):
-            bottom = bottom + share.stabiliser(np.ascontiguousarray(bottom))
+            e = share.stabiliser(np.ascontiguousarray(bottom))
+            spent = abs(e.reshape(len(z), -1)[:, :1]).sum(axis=1, dtype=np.float64) if e.ndim else None
+            bottom = bottom + e
         served = np.broadcast_to(share.where(z), z.shape)
         odd = kinds_of(bottom, served & (output != 0) if self.arrives == "c" else served)
         bottom, coefficient = np.where(divides(bottom) & served, bottom, like(np.inf, bottom)), like(share.coefficient, z)
-        return self._last(coefficient * output / bottom if self.arrives == "c" else bottom / coefficient), odd
+        return self._last(coefficient * output / bottom if self.arrives == "c" else bottom / coefficient), odd, spent
 
     @cached_property
     def weighs(self) -> bool:
         """Whether the way down needs the input."""
         return any(feature is not IDENTITY for feature in self.features)
 
-    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry, ...]]:
+    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry | Account, ...]]:
         made, factors, shape, a, seen, odd = saved
         own = None if odd is None else self._settled(odd, message)
-        below = self._down(made, factors, shape, a, message) if own is None else own[0]
-        return (below,), self._entries(seen, a, message, below) if self.booked else ()
+        if own is not None:
+            return own, self._defined_entries(a, message, own[0]) if self.booked else ()
+        cells = self._last(message, 2)
+        below = self._down(made, factors, shape, a, cells)
+        return (below,), self._entries(made, factors, seen, a, cells) if self.booked else ()
 
     def _settled(self, odd: Oddity, message: Array) -> tuple[Array, ...] | None:
         """What the definition makes of denominators out of range."""
         return settled(odd, self.rule, self.layer, self.nodes[0].place, message, self.arrives, self.hands_on)
 
-    def _down(self, made: Prepared, factors: list[Array], shape: Shape, a: Array | None, message: Array) -> Array:
-        """The message below."""
-        targets = message.shape[1]
+    def _defined_entries(self, a: Array, message: Array, below: Array) -> tuple[Entry, ...]:
+        """What the definition accounts for."""
+        lower = a[:, None] * below if self.keeps else below
+        z = self.layer.forward(a)
+        output = np.maximum(z, like(0, z)) if self.rectified else z
+        whole = message * output[:, None] if self.arrives == "c" else message
+        return fused.defined(self.nodes, self.rule, self.layer, (a,), z, whole, (lower,))
+
+    def _down(self, made: Prepared, factors: list[Array], shape: Shape, a: Array | None, cells: Array) -> Array:
+        """The message below, from one with its channels last."""
+        targets = cells.shape[1]
         lower = (shape[0] * targets, *shape[1:])
-        found = made.products.down(self._last(message, 2), self.arrives, factors, lower, a if self.keeps else None, self.threads)
+        found = made.products.down(cells, self.arrives, factors, lower, a if self.keeps else None, self.threads)
         parts = [self._first(p, 2) for p in found]
         return self._lower(made, parts, a, (shape[0], targets, *shape[1:]))
 
@@ -334,16 +394,35 @@ class Compiled:
         assert found is not None
         return found
 
-    def _entries(self, seen: Any, a: Array, message: Array, lower: Array) -> tuple[Entry, ...]:
-        z, output = seen
-        linear, passed = [], []
-        for t in range(message.shape[1]):
-            relevance = message[:, t] * output if self.arrives == "c" else message[:, t]
-            found, unassigned = self.rule.divided(self.layer, (a,), z, relevance)
-            below = a * lower[:, t] if self.keeps else lower[:, t]
-            linear.append(book(self.layer, found, unassigned, (a,), relevance, (below,), self.rule.flags((a,))))
-            passed.append(Booking.handed_on(relevance, (relevance,)))
-        entries: tuple[Entry, ...] = (Entry(self.nodes[0].name, str(self.rule), Booking.stacked(linear)),)
-        if self.rectified:
-            entries = (Entry(self.nodes[1].name, str(Pass()), Booking.stacked(passed)), *entries)
-        return entries
+    def _entries(self, made: Prepared, factors: list[Array], seen: Any, a: Array, cells: Array) -> tuple[Account, ...]:
+        output, spent = seen
+        quotient = self.arrives == "c"
+        core, spent = made.accounting[quotient], spent or [None] * len(made.shares)
+        shown = self._last(output) if quotient or not self.rectified else None
+        columns = core(cells, shown, factors, spent, self._sizes(made, a), self.threads)
+        flags = () if self.sure else self.rule.flags((a,))
+        account = Account(self.nodes[0].name, self.named, columns, flags)
+        return (Account(self.nodes[1].name, PASS), account) if self.rectified else (account,)
+
+    def _sizes(self, made: Prepared, a: Array) -> list[Array | None]:
+        """For each share the sizes of its denominators, where they take a product of their own."""
+        asked = made.sizes(self.rectified, self.arrives == "c")
+        if self.checks and self.rule.leaves(a):  # type: ignore[attr-defined]
+            asked = tuple(range(len(made.ways)))
+        if not asked:
+            return [None] * len(made.ways)
+        if any(made.ways[place] is None for place in asked) or self.checks:
+            return self._defined(made, a)
+        x = self._last(a)
+        if isinstance(made.products, Rows):
+            terms = [way.terms if way is not None and i in asked else () for i, way in enumerate(made.ways)]
+            return made.products.sizes(x, terms, self.threads)
+        return self.sizes(self.arrives == "c" and self.rectified)(x, asked, self.threads)
+
+    def _defined(self, made: Prepared, a: Array) -> list[Array | None]:
+        """The sizes by their definition, with what no product was made ready for."""
+        bias = None if made.bias is None else like(made.bias, a)
+        shares = self.rule.shares(like(self.layer.weights[0], a), bias)
+        kept = [s for s in shares if len(made.shares) == len(shares) or s.where is not NEGATIVE_ONLY]
+        found = [sum(self.layer.map_absolute(t.feature(a), t.weight) for t in share.terms) for share in kept]
+        return [self._last(np.asarray(size)) for size in found]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,14 +11,16 @@ from ..arrays import Array, Relative, Shape
 from ..layers.linear import Add, Subtract
 from ..layers.pooling import AvgPool, MaxPool, SumPool, pool_window
 from ..layers.window import Window
+from ..ledger import PLACES, Account, Entry
 from ..records import dataclass
+from .accounts import Way, accounting, sign_of, totals
 from .fused import FusedLinear
 from .maxima import Surrogate
 from .native import _ext
 from .oddities import noted
 from .packed import channels_first, channels_last, share_of
-from .passing import Winners, folded
-from .prepared import Prepared
+from .passing import PASS, Winners, folded
+from .prepared import Prepared, Reduced
 
 
 def geometry(window: Window) -> tuple[Any, Any, Any, Any]:
@@ -30,6 +33,7 @@ class CompiledSum(FusedLinear):
     """A sum over inputs or windows, with the ReLU behind it."""
 
     threads: int = 1
+    nonnegative: bool = False  # whether no input is ever negative
 
     @property
     def label(self) -> str:
@@ -45,6 +49,43 @@ class CompiledSum(FusedLinear):
         output, factors, odd = self._finish(made, z, bottoms)
         seen = (inputs, z, output) if self.booked else None
         return output, (made, factors, tuple(a.shape for a in inputs), seen, noted(odd, inputs, output))
+
+    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry | Account, ...]]:
+        made, factors, shapes, seen, odd = saved
+        own = None if odd is None else self._settled(odd, message)
+        if own is not None or not self.booked or any(isinstance(share.stabiliser, Relative) for share in made.shares):
+            return super().relevance(saved, message)
+        return self._down(made, factors, shapes, message), self._accounts(made, factors, seen, message)
+
+    def _accounts(self, made: Prepared, factors: list[Array], seen: Any, message: Array) -> tuple[Account, ...]:
+        """Sums have few terms: their sizes are found anew, unless all of them are known to have one sign."""
+        inputs, _, output = seen
+        sizes = [self._size(inputs, share) for share in made.shares]
+        turn = output.ndim > 2 and not output.flags.c_contiguous
+
+        def ordered(x: Array, axis: int = 1) -> Array:
+            x = x if message.ndim > 2 else x[..., None]
+            return channels_last(x, axis) if turn else np.ascontiguousarray(x)
+
+        def spread(bias: Array | None) -> Array | None:
+            return None if bias is None else ordered(np.broadcast_to(bias, (1, *output.shape[1:])))[0]
+
+        ways = [Way(size is None, 0.0, 1, ()) for size in sizes]
+        core = accounting(ways, made.shares, [spread(share.bias) for share in made.shares], None, self.arrives == "c")
+        given = [None if size is None else ordered(size) for size in sizes]
+        shown = ordered(output) if self.arrives == "c" else None
+        divided = [ordered(factor) for factor in factors]
+        columns = core(ordered(message, 2), shown, divided, [None] * len(sizes), given, self.threads)
+        account = Account(self.nodes[0].name, str(self.rule), columns, self.rule.flags(inputs))
+        return (Account(self.nodes[1].name, PASS), account) if len(self.nodes) == 2 else (account,)
+
+    def _size(self, inputs: tuple[Array, ...], share: Reduced) -> Array | None:
+        """Σ |terms| of a share's denominators; None where all terms and the bias are known to have one sign."""
+        pairs = [(a, w) for a, w in zip(inputs, share.weights, strict=True) if w is not None]
+        if self.nonnegative and all(sign_of(part) == 1 for part in (*(w for _, w in pairs), share.bias) if part is not None):
+            return None
+        sizes = [self.layer.map_absolute(a, w) for a, w in pairs]
+        return np.asarray(sum(sizes[1:], sizes[0])) if sizes else np.zeros_like(inputs[0])
 
     def _finish(self, made: Prepared, z: Array, bottoms: list[Array]) -> tuple[Array, list[Array], int]:
         """The biases are in the products already, so any order of the elements serves."""
@@ -125,7 +166,18 @@ class CompiledWinners(Winners):
         below = folded(channels_last(message, 2))
         found = _ext.to_winners(below, winner, kernel, stride, dilation, before, shape[2:], self.threads)
         lower = channels_first(found.reshape(shape[0], message.shape[1], *found.shape[1:]), 2)
-        return (lower,), self._entries(looked, message, lower) if self.booked else ()
+        return (lower,), (self._account(looked[1], message),) if self.booked else ()
+
+    def _account(self, output: Array, message: Array) -> Account:
+        """Every message to a winner is a whole R_k; where windows overlap they add up below, and may cancel there."""
+        layer = self.nodes[0].layer
+        assert isinstance(layer, MaxPool)
+        window, named = pool_window(layer, output.ndim - 2), str(self.rule)
+        if all(step >= window.extent(axis) for axis, step in enumerate(window.stride)):
+            return Account(self.nodes[0].name, named)
+        columns = totals(message, output if self.arrives == "c" else None, self.threads)
+        columns[..., PLACES["turnover"]] += columns[..., PLACES["arriving_abs"]]
+        return Account(self.nodes[0].name, named, columns)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,3 +195,6 @@ class CompiledSurrogate(Surrogate, CompiledSum):
         window = pool_window(layer, a.ndim - 2)
         best, _ = _ext.winners(channels_last(a), *geometry(window), window.outputs(a.shape[2:]), self.threads)
         return channels_first(best)
+
+    def _accounts(self, made: Prepared, factors: list[Array], seen: Any, message: Array) -> tuple[Account, ...]:
+        return tuple(replace(entry, rule=str(self.outer)) for entry in super()._accounts(made, factors, seen, message))

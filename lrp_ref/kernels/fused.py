@@ -21,14 +21,14 @@ from ..layers.conv import Conv, ConvTranspose
 from ..layers.linear import Add, Dense, Mean, Scale, Subtract
 from ..layers.pooling import AvgPool, GlobalAvgPool, GlobalSumPool, MaxPool, SumPool
 from ..layers.shape import Rearrangement, Upsample
-from ..ledger import Booking, Entry
+from ..ledger import Account, Booking, Entry
 from ..model import Node
 from ..records import dataclass
 from ..rules import LinearRule, Pass, WinnerTakesAll
 from ..rules.denominators import divides, in_range
 from ..rules.shares import ALL, book
 from .oddities import Oddity, kinds_of, noted, settled
-from .passing import Currency, PassThrough, Winners, folded, weighed
+from .passing import PASS, Currency, PassThrough, Winners, folded, weighed
 from .prepared import Prepared, Reduced, prepared
 from .products import adjoints, maps
 from .request import Request
@@ -166,7 +166,7 @@ class FusedLinear:
             factor *= share.coefficient
         return factor, odd
 
-    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry, ...]]:
+    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry | Account, ...]]:
         made, factors, shapes, seen, odd = saved
         messages = None if odd is None else self._settled(odd, message)
         if messages is None:
@@ -204,15 +204,28 @@ class FusedLinear:
 
     def _entries(self, seen: Any, message: Array, messages: tuple[Array, ...]) -> tuple[Entry, ...]:
         inputs, z, output = seen
-        linear, passed = [], []
-        for t in range(message.shape[1]):
-            relevance = message[:, t] * output if self.arrives == "c" else message[:, t]
-            found, unassigned = self.rule.divided(self.layer, inputs, z, relevance)
-            lower = tuple(a * m[:, t] for a, m in zip(inputs, messages, strict=True))
-            flags = self.rule.flags(inputs)
-            linear.append(book(self.layer, found, unassigned, inputs, relevance, lower, flags))
-            passed.append(Booking.handed_on(relevance, (relevance,)))
-        entries: tuple[Entry, ...] = (Entry(self.nodes[0].name, str(self.rule), Booking.stacked(linear)),)
-        if len(self.nodes) == 2:
-            entries = (Entry(self.nodes[1].name, str(Pass()), Booking.stacked(passed)), *entries)
-        return entries
+        whole = message * output[:, None] if self.arrives == "c" else message
+        lower = tuple(a[:, None] * m for a, m in zip(inputs, messages, strict=True))
+        return defined(self.nodes, self.rule, self.layer, inputs, z, whole, lower)
+
+
+def defined(
+    nodes: tuple[Node, ...],
+    rule: LinearRule,
+    layer: Linear,
+    inputs: tuple[Array, ...],
+    z: Array,
+    relevance: Array,
+    lower: tuple[Array, ...],
+) -> tuple[Entry, ...]:
+    """The entries of a linear layer, and of the activation behind it, by the definition; relevances are (N, targets, …)."""
+    linear, passed, flags = [], [], rule.flags(inputs)
+    for t in range(relevance.shape[1]):
+        above, below = relevance[:, t], tuple(part[:, t] for part in lower)
+        found, unassigned = rule.divided(layer, inputs, z, above)
+        linear.append(book(layer, found, unassigned, inputs, above, below, flags))
+        passed.append(Booking.handed_on(above, (above,)))
+    entries: tuple[Entry, ...] = (Entry(nodes[0].name, str(rule), Booking.stacked(linear)),)
+    if len(nodes) == 2:
+        entries = (Entry(nodes[1].name, PASS, Booking.stacked(passed)), *entries)
+    return entries

@@ -7,6 +7,7 @@ every strided array.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -170,6 +171,17 @@ class Rows:
             found.append(total.reshape(*message.shape[:-1], total.shape[-1]))
         return found
 
+    def sizes(self, x: Array, terms: Sequence[Sequence[Any]], threads: int) -> list[Array | None]:
+        """For each share Σ |terms| of its denominators; None where it has no terms here. Nothing is copied."""
+        found: list[Array | None] = []
+        for own in terms:
+            total = None
+            for term in own:
+                a = np.ascontiguousarray(term.feature(x)).reshape(-1, x.shape[-1])
+                total = _ext.rows(a, _matrix(term.weight), threads, total, None, True)
+            found.append(None if total is None else total.reshape(*x.shape[:-1], total.shape[-1]))
+        return found
+
     def _asked(self, wanted: Array, targets: int) -> Array:
         """A row for each sample, or where a sample has several rows of its own for each target as well."""
         if wanted.ndim > 2 and targets > 1:
@@ -189,40 +201,27 @@ def _side_by_side(weights: list[Array]) -> Array:
     return weights[0] if len(weights) == 1 else np.concatenate(weights, axis=2)
 
 
-class Windows:
-    """Convolution and its transpose.
+def fan_in(layer: Any) -> int:
+    """How many terms a denominator has; of a transposed convolution no fewer."""
+    shape = layer.weight.shape
+    if isinstance(layer, Conv):
+        return math.prod(shape[1:])
+    return int(shape[0] // layer.groups if isinstance(layer, ConvTranspose) else shape[0])
 
-    Parameters
-    ----------
-    algorithms : of the way up and of the way down, where it gathers with stride 1
-    ties : whether windows that hold the same numbers need the same products on the way up
-    """
 
-    def __init__(
-        self, layer: Conv | ConvTranspose, made: Scheme, algorithms: tuple[int, int], threads: int, ties: bool = False
-    ) -> None:
-        self._layer, groups, window = layer, layer.groups, layer.window
-        transposed = isinstance(layer, ConvTranspose)
+class Taps:
+    """Products with the weights of a convolution or its transpose."""
+
+    def __init__(self, layer: Conv | ConvTranspose) -> None:
+        self._layer, self._transposed, window = layer, isinstance(layer, ConvTranspose), layer.window
         self._before = tuple(first for first, _ in window.padding)
         self._turned = tuple(window.extent(axis) - 1 - first for axis, first in enumerate(self._before))
 
-        def upward(weight: Array) -> Array:
-            """(groups, upper, lower, *kernel)."""
-            w = weight.reshape(groups, weight.shape[0] // groups, *weight.shape[1:])
-            return w.swapaxes(1, 2) if transposed else w
-
-        self._features = [group.features for group in made.groups]
-        self._up = []
-        for group in made.groups:
-            weights = [_side_by_side([upward(w) for w in own]) for own in group.weights]
-            self._up.append(self._product(weights, transposed, algorithms[0], threads, ties))
-        downward = [
-            _side_by_side([upward(np.zeros_like(made.own) if w is None else w).swapaxes(1, 2) for w in weights])
-            for weights in made.downward
-            if weights
-        ]
-        self._down = self._product(downward, not transposed, algorithms[1], threads) if downward else None
-        self.nbytes = sum(found.nbytes for found in [*self._up, self._down] if found is not None)
+    def _upward(self, weight: Array) -> Array:
+        """(groups, upper, lower, *kernel)."""
+        groups = self._layer.groups
+        w = weight.reshape(groups, weight.shape[0] // groups, *weight.shape[1:])
+        return w.swapaxes(1, 2) if self._transposed else w
 
     def _product(self, weights: list[Array], spreads: bool, algorithm: int, threads: int, ties: bool = False) -> Any:
         """Gathering is a convolution; so is spreading with stride 1, with the kernel turned round."""
@@ -248,6 +247,34 @@ class Windows:
         if spreads and isinstance(product, _ext.Scatter):
             return product(parts, self._before, out, threads)
         return product(parts, self._turned if spreads else self._before, out, finish, threads, into, given)
+
+
+class Windows(Taps):
+    """Convolution and its transpose.
+
+    Parameters
+    ----------
+    algorithms : of the way up and of the way down, where it gathers with stride 1
+    ties : whether windows that hold the same numbers need the same products on the way up
+    """
+
+    def __init__(
+        self, layer: Conv | ConvTranspose, made: Scheme, algorithms: tuple[int, int], threads: int, ties: bool = False
+    ) -> None:
+        super().__init__(layer)
+        transposed, upward = self._transposed, self._upward
+        self._features = [group.features for group in made.groups]
+        self._up = []
+        for group in made.groups:
+            weights = [_side_by_side([upward(w) for w in own]) for own in group.weights]
+            self._up.append(self._product(weights, transposed, algorithms[0], threads, ties))
+        downward = [
+            _side_by_side([upward(np.zeros_like(made.own) if w is None else w).swapaxes(1, 2) for w in weights])
+            for weights in made.downward
+            if weights
+        ]
+        self._down = self._product(downward, not transposed, algorithms[1], threads) if downward else None
+        self.nbytes = sum(found.nbytes for found in [*self._up, self._down] if found is not None)
 
     def up(self, x: Array, finish: Any, threads: int, into: Array | None = None) -> Any:
         """(output, factors, what is odd), or the products where `finish` is None.
@@ -276,3 +303,27 @@ class Windows:
         spreads = isinstance(self._layer, Conv)
         found: list[Array] = self._run(self._down, parts, spreads, shape[2:], None, threads)
         return [p.reshape(*message.shape[:2], *p.shape[1:]) for p in found]
+
+
+class Sizes(Taps):
+    """Σ |terms| of a convolution's denominators: products of sizes with sizes, one for each share that has `terms`."""
+
+    def __init__(
+        self, layer: Conv | ConvTranspose, terms: Sequence[Sequence[tuple[Feature, Array]]], algorithm: int, threads: int
+    ) -> None:
+        super().__init__(layer)
+        self._shares: list[Any] = []
+        for own in terms:
+            weights = [_side_by_side([self._upward(weight) for _, weight in own])] if own else []
+            made = self._product(weights, self._transposed, algorithm, threads) if weights else None
+            self._shares.append(([feature for feature, _ in own], made))
+        self.nbytes = sum(made.nbytes for _, made in self._shares if made is not None)
+
+    def __call__(self, x: Array, asked: Sequence[int], threads: int) -> list[Array | None]:
+        """Channels last, for the shares that are asked for."""
+        out = self._layer._outputs(x.shape[1:-1])
+        found: list[Array | None] = [None] * len(self._shares)
+        for place in asked:
+            features, product = self._shares[place]
+            (found[place],) = self._run(product, [part(x, f) for f in features], self._transposed, out, None, threads)
+        return found

@@ -76,11 +76,14 @@ class Scheme:
     own : the layer's weight, in the number type that is computed in
     bias : of the layer, as its `offset` gives it
     columns : the shares
+    rule, sure : that declares them, and whether the input is known to be ≥ 0
     """
 
     own: Array
     bias: Array | None
     columns: tuple[Column, ...]
+    rule: LinearRule
+    sure: bool
 
     @property
     def groups(self) -> tuple[Group, ...]:
@@ -155,7 +158,7 @@ def scheme(layer: Linear, rule: LinearRule, sure: bool, dtype: Any, rectified: b
         plain = share.bias is bias and len(terms) == 1 and terms[0].feature is IDENTITY and terms[0].weight is weight
         if not (rectified and share.where is NEGATIVE_ONLY):
             columns.append(Column(share, terms, plain, halves and _is_half(share, terms, weight, bias)))
-    return Scheme(weight, bias, tuple(columns))
+    return Scheme(weight, bias, tuple(columns), rule, sure)
 
 
 def _is_half(share: Share, terms: tuple[Term, ...], weight: Array, bias: Array | None) -> bool:

@@ -317,6 +317,10 @@ class ZBox(LinearRule):
                 "give bounds that hold, or an input that the network was made for"
             )
 
+    def leaves(self, a: Array) -> bool:
+        """Whether an input leaves [low, high] at all: there a term may have the other sign."""
+        return bool(((a < like(self.low, a)) | (a > like(self.high, a))).any())
+
     def divided(self, layer: Any, inputs: tuple[Array, ...], output: Array, relevance: Array) -> Any:
         if self.low is not None:
             for a in inputs:
