@@ -13,7 +13,7 @@ import lrp_ref
 from lrp_ref import layers as L
 from lrp_ref import rules
 from lrp_ref.arrays import fractions
-from lrp_ref.errors import ExactnessError, LrpError, ParameterError, RuleError, ShapeError
+from lrp_ref.errors import ExactnessError, LrpError, NonFiniteError, ParameterError, RuleError, ShapeError, UnderflowError
 from lrp_ref.layers.pooling import Pooling
 
 ALL = [pytest.param(layer, shapes, id=f"{layer}-{shapes}") for cases in CASES.values() for layer, shapes in cases]
@@ -626,3 +626,13 @@ def test_a_group_without_length_or_range_stays_zeros(layer):
     a = a + 3 if isinstance(layer, L.MinMaxNorm) else a
     assert (layer.forward(a)[0] == 0).all()
     assert (layer.vjp((a,), layer.forward(a), np.ones(a.shape))[0][0] == 0).all()
+
+
+@pytest.mark.parametrize("layer", [L.LpNorm(), L.LpNorm(p=1), L.RMSNorm(), L.MinMaxNorm()], ids=repr)
+def test_lengths_and_ranges_that_leave_the_range_are_refused(layer):
+    """CONV-FLOAT-RANGE: the output would be 0 without a word."""
+    with np.errstate(over="ignore"), pytest.raises(NonFiniteError, match=r"overflows float32"):
+        layer.forward(np.array([[3e38, -3e38, 2e38]], dtype=np.float32))
+    if layer.__class__ is L.LpNorm and layer.p == 2:
+        with pytest.raises(UnderflowError, match=r"too small for float32"):
+            layer.forward(np.array([[1e-30, -1e-30, 0]], dtype=np.float32))

@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..arrays import Array, Shape, check_number, like, square_root, sum_to, zeros
-from ..errors import ParameterError
+from ..arrays import Array, Shape, check_number, is_exact, like, square_root, sum_to, zeros
+from ..errors import ParameterError, UnderflowError
 from ..records import dataclass
 from .base import Linear, need_arity
-from .norms import LastAxes, Normalised, _Held, _need_elements
+from .norms import LastAxes, Normalised, _finite, _Held, _need_elements
 from .reductions import _counted, _kept, _reduced_axes
 
 
@@ -99,11 +99,14 @@ class LpNorm(_OverAxes):
             raise ParameterError(f"LpNorm.p must be 1 or 2, found {self.p!r}")
 
     def _length(self, a: Array) -> Array:
-        powers = sum_to(a * a if self.p == 2 else abs(a), self._group(a)) + like(self.epsilon, a)
+        with np.errstate(over="ignore"):
+            powers = sum_to(a * a if self.p == 2 else abs(a), self._group(a)) + like(self.epsilon, a)
         return square_root(powers) if self.p == 2 else powers
 
     def statistics(self, a: Array) -> tuple[Array, Array]:
-        length = self._length(a)
+        length = _finite(self._length(a), a, "the length of inputs that are normalised together")
+        if not is_exact(a) and ((length == 0) & (a != 0)).any():
+            raise UnderflowError(f"the length of inputs that are normalised together is too small for {a.dtype}")
         return zeros(length.shape, a), self._inverse(length)
 
     def vjp(self, inputs: tuple[Array, ...], output: Array, upper: Array) -> tuple[Array, ...]:
@@ -143,7 +146,9 @@ class MinMaxNorm(_OverAxes):
     def _range(self, a: Array) -> tuple[Array, Array]:
         axes = _counted(self.axes, a.ndim)
         low = np.asarray(a.min(axis=axes, keepdims=True))
-        return low, np.asarray(a.max(axis=axes, keepdims=True) - low + like(self.epsilon, a))
+        with np.errstate(over="ignore"):
+            size = np.asarray(a.max(axis=axes, keepdims=True) - low + like(self.epsilon, a))
+        return low, _finite(size, a, "the range of inputs that are normalised together")
 
     def statistics(self, a: Array) -> tuple[Array, Array]:
         low, size = self._range(a)
