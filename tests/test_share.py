@@ -54,6 +54,20 @@ def test_what_is_proposed_keeps_less(model, rule, less):
     assert better.share_arrived[0] != 0
 
 
+@pytest.mark.parametrize("value", [64.0, -64.0])
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [(1 / 32, "only"), (3 / 64, "only"), (7 / 128, ""), (1.0, ""), (2.0, ""), (2.25, "225 %"), (-1 / 64, "other sign")],
+)
+def test_under_5_and_over_200_percent_of_a_value_of_any_sign(share, said, value):
+    """The share is that of the value, not of its size: where all of a negative score arrives it is 1."""
+    e = of(Model.sequential([L.Dense([[share * value]], [(1 - share) * value])]), np.array([[1.0]]))
+    assert e.value.tolist() == [value]
+    assert e.share_arrived.tolist() == [share]
+    assert len(e.remarks) == bool(said)
+    assert all(said in remark for remark in e.remarks)
+
+
 def test_nothing_is_proposed_where_nothing_is_known():
     norm = Model.sequential([L.LayerNorm(1, shift=np.array([64.0, 0]))])
     (remark,) = of(norm, composite="epsilon_plus", rule=None).remarks
