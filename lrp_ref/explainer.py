@@ -20,8 +20,8 @@ from .memo import Memo
 from .model import COLUMN, Model, ancestors
 from .plan import BACKENDS, Plan, absent, plan
 from .records import dataclass
+from .route import Route, route
 from .rules import LinearRule, Rule
-from .rules.passing import PassSquash
 from .run import Order, Run, unknown_node, unreached
 from .scores import Scores, scores
 
@@ -155,9 +155,7 @@ class Explainer:
         self._set(_head=None if self.head is None else head_of(self.head))
         self._check_derivatives(made)
         rewritten = self._canonized(model, None)
-        found = self._scores(rewritten, None)
-        self._assigned(rewritten, found)
-        self._kept_nodes(rewritten, found)
+        self._kept_nodes(rewritten, self._route(rewritten, None).scores)
 
     def _check_derivatives(self, made: Composite) -> None:
         """Refuse what makes no sense of a gradient: a start that is no 1 unasked, and accounts."""
@@ -218,16 +216,28 @@ class Explainer:
         given = dict(model.input_shape) if shapes is None else dict(shapes)
 
         def build() -> tuple[Scores, int]:
-            whole = len(given) == len(model.inputs)
-            known = model.shapes({name: (1, *shape) for name, shape in given.items()}) if whole else {}
-            return scores(model, self._output_node(model), known, self._head), 1
+            return scores(model, self._output_node(model), self._known(model, given), self._head), 1
 
         found: Scores = self._plans.get(("scores", model is self._model, tuple(sorted(given.items()))), build)
         return found
 
-    def _assigned(self, model: Model, found: Scores) -> dict[str, Rule]:
-        """The rule of every node that relevance passes; of a squash that the head goes through too."""
-        return self._composite.assign(model, ancestors(model, *found.begins), dict.fromkeys(found.squashes, PassSquash()))
+    def _route(self, model: Model, shapes: Mapping[str, Shape] | None, start_at: str | None = None) -> Route:
+        """Where relevance goes in a canonised model, from the scores down, or from where a start is given."""
+        given = dict(model.input_shape) if shapes is None else dict(shapes)
+        if start_at is not None and start_at not in ancestors(model, *self._scores(model, shapes).begins):
+            start_at = None  # the run says what is wrong with it
+
+        def build() -> tuple[Route, int]:
+            known = self._known(model, given)
+            return route(model, self._composite, self._scores(model, shapes), known, start_at), 1
+
+        found: Route = self._plans.get(("route", start_at, tuple(sorted(given.items()))), build)
+        return found
+
+    @staticmethod
+    def _known(model: Model, shapes: Mapping[str, Shape]) -> dict[str, Shape]:
+        """The shapes of one sample at every input and node, where those of all inputs are known."""
+        return model.shapes({name: (1, *s) for name, s in shapes.items()}) if len(shapes) == len(model.inputs) else {}
 
     def _canonized(self, model: Model, shapes: Mapping[str, Shape] | None) -> Model:
         if not self.canonical:
@@ -278,34 +288,37 @@ class Explainer:
         found: Plan = self._plans.get((tuple(sorted(given.items())), frozenset(cuts)), build)
         return found
 
-    def _for(self, arrays: Mapping[str, Array], cuts: Sequence[str]) -> tuple[Order, dict[str, Shape]]:
+    def _for(self, arrays: Mapping[str, Array], cuts: Sequence[str], start_at: str | None) -> tuple[Order, dict[str, Shape]]:
         """What to do with these inputs, and the shapes at every node; inputs that do not fit are refused."""
 
         def build() -> tuple[tuple[Order, dict[str, Shape]], int]:
             self._model._check_shapes(arrays)
             shapes = {name: array.shape[1:] for name, array in arrays.items()}
-            made = self.plan(shapes, cuts)
-            return (self._order(made, shapes), made.model.shapes({name: array.shape for name, array in arrays.items()})), 1
+            made = self.plan(shapes, cuts) if start_at is None else self._planned(shapes, frozenset((*cuts, start_at)), start_at)
+            return (
+                self._order(made, shapes, start_at),
+                made.model.shapes({name: array.shape for name, array in arrays.items()}),
+            ), 1
 
-        key = ("inputs", tuple((name, array.shape) for name, array in arrays.items()), frozenset(cuts))
+        key = ("inputs", tuple((name, array.shape) for name, array in arrays.items()), frozenset(cuts), start_at)
         found: tuple[Order, dict[str, Shape]] = self._plans.get(key, build)
         return found
 
-    def _planned(self, shapes: Mapping[str, Shape], cuts: frozenset[str]) -> Plan:
+    def _planned(self, shapes: Mapping[str, Shape], cuts: frozenset[str], start_at: str | None = None) -> Plan:
         model = self._canonized(self._model, shapes)
-        found = self._scores(model, shapes)
+        way = self._route(model, shapes, start_at)
+        found = way.scores
         seen = frozenset((*self._kept_nodes(model, found), *found.begins))
         # Where relevance starts at several nodes, one of them may lie below another.
         cuts = cuts | (frozenset(found.begins) if len(found.begins) > 1 else frozenset())
-        known = model.shapes({name: (1, *shape) for name, shape in shapes.items()}) if len(shapes) == len(model.inputs) else {}
-        samples = {name: shape[1:] for name, shape in known.items()}
-        return plan(model, self._assigned(model, found), self._backend(model), seen, self.ledger, cuts, samples, self.means)
+        samples = {name: shape[1:] for name, shape in self._known(model, shapes).items()}
+        return plan(model, way.rules, self._backend(model), seen, self.ledger, cuts, samples, self.means)
 
     @property
     def rules(self) -> Mapping[str, Rule]:
-        """The rule of every node that relevance passes, by name in the canonised model."""
+        """The rule of every node below what is explained, where one serves it, by name in the canonised model."""
         model = self._canonized(self._model, self.model.input_shape or None)
-        return MappingProxyType(self._assigned(model, self._scores(model, None)))
+        return MappingProxyType(self._route(model, None).rules)
 
     def _backend(self, model: Model) -> str:
         return "reference" if model.dtype == object else self.backend or BACKENDS[-1]
@@ -346,18 +359,18 @@ class Explainer:
         if self.model.extents is not None:
             fitted = self._fitted({name: array.shape[1:] for name, array in arrays.items()})
             return fitted(x, target, targets=targets, contrast=contrast, start=start, start_at=start_at, filter=filter)
-        order, shapes = self._for(arrays, [*(filter or ()), *([] if start_at is None else [start_at])])
+        order, shapes = self._for(arrays, tuple(filter or ()), start_at)
         run = Run(order, arrays, shapes)
         begun = run.chosen(target, targets, contrast) if start is None else run.given(start, start_at)
         self._refuse_negative([begun.value] if start is None else list(begun.relevances.values()))
         return run.back(begun, run.masks(filter or {}))
 
-    def _order(self, made: Plan, shapes: Mapping[str, Shape]) -> Order:
-        found = self._scores(made.model, shapes)
-        kept = self._kept_nodes(made.model, found)
+    def _order(self, made: Plan, shapes: Mapping[str, Shape], start_at: str | None) -> Order:
+        way = self._route(made.model, shapes, start_at)
+        kept = self._kept_nodes(made.model, way.scores)
         composite = self._composite
         method = "LRP" if composite.conserves else composite.name
-        return Order(made, self._model, found, kept, self.ledger, composite.name, method)
+        return Order(made, self._model, way, kept, self.ledger, composite.name, method)
 
     def _refuse_negative(self, begun: list[Array]) -> None:
         if self._composite.positive_start and not self.allow_negative and any((r < like(0, r)).any() for r in begun):
@@ -380,7 +393,7 @@ class Explainer:
         """
         whole = dict(shape) if isinstance(shape, Mapping) else {self._model.inputs[0]: tuple(shape)}
         made = self.plan({name: tuple(s[1:]) for name, s in whole.items()})
-        kept = self._kept_nodes(made.model, self._scores(made.model, {name: tuple(s[1:]) for name, s in whole.items()}))
+        kept = self._kept_nodes(made.model, self._route(made.model, {name: tuple(s[1:]) for name, s in whole.items()}).scores)
         return footprint(made, made.model.shapes(whole), kept, targets) + made.model._memo.size
 
     def _rows(self) -> tuple[str, list[tuple[str, ...]]]:

@@ -18,6 +18,7 @@ from .ledger import Account, Booking, Entry, Ledger
 from .model import Model, ancestors
 from .plan import Plan
 from .records import cached_property, dataclass
+from .route import Route
 from .scores import Scores
 from .settling import Booked, Handed, added, settled
 from .targets import indices, several
@@ -42,7 +43,7 @@ class Order:
     ----------
     plan : the steps
     original : the model before it was canonised
-    scores : what is explained of every element of the output, and where that begins
+    route : what is explained of the output, where that begins, and where relevance goes
     kept : nodes and inputs whose relevance the explanation keeps
     ledger : whether it carries the accounts
     composite : the composite's name
@@ -51,7 +52,7 @@ class Order:
 
     plan: Plan
     original: Model
-    scores: Scores
+    route: Route
     kept: tuple[str, ...]
     ledger: bool
     composite: str
@@ -63,6 +64,11 @@ class Order:
     def seen(self) -> frozenset[str]:
         """Where relevance is put aside: what is kept, or has the same relevance."""
         return frozenset(self.plan.alias.get(name, name) for name in self.kept)
+
+    @property
+    def scores(self) -> Scores:
+        """What is explained of every element of the output."""
+        return self.route.scores
 
     @cached_property
     def below(self) -> frozenset[str]:
@@ -167,6 +173,7 @@ class Run:
         relevance = np.array(like(relevance, self.some))  # a copy: it is kept, and the caller's buffer may change
         begun = {at: relevance} if start_at is not None else self.order.scores.given(relevance, self.shapes)
         value = like(per_sample(relevance), relevance)[:, None]
+        self.order.route.require(*begun)
         below = self.order.below if start_at is None else ancestors(self.model, at)
         return Start({name: part[:, None] for name, part in begun.items()}, below, value, None, True)
 
@@ -192,6 +199,7 @@ class Run:
 
     def _headed(self, targets: Array, single: bool) -> Start:
         relevances, value = self.order.scores.start(self.values, targets)
+        self.order.route.require(*relevances)
         return Start(relevances, self.order.below, value, targets, single)
 
     def _contrasted(self, targets: Array, others: Array) -> Start:
@@ -261,6 +269,8 @@ class Run:
                     open_ = isinstance(booked[-1], Account)
                     entries.append((booked[-1], [self._handed(s, m, kind, apart) for s, m in pairs] if open_ else []))
                 for source, part in zip(step.nodes[0].inputs, messages, strict=True):
+                    if source in self.order.route.idle:
+                        continue  # it gets 0, and so does everything below it
                     heap = heaps.setdefault(source, {})
                     heap[kind] = heap[kind] + part if kind in heap else part
             for name in self.model.inputs:

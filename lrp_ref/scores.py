@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Any
 
 import numpy as np
@@ -117,6 +117,16 @@ class Scores:
         scores = np.asarray(values[self.begins[0]], order="C")
         flat = scores.reshape(len(scores), math.prod(scores.shape[1:]))
         return np.asarray(flat[:, self.elements.element].reshape(values[self.output].shape))
+
+    def split(self, model: Model, shapes: Mapping[str, Shape]) -> Scores:
+        """The same, explained below the layers that only move what the output holds: each element where it comes from."""
+        if not self._direct or isinstance(self.head, Probability):
+            return self
+        _, ends = shown(model, self.output, moves=True)
+        if len(ends) < 2:
+            return self
+        sources, elements = survey(model, self.output, shapes, moves=True) if shapes else (ends, None)
+        return replace(self, sources=sources, elements=elements)
 
     # --- starts ------------------------------------------------------------------------------------------------------
 

@@ -80,10 +80,10 @@ class Elements:
         return self.source, self.element, self.weight, self.shift
 
 
-def shown(model: Model, output: str) -> tuple[tuple[Node, ...], tuple[Source, ...]]:
+def shown(model: Model, output: str, moves: bool = False) -> tuple[tuple[Node, ...], tuple[Source, ...]]:
     """What an output shows, by the graph alone: the nodes that may hand elements on, and the sources below them.
 
-    Both are in computing order.
+    Both are in computing order. With `moves` only layers that move elements are between, and a squash is a source like others.
     """
     found: dict[str, Source] = {}
     between: set[str] = set()
@@ -93,9 +93,9 @@ def shown(model: Model, output: str) -> tuple[tuple[Node, ...], tuple[Source, ..
         if name in found or name in between:
             continue
         layer = model[name].layer if name in model else None
-        if isinstance(layer, SQUASHES):
+        if isinstance(layer, SQUASHES) and not moves:
             found[name] = Source(name, "squash", model[name].inputs[0])
-        elif layer is None or not _hands_on(layer):
+        elif layer is None or not (isinstance(layer, Rearrangement) if moves else _hands_on(layer)):
             found[name] = Source(name, "number", name)
         else:
             between.add(name)
@@ -256,7 +256,7 @@ def picks(layer: Layer, shapes: list[Shape]) -> Array:
     return np.where(constant, CONSTANT, np.where(copied, one - 1, SEVERAL)).astype(np.intp)
 
 
-def survey(model: Model, output: str, shapes: Mapping[str, Shape]) -> tuple[tuple[Source, ...], Elements]:
+def survey(model: Model, output: str, shapes: Mapping[str, Shape], moves: bool = False) -> tuple[tuple[Source, ...], Elements]:
     """The sources of an output's elements, and which of them each element comes from.
 
     Parameters
@@ -264,8 +264,9 @@ def survey(model: Model, output: str, shapes: Mapping[str, Shape]) -> tuple[tupl
     model : the network
     output : a node of it
     shapes : of every input and node, for a batch of one sample
+    moves : as for `shown`
     """
-    between, ends = shown(model, output)
+    between, ends = shown(model, output, moves)
     made = _Survey(model, shapes)
     for source in ends:
         found = made.begin(source)

@@ -65,15 +65,22 @@ class Composite:
         return replace(self, entries=(*added, *self.entries), name=name)
 
     def assign(
-        self, model: Model, needed: frozenset[str] | None = None, others: Mapping[str, Rule] | None = None
+        self,
+        model: Model,
+        needed: frozenset[str] | None = None,
+        others: Mapping[str, Rule] | None = None,
+        starts: Iterable[str] | None = None,
     ) -> dict[str, Rule]:
         """The rule of every node, or of those `needed`. `ZBox()` gets its bounds from the model's domain.
+
+        A rule is asked for where relevance can arrive: a softmax whose weights multiply a signal that takes all needs none.
 
         Parameters
         ----------
         model : canonised
-        needed : the nodes that relevance reaches; None: all
+        needed : the nodes below what is explained; None: all
         others : rules of nodes that no entry serves
+        starts : the nodes where relevance starts; None: it can arrive at all that are needed
 
         Raises
         ------
@@ -88,24 +95,29 @@ class Composite:
         for name, rule in (others or {}).items():
             if name not in found or not found[name].fits(model[name].layer):
                 found[name] = rule
-        wrong = [
-            f"{node.place}: {_complaint(found.get(node.name), node.layer)}"
-            for node in nodes
-            if node.name not in found or not found[node.name].fits(node.layer)
-        ]
+        fitting = {node.name: found[node.name] for node in nodes if node.name in found and found[node.name].fits(node.layer)}
+        asked = {node.name for node in nodes} if starts is None else reached(model, fitting, starts)
+        wrong = [node for node in nodes if node.name in asked and node.name not in fitting]
         if wrong:
-            raise RuleError("no rule for " + "; ".join(wrong))
-        open_boxes = [node for node in nodes if found[node.name] == ZBox()]
+            complaints = [f"{node.place}: {_complaint(found.get(node.name), node.layer)}" for node in wrong]
+            raise RuleError("no rule for " + "; ".join(complaints))
+        open_boxes = [node for node in nodes if fitting.get(node.name) == ZBox()]
         shapes = _sample_shapes(model) if open_boxes else {}
-        boxes = {node.name: _boxed(model, node, shapes) for node in open_boxes}
-        return {node.name: boxes.get(node.name, found[node.name]) for node in nodes}
+        for node in open_boxes:
+            if node.name in asked:
+                fitting[node.name] = _boxed(model, node, shapes)
+            else:
+                del fitting[node.name]  # nobody asks for its bounds
+        return fitting
 
     def rows(self, model: Model, needed: frozenset[str] | None = None) -> list[tuple[str, str, str]]:
         """(node, layer, rule) for every node; a squash that the output shows has none, the explanation starts before it."""
+        starts = None
         if needed is None:
-            above = ancestors(model, *model.outputs) - ancestors(model, *_begins(model))
+            starts = tuple(_begins(model))
+            above = ancestors(model, *model.outputs) - ancestors(model, *starts)
             needed = frozenset(node.name for node in model.nodes) - above
-        rules = self.assign(model, needed)
+        rules = self.assign(model, needed, None, starts)
         return [(node.name, repr(node.layer), str(rules.get(node.name, "–"))) for node in model.nodes]
 
     def table(self, model: Model) -> str:
@@ -124,6 +136,23 @@ class Composite:
 
         body = "".join(f"<tr><td>{escape(repr(m))}</td><td>{escape(str(r))}</td></tr>" for m, r in self.entries)
         return f"<table><caption>{escape(self.name)}</caption>{body}</table>"
+
+
+def reached(model: Model, rules: Mapping[str, Rule], starts: Iterable[str]) -> frozenset[str]:
+    """The nodes and inputs where relevance can arrive from `starts`; below a node without a rule, all that it reads."""
+    found: set[str] = set()
+    waiting = list(starts)
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        found.add(name)
+        if name not in model:
+            continue
+        node = model[name]
+        takes = rules[name].hands_on(node.layer) if name in rules else (True,) * len(node.inputs)
+        waiting += [source for source, taken in zip(node.inputs, takes, strict=True) if taken]
+    return frozenset(found)
 
 
 def _begins(model: Model) -> Iterator[str]:

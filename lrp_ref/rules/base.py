@@ -54,6 +54,10 @@ class Rule(ABC):
             Where the rule does not serve the layer or these inputs.
         """
 
+    def hands_on(self, layer: Layer) -> tuple[bool, ...]:
+        """For each input of the layer whether it can get relevance; a rule that never gives one any says so."""
+        return (True,) * layer.arity
+
     def relevances(self, layer: Layer, inputs: tuple[Array, ...], output: Array, relevance: Array) -> tuple[Array, ...]:
         """`propagate` without the accounts."""
         return self.propagate(layer, inputs, output, relevance)[0]

@@ -53,6 +53,10 @@ class SignalTakesAll(ProductRule):
     formula: ClassVar[str] = r"(R_g, R_s) = (0, R_p)"
     usage: ClassVar[str] = "gated products, every preset"
 
+    def hands_on(self, layer: Layer) -> tuple[bool, ...]:
+        signal = layer.signal if isinstance(layer, Multiply) else None
+        return tuple(signal in (None, index) for index in range(layer.arity))
+
     def divided(self, layer: Multiply, factors: tuple[Array, Array], relevance: Array) -> tuple[Array, Array, Array, Array]:
         none = zeros(relevance.shape, relevance)
         if layer.signal is None:
