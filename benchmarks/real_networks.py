@@ -59,6 +59,7 @@ class Real:
 
 HEAD = {"head": "logit"}
 VAD = {"input": (1, 576), "sr": np.int64(16000), "state": np.zeros((2, 1, 128), np.float32)}
+SPEECH = {"output": "output", "head": "logit"}
 RATE = {"fix": {"state": 0, "sr": 16000}}
 GRAPH = {
     "element": (9,), "amino_acid": (9,), "atom_role": (9,), "bfactor": (9,), "edge_index": (2, 14), "edge_dist": (14,),
@@ -72,7 +73,7 @@ NETWORKS = (
         "arabic_name_romanizer", "0.2.0", "decoder.onnx", "6cb38552dcddf92b",
         {"prefix": (1, 4), "memory": (1, 7, 256), "src_mask": (1, 7), "hidden": (1, 2, 256)}, ask={"output": "hidden_out"}),
     Real(
-        "arabic_name_romanizer", "0.2.0", "encoder.onnx", "d299a54a99bd7f34", {"src": (1, 7), "src_mask": np.ones((1, 7), bool)},
+        "arabic_name_romanizer", "0.2.0", "encoder.onnx", "d299a54a99bd7f34", {"src": (1, 7), "src_mask": np.zeros((1, 7), bool)},
         ask={"output": "memory_out"},
     ),
     Real("basic_pitch", "0.4.0", "nmp.onnx", "2c3c1d144bfa61ad"),
@@ -103,12 +104,12 @@ NETWORKS = (
         "rapidocr_onnxruntime", "1.4.4", "ch_ppocr_mobile_v2.0_cls_infer.onnx", "e47acedf663230f8", {"x": (1, 3, 48, 192)},
         ask=HEAD,
     ),
-    Real("silero_vad", "6.2.3", "silero_vad.onnx", "1a153a22f4509e29", VAD, load=RATE),
-    Real("silero_vad", "6.2.3", "silero_vad_16k_op15.onnx", "7ed98ddbad84ccac", VAD, load=RATE),
+    Real("silero_vad", "6.2.3", "silero_vad.onnx", "1a153a22f4509e29", VAD, load=RATE, ask=SPEECH),
+    Real("silero_vad", "6.2.3", "silero_vad_16k_op15.onnx", "7ed98ddbad84ccac", VAD, load=RATE, ask=SPEECH),
     Real("silero_vad", "6.2.3", "silero_vad_16k_sequence.onnx", "9ccdacc4719d8aa7", {"input": (4, 576)}),
-    Real("silero_vad", "6.2.3", "silero_vad_half.onnx", "1e0b195ad4806595", VAD, load={"fix": {"state": 0}}),
-    Real("silero_vad", "6.2.3", "silero_vad_op18_ifless.onnx", "7671cd04b004e907", VAD, load=RATE),
-    Real("silero_vad", "6.2.3", "silero_vad_openvino_16k.onnx", "7776b81ad1b0350c", VAD, load={"fix": {"state": 0}}),
+    Real("silero_vad", "6.2.3", "silero_vad_half.onnx", "1e0b195ad4806595", VAD, load={"fix": {"state": 0}}, ask=SPEECH),
+    Real("silero_vad", "6.2.3", "silero_vad_op18_ifless.onnx", "7671cd04b004e907", VAD, load=RATE, ask=SPEECH),
+    Real("silero_vad", "6.2.3", "silero_vad_openvino_16k.onnx", "7776b81ad1b0350c", VAD, load={"fix": {"state": 0}}, ask=SPEECH),
     Real("surfaces_surrogates", "0.0.1", "decision_tree_classifier.onnx", "312e647df9facefd"),
     Real("surfaces_surrogates", "0.0.1", "gradient_boosting_regressor.onnx", "284137f114c78852"),
     Real("surfaces_surrogates", "0.0.1", "k_neighbors_classifier.onnx", "7b3c8efe91cd258f"),
