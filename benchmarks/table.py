@@ -41,12 +41,13 @@ def arguments() -> argparse.Namespace:
 
 def measured(row: str, options: argparse.Namespace) -> dict[str, object]:
     """One row, in this process."""
+    from table_ledger import ROWS as LEDGER
     from table_lines import Setting
     from table_other import ROWS as OTHER
     from table_rows import ROWS
 
     setting = Setting(options.threads, options.rounds, options.backend, options.size, options.squeezenet, options.wheel)
-    return (ROWS | OTHER)[row](setting).document()
+    return (ROWS | OTHER | LEDGER)[row](setting).document()
 
 
 def in_a_process(row: str, options: argparse.Namespace) -> dict[str, list[object]]:
@@ -62,12 +63,13 @@ def in_a_process(row: str, options: argparse.Namespace) -> dict[str, list[object
 
 def main() -> int:
     options = arguments()
+    from table_ledger import ROWS as LEDGER
     from table_lines import Line
     from table_other import ROWS as OTHER
     from table_rows import ROWS
     from timing import machine
 
-    known = [*ROWS, *OTHER]
+    known = [*ROWS, *OTHER, *LEDGER]
     if options.list:
         print("\n".join(known))
         return 0
