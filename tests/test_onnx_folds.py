@@ -78,6 +78,7 @@ def test_heads_folded_into_the_batch_are_axes_of_a_sample():
 
 
 def test_an_output_that_stays_folded_is_apart_here():
+    """CONV-FILE-BATCH."""
     proto = network(
         [node("Reshape", "x rows", "r"), node("MatMul", "r a", "y")], {"x": (T.FLOAT, ("N", 5, 4))}, rows=ints(-1, 4), a=A
     )
@@ -107,6 +108,7 @@ def test_what_works_across_samples_is_refused(nodes, message):
 
 
 def test_a_mask_that_multiplies_is_the_gate_and_a_column_of_numbers_is_not():
+    """CONV-MASK-GATE."""
     nodes = [node("Cast", "m", "f", to=T.FLOAT), node("Unsqueeze", "f two", "u"), node("Mul", "u x", "g")]
     nodes += [node("ReduceSum", "g one", "s", keepdims=0), node("MatMul", "s a", "y")]
     for kind in (T.BOOL, T.INT64, T.INT32):
@@ -154,7 +156,7 @@ def quantised(zero, between=(), again=None):
 
 
 def test_a_signal_is_cut_off_at_the_ends_of_its_integers_and_not_rounded():
-    """uint8 with zero point 0 in steps of 1/64 is 0 to 255/64: the activation that the exporter left to it."""
+    """CONV-QUANTISED: uint8 with zero point 0 in steps of 1/64 is 0 to 255/64: the activation that the exporter left to it."""
     model, x = reader.load(quantised(np.uint8(0))), np.array([[-1.0, 0.3, 2.2, 9.0]], np.float32)
     same(model(x), np.clip(x, 0, 255 / 64) @ A)
     np.testing.assert_allclose(model(x), runtime(quantised(np.uint8(0)), x=x)[0], atol=4 * np.abs(A).max() / 64)

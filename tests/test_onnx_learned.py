@@ -123,11 +123,14 @@ def test_logistic_regression_as_it_is_converted_has_its_scores_for_output():
 
 
 def test_an_imputer_puts_a_number_where_another_one_stands():
+    """CONV-IMPUTED for its relevance: all of it stays at the feature."""
     proto = network(
         [node("Imputer", "x", "s", imputed_value_floats=[9.0], replaced_value_float=0.5), *DENSE],
         initializers=[("w", W), ("b", B)],
     )
     np.testing.assert_allclose(reader.load(proto)(X), runtime(proto)[0], rtol=1e-6)
+    found = lrp_ref.explain(reader.load(proto), X, rule=rules.Zero(), target=0).relevance
+    np.testing.assert_allclose(found, np.where(X == 0.5, 9, X) * W[:, 0], rtol=1e-6)
     proto = network([node("Imputer", "x", "y", imputed_value_floats=[9.0], replaced_value_float=float("nan"))])
     model = reader.load(proto)
     np.testing.assert_array_equal(model(X), X)
