@@ -92,7 +92,9 @@ def main() -> int:
     print("\n" + "\n".join(remarks))
     if options.json:
         options.json.write_text(json.dumps({"machine": machine(), "threads": options.threads, "rows": documents}, indent=1))
-    return 0
+    failed = [remark for remark in remarks if "FAILED" in remark]
+    print("\n".join(["", *failed]) if failed else "", file=sys.stderr)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -12,6 +12,9 @@ from timing import Others, alternate
 
 import lrp_ref
 
+#: Begins the remark of a row that must not pass for measured.
+FAILED = "FAILED"
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -137,6 +140,6 @@ def _line(work: str, found: dict[str, tuple[float, float, float]], want: Want) -
     return Line(work, ours, theirs, shown, ratios[1], want.more, want.must, want.aim, want.unit)
 
 
-def apart(ours: np.ndarray, theirs: np.ndarray) -> str:
-    """How far two maps lie apart: a yardstick that computes something else is none."""
-    return f"{float(np.abs(ours - theirs).sum() / np.abs(theirs).sum()):.1e}"
+def apart(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """How far two maps lie apart, in L1 relative to the second: a yardstick that computes something else is none."""
+    return float(np.abs(ours - theirs).sum() / np.abs(theirs).sum())
