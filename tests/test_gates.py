@@ -138,6 +138,12 @@ def test_what_another_step_shows(first, constant, second, found):
         np.testing.assert_allclose(e.ledger.rounding, 0, atol=1e-6)
 
 
+def test_the_derivative_of_a_product_with_a_constant():
+    layer, z = L.Multiply(1, constant=[0.5, -2.0]), np.array([[3.0, 4.0]])
+    (found,) = layer.vjp((z,), layer.forward(z), np.array([[1.0, 10.0]]))
+    assert found.tolist() == [[0.5, -20.0]]
+
+
 @pytest.mark.parametrize("rule", [rules.HalfProduct(), rules.AbsoluteProduct(), rules.ProportionalProduct()], ids=str)
 def test_the_other_product_rules_give_the_gate_its_share(rule):
     model = network(SIGNALS + "u = Mul t h;v = Mul t c;y = Add u v")

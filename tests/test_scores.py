@@ -75,6 +75,15 @@ def test_what_only_a_hidden_unit_does():
     np.testing.assert_allclose(explain(gated, target=1).relevance, TERMS[:, :, 1] / (1 + np.exp(-Z[:, 1:2])))
 
 
+def test_a_mean_of_numbers_and_probabilities_is_a_number():
+    """Rows (box, p): their mean is a number, that of p and 1 − p is made of probabilities."""
+    nodes = detector().nodes[:-1]
+    halves = Model((*nodes, Node("mean", L.AvgPool((2,), (1,)), "turned"), Node("turned", L.Transpose((0, 2, 1)), "anchors")))
+    assert explain(halves, target=0).value.tolist() == halves(X)[:, 0, 0].tolist()
+    with pytest.raises(HeadError, match=r"element 1 .* put together in node 'mean'"):
+        explain(halves, target=1)
+
+
 @pytest.mark.parametrize(
     ("layer", "shapes", "expected"),
     [
