@@ -86,9 +86,10 @@ def zennit(model: lrp_ref.Model, x: np.ndarray, composite: str, targets: list[in
     module = torch_networks.resnet(model) if residual else torch_networks.as_module(model)
     canonizers: list[Any] = []
     if residual:
-        from zennit.torchvision import ResNetCanonizer
+        from zennit import torchvision
 
-        canonizers.append(ResNetCanonizer())
+        torchvision.ResNetBottleneck = torch_networks.Bottleneck  # it looks for torchvision's class, where that is installed
+        canonizers.append(torchvision.ResNetCanonizer())
     if composite == "epsilon_gamma_box":
         bounds = {"low": torch.full((1, 3, 1, 1), -2.0), "high": torch.full((1, 3, 1, 1), 2.0)}
         made = EpsilonGammaBox(**bounds, canonizers=canonizers)
