@@ -37,7 +37,6 @@ STORED = {
     "zeros": np.zeros((1, 4, 6), F),
     "quarters": np.full((4, 1), F(0.25)),
     "row": np.arange(1, 7, dtype=F),
-    "column": np.arange(1, 5, dtype=F).reshape(4, 1),
 }
 SIGMOID = "n = Neg x; e = Exp n; d = Add e one; "
 MASK = "m = Greater x zero; "
@@ -230,6 +229,10 @@ NEAR = {
     "another bend below": "e = Exp x; k = Sub e h; " + MASK + "y = Where m x k",
     "shrinkage by two numbers": SOFT[0].replace("c = Add x t", "c = Add x h") + "y = Add u v",
     "another bound below": "m = Greater x t; k = Less x less; c = Or m k; y = Where c x zero",
+    "shrinkage with another bend below": SOFT[0].replace("Less x less_t", "Less x less") + "y = Add u v",
+    "the larger multiple of more than one": "k = Mul x two; y = Max x k",
+    "a mean over other cells": MEAN.replace("[-1]", "[1]") + "q = Mul d d; v = ReduceMean q axes=[2]; " + ROOT + "y = Div d r",
+    "a range from another minimum": RANGE + "k = ReduceMax x axes=[2]; w = ReduceMin x axes=[1]; r = Sub k w; y = Div d r",
     "bounds that exclude each other": "k = Min x less; y = Max k zero",
     "a sum of other powers": "n = Neg x; k = Exp n; e = Exp x; s = ReduceSum k middle; y = Div e s",
     "a mean square of something else": "n = Relu x; " + SQUARE.replace("x x", "n n") + "r = Sqrt w; y = Div x r",
@@ -281,14 +284,16 @@ def test_windows_that_lie_otherwise_are_no_local_response_normalisation():
 @pytest.mark.parametrize("affine", [False, True])
 @pytest.mark.parametrize("norm", [L.LayerNorm, L.RMSNorm])
 def test_a_norm_over_the_channels_is_one_between_transpositions(norm, affine):
-    """ConvNeXt's layer norm: over axis 1, with γ and β of shape (C, 1)."""
+    """ConvNeXt's layer norm: over axis 1, with γ and β of shape (C, 1, 1)."""
     start = "m = ReduceMean x axes=[1]; d = Sub x m; " if norm is L.LayerNorm else "d = Identity x; "
     text = start + "q = Pow d two; v = ReduceMean q axes=[1]; w = Add v small; r = Sqrt w; k = Div d r; "
-    text += "b = Mul k column; y = Add b quarters" if affine else "y = Mul k one"
-    content, x = written(text), numbers()
+    text += "b = Mul k scale; y = Add b shift" if affine else "y = Mul k one"
+    stored = {name: STORED[name] for name in ("two", "small", "one")}
+    stored |= {"scale": np.arange(1, 5, dtype=F).reshape(4, 1, 1), "shift": np.full((4, 1, 1), F(0.25))}
+    content = onnx_lines.file(text, {"x": ("float32", ("N", 4, 5, 6))}, opset=17, **stored)
+    x = np.random.default_rng(2).normal(size=(3, 4, 5, 6)).astype(F)
     model = load(content)
-    kinds = [type(node.layer) for node in model.nodes]
-    assert kinds == [L.Transpose, norm, L.Transpose]
+    assert [type(node.layer) for node in model.nodes] == [L.Transpose, norm, L.Transpose]
     if affine:
         assert model.nodes[1].layer.scale.tolist() == [1, 2, 3, 4]
         assert model.nodes[1].layer.shift.tolist() == [0.25] * 4
@@ -303,7 +308,12 @@ def test_a_quotient_by_a_sigmoids_denominator_is_a_gate():
 
 
 @pytest.mark.parametrize(
-    "text", ["e = Exp x; d = Add e one; y = Reciprocal d", "b = Add x h; k = Mul b less; e = Exp k; d = Add one e; y = Div one d"]
+    "text",
+    [
+        "e = Exp x; d = Add e one; y = Reciprocal d",
+        "k = Mul x two; b = Add k h; e = Exp b; d = Add e one; y = Reciprocal d",
+        "b = Add x h; k = Mul b less; e = Exp k; d = Add one e; y = Div one d",
+    ],
 )
 def test_a_sigmoid_of_another_sign_or_of_a_sum(text):
     """1 / (1 + exp(x)) is σ(−x): the negative is a node of its own."""

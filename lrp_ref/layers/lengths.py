@@ -10,8 +10,8 @@ import numpy as np
 from ..arrays import Array, Shape, check_number, is_exact, like, square_root, sum_to, zeros
 from ..errors import ParameterError, UnderflowError
 from ..records import dataclass
-from .base import Linear, need_arity
-from .norms import LastAxes, Normalised, _finite, _Held, _need_elements
+from .base import need_arity
+from .norms import LastAxes, Normalised, _finite, _need_elements
 from .reductions import _counted, _kept, _reduced_axes
 
 
@@ -34,9 +34,6 @@ class RMSNorm(LastAxes):
     epsilon: Any = 1e-5
     parameter_names: ClassVar[tuple[str, ...]] = ("scale", "shift")
     centred: ClassVar[bool] = False
-
-    def centring(self, a: Array) -> Linear:
-        return self.holding(a)
 
 
 class _OverAxes(Normalised):
@@ -92,6 +89,7 @@ class LpNorm(_OverAxes):
     p: Any = 2
     epsilon: Any = 0.0
     floor: Any = 0.0
+    centred: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -117,12 +115,6 @@ class LpNorm(_OverAxes):
         one, none = like(1, a), like(0, a)
         slope = output if self.p == 2 else np.where(a > none, one, np.where(a < none, -one, none))
         return (np.asarray((upper - slope * inner) * self._inverse(length)),)
-
-    def holding(self, a: Array) -> Linear:
-        return _Held(self._weight(a)[0], None)
-
-    def centring(self, a: Array) -> Linear:
-        return self.holding(a)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

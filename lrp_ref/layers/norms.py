@@ -164,6 +164,8 @@ class Normalised(Layer):
 
     def centring(self, a: Array) -> Linear:
         """The layer as a linear one for the input `a`: the deviation alone held at that input's."""
+        if not self.centred:
+            return self.holding(a)
         weight, shift, _ = self._weight(a)
         return _Centring(weight, shift, *self._grouped(a.shape))
 
