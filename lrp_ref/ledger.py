@@ -159,7 +159,7 @@ Amounts: TypeAlias = tuple[Array, Array]
 
 
 @dataclass(frozen=True, eq=False)
-class Account:
+class OpenEntry:
     """An entry of which it is not yet known what its messages amount to: that is found where they arrive.
 
     Attributes

@@ -23,7 +23,7 @@ from .layers.linear import Add, Mean
 from .layers.merge import Concat, Multiply
 from .layers.pooling import AvgPool, GlobalAvgPool, GlobalMaxPool, GlobalSumPool, MaxPool, Selecting, SumPool
 from .layers.shape import Dropout, Flatten, Identity, Pad, Reshape, Transpose, Upsample
-from .ledger import Account, Booking, Entry
+from .ledger import Booking, Entry, OpenEntry
 from .means import Means
 from .model import Model, Node
 from .records import cached_property, dataclass
@@ -96,7 +96,7 @@ class Step(Protocol):
     def forward(self, *inputs: Array) -> tuple[Array, Any]:
         """The output, and everything that the way back needs."""
 
-    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry | Account, ...]]:
+    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry | OpenEntry, ...]]:
         """One message for each input, and the bookings of the nodes served (none unless `booked`), from the last node down."""
 
 

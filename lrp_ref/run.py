@@ -14,7 +14,7 @@ from .arrays import Array, Shape, check_finite, fractions, is_exact, like, per_s
 from .doubt import Origin, doubt, origin
 from .errors import LrpError, NonFiniteError, ShapeError, TargetError, UnknownNameError, unknown
 from .explanation import Explanation
-from .ledger import Account, Booking, Entry, Ledger
+from .ledger import Booking, Entry, Ledger, OpenEntry
 from .model import Model, ancestors
 from .plan import Plan
 from .records import cached_property, dataclass
@@ -266,7 +266,7 @@ class Run:
                 if booked:  # what a node hands on is what arrives at the next of its step
                     entries += [(entry, [below.node]) for entry, below in pairwise(booked)]
                     pairs = zip(step.nodes[0].inputs, messages, strict=True)
-                    open_ = isinstance(booked[-1], Account)
+                    open_ = isinstance(booked[-1], OpenEntry)
                     entries.append((booked[-1], [self._handed(s, m, kind, apart) for s, m in pairs] if open_ else []))
                 for source, part in zip(step.nodes[0].inputs, messages, strict=True):
                     if source in self.order.route.idle:

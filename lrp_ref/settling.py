@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from .arrays import like
-from .ledger import Account, Amounts, Booking, Entry
+from .ledger import Amounts, Booking, Entry, OpenEntry
 
 #: What a message amounts to, or where that is found: the node or input at which it arrives alone.
 Handed: TypeAlias = str | Amounts
 #: An entry, and where it is not complete what its step has handed on.
-Booked: TypeAlias = tuple[Entry | Account, list[Handed]]
+Booked: TypeAlias = tuple[Entry | OpenEntry, list[Handed]]
 
 
 def settled(entries: tuple[Booked, ...], known: Mapping[str, Amounts], head: Any, single: bool) -> tuple[Entry, ...]:

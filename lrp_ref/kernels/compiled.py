@@ -16,7 +16,7 @@ from ..held import root
 from ..layers.base import Linear, Recurrent
 from ..layers.conv import Conv, ConvTranspose
 from ..layers.linear import Dense
-from ..ledger import Account, Entry
+from ..ledger import Entry, OpenEntry
 from ..means import Means
 from ..model import Model, Node
 from ..records import cached_property, dataclass
@@ -345,7 +345,7 @@ class Compiled:
         """Whether the way down needs the input."""
         return any(feature is not IDENTITY for feature in self.features)
 
-    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry | Account, ...]]:
+    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry | OpenEntry, ...]]:
         made, factors, shape, a, seen, odd = saved
         own = None if odd is None else self._settled(odd, message)
         if own is not None:
@@ -394,15 +394,15 @@ class Compiled:
         assert found is not None
         return found
 
-    def _entries(self, made: Prepared, factors: list[Array], seen: Any, a: Array, cells: Array) -> tuple[Account, ...]:
+    def _entries(self, made: Prepared, factors: list[Array], seen: Any, a: Array, cells: Array) -> tuple[OpenEntry, ...]:
         output, spent = seen
         quotient = self.arrives == "c"
         core, spent = made.accounting[quotient], spent or [None] * len(made.shares)
         shown = self._last(output) if quotient or not self.rectified else None
         columns = core(cells, shown, factors, spent, self._sizes(made, a), self.threads)
         flags = () if self.sure else self.rule.flags((a,))
-        account = Account(self.nodes[0].name, self.named, columns, flags)
-        return (Account(self.nodes[1].name, PASS), account) if self.rectified else (account,)
+        account = OpenEntry(self.nodes[0].name, self.named, columns, flags)
+        return (OpenEntry(self.nodes[1].name, PASS), account) if self.rectified else (account,)
 
     def _sizes(self, made: Prepared, a: Array) -> list[Array | None]:
         """For each share the sizes of its denominators, where they take a product of their own."""

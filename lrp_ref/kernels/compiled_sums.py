@@ -11,7 +11,7 @@ from ..arrays import Array, Relative, Shape
 from ..layers.linear import Add, Subtract
 from ..layers.pooling import AvgPool, MaxPool, SumPool, pool_window
 from ..layers.window import Window
-from ..ledger import PLACES, Account, Entry
+from ..ledger import PLACES, Entry, OpenEntry
 from ..records import dataclass
 from .accounts import Way, accounting, sign_of, totals
 from .fused import FusedLinear
@@ -50,14 +50,14 @@ class CompiledSum(FusedLinear):
         seen = (inputs, z, output) if self.booked else None
         return output, (made, factors, tuple(a.shape for a in inputs), seen, noted(odd, inputs, output))
 
-    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry | Account, ...]]:
+    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry | OpenEntry, ...]]:
         made, factors, shapes, seen, odd = saved
         own = None if odd is None else self._settled(odd, message)
         if own is not None or not self.booked or any(isinstance(share.stabiliser, Relative) for share in made.shares):
             return super().relevance(saved, message)
         return self._down(made, factors, shapes, message), self._accounts(made, factors, seen, message)
 
-    def _accounts(self, made: Prepared, factors: list[Array], seen: Any, message: Array) -> tuple[Account, ...]:
+    def _accounts(self, made: Prepared, factors: list[Array], seen: Any, message: Array) -> tuple[OpenEntry, ...]:
         """Sums have few terms: their sizes are found anew, unless all of them are known to have one sign."""
         inputs, _, output = seen
         sizes = [self._size(inputs, share) for share in made.shares]
@@ -76,8 +76,8 @@ class CompiledSum(FusedLinear):
         shown = ordered(output) if self.arrives == "c" else None
         divided = [ordered(factor) for factor in factors]
         columns = core(ordered(message, 2), shown, divided, [None] * len(sizes), given, self.threads)
-        account = Account(self.nodes[0].name, str(self.rule), columns, self.rule.flags(inputs))
-        return (Account(self.nodes[1].name, PASS), account) if len(self.nodes) == 2 else (account,)
+        account = OpenEntry(self.nodes[0].name, str(self.rule), columns, self.rule.flags(inputs))
+        return (OpenEntry(self.nodes[1].name, PASS), account) if len(self.nodes) == 2 else (account,)
 
     def _size(self, inputs: tuple[Array, ...], share: Reduced) -> Array | None:
         """Σ |terms| of a share's denominators; None where all terms and the bias are known to have one sign."""
@@ -168,16 +168,16 @@ class CompiledWinners(Winners):
         lower = channels_first(found.reshape(shape[0], message.shape[1], *found.shape[1:]), 2)
         return (lower,), (self._account(looked[1], message),) if self.booked else ()
 
-    def _account(self, output: Array, message: Array) -> Account:
+    def _account(self, output: Array, message: Array) -> OpenEntry:
         """Every message to a winner is a whole R_k; where windows overlap they add up below, and may cancel there."""
         layer = self.nodes[0].layer
         assert isinstance(layer, MaxPool)
         window, named = pool_window(layer, output.ndim - 2), str(self.rule)
         if all(step >= window.extent(axis) for axis, step in enumerate(window.stride)):
-            return Account(self.nodes[0].name, named)
+            return OpenEntry(self.nodes[0].name, named)
         columns = totals(message, output if self.arrives == "c" else None, self.threads)
         columns[..., PLACES["turnover"]] += columns[..., PLACES["arriving_abs"]]
-        return Account(self.nodes[0].name, named, columns)
+        return OpenEntry(self.nodes[0].name, named, columns)
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,5 +196,5 @@ class CompiledSurrogate(Surrogate, CompiledSum):
         best, _ = _ext.winners(channels_last(a), *geometry(window), window.outputs(a.shape[2:]), self.threads)
         return channels_first(best)
 
-    def _accounts(self, made: Prepared, factors: list[Array], seen: Any, message: Array) -> tuple[Account, ...]:
+    def _accounts(self, made: Prepared, factors: list[Array], seen: Any, message: Array) -> tuple[OpenEntry, ...]:
         return tuple(replace(entry, rule=str(self.outer)) for entry in super()._accounts(made, factors, seen, message))

@@ -21,7 +21,7 @@ from ..layers.conv import Conv, ConvTranspose
 from ..layers.linear import Add, Dense, Mean, Scale, Subtract
 from ..layers.pooling import AvgPool, GlobalAvgPool, GlobalSumPool, MaxPool, SumPool
 from ..layers.shape import Rearrangement, Upsample
-from ..ledger import Account, Booking, Entry
+from ..ledger import Booking, Entry, OpenEntry
 from ..model import Node
 from ..records import dataclass
 from ..rules import LinearRule, Pass, WinnerTakesAll
@@ -166,7 +166,7 @@ class FusedLinear:
             factor *= share.coefficient
         return factor, odd
 
-    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry | Account, ...]]:
+    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry | OpenEntry, ...]]:
         made, factors, shapes, seen, odd = saved
         messages = None if odd is None else self._settled(odd, message)
         if messages is None:

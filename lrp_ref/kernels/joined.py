@@ -11,7 +11,7 @@ import numpy as np
 from ..arrays import Array, Shape
 from ..errors import LrpError
 from ..layers.merge import Concat
-from ..ledger import Account, Entry
+from ..ledger import Entry, OpenEntry
 from ..model import Node
 from ..records import dataclass
 from ..rules import Pass
@@ -69,7 +69,7 @@ class Joined(PassThrough):
             first += a.shape[1]
         return into, (None, tuple(a.shape for a in inputs), into if self.booked else None)
 
-    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry | Account, ...]]:
+    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry | OpenEntry, ...]]:
         _, shapes, output = saved
         ends = np.cumsum((0, *self.channels)).tolist()
         messages = tuple(message[:, :, first:end] for first, end in pairwise(ends))

@@ -12,7 +12,7 @@ from ..errors import LrpError
 from ..layers.activations import ReLU
 from ..layers.pooling import MaxPool, pool_window
 from ..layers.shape import Rearrangement
-from ..ledger import Account, Booking, Entry
+from ..ledger import Booking, Entry, OpenEntry
 from ..model import Model, Node
 from ..records import dataclass
 from ..rules import Pass, Rule
@@ -60,7 +60,7 @@ class PassThrough:
         mask = output > 0 if isinstance(self.nodes[0].layer, ReLU) and self.arrives == "c" else None
         return output, (mask, tuple(a.shape for a in inputs), output if self.booked else None)
 
-    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry | Account, ...]]:
+    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry | OpenEntry, ...]]:
         mask, shapes, output = saved
         layer, targets = self.nodes[0].layer, message.shape[1]
         if isinstance(layer, Rearrangement):
@@ -71,10 +71,10 @@ class PassThrough:
             messages = (message if mask is None else message * mask[:, None],)
         return messages, self._entries(output, message, shapes) if self.booked else ()
 
-    def _entries(self, output: Array, message: Array, shapes: tuple[Shape, ...]) -> tuple[Entry | Account, ...]:
+    def _entries(self, output: Array, message: Array, shapes: tuple[Shape, ...]) -> tuple[Entry | OpenEntry, ...]:
         node = self.nodes[0]
         if sum(math.prod(shape) for shape in shapes) == output.size:
-            return (Account(node.name, str(self.rule)),)
+            return (OpenEntry(node.name, str(self.rule)),)
         inputs = tuple(np.broadcast_to(np.zeros((), output.dtype), shape) for shape in shapes)
         whole = message * output[:, None] if self.arrives == "c" else message
         bookings = [self.rule.propagate(node.layer, inputs, output, whole[:, t])[1] for t in range(message.shape[1])]
