@@ -67,7 +67,8 @@ class Scores:
         if squash is None:
             raise HeadError(_combined(f"the output of {self.place}", self.sources[0]))
         layer = type(self.layers[squash.node]).__name__
-        raise HeadError(f"the output of {self.place} is a probability, of node {squash.node!r} ({layer}): {_CHOICES}")
+        behind = "" if squash.node == self.output else f", of node {squash.node!r} ({layer})"
+        raise HeadError(f"the output of {self.place} is a probability{behind}: {_CHOICES}")
 
     @property
     def explained(self) -> Head:

@@ -112,7 +112,7 @@ ROWS = {
     "no head": (
         lambda: explain(network(L.Softmax()), images()),
         errors.HeadError,
-        r"^node 'softmax1' \(Softmax\) ends the network: choose head='logit' to explain the score before it, or head='log-odds'",
+        r"^the output of node 'softmax1' \(Softmax\) is a probability: choose head='logit' to explain the score before it, ",
     ),
     # --- rules
     "composite and rule": (
@@ -178,7 +178,7 @@ ROWS = {
     "a rule of another kind of layer": (
         explained(images(), composite=composites.epsilon_plus().with_rules({"conv1": rules.WinnerTakesAll()})),
         errors.RuleError,
-        r"^no rule for node 'conv1' \(Conv\): WinnerTakesAll\(\) does not serve it \(fits: a rule for linear",
+        r"^no rule for node 'conv1' \(Conv\): WinnerTakesAll\(ties='lowest'\) does not serve it \(fits: a rule for linear",
     ),
 }
 

@@ -276,7 +276,7 @@ def test_the_picture_shows_the_photograph_and_channels_may_be_last(tmp_path, pho
 class Saved:
     """A figure that writes nothing but a file."""
 
-    def savefig(self, path, dpi):
+    def savefig(self, path, dpi, **options):
         path.write_bytes(b"")
 
 
