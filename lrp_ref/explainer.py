@@ -253,7 +253,9 @@ class Explainer:
             return (*model.inputs, *(node.name for node in model.nodes))
         names = (self.keep,) if isinstance(self.keep, str) else tuple(self.keep)
         known = (*model.inputs, *(node.name for node in model.nodes))
-        reached = {*model.inputs, *ancestors(model, *found.begins)}
+        # Without shapes it is not known where the elements come from: the call decides.
+        begins = found.begins if found.sure else (*found.begins, found.output)
+        reached = {*model.inputs, *ancestors(model, *begins)}
         for name in names:
             if name not in known:
                 raise unknown_node("node to keep", name, list(known), self.model)

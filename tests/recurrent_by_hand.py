@@ -14,6 +14,7 @@ import numpy as np
 from lrp_ref import Model, Node, composites, rules
 from lrp_ref import layers as L
 from lrp_ref.arrays import fractions, is_exact
+from lrp_ref.errors import HeadError
 from lrp_ref.ledger import Booking
 
 FUNCTIONS = {
@@ -273,10 +274,11 @@ def explained(layer, rule, inputs, relevance):
             if f"{letter}{d}" in model.inputs:
                 given[f"{letter}{d}"] = fractions(state[:, d]) if exact else np.asarray(state[:, d], dtype=float)
     start = relevance[:, :length] if layer.returns == "all" else relevance
-    explainer = lrp_ref.Explainer(
-        model, composite(rule), backend="reference", canonical=False, keep=("out", *model.inputs), ledger=True
-    )
-    e = explainer(given, start=start)
+    choices = {"backend": "reference", "canonical": False, "keep": ("out", *model.inputs), "ledger": True}
+    try:
+        e = lrp_ref.Explainer(model, composite(rule), **choices)(given, start=start)
+    except HeadError:  # a state that is a product of two sigmoids is one of probabilities, and says so
+        e = lrp_ref.Explainer(model, composite(rule), head="probability", **choices)(given, start=start)
     below = np.concatenate([e.at("x"), x[:, length:] * 0], axis=1)
     states = {k: [e.at(f"{k}{d}") for d in range(layer.directions)] for k in "hc" if f"{k}0" in model.inputs}
     return e, below, {k: np.concatenate(v, axis=-1) for k, v in states.items()}

@@ -142,7 +142,9 @@ def test_negative_inputs_of_the_proportional_rule():
 
 def test_winner_takes_all_is_refused_where_nothing_wins():
     model = lrp_ref.Model.sequential([L.LpPool(2)], names=["norms"])
-    with pytest.raises(errors.RuleError, match=r"node 'norms' \(LpPool\): WinnerTakesAll\(\).*fits: Proportional\(\) or Average"):
+    with pytest.raises(
+        errors.RuleError, match=r"node 'norms' \(LpPool\): WinnerTakesAll\(ties='lowest'\).*fits: Proportional\(\) or Average"
+    ):
         composites.Composite(((L.LpPool, rules.WinnerTakesAll()),)).assign(model)
 
 

@@ -45,6 +45,8 @@ def softplus(view: View, node: Node) -> Match:
         return None
     for factor, name in view.multiples(soft):
         layer = view.layer(name)
+        if isinstance(layer, Softplus) and close(factor, 1) and view.source(name) == x:  # put together before
+            return (layer, (x,)) if view.is_multiple(view.source(condition), layer.beta, x) else None
         for beta, base in view.multiples(view.source(name)) if isinstance(layer, Softplus) and layer.beta == 1 else ():
             if base == x and close(factor * beta, 1) and view.is_multiple(view.source(condition), beta, x):
                 return Softplus(float(f"{beta:.6g}")), (x,)
