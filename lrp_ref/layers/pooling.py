@@ -190,9 +190,16 @@ class Selecting(Pooling):
         # 1 for the first of the largest cells, 0 for the others.
         cells, exist = self.cells(inputs[0])
         rows = upper.reshape(*cells.shape[:2], 1, *cells.shape[3:])
-        taps = np.arange(cells.shape[2]).reshape(-1, *(1,) * (cells.ndim - 3))
-        wins = lowered(cells, exist).argmax(axis=2)[:, :, None] == taps if cells.size else np.zeros(cells.shape, dtype=bool)
+        wins = winners(lowered(cells, exist))
         return (self.spread(np.where(wins, rows, like(0, upper)), inputs[0].shape),)
+
+
+def winners(cells: Array) -> Array:
+    """Whether each cell, (N, C, cells, …), is the first of the largest of its output."""
+    taps = np.arange(cells.shape[2]).reshape(-1, *(1,) * (cells.ndim - 3))
+    rows = (*cells.shape[:2], *cells.shape[3:])
+    first = cells.argmax(axis=2) if cells.size else np.zeros(rows, dtype=np.intp)
+    return np.asarray(first[:, :, None] == taps)
 
 
 def lowered(cells: Array, exist: Array) -> Array:

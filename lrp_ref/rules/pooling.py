@@ -9,7 +9,7 @@ import numpy as np
 from ..arrays import Array, is_exact, like
 from ..errors import ParameterError, RuleError
 from ..layers.base import Layer
-from ..layers.pooling import Pooling, Selecting, lowered
+from ..layers.pooling import Pooling, Selecting, lowered, winners
 from ..ledger import Booking
 from ..records import dataclass
 from .base import LinearRule, Rule
@@ -59,12 +59,10 @@ class WinnerTakesAll(Rule):
     def _shares(self, cells: Array, output: Array, exist: Array) -> Array:
         """What part of its window's relevance each cell takes."""
         if self.ties == "split":
-            winners = ((cells == output[:, :, None]) & exist).astype(cells.dtype)
-            winners = like(winners, cells) if is_exact(cells) else winners
-            return np.asarray(winners / winners.sum(axis=2, keepdims=True))
-        taps = np.arange(cells.shape[2]).reshape(-1, *(1,) * (cells.ndim - 3))
-        first = cells.argmax(axis=2) if cells.size else np.zeros(output.shape, dtype=np.intp)
-        return like((first[:, :, None] == taps).astype(np.int8), cells)
+            equal = ((cells == output[:, :, None]) & exist).astype(cells.dtype)
+            equal = like(equal, cells) if is_exact(cells) else equal
+            return np.asarray(equal / equal.sum(axis=2, keepdims=True))
+        return like(winners(cells).astype(np.int8), cells)
 
 
 @dataclass(frozen=True)
