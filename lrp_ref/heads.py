@@ -46,11 +46,15 @@ class Logit(Head):
     """R_c = z_c, nothing for the other outputs (Montavon et al. 2019, §10.3.1)."""
 
     def start(self, scores: Array, targets: Array) -> tuple[Array, Array]:
-        size, rows = math.prod(scores.shape[1:]), targets.size
+        size = math.prod(scores.shape[1:])
         values = np.asarray(scores, order="C").take(targets + size * np.arange(len(scores))[:, None])
         relevance = zeros((*targets.shape, *scores.shape[1:]), scores)
-        relevance.put(targets.ravel() + size * np.arange(rows), values)
+        relevance.put(targets.ravel() + size * np.arange(targets.size), self._begin(values))
         return relevance, values
+
+    def _begin(self, values: Array) -> Array:
+        """The relevance of the explained scores, (N, T)."""
+        return values
 
 
 @dataclass(frozen=True)
@@ -65,11 +69,8 @@ class Probability(Logit):
 class Unit(Logit):
     """1 at the score that is explained, which is where a gradient starts; nothing for the other outputs."""
 
-    def start(self, scores: Array, targets: Array) -> tuple[Array, Array]:
-        _, values = super().start(scores, targets)
-        size = math.prod(scores.shape[1:])
-        ones = (targets[:, :, None] == np.arange(size)).astype(np.int8)
-        return like(ones, scores).reshape(*targets.shape, *scores.shape[1:]), values
+    def _begin(self, values: Array) -> Array:
+        return zeros(values.shape, values) + like(1, values)
 
 
 @dataclass(frozen=True)
