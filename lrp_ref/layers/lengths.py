@@ -28,11 +28,6 @@ class RMSNorm(LastAxes):
     epsilon : inside the square root
     """
 
-    axes: int = 1
-    scale: Any = None
-    shift: Any = None
-    epsilon: Any = 1e-5
-    parameter_names: ClassVar[tuple[str, ...]] = ("scale", "shift")
     centred: ClassVar[bool] = False
 
 

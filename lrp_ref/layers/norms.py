@@ -313,10 +313,15 @@ class GroupNorm(Normalised):
         return self._on_channels(shape)
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class LastAxes(Normalised):
-    """A normalisation of each sample over its last axes."""
+    """A normalisation of each sample over its last `axes` axes; `scale` and `shift` broadcast against these."""
 
-    axes: int
+    axes: int = 1
+    scale: Any = None
+    shift: Any = None
+    epsilon: Any = 1e-5
+    parameter_names: ClassVar[tuple[str, ...]] = ("scale", "shift")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -351,9 +356,3 @@ class LayerNorm(LastAxes):
     scale, shift : broadcast against these axes; None: 1 and 0
     epsilon : inside the square root
     """
-
-    axes: int = 1
-    scale: Any = None
-    shift: Any = None
-    epsilon: Any = 1e-5
-    parameter_names: ClassVar[tuple[str, ...]] = ("scale", "shift")
