@@ -112,20 +112,26 @@ def norm(values, p):
     return dual.exp(dual.log(total) / p)
 
 
-def lp_pool(layer, a):
+def windows(layer, a):
+    """What each window of a pooling layer sees, padding left out: (place in the output, list of elements)."""
     dims = a.ndim - 2
     per = lambda v: v if isinstance(v, tuple) else (v,) * dims  # noqa: E731
     kernel, dilation = per(layer.kernel), per(layer.dilation)
     stride = kernel if layer.stride is None else per(layer.stride)
     pads = tuple(p if isinstance(p, tuple) else (p, p) for p in per(layer.padding))
-    out = np.empty(layer.shape(a.shape), dtype=object)
-    for n, c, *cell in np.ndindex(out.shape):
+    for n, c, *cell in np.ndindex(layer.shape(a.shape)):
         seen = []
         for tap in itertools.product(*map(range, kernel)):
             place = tuple(o * s + t * d - p[0] for o, s, t, d, p in zip(cell, stride, tap, dilation, pads, strict=True))
             if all(0 <= x < e for x, e in zip(place, a.shape[2:], strict=True)):
                 seen.append(a[(n, c, *place)])
-        out[(n, c, *cell)] = norm(seen, layer.p)
+        yield (n, c, *cell), seen
+
+
+def lp_pool(layer, a):
+    out = np.empty(layer.shape(a.shape), dtype=object)
+    for place, seen in windows(layer, a):
+        out[place] = norm(seen, layer.p)
     return out
 
 

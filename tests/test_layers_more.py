@@ -1,6 +1,5 @@
 """Layers that networks from files need: forward against literal loops, adjoints, where relevance goes back, refusals."""
 
-import itertools
 import math
 from fractions import Fraction
 
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 import recurrent_by_hand
 from more_layers import CASES
+from smooth_by_hand import windows
 
 import lrp_ref
 from lrp_ref import layers as L
@@ -109,19 +109,9 @@ def softplus(z):
 
 
 def lp_pool(layer, a):
-    dims = a.ndim - 2
-    per = lambda v: v if isinstance(v, tuple) else (v,) * dims  # noqa: E731
-    kernel, dilation = per(layer.kernel), per(layer.dilation)
-    stride = kernel if layer.stride is None else per(layer.stride)
-    pads = tuple(p if isinstance(p, tuple) else (p, p) for p in per(layer.padding))
     out = np.zeros(layer.shape(a.shape))
-    for n, c, *cell in np.ndindex(out.shape):
-        total = 0.0
-        for tap in itertools.product(*map(range, kernel)):
-            place = tuple(o * s + t * d - p[0] for o, s, t, d, p in zip(cell, stride, tap, dilation, pads, strict=True))
-            if all(0 <= x < e for x, e in zip(place, a.shape[2:], strict=True)):
-                total += abs(a[(n, c, *place)]) ** layer.p
-        out[(n, c, *cell)] = total ** (1 / layer.p)
+    for place, seen in windows(layer, a):
+        out[place] = sum(abs(v) ** layer.p for v in seen) ** (1 / layer.p)
     return out
 
 
