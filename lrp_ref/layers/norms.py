@@ -60,23 +60,27 @@ class LRN(Layer):
         own = a / (like(self.k, a) + share * a * a) ** beta
         return np.asarray(own), np.asarray(-like(2, a) * beta * share * a / self._base(a) ** (beta + like(1, a)))
 
-    def neighbours(self, a: Array, mirrored: bool = False) -> Array:
-        """Σ over the other channels that each channel sees, or, mirrored, over the others that see it."""
+    def neighbours(self, a: Array, mirrored: bool = False, itself: bool = False) -> Array:
+        """Σ over the channels that each channel sees, or, mirrored, over those that see it; itself or not."""
         below, above = (self.size - 1) // 2, self.size // 2
-        return _neighbours(a, *((above, below) if mirrored else (below, above)), itself=False)
+        below, above = (above, below) if mirrored else (below, above)
+        channels, total = a.shape[1], zeros(a.shape, a)
+        for step in range(-min(below, channels - 1), min(above, channels - 1) + 1):
+            if step or itself:
+                total[:, max(0, -step) : channels - max(0, step)] += a[:, max(0, step) : channels + min(0, step)]
+        return total
 
     def vjp(self, inputs: tuple[Array, ...], output: Array, upper: Array) -> tuple[Array, ...]:
         # With B = k + (α/n) Σ a²: ∂z_c/∂a_j = δ_cj B_c^(−β) − 2 (α/n) β a_j z_c / B_c for j in c's window.
         a = inputs[0]
         base = self._base(a)
-        below, above = (self.size - 1) // 2, self.size // 2
-        others = _neighbours(upper * output / base, above, below)  # the windows that see j: mirrored
+        others = self.neighbours(upper * output / base, mirrored=True, itself=True)
         factor = like(2 * self.beta, a) * like(self.alpha, a) / like(self.size, a)
         return (np.asarray(upper / base ** like(self.beta, a) - factor * a * others),)
 
     def _base(self, a: Array) -> Array:
         """k + (α/n) Σ a² of every channel's neighbours."""
-        total = _finite(_neighbours(a * a, (self.size - 1) // 2, self.size // 2), a, "the sum of neighbours' squares")
+        total = _finite(self.neighbours(a * a, itself=True), a, "the sum of neighbours' squares")
         return like(self.k, a) + like(self.alpha, a) / like(self.size, a) * total
 
 
@@ -87,14 +91,15 @@ def _finite(statistic: Array, a: Array, what: str) -> Array:
     return statistic
 
 
-def _neighbours(a: Array, below: int, above: int, itself: bool = True) -> Array:
-    """Σ over `below` channels below each and `above` above it, itself included or not."""
-    channels, total = a.shape[1], zeros(a.shape, a)
-    for step in range(-min(below, channels - 1), min(above, channels - 1) + 1):
-        if not (step or itself):
-            continue
-        total[:, max(0, -step) : channels - max(0, step)] += a[:, max(0, step) : channels + min(0, step)]
-    return total
+def _group(shape: Shape, axes: tuple[int, ...]) -> Shape:
+    """The shape with one entry for each group, whose elements lie along `axes`."""
+    return tuple(1 if axis in axes else extent for axis, extent in enumerate(shape))
+
+
+def _mean(values: Array, axes: tuple[int, ...]) -> Array:
+    """The mean of every group."""
+    count = like(math.prod(values.shape[axis] for axis in axes), values)
+    return np.asarray(sum_to(values, _group(values.shape, axes)) / count)
 
 
 class Normalised(Layer):
@@ -123,12 +128,10 @@ class Normalised(Layer):
     def statistics(self, a: Array) -> tuple[Array, Array]:
         """Mean and 1/√(σ² + ε) of every element's group, broadcastable against the grouped input."""
         grouped, axes = self._grouped(a.shape)
-        kept = tuple(1 if axis in axes else extent for axis, extent in enumerate(grouped))
-        count = like(math.prod(grouped[axis] for axis in axes), a)
         values = a.reshape(grouped)
-        mean = sum_to(values, kept) / count if self.centred else zeros(kept, a)
+        mean = _mean(values, axes) if self.centred else zeros(_group(grouped, axes), a)
         centred = values - mean if self.centred else values
-        variance = _finite(sum_to(centred * centred, kept) / count, a, "the variance of inputs that are normalised together")
+        variance = _finite(_mean(centred * centred, axes), a, "the variance of inputs that are normalised together")
         return mean, np.asarray(like(1, a) / square_root(variance + like(self.epsilon, a)))
 
     def forward(self, *inputs: Array) -> Array:
@@ -145,14 +148,12 @@ class Normalised(Layer):
         # With n = (a − μ)/σ and g = γ·upper: (g − mean(g) − n·mean(g·n)) / σ over each group.
         a = inputs[0]
         grouped, axes = self._grouped(a.shape)
-        group = tuple(1 if axis in axes else extent for axis, extent in enumerate(grouped))
-        count = like(math.prod(grouped[axis] for axis in axes), a)
         mean, inverse = self.statistics(a)
         scale, _ = self._affine(a.shape)
         g = (upper if scale is None else upper * like(scale, a)).reshape(grouped)
         n = (a.reshape(grouped) - mean) * inverse
-        centred = g - sum_to(g, group) / count if self.centred else g
-        lower = (centred - n * (sum_to(g * n, group) / count)) * inverse
+        centred = g - _mean(g, axes) if self.centred else g
+        lower = (centred - n * _mean(g * n, axes)) * inverse
         return (np.asarray(lower.reshape(a.shape)),)
 
     def holding(self, a: Array) -> Linear:
@@ -227,8 +228,7 @@ class _Centring(_Held):
 
     def _mean(self, a: Array) -> Array:
         """The mean of every element's group, broadcast to a's shape."""
-        kept = tuple(1 if axis in self.axes else extent for axis, extent in enumerate(self.grouped))
-        return np.broadcast_to(sum_to(a.reshape(self.grouped), kept) / self._count(a), self.grouped).reshape(a.shape)
+        return np.broadcast_to(_mean(a.reshape(self.grouped), self.axes), self.grouped).reshape(a.shape)
 
     def map(self, a: Array, weight: Array) -> Array:
         return np.asarray((a - self._mean(a)) * weight)
