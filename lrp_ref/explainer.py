@@ -372,7 +372,7 @@ class Explainer:
         kept = self._kept_nodes(made.model, way.scores)
         composite = self._composite
         method = "LRP" if composite.conserves else composite.name
-        return Order(made, self._model, way, kept, self.ledger, composite.name, method)
+        return Order(made, self._model, way, kept, self.ledger, composite.name, method, start_at)
 
     def _refuse_negative(self, begun: list[Array]) -> None:
         if self._composite.positive_start and not self.allow_negative and any((r < like(0, r)).any() for r in begun):

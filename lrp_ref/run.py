@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -48,6 +48,7 @@ class Order:
     ledger : whether it carries the accounts
     composite : the composite's name
     method : how this explains, for the explanation
+    start_at : the node where a given start begins; None: where the scores are
     """
 
     plan: Plan
@@ -57,6 +58,7 @@ class Order:
     ledger: bool
     composite: str
     method: str
+    start_at: str | None = None
 
     # Runs are many, and small ones short: what they share is worked out once.
 
@@ -78,7 +80,7 @@ class Order:
     @cached_property
     def done(self) -> tuple[tuple[str, ...], ...]:
         """For each step the activations that nothing reads after it."""
-        wanted = {*self.plan.kept, *self.scores.begins, self.scores.output, *self.plan.model.inputs}
+        wanted = {*self.plan.kept, *self.scores.begins, self.scores.output, self.start_at, *self.plan.model.inputs}
         wanted |= {name for origin in self.origins.values() for name in origin.node.inputs}
         found: list[tuple[str, ...]] = []
         for step in reversed(self.plan.steps):
@@ -174,6 +176,7 @@ class Run:
         begun = {at: relevance} if start_at is not None else self.order.scores.given(relevance, self.shapes)
         value = like(per_sample(relevance), relevance)[:, None]
         self.order.route.require(*begun)
+        self._refuse_start(begun)
         below = self.order.below if start_at is None else ancestors(self.model, at)
         return Start({name: part[:, None] for name, part in begun.items()}, below, value, None, True)
 
@@ -214,8 +217,23 @@ class Run:
 
     def _scores(self) -> Array:
         begins = self.order.scores.begins
-        if all(self.plan.finite(self.values[name]) for name in begins):
-            return self.order.scores.array(self.values)
+        if not all(self.plan.finite(self.values[name]) for name in begins):
+            self._refuse_values(begins)
+        return self.order.scores.array(self.values)
+
+    def _refuse_start(self, begun: Mapping[str, Array]) -> None:
+        """Raise `NonFiniteError` where a given relevance starts at a value that is not finite: it is no share of anything."""
+        wrong = [
+            name
+            for name, relevance in begun.items()
+            if not self.plan.finite(self.values[name])
+            and (~np.isfinite(self.values[name]) & (relevance != like(0, relevance))).any()
+        ]
+        if wrong:
+            self._refuse_values(wrong)
+
+    def _refuse_values(self, begins: Sequence[str]) -> NoReturn:
+        """Raise `NonFiniteError`, which names the first node whose output is not finite."""
         with np.errstate(over="ignore", invalid="ignore"):
             activations = self.model.trace(self.inputs).activations
         for name, array in activations.items():

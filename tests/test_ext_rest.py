@@ -188,7 +188,7 @@ def finished(
         elif stabiliser == ext.UNSIGNED:
             bottom = bottom + dtype(epsilon)
         dead = (bottom == 0) | ~np.isfinite(bottom)
-        served = np.ones(z.shape, bool) if where == ext.ALL else z >= 0 if where == ext.NONNEGATIVE else z < 0
+        served = np.ones(z.shape, bool) if where == ext.ALL else ~(z < 0) if where == ext.NONNEGATIVE else ~(z >= 0)
         odd |= oddities.kinds_of(bottom, served & (output != 0) if quotient else served)
         dead = dead | ~served
         bottom = np.where(dead, dtype(np.inf), bottom)

@@ -362,7 +362,8 @@ def _oddities(bottom: Array, top: Array, sign: Array, where: int, quotient: bool
     small, over = 0, 0
     for k in range(bottom.size):
         size = abs(bottom[k])
-        meets = ((where == EVERYWHERE) | ((sign[k] >= zero) == (where == NONNEGATIVE))) & ((not quotient) | (top[k] != zero))
+        served = (where == EVERYWHERE) | ((not sign[k] < zero) if where == NONNEGATIVE else (not sign[k] >= zero))
+        meets = served & ((not quotient) | (top[k] != zero))
         small |= meets & (size < tiny)
         over |= meets & (not size < never)
     return small + 2 * over

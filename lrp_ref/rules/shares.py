@@ -104,16 +104,20 @@ class Below(Feature):
 
 @dataclass(frozen=True)
 class Where:
-    """Which upper neurons a share serves, by the sign of their plain pre-activation (0 counts as ≥ 0)."""
+    """Which upper neurons a share serves, by the sign of their plain pre-activation (0 counts as ≥ 0).
+
+    A pre-activation that is NaN has either sign, so that its relevance meets denominators, which are refused, and does not
+    vanish between two shares neither of which serves it.
+    """
 
     name: str
 
     def __call__(self, preactivation: Array) -> Array:
         zero = like(0, preactivation)
         if self.name == "z ≥ 0":
-            return np.asarray(preactivation >= zero, dtype=bool)
+            return ~np.asarray(preactivation < zero, dtype=bool)
         if self.name == "z < 0":
-            return np.asarray(preactivation < zero, dtype=bool)
+            return ~np.asarray(preactivation >= zero, dtype=bool)
         return np.ones((), dtype=bool)
 
 
