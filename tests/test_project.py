@@ -87,7 +87,8 @@ PUBLIC = {
         Where
     """,
     ".rules": """
-        AbsoluteProduct AlphaBeta AverageSurrogate Epsilon Flat Gamma GeneralizedGamma Gradient HalfProduct HeldDeviation
+        AbsoluteProduct AlphaBeta AverageSurrogate ChoiceTakesAll Epsilon Flat Gamma GeneralizedGamma Gradient HalfProduct
+        HeldDeviation
         HeldStatistics LinearRule LocalTaylor Pass ProductRule Proportional ProportionalProduct RelativeEpsilon Rule
         SignalTakesAll ThroughTime WSquare WinnerTakesAll ZBox ZPlus Zero relative
     """,

@@ -187,6 +187,43 @@ def test_highways_hold_their_gate(exporter, form):
     np.testing.assert_allclose(e.relevance, (held.grad * held).detach().numpy(), rtol=1e-3, atol=1e-4)
 
 
+CHOICES = {
+    "maximum": lambda a, b: torch.maximum(a, b),
+    "minimum": lambda a, b: torch.minimum(a, b),
+    "where": lambda a, b: torch.where(b > 0.25, a, b),
+    "where of both": lambda a, b: torch.where(a > b, b, a),
+    "where of two": lambda a, b: torch.where((b > 0.25) & (a < 1), a, b),
+    "mask": lambda a, b: a * (b > 0.25) + b * (b <= 0.25),
+    "masked_fill": lambda a, b: a.masked_fill(b < 0.25, 0.0),
+    "stack": lambda a, b: torch.stack([a, b], 1).amax(1),
+    "largest of three": lambda a, b: torch.maximum(torch.maximum(a, b), a + b),
+}
+
+
+@pytest.mark.parametrize("exporter", EXPORTERS)
+def test_choices_between_signals_are_gradient_times_input(exporter):
+    """All of them side by side: piecewise linear, so that LRP-0 is gradient × input."""
+    torch.manual_seed(0)
+
+    class Choices(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(5, 7, bias=False), nn.Linear(5, 7, bias=False)
+            self.last = nn.ModuleList([nn.Linear(7, 1) for _ in CHOICES])
+
+        def forward(self, x):
+            a, b = self.a(x), self.b(x)
+            return torch.cat([last(choice(a, b)) for last, choice in zip(self.last, CHOICES.values(), strict=True)], 1)
+
+    net, x = Choices().eval(), torch.randn(4, 5, requires_grad=True)
+    model = loader.load(net, x.detach(), exporter=exporter)
+    targets = tuple(range(len(CHOICES)))
+    e = lrp_ref.explain(model, x.detach().numpy(), rule=lrp_ref.rules.Zero(), targets=targets)
+    for index, name in enumerate(CHOICES):
+        (slope,) = torch.autograd.grad(net(x)[:, index].sum(), x)
+        np.testing.assert_allclose(e.relevance[:, index], (slope * x).detach().numpy(), rtol=1e-4, atol=1e-5, err_msg=name)
+
+
 def test_what_keras_exports(tmp_path):
     keras = pytest.importorskip("keras", reason="Keras is not installed: its spellings are NOT tested")
     pytest.importorskip("tf2onnx", reason="tf2onnx is not installed: Keras's spellings are NOT tested")

@@ -12,6 +12,7 @@ from ..errors import DomainError, LrpError, ParameterError, RuleError, unknown
 from ..layers.activations import Activation, Softmax
 from ..layers.base import Layer, Linear, Lookup, Recurrent
 from ..layers.conv import Conv, ConvTranspose
+from ..layers.functions import Choice
 from ..layers.lengths import MinMaxNorm
 from ..layers.linear import Scale
 from ..layers.merge import Multiply
@@ -101,6 +102,9 @@ class Composite:
         if wrong:
             complaints = [f"{node.place}: {_complaint(found.get(node.name), node.layer)}" for node in wrong]
             raise RuleError("no rule for " + "; ".join(complaints))
+        for node in nodes:
+            if node.name in fitting and node.name not in asked and not fitting[node.name].decides(node.layer):
+                del fitting[node.name]
         open_boxes = [node for node in nodes if fitting.get(node.name) == ZBox()]
         shapes = _sample_shapes(model) if open_boxes else {}
         for node in open_boxes:
@@ -189,6 +193,7 @@ _FITTING: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (Pooling, "Proportional() or AverageSurrogate()"),
     (LRN, "Pass() or LocalTaylor()"),
     (Multiply, "SignalTakesAll(), ProportionalProduct(), AbsoluteProduct() or HalfProduct()"),
+    (Choice, "ChoiceTakesAll()"),
     (MinMaxNorm, "HeldStatistics()"),
     (Normalised, "HeldDeviation() or HeldStatistics()"),
     (Softmax, "none: explain the score before it, or end the model there"),

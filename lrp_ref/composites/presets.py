@@ -17,6 +17,7 @@ from ..errors import ParameterError, unknown
 from ..layers.activations import Activation, Softmax
 from ..layers.base import Layer, Linear, Lookup, Recurrent
 from ..layers.conv import Conv, ConvTranspose
+from ..layers.functions import Choice
 from ..layers.lengths import MinMaxNorm
 from ..layers.linear import Add, Dense, Scale, StackedDense, Subtract
 from ..layers.merge import Multiply
@@ -29,6 +30,7 @@ from ..rules import (
     AbsoluteProduct,
     AlphaBeta,
     AverageSurrogate,
+    ChoiceTakesAll,
     Epsilon,
     Flat,
     Gamma,
@@ -93,6 +95,7 @@ class _Row:
                 (Type(Dense, StackedDense), self.dense),
                 (Type(Selecting), self.pool),
                 (Type(Pooling), Proportional() if isinstance(self.pool, WinnerTakesAll) else self.pool),  # Lp has no winner
+                (Type(Choice), ChoiceTakesAll()),
                 (Type(Multiply), self.product),
                 *recurrent,
                 (Type(*_CONSTANTS, LRN), Pass()),

@@ -176,6 +176,7 @@ NO_ROOT: dict[type[Any], str] = {
     rules.WinnerTakesAll: _MAXIMUM,
     rules.Proportional: _MAXIMUM,
     rules.AverageSurrogate: f"{_MAXIMUM}; its inner rule has one on the SumPool of the same windows",
+    rules.ChoiceTakesAll: "a choice is no ReLU of a weighted sum",
     rules.ProductRule: "a product is no ReLU of a weighted sum",
     rules.HeldDeviation: "a normalisation is no ReLU of a weighted sum",
     rules.HeldStatistics: "a normalisation is no ReLU of a weighted sum",

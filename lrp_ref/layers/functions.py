@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from typing import Any, ClassVar
 
 import numpy as np
@@ -139,7 +140,19 @@ class Pairwise(Layer):
         return broadcast(*inputs)
 
 
-class _Extreme(Pairwise):
+class Choice(Pairwise):
+    """Of several signals one, element by element."""
+
+    @abstractmethod
+    def chosen(self, inputs: tuple[Array, ...], output: Array) -> tuple[Array, ...]:
+        """For every input where the output is that input, as Boolean arrays that broadcast against the output; at most one is."""
+
+    def vjp(self, inputs: tuple[Array, ...], output: Array, upper: Array) -> tuple[Array, ...]:
+        chosen, none = self.chosen(inputs, output), like(0, upper)
+        return tuple(sum_to(np.where(mask, upper, none), a.shape) for mask, a in zip(chosen, inputs, strict=True))
+
+
+class _Extreme(Choice):
     """The largest or smallest of several inputs; of equal ones the first counts, for the gradient too."""
 
     inputs: int
@@ -152,12 +165,12 @@ class _Extreme(Pairwise):
     def arity(self) -> int:
         return self.inputs
 
-    def vjp(self, inputs: tuple[Array, ...], output: Array, upper: Array) -> tuple[Array, ...]:
+    def chosen(self, inputs: tuple[Array, ...], output: Array) -> tuple[Array, ...]:
         free, found = np.ones(output.shape, dtype=bool), []
         for a in inputs:
             wins = np.asarray(a == output, dtype=bool) & free
             free &= ~wins
-            found.append(sum_to(np.where(wins, upper, like(0, upper)), a.shape))
+            found.append(wins)
         return tuple(found)
 
 

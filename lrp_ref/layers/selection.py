@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..arrays import Array, Shape, like, sum_to, zeros
+from ..arrays import Array, Shape, like
 from ..errors import ParameterError, ShapeError
 from ..records import dataclass
 from .base import broadcast, need_arity
-from .functions import Function, Pairwise
+from .functions import Choice, Function
 from .linear import broadcast_sample
 
 RELATIONS: dict[str, Callable[[Any, Any], Any]] = {
@@ -59,7 +59,7 @@ class Compare(Function):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Where(Pairwise):
+class Where(Choice):
     """One of two signals: the second input where the first is not 0, the third elsewhere.
 
     Parameters
@@ -91,10 +91,7 @@ class Where(Pairwise):
         choices = [next(rest) if value is None else like(value, condition) for value in (self.then, self.otherwise)]
         return np.asarray(np.where(condition != like(0, condition), *choices))
 
-    def vjp(self, inputs: tuple[Array, ...], output: Array, upper: Array) -> tuple[Array, ...]:
-        condition, zero = inputs[0], like(0, upper)
-        chosen = np.asarray(condition != like(0, condition), dtype=bool)
-        choices = ((chosen, self.then), (~chosen, self.otherwise))
-        parts = [np.where(holds, upper, zero) for holds, value in choices if value is None]
-        signals = (sum_to(part, a.shape) for part, a in zip(parts, inputs[1:], strict=True))
-        return zeros(condition.shape, upper), *signals
+    def chosen(self, inputs: tuple[Array, ...], output: Array) -> tuple[Array, ...]:
+        holds = np.asarray(inputs[0] != like(0, inputs[0]), dtype=bool)
+        choices = ((holds, self.then), (~holds, self.otherwise))
+        return np.zeros(holds.shape, dtype=bool), *(mask for mask, value in choices if value is None)

@@ -20,8 +20,10 @@ from ..arrays import Array, Shape, fractions
 from ..errors import DomainError, ExactnessError, RuleError, ShapeError
 from ..layers.activations import Activation
 from ..layers.base import Layer, Linear
+from ..layers.functions import Choice, Maximum
 from ..layers.merge import Multiply
 from ..layers.norms import LRN
+from ..layers.selection import Where
 from .account import Account, Lower, Messages, Pool, Terms, Upper
 from .matrix import connections, constant, weights
 
@@ -173,6 +175,29 @@ def half_product(_: rules.HalfProduct, k: Upper) -> Pools:
     return (Pool("1/2", dict.fromkeys(k.a, Fraction(1, 2))),)
 
 
+# The rule of choices: every output element comes from one input ---------------------------------------------------------
+
+
+def choice_takes_all(_: rules.ChoiceTakesAll, k: Upper) -> Pools:
+    """Everything to the input that k is: the first of the largest, or of the smallest; what the condition says."""
+    if isinstance(k.layer, Where):
+        (condition,) = (x for (i, _), x in k.a.items() if i == 0)
+        source = 1 if condition != 0 else 2
+    else:
+        best = (max if isinstance(k.layer, Maximum) else min)(k.a.values())
+        source = min(i for (i, _), x in k.a.items() if x == best)
+    return (Pool("1[chosen]", {(i, j): Fraction(1 if i == source else 0) for i, j in k.a}),)
+
+
+def _beside(shapes: Sequence[Shape], shape: Shape) -> list[Array]:
+    """For every input which of its elements stands beside which output element, as Boolean matrices (lower, upper)."""
+    found = []
+    for own in shapes:
+        lower = np.arange(math.prod(own))
+        found.append(lower[:, None] == np.broadcast_to(lower.reshape(own), shape).reshape(1, -1))
+    return found
+
+
 def local_taylor(rule: rules.LocalTaylor, k: Upper) -> Pools:
     """In proportion to the first-order terms of a_k / (κ + α/n Σ a²)^β between a and (0, …, a_k, …, 0) (Binder et al. 2016)."""
     layer, own = k.layer, (0, k.number)
@@ -218,6 +243,7 @@ FORMULAS: dict[type[rules.Rule], Callable[[Any, Upper], Pools]] = {
     rules.ProportionalProduct: proportional_product,
     rules.AbsoluteProduct: absolute_product,
     rules.HalfProduct: half_product,
+    rules.ChoiceTakesAll: choice_takes_all,
     rules.LocalTaylor: local_taylor,
     rules.Pass: passed,
 }
@@ -247,6 +273,9 @@ def _links(layer: Layer, rule: rules.Rule, shapes: Sequence[Shape]) -> tuple[lis
         assert isinstance(layer, LRN)
         matrix = _seen(layer, shapes[0])
         return [matrix], [constant(1, matrix.shape)], constant(0, (matrix.shape[1],))
+    if isinstance(layer, Choice):
+        feed = _beside(shapes, layer.shape(*shapes))
+        return feed, [constant(1, matrix.shape) for matrix in feed], constant(0, (feed[0].shape[1],))
     feed = list(connections(layer, shapes, others=1 if isinstance(layer, Multiply) else 0))
     if isinstance(layer, Linear):
         found, bias = weights(layer, shapes)
@@ -258,6 +287,8 @@ def _arrays(layer: Layer, a: Any, R: Any) -> tuple[list[Array], Array]:
     """The inputs and the relevance of one sample as rationals, their shapes checked."""
     if isinstance(layer, Multiply) and layer.constant is not None:
         raise RuleError("a constant factor is no neuron: give the oracle Multiply(signal), and the constant as its second input")
+    if isinstance(layer, Where) and layer.parameters:
+        raise RuleError("a constant that is chosen is no neuron: give the oracle Where(), and the constant as an input")
     given = a if layer.arity > 1 or isinstance(a, tuple) else (a,)
     inputs = [fractions(array) for array in given]
     shape = layer.shape(*(array.shape for array in inputs))

@@ -1,6 +1,7 @@
 """How one layer redistributes relevance. Rules know layers, and neither names nor models."""
 
 from .base import LinearRule, Rule
+from .choices import ChoiceTakesAll
 from .gradients import Gradient
 from .linear import (
     AlphaBeta,
@@ -26,6 +27,7 @@ __all__ = [
     "AbsoluteProduct",
     "AlphaBeta",
     "AverageSurrogate",
+    "ChoiceTakesAll",
     "Epsilon",
     "Flat",
     "Gamma",

@@ -58,6 +58,10 @@ class Rule(ABC):
         """For each input of the layer whether it can get relevance; a rule that never gives one any says so."""
         return (True,) * layer.arity
 
+    def decides(self, layer: Layer) -> bool:
+        """Whether a layer that the rule serves says all that the rule must know; where no relevance arrives it need not."""
+        return True
+
     def relevances(self, layer: Layer, inputs: tuple[Array, ...], output: Array, relevance: Array) -> tuple[Array, ...]:
         """`propagate` without the accounts."""
         return self.propagate(layer, inputs, output, relevance)[0]

@@ -57,6 +57,9 @@ class SignalTakesAll(ProductRule):
         signal = layer.signal if isinstance(layer, Multiply) else None
         return tuple(signal in (None, index) for index in range(layer.arity))
 
+    def decides(self, layer: Layer) -> bool:
+        return not isinstance(layer, Multiply) or layer.signal is not None
+
     def divided(self, layer: Multiply, factors: tuple[Array, Array], relevance: Array) -> tuple[Array, Array, Array, Array]:
         none = zeros(relevance.shape, relevance)
         if layer.signal is None:

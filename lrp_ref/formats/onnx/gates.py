@@ -1,4 +1,4 @@
-"""Which factor of a product is a gate: what a function onto [0, 1] gives, or its complement or multiple.
+"""Which factor of a product is a gate: what a function onto [0, 1] or a comparison gives, or its complement or multiple.
 
 A gate times a constant looks like a scaled sigmoid. It is what is left of a product whose other factor is known when the file is
 read, such as the state before the first step, and only the rest of the graph can show that (CONV-GATE-CONSTANT).
@@ -12,7 +12,22 @@ from typing import TypeAlias
 import numpy as np
 
 from ...arrays import Array
-from ...layers import Add, Clip, Conv, Dense, HardSigmoid, Multiply, Rearrangement, Scale, Sigmoid, Softmax, StackedDense
+from ...layers import (
+    Add,
+    Clip,
+    Compare,
+    Conv,
+    Dense,
+    HardSigmoid,
+    Maximum,
+    Minimum,
+    Multiply,
+    Rearrangement,
+    Scale,
+    Sigmoid,
+    Softmax,
+    StackedDense,
+)
 from ...layers.base import Layer
 from ...model import Node
 from .view import DEPTH, Match, View, number
@@ -41,7 +56,7 @@ def opened(view: View, name: str) -> str:
     """The function onto [0, 1] that a value comes from through nothing but rearrangements; an empty name where it does not."""
     for _ in range(DEPTH):
         layer = view.layer(name)
-        if _onto_unit(layer):
+        if _onto_unit(layer) or _is_truth(view, name):
             return name
         if not isinstance(layer, Rearrangement) or layer.arity != 1:
             return ""
@@ -54,7 +69,7 @@ def squash(view: View, name: str) -> str:
     weight, bias = 1.0, 0.0
     for _ in range(DEPTH):
         layer = view.layer(name)
-        if _onto_unit(layer):
+        if _onto_unit(layer) or _is_truth(view, name):
             return name if min(bias, bias + weight) >= 0 and weight else ""
         if isinstance(layer, Scale):
             factor, shift = number(layer.weight), 0.0 if layer.bias is None else number(layer.bias)
@@ -65,6 +80,14 @@ def squash(view: View, name: str) -> str:
             return ""
         name = view.source(name)
     return ""
+
+
+def _is_truth(view: View, name: str, depth: int = DEPTH) -> bool:
+    """Whether a value is a comparison, or several that And and Or bring together."""
+    layer = view.layer(name)
+    if isinstance(layer, (Maximum, Minimum)) or view.is_product(name):
+        return depth > 0 and all(_is_truth(view, source, depth - 1) for source in view.nodes[name].inputs)
+    return isinstance(layer, Compare)
 
 
 def _onto_unit(layer: Layer | None) -> bool:
