@@ -244,6 +244,8 @@ typedef struct {
     int (*rows)(const lrp_rows *, int threads);
     /* whether all numbers of x are finite: `cells` times `channels` of them, `step` from cell to cell */
     int (*finite)(const void *x, idx cells, idx channels, idx step, int threads);
+    /* the least size of those that are not 0; infinity where all are */
+    int (*least_size)(const void *x, idx cells, idx channels, idx step, double *found, int threads);
     /* maxima and where they are (bytes: 1 or 4 for each), or where `winner` is NULL the sums, of the windows of x */
     void (*pool)(const lrp_pool *, const void *x, void *y, void *winner, int bytes, int threads);
     /* to each cell of y, the numbers x of the windows that see it, added up; with `winner` of those that it won */

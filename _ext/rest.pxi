@@ -44,6 +44,23 @@ def finite(x, threads):
     return found != 0
 
 
+def least_size(x, threads):
+    """The least size of a number that is not 0; see `_ext.pyi`."""
+    cdef Memory held = memory(x, "x", dense=False)
+    cdef idx cells, channels, step
+    cdef double found
+    cdef int code, count = threads_of(threads)
+    cdef const lrp_kernels *kernels = DOUBLES if held.is_double else FLOATS
+    if held.view.ndim == 0 or held.view.len == 0:
+        return float(abs(x)) or float("inf") if held.view.len else float("inf")
+    step, channels = cell_step(held, "x"), held.extent(held.view.ndim - 1)
+    cells = held.view.len // held.view.itemsize // channels
+    with nogil:
+        code = kernels.least_size(held.view.buf, cells, channels, step, &found, count)
+    checked(code)
+    return found
+
+
 def rows(x, weight, threads, total=None, wanted=None, bint absolute=False):
     """x @ weight, added to `total`; see `_ext.pyi`."""
     cdef Memory a = memory(x, "x"), w = memory(weight, "the weight", dense=False), before = None, asked = None

@@ -76,6 +76,9 @@ def room(shape: Sequence[int], dtype: Any) -> Array:
 def finite(x: Array, threads: int) -> bool:
     """Whether no number is infinite or NaN; x dense, or a slice of the channels of a dense array."""
 
+def least_size(x: Array, threads: int) -> float:
+    """The least size of a number that is not 0, infinity where there is none; x dense, or a slice of a dense array's channels."""
+
 def finish(how: Finish, products: Sequence[Array], threads: int) -> tuple[Array, list[Array], int]:
     """The output, the factors and what is odd, from products that are there as arrays (of one shape, channels last)."""
 

@@ -164,6 +164,26 @@ def test_finite_takes_slices_of_channels_alone():
             ext.finite(wrong, 1)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (2, 5), (1, 40, 33), (3, 70, 50, 17), (2, 200, 200, 3), (0, 4), (4, 0)])
+def test_the_least_size_that_is_not_zero(shape, dtype):
+    """Zeros of either sign do not count, subnormal numbers do, and neither do numbers beside a slice of channels."""
+    rng = np.random.default_rng(1)
+    whole = rng.standard_normal((*shape[:-1], shape[-1] + 9) if shape else ()).astype(dtype)
+    inside = slice(4, 4 + shape[-1]) if shape else ()
+    for part in (np.zeros_like(whole), whole):
+        x = part[..., inside] if shape else part
+        if shape:
+            part[..., : inside.start], part[..., inside.stop :] = 1e-30, -1e-30
+        some = abs(x[x != 0])
+        for seen in (x, np.ascontiguousarray(x)) if shape else (x,):
+            assert all(ext.least_size(seen, threads) == some.min(initial=np.inf) for threads in (1, 2))
+    for value in (0.0, -0.0, -1e-5, float(np.finfo(dtype).smallest_subnormal)) if whole.size and shape and shape[-1] else ():
+        x = np.array(whole[..., inside])
+        x[tuple(rng.integers(extent) for extent in shape)] = value
+        assert ext.least_size(x, 2) == abs(x[x != 0]).min(initial=np.inf)
+
+
 # ---- finish of arrays ---------------------------------------------------------------------------------------------------------
 
 SPECIAL = [0.0, -0.0, 1e-3, -1e-3, 0.5, -0.5, 1.0, -2.0, np.inf, -np.inf, np.nan]

@@ -164,6 +164,24 @@ def test_a_denominator_that_underflowed_is_an_error_in_every_backend_alike(name,
     assert len(found) == 1, found
 
 
+@precisions
+@backends
+@pytest.mark.parametrize("make", [dense, as_conv], ids=["dense", "conv"])
+@pytest.mark.parametrize("coefficient", [1, 2, 1024])
+def test_a_denominator_that_underflowed_is_refused_where_relevance_meets_it(make, coefficient, precision, backend):
+    """The second neuron's terms vanish; what the first takes is its own affair, whatever part λ of R is divided."""
+    t, rule = TINY[precision], rules.AlphaBeta(coefficient, coefficient - 1)
+    x = np.array([[t, 1.0]], precision).reshape(1, -1, *([1, 1] if make is as_conv else []))
+    model = make([[1.0, t], [1.0, 0.0]], precision)
+    e = explain(model, x, rule, start=np.array([[1.0, 0.0]]), backend=backend)
+    np.testing.assert_allclose(np.reshape(e.relevance, -1), [coefficient * t, coefficient], rtol=1e-6)
+    with pytest.raises(errors.UnderflowError, match="denominator"):
+        explain(model, x, rule, start=np.array([[0.0, 1.0]]), backend=backend)
+    if backend != "reference":
+        with pytest.raises(errors.UnderflowError, match="denominator"):
+            explain(model, x, rule, start=np.array([[1e3, 1e-3]]), backend=backend)
+
+
 ZEROS = {
     "no input": ([[1.0], [2.0]], [[0.0, 0.0]], [rules.Zero(), rules.ZPlus(), rules.AlphaBeta(1, 0), rules.Gamma()]),
     "no weight": ([[0.0], [0.0]], [[1.0, 2.0]], [rules.Zero(), rules.WSquare(), rules.ZPlus(), rules.GeneralizedGamma()]),

@@ -52,7 +52,7 @@ class CompiledSum(FusedLinear):
 
     def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry | OpenEntry, ...]]:
         made, factors, shapes, seen, odd = saved
-        own = None if odd is None else self._settled(odd, message)
+        own = None if odd is None else self._settled(odd, made, factors, message)
         if own is not None or not self.booked or any(isinstance(share.stabiliser, Relative) for share in made.shares):
             return super().relevance(saved, message)
         return self._down(made, factors, shapes, message), self._accounts(made, factors, seen, message)

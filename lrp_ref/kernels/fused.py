@@ -23,11 +23,11 @@ from ..layers.pooling import AvgPool, GlobalAvgPool, GlobalSumPool, MaxPool, Sum
 from ..layers.shape import Rearrangement, Upsample
 from ..ledger import Booking, Entry, OpenEntry
 from ..model import Node
-from ..records import dataclass
+from ..records import cached_property, dataclass
 from ..rules import LinearRule, Pass, WinnerTakesAll
 from ..rules.denominators import divides, in_range
 from ..rules.shares import ALL, book
-from .oddities import Oddity, kinds_of, noted, settled
+from .oddities import Definition, Oddity, kinds_of, noted
 from .passing import PASS, Currency, PassThrough, Winners, folded, weighed
 from .prepared import Prepared, Reduced, prepared
 from .products import adjoints, maps
@@ -168,14 +168,19 @@ class FusedLinear:
 
     def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry | OpenEntry, ...]]:
         made, factors, shapes, seen, odd = saved
-        messages = None if odd is None else self._settled(odd, message)
+        messages = None if odd is None else self._settled(odd, made, factors, message)
         if messages is None:
             messages = self._down(made, factors, shapes, message)
         return messages, self._entries(seen, message, messages) if self.booked else ()
 
-    def _settled(self, odd: Oddity, message: Array) -> tuple[Array, ...] | None:
-        """What the definition makes of denominators out of range."""
-        return settled(odd, self.rule, self.layer, self.nodes[0].place, message, self.arrives, self.hands_on)
+    @cached_property
+    def definition(self) -> Definition:
+        """What says what becomes of denominators out of range."""
+        return Definition(self.rule, self.layer, self.nodes[0].place)
+
+    def _settled(self, odd: Oddity, made: Prepared, factors: list[Array], message: Array) -> tuple[Array, ...] | None:
+        shares = [(factor, float(share.coefficient)) for factor, share in zip(factors, made.shares, strict=True)]
+        return self.definition.settled(odd, shares, message, self.arrives, self.hands_on)
 
     def _down(self, made: Prepared, factors: list[Array], shapes: tuple[Shape, ...], message: Array) -> tuple[Array, ...]:
         """The messages below."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..arrays import Array, Exact, Relative, Shape, Signed, like
 from ..layers.conv import Conv, ConvTranspose
+from ..rules.denominators import least
 from ..rules.shares import ALL, IDENTITY, NEGATIVE, NONNEGATIVE, ONE, POSITIVE, Above, Below, Feature
 from .native import _ext
 from .passing import Currency, weighed
@@ -70,6 +71,12 @@ def finite(x: Array, threads: int) -> bool:
     """Whether no number of a message (N, targets, C, …) is infinite or NaN."""
     cells = x if lies_in_cells(x) else channels_turned(x, 2)
     return _ext.finite(cells, threads) if lies_in_cells(cells) else bool(np.isfinite(x).all())
+
+
+def least_size(x: Array, threads: int) -> float:
+    """The least size of a number of x that is not 0."""
+    cells = x if lies_in_cells(x) else channels_turned(x)
+    return _ext.least_size(cells, threads) if lies_in_cells(cells) else least(x)
 
 
 def channels_first(x: Array, axis: int = 1) -> Array:

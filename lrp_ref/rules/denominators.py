@@ -145,11 +145,13 @@ def least(array: Array) -> float:
 
 def products_in_range(terms: Iterable[tuple[Array, float, bool]]) -> bool:
     """Whether no product of a term can underflow, so that every sum of them is what it says, 0 too. Adding never underflows."""
-    for a, weight, lost in terms:
-        low, tiny = least(a), float(np.finfo(a.dtype).tiny)
-        if lost or (low < math.inf and weight < math.inf and _log(low) + _log(weight) < _log(tiny) + 1):
-            return False
-    return True
+    return not any(lost or not outweighs(least(a), weight, a.dtype) for a, weight, lost in terms)
+
+
+def outweighs(low: float, weight: float, dtype: Any) -> bool:
+    """Whether products of numbers from `low` and from `weight` on, infinity where there are none, are all normal ones."""
+    tiny = float(np.finfo(dtype).tiny)
+    return not (low < math.inf and weight < math.inf) or _log(low) + _log(weight) >= _log(tiny) + 1
 
 
 def _log(number: float) -> int:
