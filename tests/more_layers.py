@@ -68,6 +68,8 @@ CASES = {
     L.LayerNorm: [
         (L.LayerNorm(1, numbers(4), numbers(4)), [(3, 4)]),
         (L.LayerNorm(2, numbers(3, 4), None, 0.5), [(2, 3, 4)]),
+        (L.LayerNorm(1, numbers(4), numbers(4), 0.0, outside=0.5, correction=1), [(3, 4)]),
+        (L.LayerNorm(2, None, numbers(4), 0.25, outside=0.5), [(2, 3, 4)]),
         (L.LayerNorm(), [(5,)]),
     ],
     L.LogSigmoid: [(L.LogSigmoid(), [(4, 3)])],
@@ -77,6 +79,7 @@ CASES = {
         (L.LpNorm((1, -1), 1), [(3, 2, 4)]),
         (L.LpNorm((2,), 2, 0.5, 6.0), [(3, 4)]),
         (L.LpNorm((2,), 1, 0.25, 4.0), [(3, 4)]),
+        (L.LpNorm((2,), 2, 0.25, 6.0, 0.5), [(3, 4)]),
     ],
     L.LpPool: [
         (L.LpPool(2), [(2, 4, 4)]),
@@ -105,6 +108,7 @@ CASES = {
     L.RMSNorm: [
         (L.RMSNorm(1, numbers(4), numbers(4)), [(3, 4)]),
         (L.RMSNorm(2, numbers(3, 4), None, 0.5), [(2, 3, 4)]),
+        (L.RMSNorm(1, numbers(4), None, 0.0, 0.5), [(3, 4)]),
         (L.RMSNorm(), [(5,)]),
     ],
     L.RNN: [

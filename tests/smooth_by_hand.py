@@ -86,9 +86,9 @@ def normalised(layer, a):
         for members in groups(layer, a[n]):
             values = [a[n][i] for i in members]
             mean = 0 if isinstance(layer, L.RMSNorm) else sum(values) / len(values)
-            variance = sum((v - mean) ** 2 for v in values) / len(values)
+            variance = sum((v - mean) ** 2 for v in values) / (len(values) - getattr(layer, "correction", 0))
             for i, v in zip(members, values, strict=True):
-                z = (v - mean) / dual.sqrt(variance + layer.epsilon)
+                z = (v - mean) / (dual.sqrt(variance + layer.epsilon) + getattr(layer, "outside", 0))
                 z = z if layer.scale is None else z * affine(layer, layer.scale, i, a.shape[1:])
                 out[n][i] = z if layer.shift is None else z + affine(layer, layer.shift, i, a.shape[1:])
     return out
@@ -101,7 +101,7 @@ def lp_norm(layer, a):
     out = np.empty(a.shape, dtype=object)
     for indices in members.values():
         total = sum((abs(a[i]) ** int(layer.p) for i in indices), mpmath.mpf(layer.epsilon))
-        length = dual.sqrt(total) if layer.p == 2 else total
+        length = (dual.sqrt(total) if layer.p == 2 else total) + layer.outside
         for i in indices:
             out[i] = a[i] / (max(layer.floor, length))
     return out

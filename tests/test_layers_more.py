@@ -34,6 +34,9 @@ EXACT = (
         L.Maximum,
         L.MatMul,
         L.MinMaxNorm,
+        L.Maximum,  # of one signal
+        L.Minimum,
+        L.Where,  # of constants
     ),
     *(
         L.Minimum,
@@ -134,10 +137,11 @@ def normalised(groups):
             for members, affine in groups(layer, a[n]):
                 values = [float(a[n][i]) for i in members]
                 mean = 0.0 if isinstance(layer, L.RMSNorm) else sum(values) / len(values)
-                variance = sum((v - mean) ** 2 for v in values) / len(values)
+                variance = sum((v - mean) ** 2 for v in values) / (len(values) - getattr(layer, "correction", 0))
+                divisor = math.sqrt(variance + layer.epsilon) + getattr(layer, "outside", 0.0)
                 for i, v in zip(members, values, strict=True):
                     scale, shift = affine(i)
-                    out[n][i] = (v - mean) / math.sqrt(variance + layer.epsilon) * scale + shift
+                    out[n][i] = (v - mean) / divisor * scale + shift
         return out
 
     return loops
@@ -388,7 +392,9 @@ LOOPS = {
     L.LayerNorm: normalised(last_groups),
     L.LogSigmoid: scalar(lambda layer, z: -math.log(1 + math.exp(-z))),
     L.Log: scalar(lambda layer, z: math.log(z)),
-    L.LpNorm: rescaled(lambda layer, values: (0, (sum(abs(v) ** layer.p for v in values) + layer.epsilon) ** (1 / layer.p))),
+    L.LpNorm: rescaled(
+        lambda layer, values: (0, (sum(abs(v) ** layer.p for v in values) + layer.epsilon) ** (1 / layer.p) + layer.outside)
+    ),
     L.LpPool: lp_pool,
     L.MatMul: matmul,
     L.Maximum: scalar(lambda layer, *zs: max(zs)),
@@ -497,6 +503,9 @@ def test_what_passes_relevance_and_what_does_not(layer, shapes):
         L.RMSNorm,
         L.LpNorm,
         L.MinMaxNorm,
+        L.Maximum,  # of one signal
+        L.Minimum,
+        L.Where,  # of constants
         Pooling,
         L.Recurrent,
     )  # these have rules of their own
@@ -536,6 +545,10 @@ BAD = {
     "RMSNorm": (lambda: L.RMSNorm(2).shape((1, 4)), ShapeError, "2 axes to normalise over"),
     "RMSNorm scale": (lambda: L.RMSNorm(1, np.ones(3)).shape((1, 4)), ParameterError, "does not fit the normalised axes"),
     "LpNorm p": (lambda: L.LpNorm(p=3), ParameterError, "LpNorm.p must be 1 or 2, found 3"),
+    "LpNorm outside": (lambda: L.LpNorm(outside=-1), ParameterError, "LpNorm.outside must be finite and at least 0"),
+    "LayerNorm outside": (lambda: L.LayerNorm(outside=-1), ParameterError, "LayerNorm.outside must be finite and at least 0"),
+    "LayerNorm correction": (lambda: L.LayerNorm(correction=2), ParameterError, "LayerNorm.correction must be 0 or 1, found 2"),
+    "LayerNorm of one": (lambda: L.LayerNorm(correction=1).shape((1, 1)), ShapeError, "one number has no variance"),
     "LpNorm axes": (lambda: L.LpNorm((0,)), ParameterError, "LpNorm.axes must be different axes other than the batch axis 0"),
     "LpNorm floor": (lambda: L.LpNorm(floor=-1), ParameterError, "LpNorm.floor must be finite and at least 0"),
     "MinMaxNorm": (lambda: L.MinMaxNorm((2,)).shape((1, 3)), ShapeError, "do not exist"),

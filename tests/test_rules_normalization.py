@@ -47,7 +47,8 @@ def literal(layer, a, relevance, epsilon, *, mean_held):
     for group in groups_of(layer, a.shape):
         n, mean = len(group), 0.0 if isinstance(layer, L.RMSNorm) else sum(flat[group]) / len(group)
         mean_held = mean_held or isinstance(layer, L.RMSNorm)
-        deviation = math.sqrt(sum((flat[i] - mean) ** 2 for i in group) / n + layer.epsilon)
+        variance = sum((flat[i] - mean) ** 2 for i in group) / (n - getattr(layer, "correction", 0))
+        deviation = math.sqrt(variance + layer.epsilon) + getattr(layer, "outside", 0)
         for k in group:
             w = gamma[k] / deviation
             terms = {j: flat[j] * ((j == k) - (0 if mean_held else 1 / n)) * w for j in group}
@@ -73,7 +74,8 @@ def cases(draw):
         layer = L.GroupNorm(draw(st.sampled_from([1, 2])), some(shape[0]), some(shape[0]))
     else:
         axes = int(kind[-1])
-        layer = (L.RMSNorm if kind[0] == "r" else L.LayerNorm)(axes, some(shape[-axes:]), some(shape[-1:]))
+        more = {} if affine else {"outside": 0.5} if kind[0] == "r" else {"outside": 0.25, "correction": 1}
+        layer = (L.RMSNorm if kind[0] == "r" else L.LayerNorm)(axes, some(shape[-axes:]), some(shape[-1:]), **more)
     count = draw(st.integers(1, 3))
     return layer, random.normal(size=(count, *shape)) * 3 + 1, random.normal(size=(count, *shape))
 

@@ -19,13 +19,14 @@ from .reductions import _counted, _kept, _reduced_axes
 class RMSNorm(LastAxes):
     r"""Each sample divided by its root mean square over the last `axes` axes (Zhang & Sennrich 2019).
 
-    .. math:: z = \gamma\, a / \sqrt{\tfrac{1}{n} \sum a^2 + \epsilon} + \beta
+    .. math:: z = \gamma\, a / \bigl(\sqrt{\tfrac{1}{n} \sum a^2 + \epsilon} + \delta\bigr) + \beta
 
     Parameters
     ----------
     axes : how many of the last axes are normalised together; the batch axis may not be among them
     scale, shift : broadcast against these axes; None: 1 and 0
     epsilon : inside the square root
+    outside : δ, outside of it
     """
 
     centred: ClassVar[bool] = False
@@ -68,7 +69,7 @@ class _OverAxes(Normalised):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LpNorm(_OverAxes):
-    r"""Groups divided by their p-norm, :math:`z = a / \max\bigl((\sum |a|^p + \epsilon)^{1/p}, f\bigr)`.
+    r"""Groups divided by their p-norm, :math:`z = a / \max\bigl((\sum |a|^p + \epsilon)^{1/p} + \delta, f\bigr)`.
 
     A group of zeros stays one.
 
@@ -78,18 +79,21 @@ class LpNorm(_OverAxes):
     p : 1 or 2
     epsilon : ε, inside the root
     floor : f, the least divisor
+    outside : δ, outside of the root
     """
 
     axes: tuple[int, ...] = (1,)
     p: Any = 2
     epsilon: Any = 0.0
     floor: Any = 0.0
+    outside: Any = 0.0
     centred: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.p not in (1, 2):
             raise ParameterError(f"LpNorm.p must be 1 or 2, found {self.p!r}")
+        check_number(self.outside, "LpNorm.outside", 0)
 
     def _length(self, a: Array) -> Array:
         with np.errstate(over="ignore"):
@@ -100,16 +104,22 @@ class LpNorm(_OverAxes):
         length = _finite(self._length(a), a, "the length of inputs that are normalised together")
         if not is_exact(a) and ((length == 0) & (a != 0)).any():
             raise UnderflowError(f"the length of inputs that are normalised together is too small for {a.dtype}")
-        return zeros(length.shape, a), self._inverse(length)
+        return zeros(length.shape, a), self._inverse(self._divisor(length))
+
+    def _divisor(self, length: Array) -> Array:
+        return length + like(self.outside, length) if self.outside else length
 
     def vjp(self, inputs: tuple[Array, ...], output: Array, upper: Array) -> tuple[Array, ...]:
-        # z = a/s: (upper − ∂s/∂a Σ upper·z)/s, where ∂s/∂a is z for p = 2, the sign for p = 1, and 0 at the floor
+        # z = a/s: (upper − ∂s/∂a Σ upper·z)/s, where ∂s/∂a is a/(s − δ) for p = 2, the sign for p = 1, and 0 at the floor
         a = inputs[0]
         length = self._length(a)
-        inner = np.where(length > like(self.floor, a), sum_to(upper * output, length.shape), like(0, a))
+        divisor = self._divisor(length)
         one, none = like(1, a), like(0, a)
+        inner = np.where(divisor > like(self.floor, a), sum_to(upper * output, length.shape), none)
         slope = output if self.p == 2 else np.where(a > none, one, np.where(a < none, -one, none))
-        return (np.asarray((upper - slope * inner) * self._inverse(length)),)
+        if self.p == 2 and self.outside:
+            slope = slope * np.where(length > none, divisor / np.where(length > none, length, one), none)
+        return (np.asarray((upper - slope * inner) * self._inverse(divisor)),)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -108,6 +108,9 @@ class Normalised(Layer):
     scale: Any
     shift: Any
     epsilon: Any
+    #: δ, added to the deviation outside of the root, and what is taken off the number of elements that the variance divides by.
+    outside: Any = 0
+    correction: Any = 0
     #: Whether the mean of a group is taken off.
     centred: ClassVar[bool] = True
     #: Whether what is taken off is a linear map of the group, as a mean is.
@@ -130,9 +133,20 @@ class Normalised(Layer):
         grouped, axes = self._grouped(a.shape)
         values = a.reshape(grouped)
         mean = _mean(values, axes) if self.centred else zeros(_group(grouped, axes), a)
-        centred = values - mean if self.centred else values
+        deviation = self._deviation(values - mean if self.centred else values, axes, a)
+        return mean, np.asarray(like(1, a) / (deviation + like(self.outside, a) if self.outside else deviation))
+
+    def _deviation(self, centred: Array, axes: tuple[int, ...], a: Array) -> Array:
+        """√(σ² + ε) of every group, from what is left beside its mean."""
         variance = _finite(_mean(centred * centred, axes), a, "the variance of inputs that are normalised together")
-        return mean, np.asarray(like(1, a) / square_root(variance + like(self.epsilon, a)))
+        if self.correction:
+            variance = variance * self._corrected(centred, axes)
+        return square_root(variance + like(self.epsilon, a))
+
+    def _corrected(self, values: Array, axes: tuple[int, ...]) -> Array:
+        """n/(n − 1), or 1."""
+        count = math.prod(values.shape[axis] for axis in axes)
+        return like(count, values) / like(count - self.correction, values)
 
     def forward(self, *inputs: Array) -> Array:
         self.shape(*(a.shape for a in inputs))
@@ -145,7 +159,7 @@ class Normalised(Layer):
         return np.asarray(z if shift is None else z + like(shift, a))
 
     def vjp(self, inputs: tuple[Array, ...], output: Array, upper: Array) -> tuple[Array, ...]:
-        # With n = (a − μ)/σ and g = γ·upper: (g − mean(g) − n·mean(g·n)) / σ over each group.
+        # With n = (a − μ)/(σ + δ) and g = γ·upper: (g − mean(g) − n·mean(g·n)·(σ + δ)/σ) / (σ + δ) over each group.
         a = inputs[0]
         grouped, axes = self._grouped(a.shape)
         mean, inverse = self.statistics(a)
@@ -153,8 +167,17 @@ class Normalised(Layer):
         g = (upper if scale is None else upper * like(scale, a)).reshape(grouped)
         n = (a.reshape(grouped) - mean) * inverse
         centred = g - _mean(g, axes) if self.centred else g
-        lower = (centred - n * _mean(g * n, axes)) * inverse
+        inner = _mean(g * n, axes) if not (self.outside or self.correction) else self._slope(g, n, inverse, axes, a)
+        lower = (centred - n * inner) * inverse
         return (np.asarray(lower.reshape(a.shape)),)
+
+    def _slope(self, g: Array, n: Array, inverse: Array, axes: tuple[int, ...], a: Array) -> Array:
+        """mean(g·n)·(σ + δ)/σ, and n/(n − 1) times that of a corrected variance; 0 for a group of equal numbers."""
+        none = like(0, a)
+        deviation = like(1, a) / inverse - like(self.outside, a)
+        whole = _mean(g * n, axes) * self._corrected(n, axes)
+        flat = deviation <= none
+        return np.where(flat, none, whole / (np.where(flat, like(1, a), deviation) * inverse))
 
     def holding(self, a: Array) -> Linear:
         """The layer as a linear one for the input `a`: mean and deviation held at that input's."""
@@ -321,11 +344,13 @@ class LastAxes(Normalised):
     scale: Any = None
     shift: Any = None
     epsilon: Any = 1e-5
+    outside: Any = 0.0
     parameter_names: ClassVar[tuple[str, ...]] = ("scale", "shift")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "axes", integer(self.axes, f"{type(self).__name__}.axes", 1))
+        check_number(self.outside, f"{type(self).__name__}.outside", 0)
 
     def shape(self, *inputs: Shape) -> Shape:
         need_arity(self, inputs)
@@ -348,11 +373,28 @@ class LastAxes(Normalised):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LayerNorm(LastAxes):
-    """Each sample normalised over its last `axes` axes (Ba et al. 2016).
+    r"""Each sample normalised over its last `axes` axes (Ba et al. 2016).
+
+    .. math:: z = \gamma\,(a - \mu)/(\sqrt{\sigma^2 + \epsilon} + \delta) + \beta
 
     Parameters
     ----------
     axes : how many of the last axes are normalised together; the batch axis may not be among them
     scale, shift : broadcast against these axes; None: 1 and 0
     epsilon : inside the square root
+    outside : δ, outside of it
+    correction : σ² is the sum of squares divided by n − correction: 0, or 1 for the variance of a sample
     """
+
+    correction: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.correction not in (0, 1):
+            raise ParameterError(f"LayerNorm.correction must be 0 or 1, found {self.correction!r}")
+
+    def shape(self, *inputs: Shape) -> Shape:
+        shape = super().shape(*inputs)
+        if math.prod(shape[-self.axes :]) <= self.correction:
+            raise ShapeError("one number has no variance with correction 1")
+        return shape
