@@ -56,8 +56,6 @@ def test_a_constant_that_is_chosen_keeps_its_share_as_bias():
     (_, r), booking = run(L.Where(then=3.0), condition, A, R=R)
     assert r.tolist() == [[0, 6, 0, 8]]
     assert booking.bias.tolist() == [12]
-    (_,), booking = run(L.Where(1.0, 2.0), condition, R=R)
-    assert (booking.bias.tolist(), booking.turnover.tolist()) == ([26], [52])
 
 
 def test_what_is_repeated_adds_up_where_it_comes_from():
@@ -116,8 +114,8 @@ def test_what_it_serves():
     assert RULE.hands_on(L.Where()) == (False, True, True)
     assert RULE.hands_on(L.Where(then=1.0)) == (False, True)
     assert RULE.hands_on(L.Maximum(3)) == (True, True, True)
-    for layer in (L.MaxPool(2), L.Multiply(), L.Compare()):
-        with pytest.raises(RuleError, match="choices between signals"):
+    for layer in (L.MaxPool(2), L.Multiply(), L.Compare(), L.Where(1.0, 2.0)):
+        with pytest.raises(RuleError, match="choices of a signal"):
             RULE.require(layer)
     model = Model((Node("max", L.Maximum(), ("input", "input")),))
     with pytest.raises(RuleError, match=r"fits: ChoiceTakesAll\(\)"):

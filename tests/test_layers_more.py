@@ -36,7 +36,6 @@ EXACT = (
         L.MinMaxNorm,
         L.Maximum,  # of one signal
         L.Minimum,
-        L.Where,  # of constants
     ),
     *(
         L.Minimum,
@@ -505,7 +504,6 @@ def test_what_passes_relevance_and_what_does_not(layer, shapes):
         L.MinMaxNorm,
         L.Maximum,  # of one signal
         L.Minimum,
-        L.Where,  # of constants
         Pooling,
         L.Recurrent,
     )  # these have rules of their own

@@ -12,13 +12,14 @@ from ..errors import DomainError, LrpError, ParameterError, RuleError, unknown
 from ..layers.activations import Activation, Softmax
 from ..layers.base import Layer, Linear, Lookup, Recurrent
 from ..layers.conv import Conv, ConvTranspose
-from ..layers.functions import Choice
+from ..layers.functions import Maximum, Minimum
 from ..layers.lengths import MinMaxNorm
 from ..layers.linear import Scale
 from ..layers.merge import Multiply
 from ..layers.normalization import BatchNorm
 from ..layers.norms import LRN, Normalised
 from ..layers.pooling import Pooling, Selecting
+from ..layers.selection import Where
 from ..layers.shape import Identity, Pad, Rearrangement
 from ..model import COLUMN, Domain, Model, Node, ancestors
 from ..names import complaint
@@ -193,7 +194,8 @@ _FITTING: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (Pooling, "Proportional() or AverageSurrogate()"),
     (LRN, "Pass() or LocalTaylor()"),
     (Multiply, "SignalTakesAll(), ProportionalProduct(), AbsoluteProduct() or HalfProduct()"),
-    (Choice, "ChoiceTakesAll()"),
+    ((Maximum, Minimum), "ChoiceTakesAll()"),
+    (Where, "ChoiceTakesAll(), which wants a signal to choose; between constants none would"),
     (MinMaxNorm, "HeldStatistics()"),
     (Normalised, "HeldDeviation() or HeldStatistics()"),
     (Softmax, "none: explain the score before it, or end the model there"),

@@ -19,17 +19,17 @@ from .base import Rule
 class ChoiceTakesAll(Rule):
     r""":math:`R_j = \sum_k 1[z_k \text{ is } x_j]\, R_k`: the signal that was chosen takes all, of equal ones the first.
 
-    It is winner-takes-all of maximum pooling (Bach et al. 2015) between signals. The condition of a `Where` is a gate, held
+    It is winner-takes-all of maximum pooling (Bach et al. 2015; Montavon et al. 2018, §5.3) between signals. The condition of a `Where` is a gate, held
     fixed: it gets nothing. A constant that was chosen keeps its share as a bias.
     """
 
     source: ClassVar[str] = "as maximum pooling: Bach et al. 2015; Montavon et al. 2018, §5.3"
-    serves: ClassVar[str] = "choices between signals (Maximum, Minimum, Where)"
+    serves: ClassVar[str] = "choices of a signal (Maximum, Minimum, Where)"
     formula: ClassVar[str] = r"R_j = \sum_k 1[z_k \text{ is } x_j]\, R_k"
     usage: ClassVar[str] = "choices between signals, every preset"
 
     def fits(self, layer: Layer) -> bool:
-        return isinstance(layer, Choice)
+        return isinstance(layer, Choice) and any(self.hands_on(layer))  # between constants no signal is chosen
 
     def hands_on(self, layer: Layer) -> tuple[bool, ...]:
         return tuple(index > 0 or not isinstance(layer, Where) for index in range(layer.arity))
