@@ -111,7 +111,7 @@ cdef extern from "lrp.h" nogil:
     ctypedef struct lrp_lstm:
         idx directions, features, hidden
         int backwards[2]
-        int all_gates
+        int all_gates, booked
         void *panels
     enum lrp_product:
         LRP_SIGNAL, LRP_PROPORTIONAL, LRP_ABSOLUTE, LRP_HALF
@@ -133,6 +133,13 @@ cdef extern from "lrp.h" nogil:
         int *odd
         void *hidden
         void *factors
+    ctypedef struct lrp_lstm_back:
+        const void *message
+        void *x
+        void *first_hidden
+        void *first_cell
+        double *columns
+        double *details[4]
 
     ctypedef struct lrp_kernels:
         const char *instruction_set
@@ -153,7 +160,7 @@ cdef extern from "lrp.h" nogil:
         void (*lstm_prepare)(const lrp_lstm *, const void *, const void *, const void *) noexcept nogil
         idx (*lstm_padded)(idx) noexcept nogil
         int (*lstm_forward)(const lrp_lstm *, const lrp_lstm_pass *, int) noexcept nogil
-        int (*lstm_relevance)(const lrp_lstm *, const lrp_lstm_pass *, const void *, void *, void *, void *, int) noexcept nogil
+        int (*lstm_relevance)(const lrp_lstm *, const lrp_lstm_pass *, const lrp_lstm_back *, int) noexcept nogil
     const lrp_kernels *lrp_choose(const char *, int)
 
 # More than this many elements in one array, and an offset in bytes might not fit.

@@ -191,6 +191,7 @@ typedef struct {
     idx directions, features, hidden;
     int backwards[2];       /* whether a direction reads its sequence from the end */
     int all_gates;          /* whether relevance reaches all gates, or g alone */
+    int booked;             /* whether the way back accounts for what it does */
     void *panels;           /* the prepared weights, lstm_bytes() of them */
 } lrp_lstm;
 
@@ -214,8 +215,18 @@ typedef struct {
     int *odd;               /* as of lrp_finish */
     /* What the pass upwards leaves for the way back: (directions, samples, steps, ...) of lstm_padded(hidden) units. */
     void *hidden;           /* the state after each step */
-    void *factors;          /* 2 of each unit where relevance reaches g alone, else 6 */
+    void *factors;          /* 2 of each unit where relevance reaches g alone, else 6; where `booked` 3 or 6 more */
 } lrp_lstm_pass;
+
+/* The way back: from a message of the output's shape, targets behind samples, to the input and the initial states. */
+typedef struct {
+    const void *message;
+    void *x;                /* (samples, targets, steps, features) */
+    void *first_hidden, *first_cell; /* (samples, targets, directions * hidden) */
+    /* Where `booked`: the columns of a booking, as those of lrp_account, and of each step what stabilisers took, what nothing
+     * took, nothing, and what biases took, (samples, targets, steps) each. */
+    double *columns, *details[4];
+} lrp_lstm_back;
 
 /* ---- the bodies, which know of each other within one instruction set and element type -------------------------------------
  *
@@ -255,10 +266,7 @@ typedef struct {
     void (*lstm_prepare)(const lrp_lstm *, const void *input, const void *recurrent, const void *bias);
     idx (*lstm_padded)(idx hidden);
     int (*lstm_forward)(const lrp_lstm *, const lrp_lstm_pass *, int threads);
-    /* x (samples * targets, steps, features) and the initial states (samples * targets, directions * hidden) from a message of
-     * the output's shape, targets behind samples */
-    int (*lstm_relevance)(const lrp_lstm *, const lrp_lstm_pass *, const void *message, void *x, void *first_hidden,
-                          void *first_cell, int threads);
+    int (*lstm_relevance)(const lrp_lstm *, const lrp_lstm_pass *, const lrp_lstm_back *, int threads);
 } lrp_kernels;
 
 /* How many convolutions a scatter is made of. */

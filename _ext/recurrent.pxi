@@ -15,7 +15,7 @@ cdef class LSTM:
     def __dealloc__(self):
         lrp_release(self.m.panels)
 
-    def __init__(self, weight_input, weight_recurrent, bias, backwards, all_gates):
+    def __init__(self, weight_input, weight_recurrent, bias, backwards, all_gates, booked):
         cdef Memory w = memory(weight_input, "the input's weight"), u = memory(weight_recurrent, "the recurrent weight")
         cdef Memory b = None
         cdef const void *offset = NULL
@@ -42,7 +42,7 @@ cdef class LSTM:
             raise ValueError(f"one switch for each direction, found {given}")
         for d in range(self.m.directions):
             self.m.backwards[d] = 1 if given[d] else 0
-        self.m.all_gates = 1 if all_gates else 0
+        self.m.all_gates, self.m.booked = 1 if all_gates else 0, 1 if booked else 0
         self.is_double = w.is_double
         self.kernels = DOUBLES if w.is_double else FLOATS
         self.nbytes = self.kernels.lstm_bytes(&self.m)
@@ -108,6 +108,12 @@ cdef class LSTM:
         columns = self.m.directions * self.m.hidden
         return (*front, p.steps, columns) if p.returns == LRP_EVERY else (*front, columns)
 
+    cdef idx vectors(self):
+        """How many numbers of each unit are kept of a step beside its state: factors, and what becomes of R_c and R_h."""
+        if self.m.all_gates:
+            return 12 if self.m.booked else 6
+        return 5 if self.m.booked else 2
+
     def forward(self, x, lengths, states, returns, rule, threads):
         cdef lrp_lstm_pass p
         cdef int code, odd = 0, count = threads_of(threads)
@@ -116,7 +122,7 @@ cdef class LSTM:
         output = empty(self.upper(&p, (p.samples,)), self.is_double)
         cdef idx padded = self.kernels.lstm_padded(self.m.hidden)
         hidden = empty((self.m.directions, p.steps, p.samples, padded), self.is_double)
-        factors = empty((self.m.directions, p.steps, p.samples, 6 if self.m.all_gates else 2, padded), self.is_double)
+        factors = empty((self.m.directions, p.steps, p.samples, self.vectors(), padded), self.is_double)
         p.output, p.hidden, p.factors = pointer(output), pointer(hidden), pointer(factors)
         with nogil:
             code = self.kernels.lstm_forward(&self.m, &p, count)
@@ -134,18 +140,27 @@ cdef class LSTM:
             raise TypeError("the message, what was saved and the weights must have one type")
         padded = self.kernels.lstm_padded(self.m.hidden)
         shape = (self.m.directions, p.steps, p.samples)
-        if hidden.shape() != (*shape, padded) or factors.shape() != (*shape, 6 if self.m.all_gates else 2, padded):
+        if hidden.shape() != (*shape, padded) or factors.shape() != (*shape, self.vectors(), padded):
             raise ValueError("what was saved does not fit the sequences")
         p.targets = a.extent(1) if a.view.ndim > 1 else 0
         if a.shape() != self.upper(&p, (p.samples, p.targets)):
             raise ValueError(f"a message of shape {self.upper(&p, (p.samples, 'targets'))}, found {a.shape()}")
         p.output, p.odd, p.hidden, p.factors = NULL, NULL, hidden.view.buf, factors.view.buf
+        cdef lrp_lstm_back back
         lower = empty((p.samples, p.targets, p.steps, self.m.features), self.is_double)
         first = [empty((p.samples, p.targets, self.m.directions * self.m.hidden), self.is_double) for _ in range(2)]
-        cdef void *to = pointer(lower)
-        cdef void *h = pointer(first[0])
-        cdef void *c = pointer(first[1])
+        back.message, back.x = a.view.buf, pointer(lower)
+        back.first_hidden, back.first_cell = pointer(first[0]), pointer(first[1])
+        accounts = None
+        if self.m.booked:
+            columns = empty((p.samples, p.targets, LRP_COLUMNS), True)
+            stabiliser, unassigned, bias = details = [empty((p.samples, p.targets, p.steps), True) for _ in range(3)]
+            back.columns, back.details[2] = <double *>pointer(columns), NULL
+            back.details[0], back.details[1], back.details[3] = (
+                <double *>pointer(stabiliser), <double *>pointer(unassigned), <double *>pointer(bias)
+            )
+            accounts = columns, *details
         with nogil:
-            code = self.kernels.lstm_relevance(&self.m, &p, a.view.buf, to, h, c, count)
+            code = self.kernels.lstm_relevance(&self.m, &p, &back, count)
         checked(code)
-        return lower, first[0], first[1]
+        return lower, first[0], first[1], accounts

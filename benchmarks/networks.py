@@ -139,3 +139,17 @@ def smooth_image(size: int = 224, count: int = 1, seed: int = 1, dtype: Any = np
     for axis in (2, 3):
         x = sum(np.roll(x, shift, axis) for shift in range(-4, 5)) / 3
     return np.clip(x, -2, 2).astype(dtype)
+
+
+def recurrent(kind: str, depth: int, directions: int, width: int = 60, dtype: str = "float64") -> lrp_ref.Model:
+    """LSTM, GRU or RNN layers, one on the other, of which the last one's last state goes into five classes."""
+    random, scale, below = np.random.default_rng(0), width**-0.5, width
+    cells, gates = {"LSTM": (L.LSTM, 4), "GRU": (L.GRU, 3), "RNN": (L.RNN, 1)}[kind]
+    built: list[L.Layer] = []
+    for level in range(depth):
+        shapes = ((directions, rows, gates * width) for rows in (below, width))
+        weights = [random.uniform(-scale, scale, shape) for shape in (*shapes, (directions, gates * width))]
+        direction, returns = ("forward", "bidirectional")[directions - 1], "last" if level == depth - 1 else "all"
+        built.append(cells(*weights, direction=direction, returns=returns))
+        below = directions * width
+    return lrp_ref.Model.sequential([*built, L.Dense(random.uniform(-scale, scale, (below, 5)))]).astype(dtype)

@@ -41,6 +41,34 @@ def ledger(setting: Setting, network: str) -> Found:
     return Found(tuple(lines), tuple(remarks))
 
 
+#: Kind, layers, directions, steps, batch.
+RECURRENT = (
+    *(("LSTM", 1, 2, 20, 1), ("LSTM", 1, 2, 200, 1), ("LSTM", 1, 2, 200, 64), ("LSTM", 2, 2, 20, 1), ("LSTM", 2, 1, 20, 64)),
+    *(("GRU", 1, 2, 20, 1), ("GRU", 2, 1, 20, 64), ("RNN", 1, 1, 20, 1), ("RNN", 2, 2, 20, 64)),
+)
+
+
+def recurrent(setting: Setting) -> Found:
+    """The same of recurrent networks, under `lstm_all`."""
+    lines: list[Line] = []
+    remarks: list[str] = []
+    for kind, depth, directions, steps, batch in RECURRENT:
+        model = networks.recurrent(kind, depth, directions)
+        x = np.random.default_rng(1).normal(size=(batch, steps, 60))
+        plain, booked = (setting.explainer(model, "lstm_all", ledger=kept) for kept in (False, True))
+        if not np.array_equal(plain(x, target=2).relevance, booked(x, target=2).relevance):
+            raise AssertionError(f"{kind}: a ledger changes the relevance")
+        contenders = {"ours": lambda e=booked, x=x: e(x, target=2), "without": lambda e=plain, x=x: e(x, target=2)}
+        layers = f"{depth} {'bidirectional ' if directions == 2 else ''}{kind}"
+        name = f"{layers}, T = {steps}, batch {batch}"
+        found = side_by_side(
+            setting, f"{name}, with its ledger", contenders, [Want("without", 2.0, None, more=False)], rounds=5, least=0.1
+        )
+        lines += found.lines
+        remarks += found.remarks
+    return Found(tuple(lines), tuple(remarks))
+
+
 def _network(name: str, setting: Setting) -> tuple[lrp_ref.Model, np.ndarray]:
     if name == "SqueezeNet":
         return lrp_ref.load(setting.squeezenet), 60 * networks.smooth_image(227)
@@ -86,5 +114,6 @@ ROWS: dict[str, Callable[[Setting], Found]] = {
     "ledger-resnet50": lambda setting: ledger(setting, "ResNet-50"),
     "ledger-squeezenet": lambda setting: ledger(setting, "SqueezeNet"),
     "ledger-lenet": lambda setting: ledger(setting, "LeNet-5"),
+    "ledger-recurrent": recurrent,
     "command": command,
 }

@@ -259,13 +259,20 @@ class LSTM:
     bias : (directions, 4·hidden)
     backwards : for each direction whether it reads its sequence from the end
     all_gates : whether relevance reaches all gates, or g alone (SIGNAL)
+    booked : whether the way back accounts for what it does
 
     `rule` is (product rule, whether it weighs what is before the activations, its ε, the ε of linear maps, that of sums).
     """
 
     nbytes: int  # of the prepared weights; the arrays are not kept
     def __init__(
-        self, weight_input: Array, weight_recurrent: Array, bias: Array | None, backwards: Sequence[bool], all_gates: bool
+        self,
+        weight_input: Array,
+        weight_recurrent: Array,
+        bias: Array | None,
+        backwards: Sequence[bool],
+        all_gates: bool,
+        booked: bool,
     ) -> None: ...
     def forward(
         self,
@@ -295,5 +302,9 @@ class LSTM:
         returns: int,
         rule: tuple[int, bool, float, float, float],
         threads: int,
-    ) -> tuple[Array, Array, Array]:
-        """Relevance of x (samples, targets, steps, features) and of both initial states (samples, targets, directions·hidden)."""
+    ) -> tuple[Array, Array, Array, tuple[Array, Array, Array, Array] | None]:
+        """Relevance of x (samples, targets, steps, features) and of both initial states (samples, targets, directions·hidden).
+
+        Where it is booked the columns too, as those of `Accounting`, (samples, targets, 8), and what stabilisers, no share and
+        biases took at each step, (samples, targets, steps) each. What is handed on stays 0, and is not in the turnover.
+        """

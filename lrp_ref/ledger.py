@@ -56,16 +56,16 @@ class Booking:
     def __post_init__(self) -> None:
         for name in (*COLUMNS, *AMOUNTS):
             object.__setattr__(self, name, frozen(np.asarray(getattr(self, name))))
-        object.__setattr__(self, "details", MappingProxyType({k: frozen(np.asarray(v)) for k, v in self.details.items()}))
+        object.__setattr__(self, "details", _read_only(self.details))
 
     @classmethod
-    def of(cls, columns: Array, flags: tuple[str, ...] = ()) -> Booking:
+    def of(cls, columns: Array, flags: tuple[str, ...] = (), details: Mapping[str, Array] = _NONE) -> Booking:
         """From one array (…, 8) with COLUMNS and AMOUNTS, in this order, on its last axis.
 
         Networks have many nodes, and few of their accounts are looked at: a column is taken from the array when it is.
         """
         made = object.__new__(cls)
-        made.__dict__.update(_columns=columns, flags=flags, details=_NONE)
+        made.__dict__.update(_columns=columns, flags=flags, details=_read_only(details))
         return made
 
     def __getattr__(self, name: str) -> Any:
@@ -130,10 +130,10 @@ class Booking:
 
     def first(self) -> Booking:
         """The accounts of the first target alone."""
+        details = {name: part[:, 0] for name, part in self.details.items()}
         if "_columns" in self.__dict__:
-            return Booking.of(self.__dict__["_columns"][:, 0], self.flags)
-        columns = {name: getattr(self, name)[:, 0] for name in (*COLUMNS, *AMOUNTS)}
-        return Booking(**columns, flags=self.flags, details={name: part[:, 0] for name, part in self.details.items()})
+            return Booking.of(self.__dict__["_columns"][:, 0], self.flags, details)
+        return Booking(**{name: getattr(self, name)[:, 0] for name in (*COLUMNS, *AMOUNTS)}, flags=self.flags, details=details)
 
     @classmethod
     def stacked(cls, bookings: list[Booking]) -> Booking:
@@ -143,6 +143,10 @@ class Booking:
         flags = tuple(dict.fromkeys(flag for b in bookings for flag in b.flags))
         details = {name: np.stack([b.details[name] for b in bookings], axis=1) for name in bookings[0].details}
         return cls(**columns, flags=flags, details=details)
+
+
+def _read_only(parts: Mapping[str, Array]) -> Mapping[str, Array]:
+    return MappingProxyType({name: frozen(np.asarray(part)) for name, part in parts.items()}) if parts else _NONE
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,12 +172,16 @@ class OpenEntry:
     columns : those of `Booking.of`, (N, targets, 8), with "inputs" and "inputs_abs" left 0; None: relevance passes unchanged, so
         that what arrived is what is handed on
     flags : remarks
+    details : those of the booking; None: it has none
+    adds : whether the turnover lacks what is handed on: where a layer is not one sum, its messages are told from its terms
     """
 
     node: str
     rule: str
     columns: Array | None = None
     flags: tuple[str, ...] = ()
+    details: Mapping[str, Array] | None = None
+    adds: bool = False
 
     def booking(self, handed: Amounts) -> Booking:
         """The booking, given what is handed on."""
@@ -184,7 +192,9 @@ class OpenEntry:
         else:
             columns = self.columns.copy()
             columns[..., PLACES["inputs"]], columns[..., PLACES["inputs_abs"]] = inputs, sizes
-        return Booking.of(columns, self.flags)
+            if self.adds:
+                columns[..., PLACES["turnover"]] += sizes
+        return Booking.of(columns, self.flags, self.details or _NONE)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,8 +14,8 @@ W, U, B = np.ones((2, 3, 8)), np.ones((2, 2, 8)), np.ones((2, 8))
 X = np.ones((4, 5, 3))
 
 
-def made(w=W, u=U, b=B, backwards=(False, True), all_gates=False):
-    return ext.LSTM(w, u, b, backwards, all_gates)
+def made(w=W, u=U, b=B, backwards=(False, True), all_gates=False, booked=False):
+    return ext.LSTM(w, u, b, backwards, all_gates, booked)
 
 
 def squashed(gate, x):
@@ -23,7 +23,7 @@ def squashed(gate, x):
     w = np.zeros((1, 1, 4), x.dtype)
     w[0, 0, gate] = 1
     bias = np.array([[60, -60, 60, 0] if gate == 3 else [0, -60, 60, 40]], x.dtype)
-    lstm = ext.LSTM(w, np.zeros((1, 1, 4), x.dtype), bias, (False,), False)
+    lstm = ext.LSTM(w, np.zeros((1, 1, 4), x.dtype), bias, (False,), False, False)
     return lstm.forward(x.reshape(-1, 1, 1), None, (None, None), ext.CELL, RULE, 1)[0][:, 0]
 
 
@@ -45,6 +45,10 @@ def forward(lstm=None, x=X, lengths=None, states=(None, None), returns=ext.LAST,
     return (lstm or made()).forward(x, lengths, states, returns, rule, threads)
 
 
+def forward_saved():
+    return made().forward(X, None, (None, None), ext.LAST, RULE, 1)[1]
+
+
 def relevance(message=None, saved=None, x=X, rule=RULE, lstm=None, returns=ext.LAST):
     lstm = lstm or made()
     saved = saved or lstm.forward(X, None, (None, None), ext.LAST, RULE, 1)[1]
@@ -61,7 +65,7 @@ BAD = {
     "two types": (TypeError, lambda: made(b=B.astype(np.float32))),
     "switches": (ValueError, lambda: made(backwards=(True,))),
     "strides": (ValueError, lambda: made(w=np.ones((2, 8, 3)).swapaxes(1, 2))),
-    "twice": (ValueError, lambda: ext.LSTM.__init__(made(), W, U, B, (False, True), False)),
+    "twice": (ValueError, lambda: ext.LSTM.__init__(made(), W, U, B, (False, True), False, False)),
     "x": (ValueError, lambda: forward(x=X[..., :2].copy())),
     "x of two axes": (ValueError, lambda: forward(x=X[0])),
     "no steps": (ValueError, lambda: forward(x=X[:, :0])),
@@ -81,6 +85,7 @@ BAD = {
     "message of other steps": (ValueError, lambda: relevance(np.ones((4, 1, 4, 4)), returns=ext.EVERY)),
     "type of the message": (TypeError, lambda: relevance(np.ones((4, 1, 4), np.float32))),
     "saved": (ValueError, lambda: relevance(saved=(np.ones((2, 4, 5, 1)), np.ones((2, 4, 5, 2, 8))))),
+    "saved without accounts": (ValueError, lambda: relevance(saved=forward_saved(), lstm=made(booked=True))),
     "saved of others": (ValueError, lambda: relevance(x=np.ones((3, 5, 3)))),
 }
 

@@ -1,22 +1,22 @@
 """The usual LSTM under the ε-rule and any of the four product rules, in C; what the pass upwards leaves are factors.
 
-Everything that a step does to relevance is linear in it (`_ext/recurrent.inc`), so its denominators and product rules are taken
-care of on the way up, and the way down is multiplications alone.
+Everything that a step does to relevance is linear in it (`_ext/recurrent_weights.inc`), so its denominators and product rules are
+taken care of on the way up, and the way down is multiplications alone. What is lost at each unit is linear in it too, and is
+accounted for on the way down (`_ext/recurrent_account.inc`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, per_sample
+from ..arrays import Array
 from ..errors import LrpError
 from ..layers.recurrent import LSTM
 from ..layers.recurrent.base import Cells, ends
-from ..ledger import Entry
+from ..ledger import PLACES, Entry, OpenEntry
 from ..model import Node
 from ..records import dataclass
 from ..rules import (
@@ -32,6 +32,7 @@ from ..rules import (
 )
 from ..rules.unrolled import walk, way_of
 from . import recurrent
+from .accounts import amounts
 from .native import _ext
 from .recurrent import Sweep
 from .request import Request
@@ -47,10 +48,12 @@ def offer(request: Request, node: Node) -> Any:
         return recurrent.offer(request, node)
     assert isinstance(rule, ThroughTime)
 
-    def prepare() -> Any:
-        return model._memo.get(("lstm", layer, code[0] == 0), lambda: _prepared(layer, code[0] != 0, model.dtype))
+    all_gates, booked = code[0] != 0, request.booked
 
-    return CompiledSweep((node,), rule, prepare=prepare, code=code, threads=request.means.threads, booked=request.booked)
+    def prepare() -> Any:
+        return model._memo.get(("lstm", layer, all_gates, booked), lambda: _prepared(layer, all_gates, booked, model.dtype))
+
+    return CompiledSweep((node,), rule, prepare=prepare, code=code, threads=request.means.threads, booked=booked)
 
 
 def _usual(layer: LSTM) -> bool:
@@ -77,11 +80,11 @@ def _epsilon(rule: LinearRule) -> float | None:
     return float(rule.epsilon)
 
 
-def _prepared(layer: LSTM, all_gates: bool, dtype: Any) -> tuple[Any, int]:
+def _prepared(layer: LSTM, all_gates: bool, booked: bool, dtype: Any) -> tuple[Any, int]:
     weight, recurrent_weight = (np.ascontiguousarray(a, dtype) for a in (layer.weight_input, layer.weight_recurrent))
     bias = None if layer.bias is None else np.ascontiguousarray(layer.bias, dtype)
     backwards = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}[layer.direction]
-    made = _ext.LSTM(weight, recurrent_weight, bias, backwards, all_gates)
+    made = _ext.LSTM(weight, recurrent_weight, bias, backwards, all_gates, booked)
     return made, made.nbytes
 
 
@@ -109,30 +112,36 @@ class CompiledSweep(Sweep):
         given = (np.ascontiguousarray(a), lengths, states, _RETURNS[layer.returns], self.code)
         made = self.prepare()
         output, kept, odd = made.forward(*given, self.threads)
-        return output, (made, kept, given, inputs if self.booked or odd else None, odd)
+        return output, (made, kept, given, inputs if odd else None)
 
-    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry, ...]]:
-        made, kept, given, inputs, odd = saved
-        lower, hidden, cell = made.relevance(kept, np.ascontiguousarray(message), *given, self.threads)
+    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry | OpenEntry, ...]]:
+        made, kept, given, inputs = saved
+        lower, hidden, cell, accounts = made.relevance(kept, np.ascontiguousarray(message), *given, self.threads)
+        states = {"hidden": hidden, "cell": cell}
         messages: tuple[Array, ...] = (lower,)
         if self.layer.reads:
-            below = {"hidden": hidden, "cell": cell, "lengths": np.zeros(message.shape[:2], message.dtype)}
+            below = states | {"lengths": np.zeros(message.shape[:2], message.dtype)}
             messages = (lower, *(below[name] for name in self.layer.reads))
-        if odd:
+        if inputs is not None:
             # A denominator is out of range: the definition refuses it, or finds an exact zero, and then says the same.
             for t in range(message.shape[1]):
                 self._walk(inputs, message[:, t])
-        if not self.booked:
-            return messages, ()
-        way = way_of(self.rule, self.layer, self.layer.unroll(*inputs), True)
-        bookings = []
-        for t in range(message.shape[1]):
-            _, booking = walk(way, np.ascontiguousarray(message[:, t]))
-            assert booking is not None
-            found = np.sum([per_sample(m[:, t]) for m in messages], axis=0)
-            sizes = np.sum([per_sample(abs(m[:, t])) for m in messages], axis=0)
-            bookings.append(replace(booking, inputs=found, inputs_abs=sizes))
-        return messages, self._entries(bookings)
+        return messages, (self._entry(accounts, states),) if self.booked else ()
+
+    def _entry(self, accounts: tuple[Array, ...], states: dict[str, Array]) -> OpenEntry:
+        """The accounts of the core, and what an initial state that is a constant keeps."""
+        columns, stabiliser, unassigned, bias = accounts
+        details = {"bias": bias, "stabiliser": stabiliser, "unassigned": unassigned}
+        for name in self.layer.states:
+            if name in self.layer.reads:
+                continue
+            if getattr(self.layer, f"initial_{name}") is None:
+                details[f"initial {name}"] = np.zeros(columns.shape[:2])  # 0 takes nothing
+                continue
+            details[f"initial {name}"], size = amounts(states[name], None, self.threads)
+            columns[..., PLACES["bias"]] += details[f"initial {name}"]
+            columns[..., PLACES["turnover"]] += size
+        return OpenEntry(self.nodes[0].name, str(self.rule), columns, details=details, adds=True)
 
     def _walk(self, inputs: tuple[Array, ...], relevance: Array) -> None:
         """The definition's way back, for its errors."""

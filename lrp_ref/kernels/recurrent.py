@@ -10,7 +10,7 @@ from ..arrays import Array
 from ..errors import LrpError
 from ..layers.recurrent import GRU, LSTM, RNN
 from ..layers.recurrent.base import Cells
-from ..ledger import Booking, Entry
+from ..ledger import Booking, Entry, OpenEntry
 from ..model import Node
 from ..records import cached_property, dataclass
 from ..rules import ThroughTime
@@ -57,7 +57,7 @@ class Sweep:
             raise error.at(self.nodes[0].place) from None
         return self.layer.output(u), u
 
-    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry, ...]]:
+    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry | OpenEntry, ...]]:
         way = way_of(self.rule, self.layer, saved, self.booked)
         try:
             targets = [walk(way, np.ascontiguousarray(message[:, t])) for t in range(message.shape[1])]
