@@ -46,7 +46,7 @@ K, AT, OUT = (3, 3), (1, 1), (6, 6)
 SHARE = (0, False, None, e.SIGNED, 0.1, e.ALL, 1.0)
 HOW = lambda: e.Finish(None, True, True, [SHARE])
 B, Z = np.ones((1, 40), "f4"), np.zeros((2, 3, 2, 2), "f4")
-LSTM = lambda: e.LSTM(np.ones((1, 3, 40), "f4"), np.ones((1, 10, 40), "f4"), B, (False,), False)
+LSTM = lambda: e.LSTM(np.ones((1, 3, 40), "f4"), np.ones((1, 10, 40), "f4"), B, (False,), False, True)
 SEQ, RULE = np.ones((2, 5, 3), "f4"), (e.SIGNAL, False, 0.0, 0.1, 0.1)
 GIVEN = (SEQ, np.array([5, 3]), (None, None), e.LAST, RULE)
 _, SAVED, _ = LSTM().forward(*GIVEN, 1)
@@ -63,7 +63,7 @@ CALLS = [
     (lambda *a: e.Convolution([W], AT, AT, e.DIRECT, 1)(*a), ([(X, e.COPY, None)], AT, OUT, HOW, 1, None, ())),
     (lambda *a: e.Convolution([W], AT, AT, e.F4, 1)(*a), ([(X, e.TIMES, X)], AT, OUT, None, 1)),
     (lambda *a: e.Scatter([W], (2, 2), AT, 1)(*a), ([(X, e.COPY, None)], AT, (13, 13), 1)),
-    (e.LSTM, (np.ones((1, 3, 40), "f4"), np.ones((1, 10, 40), "f4"), B, (False,), False)),
+    (e.LSTM, (np.ones((1, 3, 40), "f4"), np.ones((1, 10, 40), "f4"), B, (False,), False, True)),
     (lambda *a: LSTM().forward(*a), (*GIVEN, 1)),
     (lambda *a: LSTM().relevance(*a), (SAVED, np.ones((2, 1, 10), "f4"), *GIVEN, 1)),
 ] + [(lambda *a, h=h: h()(*a), ([(X, e.COPY, None)], AT, OUT, None, 1)) for h in HALF[:2]]
