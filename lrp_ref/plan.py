@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import field, replace
 from importlib.util import find_spec
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -25,11 +25,10 @@ from .layers.pooling import AvgPool, GlobalAvgPool, GlobalMaxPool, GlobalSumPool
 from .layers.shape import Dropout, Flatten, Identity, Pad, Reshape, Transpose, Upsample
 from .ledger import Booking, Entry, OpenEntry
 from .means import Means
+from .messages import Currency, Message
 from .model import Model, Node
 from .records import cached_property, dataclass
 from .rules.base import Rule
-
-Currency = Literal["R", "c"]
 
 
 def _backends() -> tuple[str, ...]:
@@ -96,7 +95,7 @@ class Step(Protocol):
     def forward(self, *inputs: Array) -> tuple[Array, Any]:
         """The output, and everything that the way back needs."""
 
-    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry | OpenEntry, ...]]:
+    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Message, ...], tuple[Entry | OpenEntry, ...]]:
         """One message for each input, and the bookings of the nodes served (none unless `booked`), from the last node down."""
 
 

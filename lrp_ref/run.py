@@ -15,6 +15,7 @@ from .doubt import Origin, doubt, origin
 from .errors import LrpError, NonFiniteError, ShapeError, TargetError, UnknownNameError, unknown
 from .explanation import Explanation
 from .ledger import Booking, Entry, Ledger, OpenEntry
+from .messages import Currency, Heap, Message, Placed
 from .model import Model, ancestors
 from .plan import Plan
 from .records import cached_property, dataclass
@@ -269,7 +270,9 @@ class Run:
     def _taken_down(self, start: Start, masks: Mapping[str, Array], everywhere: bool) -> Explanation:
         entries: list[Booked] = []
         apart = frozenset((*masks, *start.relevances))
-        heaps: dict[str, dict[str, Array]] = {name: {"R": relevance} for name, relevance in start.relevances.items()}
+        heaps: dict[str, Heap] = {}
+        for name, relevance in start.relevances.items():
+            heaps.setdefault(name, Heap()).add("R", relevance)
         whole: dict[str, Array] = {}
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what arrives is checked
             for step, kept in zip(reversed(self.plan.steps), reversed(self.saved), strict=True):
@@ -289,25 +292,27 @@ class Run:
                 for source, part in zip(step.nodes[0].inputs, messages, strict=True):
                     if source in self.order.route.idle:
                         continue  # it gets 0, and so does everything below it
-                    heap = heaps.setdefault(source, {})
-                    heap[kind] = heap[kind] + part if kind in heap else part
+                    heaps.setdefault(source, Heap()).add(kind, part)
             for name in self.model.inputs:
                 if name not in heaps:
-                    heaps[name] = {"R": zeros((*start.value.shape, *self.shapes[name][1:]), start.value)}
+                    heaps.setdefault(name, Heap()).add("R", zeros((*start.value.shape, *self.shapes[name][1:]), start.value))
                 whole[name] = self._arrived(name, heaps.pop(name), "R", masks, whole, entries)
         return self._result(whole, start, entries)
 
-    def _handed(self, source: str, message: Array, kind: str, apart: frozenset[str]) -> Handed:
+    def _handed(self, source: str, message: Message, kind: str, apart: frozenset[str]) -> Handed:
         """What a message amounts to; where it is all that arrives, and nothing is filtered, that is found there."""
         if source in self.plan.alone and source not in apart:
             return source
-        return self.plan.amounts(message, self.values[source] if kind == "c" else None)
+        activation = self.values[source] if kind == "c" else None
+        if isinstance(message, Placed):
+            return self.plan.amounts(message.values, None if activation is None else activation[message.where[1:]])
+        return self.plan.amounts(message, activation)
 
     def _arrived(
         self,
         name: str,
-        heap: dict[str, Array],
-        kind: str,
+        heap: Heap,
+        kind: Currency,
         masks: Mapping[str, Array],
         whole: dict[str, Array],
         entries: list[Booked],

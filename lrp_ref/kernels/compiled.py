@@ -16,19 +16,20 @@ from ..layers.base import Linear, Recurrent
 from ..layers.conv import Conv, ConvTranspose
 from ..layers.linear import Dense
 from ..ledger import Entry, OpenEntry
+from ..messages import Currency
 from ..model import Node
 from ..records import cached_property, dataclass
 from ..rules import LinearRule, ZBox
 from ..rules.denominators import divides
 from ..rules.shares import IDENTITY, NEGATIVE, NEGATIVE_ONLY, POSITIVE, Feature
-from . import fused, joined
+from . import fused, joined, moves
 from .compiled_prepared import Choice, Prepared, chosen, outline, prepared, sizes
 from .compiled_sums import CompiledSum, CompiledSurrogate, CompiledWinners
 from .maxima import Surrogate
 from .native import _ext
 from .oddities import Definition, Oddity, kinds_of, noted
 from .packed import Rows, Sizes, cells_last, channels_first, channels_turned, least_size
-from .passing import PASS, Currency, Winners
+from .passing import PASS, Winners
 from .request import Request
 
 _PRODUCTS = (Dense, Conv, ConvTranspose)
@@ -67,7 +68,7 @@ def offer(request: Request, node: Node) -> Any:
             nodes = (node,) if behind is None else (node, behind)
             booked = request.booked
             return Compiled(nodes, rule, prepare, features, choice, means.threads, keeps, prepare_sizes, sure, booked=booked)
-    return joined.offer(request, node) or _compiled(request, fused.offer(request, node))
+    return joined.offer(request, node) or moves.offer(request, node) or _compiled(request, fused.offer(request, node))
 
 
 def _compiled(request: Request, step: Any) -> Any:

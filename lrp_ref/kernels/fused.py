@@ -22,13 +22,14 @@ from ..layers.linear import Add, Dense, Mean, Scale, Subtract
 from ..layers.pooling import AvgPool, GlobalAvgPool, GlobalSumPool, MaxPool, SumPool
 from ..layers.shape import Rearrangement, Upsample
 from ..ledger import Booking, Entry, OpenEntry
+from ..messages import Currency
 from ..model import Node
 from ..records import cached_property, dataclass
 from ..rules import LinearRule, Pass, WinnerTakesAll
 from ..rules.denominators import divides, in_range
 from ..rules.shares import ALL, book
 from .oddities import Definition, Oddity, kinds_of, noted
-from .passing import PASS, Currency, PassThrough, Winners, folded, weighed
+from .passing import PASS, PassThrough, Winners, folded, weighed
 from .prepared import Prepared, Reduced, prepared
 from .products import adjoints, maps
 from .request import Request

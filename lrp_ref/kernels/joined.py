@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from ..errors import LrpError
 from ..layers.merge import Concat
 from ..ledger import Entry, OpenEntry
 from ..model import Node
-from ..records import dataclass
+from ..records import cached_property, dataclass
 from ..rules import Pass
 from .native import _ext
 from .packed import channels_first
@@ -31,24 +31,29 @@ class Room:
 
 
 def offer(request: Request, node: Node) -> Any:
-    """The step for a concatenation of channels; None for others."""
+    """The step for a concatenation; None for other layers."""
     layer, rule = node.layer, request.rules[node.name]
     known = all(len(request.shapes.get(name, ())) > 1 for name in (*node.inputs, node.name))
     if type(layer) is not Concat or type(rule) is not Pass or not known:
         return None
-    if layer.axis not in (1, -len(request.shapes[node.name])):
-        return None
-    channels = tuple(request.shapes[name][0] for name in node.inputs)
-    return Joined((node,), rule, booked=request.booked, channels=channels)
+    axis = layer.axis if layer.axis > 0 else layer.axis + len(request.shapes[node.name]) + 1
+    extents = tuple(request.shapes[name][axis - 1] for name in node.inputs)
+    return Joined((node,), rule, booked=request.booked, axis=axis, extents=extents)
 
 
 @dataclass(frozen=True, eq=False)
 class Joined(PassThrough):
-    """Pass through a concatenation of channels, some of whose inputs are in their place already."""
+    """Pass through a concatenation; of channels, some of its inputs may be in their place already."""
 
-    channels: tuple[int, ...] = ()
+    axis: int = 1
+    extents: tuple[int, ...] = ()
 
     keeps_infinite = True
+
+    @cached_property
+    def parts(self) -> tuple[slice, ...]:
+        """Where each input lies along the axis."""
+        return tuple(slice(*ends) for ends in pairwise(accumulate(self.extents, initial=0)))
 
     @property
     def label(self) -> str:
@@ -71,8 +76,8 @@ class Joined(PassThrough):
 
     def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry | OpenEntry, ...]]:
         _, shapes, output = saved
-        ends = np.cumsum((0, *self.channels)).tolist()
-        messages = tuple(message[:, :, first:end] for first, end in pairwise(ends))
+        front = (slice(None),) * (self.axis + 1)
+        messages = tuple(message[(*front, part)] for part in self.parts)
         return messages, self._entries(output, message, shapes) if self.booked else ()
 
 
@@ -81,13 +86,13 @@ def rooms(steps: Sequence[Any]) -> Mapping[str, Room]:
     places = {step.nodes[-1].name for step in steps if getattr(step, "places", False)}
     found: dict[str, Room] = {}
     for step in steps:
-        if not isinstance(step, Joined):
+        if not isinstance(step, Joined) or step.axis != 1:
             continue
         node, first = step.nodes[0], 0
-        for name, channels in zip(node.inputs, step.channels, strict=True):
+        for name, channels in zip(node.inputs, step.extents, strict=True):
             if name in places and name not in found:
                 found[name] = Room(node.name, first, channels)
-                found[node.name] = Room(node.name, 0, sum(step.channels))
+                found[node.name] = Room(node.name, 0, sum(step.extents))
             first += channels
     return found
 

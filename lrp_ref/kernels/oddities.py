@@ -15,11 +15,11 @@ import numpy as np
 from ..arrays import Array, divide, like
 from ..errors import LrpError
 from ..layers.base import Linear
+from ..messages import Currency
 from ..records import cached_property, dataclass
 from ..rules import LinearRule
 from ..rules.denominators import counts, in_range, least, outweighs, products_in_range, terms_of
 from ..rules.shares import IDENTITY, NEGATIVE, POSITIVE, Share
-from .passing import Currency
 
 #: What a step may note of its denominators, added up: as the C core says it.
 SMALL, OVERFLOWED = 1, 2

@@ -15,10 +15,11 @@ import numpy as np
 
 from ..arrays import Array, Exact, Relative, Shape, Signed, like
 from ..layers.conv import Conv, ConvTranspose
+from ..messages import Currency
 from ..rules.denominators import least
 from ..rules.shares import ALL, IDENTITY, NEGATIVE, NONNEGATIVE, ONE, POSITIVE, Above, Below, Feature
 from .native import _ext
-from .passing import Currency, weighed
+from .passing import weighed
 from .scheme import MAGNITUDE, Column, Scheme
 
 _CODES = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -13,11 +13,11 @@ from ..layers.activations import ReLU
 from ..layers.pooling import MaxPool, pool_window
 from ..layers.shape import Rearrangement
 from ..ledger import Booking, Entry, OpenEntry
+from ..messages import Currency, Message
 from ..model import Model, Node
 from ..records import dataclass
 from ..rules import Pass, Rule
 
-Currency = Literal["R", "c"]
 #: The rule of an activation behind a layer, as accounts name it.
 PASS = str(Pass())
 
@@ -60,7 +60,7 @@ class PassThrough:
         mask = output > 0 if isinstance(self.nodes[0].layer, ReLU) and self.arrives == "c" else None
         return output, (mask, tuple(a.shape for a in inputs), output if self.booked else None)
 
-    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry | OpenEntry, ...]]:
+    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Message, ...], tuple[Entry | OpenEntry, ...]]:
         mask, shapes, output = saved
         layer, targets = self.nodes[0].layer, message.shape[1]
         if isinstance(layer, Rearrangement):

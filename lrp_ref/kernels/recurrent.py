@@ -11,11 +11,11 @@ from ..errors import LrpError
 from ..layers.recurrent import GRU, LSTM, RNN
 from ..layers.recurrent.base import Cells
 from ..ledger import Booking, Entry, OpenEntry
+from ..messages import Currency
 from ..model import Node
 from ..records import cached_property, dataclass
 from ..rules import ThroughTime
 from ..rules.unrolled import walk, way_of
-from .passing import Currency
 from .request import Request
 
 
