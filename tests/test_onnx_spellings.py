@@ -24,6 +24,11 @@ NUMBERS = {
     "h": 0.5,
     "t": 0.3,
     "part": 1 / 6,
+    "five": 5,
+    "fifth": 6 / 5,
+    "rootpart": 6**-0.5,
+    "gelu": np.sqrt(2 / np.pi),
+    "cubic": 0.044715,
     "less_t": -0.3,
     "a": 0.7,
     "small": 0.001,
@@ -36,6 +41,7 @@ STORED = {
     "both": np.array([1, 2]),
     "zeros": np.zeros((1, 4, 6), F),
     "quarters": np.full((4, 1), F(0.25)),
+    "narrow": np.arange(24, dtype=F).reshape(6, 4) % 5 / 4,
     "row": np.arange(1, 7, dtype=F),
 }
 SIGMOID = "n = Neg x; e = Exp n; d = Add e one; "
@@ -44,7 +50,15 @@ MEAN = "m = ReduceMean x axes=[-1]; d = Sub x m; "
 ROOT = "w = Add v small; r = Sqrt w; "
 VARIANCE = MEAN + "q = Mul d d; v = ReduceMean q axes=[2]; w = Add v small; "
 SQUARE = "q = Mul x x; v = ReduceMean q axes=[-1]; w = Add v small; "
+#: E[x²] − E[x]² in several words, and what stands behind a variance.
+MOMENTS = "m = ReduceMean x axes=[-1]; q = Mul x x; s = ReduceMean q axes=[-1]; o = Mul m m; v = Sub s o; "
+TAIL = "w = Add v small; r = Sqrt w; d = Sub x m; y = Div d r"
+SUMS = (
+    "n = ReduceSum x last keepdims=0; m = Mul n part; q = Mul x x; s = ReduceSum q last keepdims=0; p = Div s six; o = Mul m m; "
+)
+APART = VARIANCE + "r = Sqrt w; i = Reciprocal r; p = Mul x i; o = Mul m i; y = Sub p o"
 SUM = "q = Pow x two; v = ReduceSum q last; "
+GELU = "k = Mul u gelu; l = Tanh k; v = Add one l; w = Mul v h; y = Mul x w"
 RANGE = "m = ReduceMin x axes=[-1]; d = Sub x m; "
 SOFT = (
     "m = Greater x t; b = Sub x t; u = Where m b zero; k = Less x less_t; c = Add x t; v = Where k c zero; ",
@@ -129,7 +143,17 @@ SPELLINGS = {
         "b = Add x three; w = Relu b; k = Min w six; v = Mul x k; y = Div v six",
         "k = Div x six; b = Add k h; w = Clip b zero one; y = Mul w x",
     ),
+    "GELU(approximate='tanh')": (
+        "q = Mul x x; b = Mul q x; c = Mul b cubic; u = Add x c; " + GELU,
+        "b = Mul x cubic; q = Mul x b; c = Mul x q; u = Add x c; " + GELU,
+        "q = Pow x three; c = Mul cubic q; u = Add c x; " + GELU,
+        "q = Mul x x; b = Mul q cubic; c = Mul b x; u = Add x c; " + GELU,
+        "q = Pow x two; b = Mul q cubic; c = Add b one; u = Mul x c; " + GELU,
+        "q = Pow x two; b = Mul q cubic; c = Add b one; e = Mul x gelu; k = Mul e c; " + GELU.split("; ", 1)[1],
+    ),
     "Softmax(axis=2)": (
+        ("k = ReduceMax x axes=[2] keepdims=0; l = Unsqueeze k last; b = Sub x l; e = Exp b; s = ReduceSum e last keepdims=0; "
+        "f = Unsqueeze s last; y = Div e f"),
         "e = Exp x; s = ReduceSum e last; y = Div e s", "e = Exp x; s = ReduceSum e last; r = Reciprocal s; y = Mul e r",
         "k = ReduceMax x axes=[2]; b = Sub x k; e = Exp b; s = ReduceSum e last; y = Div e s",
     ),
@@ -147,6 +171,44 @@ SPELLINGS = {
         MEAN + "q = Mul d d; u = ReduceMean q axes=[-1] keepdims=0; v = Unsqueeze u last; " + ROOT + "y = Div d r",
         MEAN + "v = ReduceSumSquare d axes=[-1]; w = Mul v part; k = Add w small; r = Sqrt k; y = Div d r",
         VARIANCE + "r = Sqrt w; i = Div one r; k = Mul i one; y = Mul k d",
+        MOMENTS + TAIL,
+        MOMENTS + "w = Add v small; r = Sqrt w; i = Reciprocal r; d = Sub x m; y = Mul d i",
+        MOMENTS + "u = Relu v; w = Add small u; r = Pow w root; d = Sub x m; y = Mul r d",
+        MOMENTS + "u = Max v zero; w = Add small u; i = Reciprocal w; r = Sqrt i; d = Sub x m; y = Mul r d",
+        MOMENTS.replace("Mul m m", "Pow m two") + "w = Add v small; r = Pow w h; d = Sub x m; y = Div d r",
+        MOMENTS.replace("Sub s o", "Add s b").replace("; v", "; b = Neg o; v") + TAIL,
+        SUMS + "v = Sub p o; u = Relu v; k = Unsqueeze u last; w = Add k small; r = Sqrt w; i = Reciprocal r; "
+        "l = Unsqueeze m last; d = Sub x l; y = Mul i d",
+        SUMS + "v = Sub p o; w = Add v small; r = Pow w root; k = Unsqueeze r last; f = Shape x; i = Expand k f; "
+        "l = Unsqueeze m last; j = Expand l f; d = Sub x j; y = Mul i d",
+        ("n = ReduceSum x last; m = Div n six; d = Sub x m; v = ReduceSumSquare d axes=[-1]; k = Div v six; w = Add k small; "
+        "r = Sqrt w; y = Div d r"),
+        APART,
+        APART.replace("Mul x i", "Mul i x").replace("Mul m i", "Mul i m"),
+        APART.replace("y = Sub p o", "k = Neg o; y = Add p k"),
+    ),
+    "LayerNorm(epsilon=0.0, outside=0.001)": (
+        MEAN + "q = Mul d d; v = ReduceMean q axes=[2]; r = Sqrt v; w = Add r small; y = Div d w",
+        MEAN + "q = Mul d d; v = ReduceMean q axes=[2]; r = Pow v h; w = Add small r; i = Reciprocal w; y = Mul i d",
+        MOMENTS + "r = Sqrt v; w = Add r small; d = Sub x m; y = Div d w",
+    ),
+    "LayerNorm(epsilon=0.001, correction=1)": (
+        MEAN + "q = Mul d d; s = ReduceSum q last; v = Div s five; " + ROOT + "y = Div d r",
+        MEAN + "q = Mul d d; s = ReduceMean q axes=[2]; k = Mul s six; v = Div k five; " + ROOT + "y = Div d r",
+        MOMENTS.replace("v =", "k =") + "v = Mul k fifth; " + TAIL,
+    ),
+    "LayerNorm(epsilon=0.0, outside=0.001, correction=1)": (
+        MEAN + "q = Mul d d; s = ReduceMean q axes=[2]; v = Mul s fifth; r = Sqrt v; w = Add r small; y = Div d w",
+    ),
+    "LayerNorm(scale[6], shift[6], epsilon=0.0, outside=0.001, correction=1)": (
+        MEAN + "q = Mul d d; s = ReduceMean q axes=[2]; v = Mul s fifth; r = Sqrt v; w = Add r small; k = Mul row d; "
+        "l = Div k w; y = Add l row",
+    ),
+    "LayerNorm(scale[6], shift[6], epsilon=0.001)": (
+        MOMENTS + "w = Add v small; r = Sqrt w; i = Reciprocal r; g = Mul i row; d = Sub x m; k = Mul d g; y = Add k row",
+        VARIANCE + "r = Sqrt w; i = Reciprocal r; g = Mul i row; p = Mul x g; o = Mul m g; b = Sub row o; y = Add p b",
+        VARIANCE + "r = Sqrt w; i = Reciprocal r; g = Mul row i; p = Mul g x; o = Mul g m; b = Sub row o; y = Add b p",
+        VARIANCE + "r = Sqrt w; i = Reciprocal r; g = Mul i row; p = Mul x g; o = Mul m g; b = Sub p o; y = Add b row",
     ),
     "LayerNorm(axes=2, epsilon=0.001)": (
         "m = ReduceMean x axes=[1,2]; d = Sub x m; q = Mul d d; v = ReduceMean q axes=[1,2]; " + ROOT + "y = Div d r",
@@ -160,6 +222,16 @@ SPELLINGS = {
         SQUARE + "r = Sqrt w; i = Reciprocal r; y = Mul i x",
         SQUARE + "r = Pow w root; y = Mul x r",
         "q = Pow x two; v = ReduceSum q last; u = Div v six; w = Add small u; r = Sqrt w; y = Div x r",
+        "q = Mul x x; v = ReduceMean q axes=[-1] keepdims=0; k = Unsqueeze v last; w = Add k small; r = Pow w root; y = Mul r x",
+        SQUARE + "i = Reciprocal w; r = Sqrt i; f = Shape x; k = Expand r f; y = Mul x k",
+    ),
+    "RMSNorm(epsilon=0.0, outside=0.001)": (
+        "q = Mul x x; v = ReduceMean q axes=[-1]; r = Sqrt v; w = Add r small; y = Div x w",
+        "q = Mul x x; v = ReduceMean q axes=[-1]; r = Pow v h; w = Add small r; i = Reciprocal w; y = Mul x i",
+    ),
+    "RMSNorm(epsilon=0.0, outside=0.5)": ("r = ReduceL2 x axes=[2]; k = Mul r rootpart; w = Add k h; y = Div x w",),
+    "RMSNorm(scale[6], epsilon=0.0, outside=0.001)": (
+        "q = Mul x x; v = ReduceMean q axes=[-1]; r = Sqrt v; w = Add r small; k = Mul x row; y = Div k w",
     ),
     "RMSNorm(scale[6], epsilon=0.001)": (
         SQUARE + "r = Sqrt w; k = Div x r; y = Mul row k",
@@ -172,6 +244,10 @@ SPELLINGS = {
         "r = ReduceL2 x axes=[2]; s = Shape x; k = Expand r s; y = Div x k",
     ),
     "LpNorm(axes=(2,), epsilon=0.001)": (SUM + "w = Add v small; r = Sqrt w; y = Div x r", ),
+    "LpNorm(axes=(2,), outside=0.001)": (
+        "r = ReduceL2 x axes=[2]; w = Add r small; y = Div x w",
+        SUM + "r = Sqrt v; w = Add small r; i = Reciprocal w; y = Mul i x",
+    ),
     "LpNorm(axes=(2,), floor=0.5)": (
         "r = ReduceL2 x axes=[2]; k = Clip r h; y = Div x k", "r = ReduceL2 x axes=[2]; k = Max h r; y = Div x k",
         "r = ReduceL2 x axes=[2]; c = Clip r h; s = Shape x; k = Expand c s; y = Div x k",
@@ -239,7 +315,31 @@ NEAR = {
     "twice a mean square": "q = Mul x x; v = ReduceMean q axes=[-1]; u = Mul v two; w = Add u small; r = Sqrt w; y = Div x r",
     "a minimum over other cells": "m = ReduceMin x axes=[1]; d = Sub x m; k = ReduceMax d axes=[2]; y = Div d k",
     "a range of something else": RANGE + "k = ReduceMax x axes=[-1]; y = Div d k",
-    "a length beside a number": "r = ReduceL2 x axes=[2]; w = Add r small; y = Div x w",
+    "a mean put back in another place": (
+        "b = MatMul x narrow; m = ReduceMean b axes=[2] keepdims=0; k = Unsqueeze m middle; d = Sub b k; q = Mul d d; "
+        "v = ReduceMean q axes=[2]; u = Add v small; r = Sqrt u; y = Div d r"
+    ),
+    "a mean square less half of a squared mean": MOMENTS.replace("Sub s o", "Sub s u").replace("; v", "; u = Mul o h; v") + TAIL,
+    "a variance of something else": MOMENTS.replace("Mul x x", "Mul z z").replace("m =", "z = Relu x; m =", 1) + TAIL,
+    "a squared mean of something else": MOMENTS.replace("Mul m m", "Mul l l").replace(
+        "o =", "z = Relu x; l = ReduceMean z axes=[-1]; o ="
+    )
+    + TAIL,
+    "a variance of other values": "z = Relu x; "
+    + MOMENTS.replace(" x", " z")
+    + "w = Add v small; r = Sqrt w; n = ReduceMean x axes=[2]; d = Sub x n; y = Div d r",
+    "a variance about other means": "m = ReduceMean x axes=[1]; d = Sub x m; q = Mul d d; v = ReduceMean q axes=[2]; "
+    + ROOT
+    + "n = ReduceMean x axes=[2]; e = Sub x n; y = Div e r",
+    "a squared mean square": "q = Mul x x; s = ReduceMean q axes=[2]; o = Mul s s; k = Add s o; v = Mul k h; "
+    + ROOT
+    + "y = Div x r",
+    "a polynomial with a constant": "q = Pow x three; c = Mul cubic q; b = Add x c; u = Add b small; " + GELU,
+    "a part of another kind taken off": APART.replace("Mul m i", "Mul k i").replace("; p", "; k = ReduceMax x axes=[2]; p"),
+    "another number of degrees of freedom": MEAN + "q = Mul d d; s = ReduceSum q last; v = Div s three; " + ROOT + "y = Div d r",
+    "a number taken off the deviation": VARIANCE + "r = Sqrt w; s = Sub r small; y = Div d s",
+    "a root with a floor of a variance": VARIANCE + "r = Sqrt w; s = Max r h; y = Div d s",
+    "halves of other roots": APART.replace("Mul m i", "Mul m k").replace("; p", "; k = Mul i two; p"),
     "cut at one": "b = Add x h; y = Clip b zero one",
 }
 
@@ -271,14 +371,28 @@ def test_local_response_normalisation_is_found_by_what_it_gives(size):
     np.testing.assert_allclose(model(x), predicted(content, x), rtol=2e-6, atol=1e-6)
 
 
-def test_windows_that_lie_otherwise_are_no_local_response_normalisation():
-    """PyTorch's of an even size has one channel more below than above; ONNX's, and Caffe's, the other way round."""
+@pytest.mark.parametrize("size", [2, 4, 6])
+def test_the_neighbours_of_an_even_size_lie_on_either_side(size):
+    """PyTorch's has one channel more below than above; ONNX's, and Caffe's, the other way round: the channels turned about."""
+    content = response(size, size // 2, size // 2 - 1)
     x = np.random.default_rng(0).normal(0, 9, (3, 4, 5, 6)).astype(F)
-    for content in (response(4, 2, 1), response(3, 2, 0)):
+    model = load(content)
+    turned, norm, back = (node.layer for node in model.nodes)
+    assert repr(norm) == repr(L.LRN(size, 0.001, 0.75, 2.0))
+    assert repr(turned) == repr(back) == repr(L.Slice(None, None, 1, -1))
+    np.testing.assert_allclose(model(x), predicted(content, x), rtol=2e-6, atol=1e-6)
+    e = lrp_ref.explain(model, x, target=(1, 2, 3))
+    assert np.argwhere(e.relevance[0]).tolist() == [[1, 2, 3]]
+    other = load(response(size, size // 2 - 1, size // 2))
+    assert [repr(node.layer) for node in other.nodes] == [repr(norm)]
+
+
+def test_windows_that_lie_otherwise_are_no_local_response_normalisation():
+    x = np.random.default_rng(0).normal(0, 9, (3, 4, 5, 6)).astype(F)
+    for content in (response(4, 3, 0), response(3, 2, 0)):
         model = load(content)
         assert not any(isinstance(node.layer, L.LRN) for node in model.nodes)
         np.testing.assert_allclose(model(x), predicted(content, x), rtol=2e-6, atol=1e-6)
-    assert isinstance(load(response(4, 1, 2))["y"].layer, L.LRN)
 
 
 @pytest.mark.parametrize("affine", [False, True])

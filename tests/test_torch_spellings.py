@@ -39,6 +39,29 @@ def by_hand(x):
     return (x - x.mean(-1, keepdim=True)) / torch.sqrt(x.var(-1, keepdim=True, unbiased=False) + 1e-5)
 
 
+def gelu(x):
+    return 0.5 * x * (1 + torch.tanh(0.7978845608 * (x + 0.044715 * x * x * x)))
+
+
+def variance(x):
+    return (x * x).mean(-1, keepdim=True) - x.mean(-1, keepdim=True) ** 2
+
+
+def moments(x):
+    """A layer norm."""
+    return (x - x.mean(-1, keepdim=True)) / torch.sqrt(variance(x) + 1e-5)
+
+
+def var_mean(x):
+    squares, mean = torch.var_mean(x, -1, correction=0, keepdim=True)
+    return (x - mean) * torch.rsqrt(squares + 1e-5)
+
+
+def taken_apart(x):
+    inverse = torch.rsqrt(x.var(-1, keepdim=True, unbiased=False) + 1e-5)
+    return x * inverse - x.mean(-1, keepdim=True) * inverse
+
+
 def ranged(x):
     low, high = x.amin((1, 2), keepdim=True), x.amax((1, 2), keepdim=True)
     return (x - low) / (high - low)
@@ -95,8 +118,33 @@ TABLE = {
     "Threshold(threshold=0.1, value=0.2)": {"Threshold": lambda: nn.Threshold(0.1, 0.2)},
     "ELU()": {"ELU": lambda: nn.ELU(), "expm1": lambda: lambda x: torch.where(x > 0, x, torch.expm1(x))},
     "Softmax(axis=2)": {"Softmax": lambda: nn.Softmax(-1), "exponentials": lambda: normalised},
-    "LayerNorm()": {"LayerNorm": lambda: nn.LayerNorm(6, elementwise_affine=False), "by hand": lambda: by_hand},
+    "GELU(approximate='tanh')": {"GELU": lambda: nn.GELU("tanh"), "gelu by hand": lambda: gelu},
+    "LayerNorm()": {
+        "LayerNorm": lambda: nn.LayerNorm(6, elementwise_affine=False),
+        "by hand": lambda: by_hand,
+        "moments": lambda: moments,
+        "rsqrt of moments": lambda: lambda x: (x - x.mean(-1, keepdim=True)) * torch.rsqrt(variance(x).clamp(min=0) + 1e-5),
+        "power": lambda: lambda x: (x - x.mean(-1, keepdim=True)) * (variance(x) + 1e-5) ** -0.5,
+        "reciprocal": lambda: lambda x: (x - x.mean(-1, keepdim=True)) * torch.sqrt(variance(x) + 1e-5).reciprocal(),
+        "taken apart": lambda: taken_apart,
+        "var_mean": lambda: var_mean,
+        "means unsqueezed": lambda: lambda x: (x - x.mean(-1)[..., None]) / (x.var(-1, unbiased=False)[..., None] + 1e-5).sqrt(),
+    },
+    "LayerNorm(epsilon=0.0, outside=1e-06, correction=1)": {
+        "annotated": lambda: lambda x: (x - x.mean(-1, keepdim=True)) / (x.std(-1, keepdim=True) + 1e-6),
+    },
+    "LayerNorm(epsilon=0.0, outside=1e-06)": {
+        "std": lambda: lambda x: (x - x.mean(-1, keepdim=True)) / (x.std(-1, keepdim=True, unbiased=False) + 1e-6),
+    },
+    "LayerNorm(correction=1)": {
+        "unbiased": lambda: lambda x: (x - x.mean(-1, keepdim=True)) / torch.sqrt(x.var(-1, keepdim=True) + 1e-5),
+    },
     "RMSNorm(epsilon=1e-06)": {"RMSNorm": lambda: nn.RMSNorm(6, 1e-6, elementwise_affine=False), "rsqrt": lambda: rms},
+    "RMSNorm(epsilon=0.0, outside=1e-06)": {
+        "root": lambda: lambda x: x / (x.pow(2).mean(-1, keepdim=True).sqrt() + 1e-6),
+        "norm of x": lambda: lambda x: x / (x.norm(dim=-1, keepdim=True) * 6**-0.5 + 1e-6),
+    },
+    "LpNorm(axes=(2,), outside=1e-06)": {"norm + eps": lambda: lambda x: x / (x.norm(dim=2, keepdim=True) + 1e-6)},
     "LpNorm(axes=(2,))": {"norm": lambda: lambda x: x / x.norm(dim=2, keepdim=True)},
     "LpNorm(axes=(2,), floor=9.999999960041972e-13)": {"normalize": lambda: lambda x: F.normalize(x, dim=2)},
     "MinMaxNorm(axes=(1, 2))": {"min-max": lambda: ranged},
@@ -132,11 +180,13 @@ def test_every_function_is_the_layer_itself(exporter):
 
 
 @pytest.mark.parametrize("exporter", EXPORTERS)
-def test_local_response_normalisation(exporter):
-    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.LocalResponseNorm(3, 0.001, 0.75, 2.0), nn.Flatten(), nn.Linear(64, 2)).eval()
+@pytest.mark.parametrize("size", [3, 4])
+def test_local_response_normalisation(exporter, size):
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.LocalResponseNorm(size, 0.001, 0.75, 2.0), nn.Flatten(), nn.Linear(64, 2)).eval()
     x = torch.randn(2, 3, 6, 6)
     model = loader.load(net, x, exporter=exporter)
-    assert repr(model.nodes[1].layer) == repr(L.LRN(3, 0.001, 0.75, 2.0))
+    assert repr(model.nodes[1 + (size % 2 == 0)].layer) == repr(L.LRN(size, 0.001, 0.75, 2.0))
+    np.testing.assert_allclose(model(x.numpy()), net(x).detach().numpy(), rtol=1e-4, atol=1e-5)
     assert np.isfinite(lrp_ref.explain(model, x.numpy(), target=0).relevance).all()
 
 

@@ -19,8 +19,8 @@ from .base import Rule
 class ChoiceTakesAll(Rule):
     r""":math:`R_j = \sum_k 1[z_k \text{ is } x_j]\, R_k`: the signal that was chosen takes all, of equal ones the first.
 
-    It is winner-takes-all of maximum pooling (Bach et al. 2015; Montavon et al. 2018, §5.3) between signals. The condition of a `Where` is a gate, held
-    fixed: it gets nothing. A constant that was chosen keeps its share as a bias.
+    It is winner-takes-all of maximum pooling (Bach et al. 2015; Montavon et al. 2018, §5.3) between signals. The condition of a
+    `Where` is a gate, held fixed: it gets nothing. A constant that was chosen keeps its share as a bias.
     """
 
     source: ClassVar[str] = "as maximum pooling: Bach et al. 2015; Montavon et al. 2018, §5.3"

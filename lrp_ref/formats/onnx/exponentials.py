@@ -25,6 +25,7 @@ from ...layers import (
 )
 from ...layers.base import Layer
 from ...model import Node
+from .moments import put_back
 from .view import Match, View, close, number
 
 
@@ -154,8 +155,9 @@ def softmax(view: View, node: Node) -> Match:
     if isinstance(node.layer, Subtract) and isinstance(view.layer(node.inputs[1]), Log):
         return _log_softmax(view, node)
     top, bottom = quotient(view, node)
-    layer = view.layer(bottom)
-    if not (isinstance(view.layer(top), Exp) and isinstance(layer, Sum) and view.same(view.source(bottom), top)):
+    sums = put_back(view, bottom)
+    layer = view.layer(sums)
+    if not (isinstance(view.layer(top), Exp) and isinstance(layer, Sum) and view.same(view.source(sums), top)):
         return None
     axis = _only_axis(view, layer, top)
     return None if axis is None else (Softmax(axis), (_unshifted(view, view.source(top), axis),))
@@ -163,7 +165,7 @@ def softmax(view: View, node: Node) -> Match:
 
 def _log_softmax(view: View, node: Node) -> Match:
     m, logarithm = node.inputs
-    sums = view.source(logarithm)
+    sums = put_back(view, view.source(logarithm))
     layer = view.layer(sums)
     power = view.source(sums) if isinstance(layer, Sum) else ""
     if not (isinstance(layer, Sum) and isinstance(view.layer(power), Exp) and view.same(view.source(power), m)):
@@ -173,9 +175,9 @@ def _log_softmax(view: View, node: Node) -> Match:
 
 
 def _only_axis(view: View, layer: Sum | ReduceMax, name: str) -> int | None:
-    """The axis that a reduction goes over, counted from the front, where it is one and is kept."""
+    """The axis that a reduction goes over, counted from the front, where it is one."""
     (axis, *others) = layer.axes
-    return None if others or not layer.keepdims else axis % view.rank(name)
+    return None if others else axis % view.rank(name)
 
 
 def _unshifted(view: View, m: str, axis: int) -> str:
@@ -183,6 +185,7 @@ def _unshifted(view: View, m: str, axis: int) -> str:
     if not isinstance(view.layer(m), Subtract):
         return m
     x, largest = view.nodes[m].inputs
+    largest = put_back(view, largest) or largest
     layer = view.layer(largest)
     if layer is None or not view.same(view.source(largest), x):
         return m

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from ...layers import GELU, Add, Clip, Erf, HardSigmoid, HardSwish, Mish, Multiply, Pow, Sigmoid, SiLU, Softplus, Tanh
+from ...layers import GELU, Add, Clip, Erf, HardSigmoid, HardSwish, Mish, Multiply, Pow, Scale, Sigmoid, SiLU, Softplus, Tanh
 from ...layers.base import Layer
 from ...model import Node
-from .view import Match, View, close, number
+from .view import DEPTH, Match, View, close, number
 
 
 def self_gated(view: View, node: Node) -> Match:
@@ -54,23 +54,42 @@ def _gated(view: View, x: str, gate: str, weight: float, bias: float) -> Layer |
 
 def _is_gelu_polynomial(view: View, name: str, x: str) -> bool:
     """√(2/π)·(x + 0.044715·x³)."""
-    for factor, total in view.multiples(name):
-        if isinstance(view.layer(total), Add) and len(view.nodes[total].inputs) == 2:
-            first, second = view.nodes[total].inputs
-            cubed = second if first == x else first if second == x else None
-            if cubed is not None and close(factor, math.sqrt(2 / math.pi)):
-                return any(close(w, 0.044715) and _is_cube(view, base, x) for w, base in view.multiples(cubed))
-    return False
+    found, factor = polynomial(view, name, x), math.sqrt(2 / math.pi)
+    return set(found) == {1, 3} and close(found[1], factor) and close(found[3], 0.044715 * factor)
 
 
-def _is_cube(view: View, name: str, x: str) -> bool:
+def polynomial(view: View, name: str, x: str, depth: int = 2 * DEPTH) -> dict[int, float]:
+    """The coefficients of a polynomial in x of at most the third degree, by powers; nothing where a node is none."""
+    if name == x:
+        return {1: 1.0}
+    if not depth or name not in view.nodes:
+        return {}
     layer = view.layer(name)
-    if isinstance(layer, Pow):
-        return number(layer.exponent) == 3 and view.source(name) == x
-    if not view.is_product(name):
-        return False
-    first, second = view.nodes[name].inputs
-    return (first == x and is_square(view, second, x)) or (second == x and is_square(view, first, x))
+    parts = [polynomial(view, source, x, depth - 1) for source in view.nodes[name].inputs]
+    if not all(parts) or not parts:
+        return {}
+    if isinstance(layer, Scale):
+        weight, bias = number(layer.weight), 0.0 if layer.bias is None else number(layer.bias)
+        return {} if weight is None or bias is None else _sum({0: bias}, {k: weight * c for k, c in parts[0].items()})
+    if isinstance(layer, Add):
+        return _sum(*parts)
+    exponent = number(layer.exponent) if isinstance(layer, Pow) else None
+    if exponent in (2, 3):
+        return _product([parts[0]] * int(exponent))
+    return _product(parts) if view.is_product(name) else {}
+
+
+def _sum(*parts: dict[int, float]) -> dict[int, float]:
+    powers = {power for part in parts for power in part}
+    whole = {power: sum(part.get(power, 0.0) for part in parts) for power in powers}
+    return {power: coefficient for power, coefficient in whole.items() if coefficient}
+
+
+def _product(parts: list[dict[int, float]]) -> dict[int, float]:
+    found = {0: 1.0}
+    for part in parts:
+        found = _sum(*({a + b: c * d} for a, c in found.items() for b, d in part.items()))
+    return found if max(found, default=0) <= 3 else {}
 
 
 def is_square(view: View, name: str, x: str) -> bool:

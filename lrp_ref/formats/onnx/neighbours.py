@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ...arrays import Array
-from ...layers import LRN, AvgPool, Divide, Pad, Pow, Reshape, Scale, Transpose
+from ...layers import LRN, AvgPool, Divide, Pad, Pow, Reshape, Scale, Slice, Transpose
 from ...layers.base import Layer
 from ...model import Node
 from .gated import is_square
@@ -32,8 +32,14 @@ def local_response(view: View, node: Node) -> Match:
         return None
     made = _guess(chain, view.shapes[x], math.prod(pool.kernel), beta)
     a = np.abs(np.random.default_rng(0).normal(size=view.shapes[x])) + 1
-    same = np.allclose(made.forward(a), a / _applied(chain, a * a) ** beta, rtol=1e-6, atol=0)
-    return (made, (x,)) if same else None
+    expected = a / _applied(chain, a * a) ** beta
+    if np.allclose(made.forward(a), expected, rtol=1e-6, atol=0):
+        return made, (x,)
+    if not np.allclose(made.forward(a[:, ::-1])[:, ::-1], expected, rtol=1e-6, atol=0):
+        return None
+    # The channel more of an even size lies below, as PyTorch has it: the layer's of the channels in the other order.
+    turned = view.insert(f"{node.name}/turned", Slice(None, None, 1, -1), (x,))
+    return Slice(None, None, 1, -1), (view.insert(f"{node.name}/norm", made, (turned,)),)
 
 
 def _chain(view: View, name: str, x: str) -> list[Layer]:

@@ -6,80 +6,58 @@ A statistic is recognised by what it is computed from: only a quotient of a sign
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import TypeAlias
 
 import numpy as np
 
 from ...arrays import Array
 from ...layers import (
     Abs,
-    Clip,
-    Expand,
-    GlobalAvgPool,
+    Add,
     GlobalMaxPool,
     GlobalSumPool,
     LayerNorm,
     LpNorm,
-    Mean,
     MinMaxNorm,
-    Pow,
-    Reciprocal,
+    Multiply,
     ReduceMax,
-    Reshape,
     RMSNorm,
     Scale,
-    Sqrt,
     Subtract,
     Sum,
     Transpose,
 )
 from ...model import Node
 from .exponentials import quotient
-from .gated import is_square
+from .moments import Axes, Length, centred, floored, inverse_length, is_mean, length, put_back, reduced
 from .view import Match, View, close, number
-
-Axes: TypeAlias = tuple[int, ...]
-Norm: TypeAlias = "type[LayerNorm | RMSNorm]"
 
 
 def normalised(view: View, node: Node) -> Match:
     """a / √(mean a² + ε) and the like: RMSNorm, LpNorm, and LayerNorm where a is x − mean x."""
-    a, power, floor, gain = _over_root(view, node)
-    for weight, epsilon, base in view.affine(power) if a else ():
-        axes, count = _reduced(view, base, (Mean, GlobalAvgPool, Sum, GlobalSumPool))
-        if not axes or epsilon < 0 or not _is_square_of(view, _reduces(view, base), a):
-            continue
-        mean = isinstance(view.layer(_reduction(view, base)), (Mean, GlobalAvgPool))
-        if floor == 0 and (weight == 1 if mean else close(weight * count, 1) and weight != 1):
-            return _over_axes(view, node, a, axes, _rounded(epsilon), gain)
-        if not mean and weight == 1 and gain is None:
-            return LpNorm(axes, 2, _rounded(epsilon), floor), (a,)
+    for a, gain, found in _divided(view, node):
+        match = _norm(view, node, a, gain, found)
+        if match is not None:
+            return match
     return _absolute(view, node)
 
 
-def _rounded(epsilon: float) -> float:
-    return float(f"{epsilon:.6g}")
-
-
-def _over_root(view: View, node: Node) -> tuple[str, str, float, Array | None]:
-    """(a, v, f, g) of g·a / max(√v, f); empty names where the node is something else, None where there is no g."""
+def _divided(view: View, node: Node) -> Iterator[tuple[str, Array | None, Length]]:
+    """(a, g, l) of g·a/l for a length l; None where there is no g."""
     a, bottom = quotient(view, node)
     if bottom:
-        inner, floor = _floored(view, bottom)
-        power = _root(view, inner)
-        return (a, power, floor, None) if power else ("", "", 0.0, None)
+        found = length(view, bottom, a)
+        if found is not None:
+            yield a, None, found
+            gain, inner = _gain(view, a)
+            yield inner, gain, found
+        return
     for a, other in (node.inputs, node.inputs[::-1]) if view.is_product(node.name) else ():
         gain, inverse = _gain(view, other)
-        inverse = _spread(view, inverse)
-        layer = view.layer(inverse)
-        if isinstance(layer, Pow) and number(layer.exponent) == -0.5:
-            return a, view.source(inverse), 0.0, gain
-        if isinstance(layer, Sqrt) and isinstance(view.layer(view.source(inverse)), Reciprocal):
-            return a, view.source(view.source(inverse)), 0.0, gain
-        if isinstance(layer, Reciprocal) and inverse != other and _root(view, view.source(inverse)):
-            return a, _root(view, view.source(inverse)), 0.0, gain
-    return "", "", 0.0, None
+        found = inverse_length(view, inverse, a)
+        if found is not None:
+            yield a, gain, found
 
 
 def _gain(view: View, name: str) -> tuple[Array | None, str]:
@@ -90,85 +68,86 @@ def _gain(view: View, name: str) -> tuple[Array | None, str]:
     return None if number(layer.weight) == 1 else layer.weight, view.source(name)
 
 
-def _root(view: View, name: str) -> str:
-    """v, where a node is √v."""
+def _norm(view: View, node: Node, a: str, gain: Array | None, found: Length) -> Match:
+    """What a/l is, for a length l."""
+    of, epsilon, outside = found.of, _rounded(found.of.constant), _rounded(found.outside)
+    if of.mean or of.square <= 0 or of.constant < 0:
+        return None
+    x, axes = centred(view, a)
+    if x and axes == of.axes and of.is_variance and view.same(x, of.base):
+        # A standard deviation: σ², or that of a sample, n/(n − 1) σ².
+        ratios = {0: 1.0} if of.count == 1 else {0: 1.0, 1: of.count / (of.count - 1)}
+        correction = min(ratios, key=lambda kind: abs(ratios[kind] - of.square))
+        if close(of.square, ratios[correction]) and found.floor == 0:
+            made = LayerNorm(len(axes), None, None, epsilon, outside, correction)
+            return _over_axes(view, node, x, axes, made, gain)
+    elif of.squared_mean or not view.same(a, of.base):
+        return None
+    elif close(of.square, 1) and found.floor == 0 and (of.averaged or of.count > 1):
+        return _over_axes(view, node, a, of.axes, RMSNorm(len(of.axes), None, None, epsilon, outside), gain)
+    summed = close(of.square, of.count) and gain is None
+    return (LpNorm(of.axes, 2, epsilon, found.floor, outside), (a,)) if summed else None
+
+
+def taken_apart(view: View, node: Node) -> Match:
+    """x·r − m·r for the mean m of x, and b more: (x − m)·r and b more, as batch norms are folded."""
+    layer = node.layer
+    if not isinstance(layer, (Add, Subtract)) or len(node.inputs) != 2:
+        return None
+    for first, second in (node.inputs, node.inputs[::-1])[: 2 if isinstance(layer, Add) else 1]:
+        bias, product = (None, second) if isinstance(layer, Subtract) else _less(view, second)
+        if not view.is_product(first) or not product or not view.is_product(product):
+            continue
+        for x, inverse in (view.nodes[first].inputs, view.nodes[first].inputs[::-1]):
+            means = [m for m, r in _orders(view, product) if view.same(r, inverse) and is_mean(view, m, x)]
+            if not means or inverse_length(view, _gain(view, inverse)[1], x) is None:
+                continue
+            name = view.insert(f"{node.name}/centred", Subtract(), (x, means[0]))
+            if bias is None:
+                return Multiply(), (name, inverse)
+            scaled = view.insert(f"{node.name}/scaled", Multiply(), (name, inverse))
+            return Scale(np.ones((), bias.dtype), bias), (scaled,)
+    return None
+
+
+def _orders(view: View, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return view.nodes[name].inputs, view.nodes[name].inputs[::-1]
+
+
+def _less(view: View, name: str) -> tuple[Array | None, str]:
+    """b and p, where a node is b − p; an empty name where it is not."""
     layer = view.layer(name)
-    root = isinstance(layer, Sqrt) or (isinstance(layer, Pow) and number(layer.exponent) == 0.5)
-    return view.source(name) if root else ""
+    if not isinstance(layer, Scale) or number(layer.weight) != -1:
+        return None, ""
+    return layer.bias, view.source(name)
 
 
-def _floored(view: View, name: str) -> tuple[str, float]:
-    """b and f, where a node is max(b, f), repeated along the axes of a group."""
-    name = _spread(view, name)
+def _rounded(epsilon: float) -> float:
+    return float(f"{epsilon:.6g}")
+
+
+def _reduced(view: View, name: str, kinds: tuple[type, ...]) -> Axes:
+    """The axes that a reduction goes over, and keeps or has put back; none where it is none of `kinds`."""
     layer = view.layer(name)
-    if isinstance(layer, Clip) and layer.low is not None and layer.high is None and layer.low > 0:
-        return _spread(view, view.source(name)), float(layer.low)
-    return name, 0.0
-
-
-def _spread(view: View, name: str) -> str:
-    """The node that is repeated along axes of extent 1; a quotient does so by itself."""
-    layer = view.layer(name)
-    kept = isinstance(layer, Expand) and view.rank(name) == view.rank(view.source(name))
-    return view.source(name) if kept else name
-
-
-def _reduced(view: View, name: str, kinds: tuple[type, ...]) -> tuple[Axes, int]:
-    """The axes that a reduction goes over and keeps, and over how many cells; no axes where it is none of `kinds`."""
-    layer = view.layer(name)
-    if isinstance(layer, Reshape):  # axes that were dropped, and are put back
-        below = view.layer(view.source(name))
-        if isinstance(below, (Mean, Sum, ReduceMax)) and not below.keepdims and isinstance(below, kinds):
-            shape = view.shapes[view.source(view.source(name))]
-            axes = _counted(below.axes, len(shape))
-            if view.shapes[name] == tuple(1 if axis in axes else e for axis, e in enumerate(shape)):
-                return axes, math.prod(shape[axis] for axis in axes)
-        return (), 0
-    if not isinstance(layer, kinds):
-        return (), 0
-    shape = view.shapes[view.source(name)]
-    if isinstance(layer, (Mean, Sum, ReduceMax)):
-        axes = _counted(layer.axes, len(shape)) if layer.keepdims else ()
-    else:
-        axes = tuple(range(2, len(shape)))  # poolings over the whole image
-    return axes, math.prod(shape[axis] for axis in axes)
-
-
-def _counted(axes: Axes, rank: int) -> Axes:
-    return tuple(sorted(axis % rank for axis in axes))
-
-
-def _reduction(view: View, name: str) -> str:
-    """The reduction itself, where its axes are put back behind it."""
-    return view.source(name) if isinstance(view.layer(name), Reshape) else name
+    if isinstance(layer, (GlobalMaxPool, GlobalSumPool)) and isinstance(layer, kinds):
+        return reduced(view, name, kinds)[0]
+    below = put_back(view, name)
+    return reduced(view, below, kinds)[0] if below else ()
 
 
 def _reduces(view: View, name: str) -> str:
     """What a reduction reads."""
-    return view.source(_reduction(view, name))
+    return view.source(put_back(view, name) or name)
 
 
-def _is_square_of(view: View, name: str, a: str) -> bool:
-    return name in view.nodes and view.same(view.source(name), a) and is_square(view, name, view.source(name))
-
-
-def _over_axes(view: View, node: Node, a: str, axes: Axes, epsilon: float, gain: Array | None) -> Match:
-    """A LayerNorm or RMSNorm over these axes, between transpositions where they are not the last ones."""
-    kind: Norm = RMSNorm
-    x = a
-    if isinstance(view.layer(a), Subtract):
-        x, mean = view.nodes[a].inputs
-        own, _ = _reduced(view, mean, (Mean, GlobalAvgPool))
-        if own == axes and view.same(_reduces(view, mean), x):
-            kind = LayerNorm
-        else:
-            x = a
+def _over_axes(view: View, node: Node, x: str, axes: Axes, norm: LayerNorm | RMSNorm, gain: Array | None) -> Match:
+    """The norm over these axes, between transpositions where they are not the last ones."""
     rank, count = view.rank(x), len(axes)
     order = (*(axis for axis in range(rank) if axis not in axes), *axes)
     scale = None if gain is None else _along(gain, order, count)
     if gain is not None and scale is None:
         return None
-    made = kind(count, scale, None, epsilon)
+    made = replace(norm, scale=scale)
     if order == tuple(range(rank)):
         return made, (x,)
     moved = view.insert(f"{node.name}/moved", Transpose(order), (x,))
@@ -189,9 +168,9 @@ def _absolute(view: View, node: Node) -> Match:
     a, bottom = quotient(view, node)
     if not bottom:
         return None
-    inner, floor = _floored(view, bottom)
+    inner, floor = floored(view, bottom)
     for weight, epsilon, base in view.affine(inner):
-        axes, _ = _reduced(view, base, (Sum, GlobalSumPool))
+        axes = _reduced(view, base, (Sum, GlobalSumPool))
         size = _reduces(view, base) if axes else ""
         if weight == 1 and epsilon >= 0 and isinstance(view.layer(size), Abs) and view.same(view.source(size), a):
             return LpNorm(axes, 1, _rounded(epsilon), floor), (a,)
@@ -208,7 +187,7 @@ def min_max(view: View, node: Node) -> Match:
         return None
     x, low = view.nodes[a].inputs
     axes = _minimum(view, low, x)
-    inner, floor = _floored(view, bottom)
+    inner, floor = floored(view, bottom)
     for weight, epsilon, base in view.affine(inner) if axes else ():
         if weight == 1 and epsilon >= 0 and _is_range(view, base, x, a, low, axes):
             return MinMaxNorm(axes, _rounded(epsilon), floor), (x,)
@@ -218,7 +197,7 @@ def min_max(view: View, node: Node) -> Match:
 def _minimum(view: View, name: str, x: str) -> Axes:
     """The axes that −max(−x) goes over."""
     for weight, base in view.multiples(name):
-        axes, _ = _reduced(view, base, (ReduceMax, GlobalMaxPool)) if weight == -1 else ((), 0)
+        axes = _reduced(view, base, (ReduceMax, GlobalMaxPool)) if weight == -1 else ()
         if axes and any(factor == -1 and view.same(found, x) for factor, found in view.multiples(_reduces(view, base))):
             return axes
     return ()
@@ -233,7 +212,7 @@ def _is_range(view: View, name: str, x: str, a: str, low: str, axes: Axes) -> bo
 
 
 def _is_maximum(view: View, name: str, x: str, axes: Axes) -> bool:
-    return _reduced(view, name, (ReduceMax, GlobalMaxPool))[0] == axes and view.same(_reduces(view, name), x)
+    return _reduced(view, name, (ReduceMax, GlobalMaxPool)) == axes and view.same(_reduces(view, name), x)
 
 
 # --- γ and β ------------------------------------------------------------------------------------------------------------------

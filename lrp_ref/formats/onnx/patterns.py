@@ -25,7 +25,7 @@ from .exponentials import logarithm, logistic, mirrored, sharper, softmax, softs
 from .gated import self_gated
 from .gates import gate, gated_constants
 from .neighbours import local_response
-from .normed import min_max, norm_affine, normalised
+from .normed import min_max, norm_affine, normalised, taken_apart
 from .pieces import bent, larger_multiple, nested_bounds, outside, soft_shrinkage
 from .spelled import hard_sigmoid, lp_pool, softplus
 from .view import Match, View
@@ -151,6 +151,7 @@ PATTERNS: tuple[Callable[[View, Node], Match], ...] = (
     softmax,
     self_gated,
     normalised,
+    taken_apart,
     min_max,
     norm_affine,
     local_response,
