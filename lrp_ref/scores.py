@@ -12,13 +12,13 @@ import numpy as np
 from .arrays import Array, Shape, like, zeros
 from .errors import HeadError, TargetError
 from .heads import Head, Logit, LogOdds, Probability
-from .layers.activations import LogSigmoid, Sigmoid, Softmax
+from .layers.activations import Softmax
 from .layers.base import Layer
 from .layers.linear import Scale
 from .layers.shape import Rearrangement
 from .model import Model
 from .records import cached_property, dataclass
-from .squash import CONSTANT, Elements, Source, shown, survey
+from .squash import CONSTANT, SQUASHES, Elements, Source, shown, survey
 
 _CHOICES = (
     "choose head='logit' to explain the score before it, head='log-odds' to explain log P/(1 − P), or head='probability' to "
@@ -173,10 +173,10 @@ class Scores:
 
     def _begun(self, source: Source, complement: bool, scores: Array, elements: Array) -> tuple[Array, Array]:
         layer, head = self.layers.get(source.node), self.explained
-        if isinstance(layer, (LogSigmoid, Sigmoid)):
+        if layer is not None and not isinstance(layer, Softmax):
             # The log-odds of a sigmoid's probability are its score.
             return (Logit() if isinstance(head, LogOdds) else head).start(scores, elements)
-        if not isinstance(layer, Softmax):
+        if layer is None:
             return head.start(scores, elements)
         return (LogOdds() if complement and isinstance(head, Logit) else head).over(scores, elements, layer.axis)
 
@@ -197,6 +197,11 @@ class Scores:
             raise HeadError(_combined(what, source))
         if source.kind == "squash" and head is None:
             raise HeadError(f"{what} is a probability, of node {source.node!r}: {_CHOICES}")
+        if isinstance(head, LogOdds) and not isinstance(layer := self.layers.get(source.node), (*SQUASHES, type(None))):
+            raise HeadError(
+                f"{what} is a probability of node {source.node!r} ({type(layer).__name__}), which has no log-odds: "
+                "head='logit' explains the score before it, and head='probability' the number itself"
+            )
         if source.kind == "number" and isinstance(head, (LogOdds, Probability)):
             raise HeadError(
                 f"{what} is no probability: no head, or head='logit', explains it as the number that it is, and "

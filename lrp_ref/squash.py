@@ -1,19 +1,19 @@
 """What the elements of an output are: probabilities, whose score lies before a softmax or sigmoid, or other numbers.
 
 A squash is found by what the graph computes, not by its last node: an element is followed through layers that move, copy, scale
-or complement it, p ↦ w·p + b, and through functions that do not change it or grow with it (CONV-HEAD-ELEMENT).
+or complement it, p ↦ w·p + b, and through functions of it alone that grow with it, or fall (CONV-HEAD-ELEMENT).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Literal, TypeAlias
 
 import numpy as np
 
 from .arrays import Array, Shape, like
-from .layers.activations import LogSigmoid, LogSoftmax, ReLU, Sigmoid, Softmax
+from .layers.activations import Activation, LogSigmoid, LogSoftmax, Sigmoid, Softmax
 from .layers.base import Layer, Linear
 from .layers.linear import Scale
 from .layers.merge import Multiply
@@ -30,6 +30,8 @@ SQUASHES = (LogSigmoid, Sigmoid, Softmax)
 CONSTANT, SEVERAL = -1, -2
 #: How far, of its range, a bound may cut a probability without changing what it says: networks clip logarithms at 1e-7.
 TOLERANCE = 1e-3
+#: At how many numbers a function of a probability is tried, and between which where it is not known what the probability became.
+PROBES, UNKNOWN = 65, 32.0
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def shown(model: Model, output: str, moves: bool = False) -> tuple[tuple[Node, .
         if name in found or name in between:
             continue
         layer = model[name].layer if name in model else None
-        if isinstance(layer, SQUASHES) and not moves:
+        if layer is not None and is_squash(layer) and not moves:
             found[name] = Source(name, "squash", model[name].inputs[0])
         elif layer is None or not (isinstance(layer, Rearrangement) if moves else _hands_on(layer)):
             found[name] = Source(name, "number", name)
@@ -102,6 +104,15 @@ def shown(model: Model, output: str, moves: bool = False) -> tuple[tuple[Node, .
             waiting += model[name].inputs
     order = (*model.inputs, *(node.name for node in model.nodes))
     return tuple(node for node in model.nodes if node.name in between), tuple(found[name] for name in order if name in found)
+
+
+def is_squash(layer: Layer) -> bool:
+    """Whether a layer makes probabilities of scores. A hard sigmoid does where 0 is the score of ½."""
+    if isinstance(layer, SQUASHES) or not isinstance(layer, Activation):
+        return isinstance(layer, SQUASHES)
+    from .layers.elementwise import HardSigmoid  # imported where few networks have it
+
+    return isinstance(layer, HardSigmoid) and layer.beta == 0.5 and layer.alpha > 0
 
 
 def _hands_on(layer: Layer) -> bool:
@@ -114,20 +125,29 @@ def _hands_on(layer: Layer) -> bool:
 
 
 def _keeps_order(layer: Layer) -> bool:
-    """Whether the layer may be the identity on a probability, or a function that grows with it."""
-    if isinstance(layer, ReLU):
-        return True
-    from .layers.elementwise import Abs, Clip  # these two are imported where few networks have them
-    from .layers.functions import Exp, Log, Sqrt
+    """Whether the layer may be a function of each probability alone that grows with it, or falls."""
+    return isinstance(layer, Activation) or _grows(layer)
 
-    return isinstance(layer, (Abs, Clip, Exp, Log, Sqrt))
+
+def _grows(layer: Layer) -> bool:
+    from .layers.functions import Exp, Log, Sqrt  # imported where few networks have them
+
+    return isinstance(layer, (Exp, Log, Sqrt))
 
 
 def _combines(layer: Layer) -> bool:
     from .layers.functions import Pairwise, Pow
+
+    return isinstance(layer, (Pairwise, Pow))
+
+
+def _signals(node: Node) -> tuple[int, ...]:
+    """Which inputs of a node that puts several together decide what it is: neither a gate nor a condition does."""
     from .layers.selection import Where
 
-    return isinstance(layer, (Pairwise, Pow)) and not isinstance(layer, Where)
+    if isinstance(node.layer, Multiply) and node.layer.signal is not None:
+        return (node.layer.signal,)
+    return tuple(range(int(isinstance(node.layer, Where)), len(node.inputs)))
 
 
 # --- which source every element comes from ---------------------------------------------------------------------------
@@ -196,35 +216,52 @@ class _Survey:
         return self.begin(Source(node.name, "combined", node.name)).where(mask, others) if mask.any() else others
 
     def _grown(self, node: Node, below: Elements) -> Elements:
-        """Behind a function of each element: a probability where the function is the identity there, or grows with it."""
-        squash, made = self.kinds(below, "squash"), below
-        low, high = np.minimum(below.shift, below.shift + below.weight), np.maximum(below.shift, below.shift + below.weight)
-        if self._grows(node.layer):
-            plain = np.isnan(below.shift) | (below.shift == 0)
-            same, made = squash, replace(below, shift=np.where(squash, np.where(plain, np.nan, np.inf), below.shift))
-        else:
-            with np.errstate(all="ignore"):
-                probes = (low, low + (high - low) / 2, high)
-                moved = [np.abs(_applied(node.layer, z, self.shapes[node.inputs[0]]) - z) for z in probes]
-                same = squash & (np.maximum.reduce(moved) <= TOLERANCE * (high - low))
-        return self._numbers(node, ~same & ~self.kinds(below, "combined") & (below.source != CONSTANT), made)
-
-    @staticmethod
-    def _grows(layer: Layer) -> bool:
-        from .layers.functions import Exp, Log, Sqrt
-
-        return isinstance(layer, (Exp, Log, Sqrt))
+        """Behind a function of each element: a probability where the function grows with it, or falls."""
+        squash = self.kinds(below, "squash")
+        made = self._numbers(node, self.kinds(below, "number"), below)
+        if not squash.any():
+            return made
+        same, span = np.zeros(squash.shape, dtype=bool), np.ones(squash.shape)
+        if not _grows(node.layer):
+            same, span = _course(lambda z: _applied(node.layer, z, self.shapes[node.inputs[0]]), below)
+        plain = np.isnan(below.shift) | (below.shift == 0)
+        ends = np.where(squash & (span == 0), CONSTANT, below.source)
+        moved = Elements(ends, below.element, np.sign(below.weight) * span, np.where(plain, np.nan, np.inf))
+        made = moved.where(squash & ~same, made)
+        return self._combined(node, squash & ~same & np.isnan(span), made)
 
     def _joined(self, node: Node, below: list[Elements]) -> Elements:
-        """Several signals element by element: numbers where one of them is, else a combination of probabilities."""
+        """Several signals element by element: numbers where one of them is, else a combination of probabilities.
+
+        A probability that has a number for its gate, or is chosen by one, is no number.
+        """
         shape = self.shapes[node.name]
         size = self.size(node.name)
         numbers = np.zeros(size, dtype=bool)
-        for name, elements in zip(node.inputs, below, strict=True):
-            own = self.kinds(elements, "number") | (elements.source == CONSTANT)
+        signals = _signals(node)
+        for index in signals:
+            name, elements = node.inputs[index], below[index]
+            own = self.kinds(elements, "number") | ((elements.source == CONSTANT) & (len(signals) > 1))
             numbers |= np.broadcast_to(own.reshape(self.shapes[name]), shape).reshape(-1)
         made = Elements(np.full(size, CONSTANT), np.zeros(size, dtype=np.intp), np.ones(size), np.zeros(size))
         return self._numbers(node, numbers, self._combined(node, ~numbers, made))
+
+
+def _course(function: Callable[[Array], Array], below: Elements) -> tuple[Array, Array]:
+    """Where a function leaves elements as they are, and by how much it grows (or falls) with them: NaN where it does neither."""
+    known = np.isfinite(below.shift)
+    low = np.where(known, np.minimum(below.shift, below.shift + below.weight), -UNKNOWN)
+    high = np.where(known, np.maximum(below.shift, below.shift + below.weight), UNKNOWN)
+    same, up, down, span = known, np.ones(low.shape, dtype=bool), np.ones(low.shape, dtype=bool), np.zeros(low.shape)
+    with np.errstate(all="ignore"):
+        last = function(low)
+        for t in np.linspace(0, 1, PROBES):
+            z = low + t * (high - low)
+            found = function(z)
+            same = same & (np.abs(found - z) <= TOLERANCE * (high - low))
+            up, down, span = up & (found >= last), down & (found <= last), span + (found - last)
+            last = found
+    return same, np.where(up | down, span, np.nan)
 
 
 def _applied(layer: Layer, z: Array, shape: Shape) -> Array:

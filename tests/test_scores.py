@@ -53,6 +53,14 @@ def explain(model: Model, head: object = None, *, x: np.ndarray = X, **call: obj
         pytest.param([L.Log()], 3, id="its logarithm"),
         pytest.param([L.Clip(1e-7, 1.0), L.Log(), L.Scale(10.0)], 3, id="decibels"),
         pytest.param([L.Scale(2.0, -1.0)], 3, id="on −1 to 1"),
+        pytest.param([L.Clip(0.01, 0.99)], 3, id="clipped to hundredths"),
+        pytest.param([L.Clip(0.25, 0.75)], 3, id="clipped to quarters"),
+        pytest.param([L.Threshold(0.5)], 3, id="0 below a threshold"),
+        pytest.param([L.Shrink(0.25, 0.25)], 3, id="shrunk"),
+        pytest.param([L.LeakyReLU(), L.ELU(), L.PReLU(np.full(4, 0.5))], 3, id="functions of numbers below 0"),
+        pytest.param([L.SiLU()], 3, id="a function that grows"),
+        pytest.param([L.Scale(1.0, -0.5), L.Tanh()], 3, id="a function that grows, on −½ to ½"),
+        pytest.param([L.Log(), L.Clip(-100.0, 0.0)], 3, id="a logarithm that is clipped, as in a loss"),
         pytest.param([L.Attach(before=np.array([0.25, 0.5]))], 1, id="behind two constants: cell 3 is score 1"),
     ],
 )
@@ -67,12 +75,41 @@ def test_layers_that_keep_what_a_probability_says(layers, element):
 
 
 def test_what_only_a_hidden_unit_does():
-    """Weights, thresholds and products with other signals make a number of a probability: it is explained as every other is."""
-    number = [L.Clip(0.25, 0.75)]
-    for layers in ([L.Dense(np.eye(4))], number, [L.Reshape((4, 1)), L.Conv(np.ones((1, 4, 1)))]):
+    """Weights and products with other signals make a number of a probability: it is explained as every other is."""
+    for layers in ([L.Dense(np.eye(4))], [L.Reshape((4, 1)), L.Conv(np.ones((1, 4, 1)))]):
         assert explain(chain(L.Sigmoid(), *layers), target=0).value.shape == (2,)
     gated = Model((Node("z", L.Dense(W), "input"), Node("p", L.Sigmoid(), "z"), Node("y", L.Multiply(signal=0), ("z", "p"))))
     np.testing.assert_allclose(explain(gated, target=1).relevance, TERMS[:, :, 1] / (1 + np.exp(-Z[:, 1:2])))
+
+
+def test_a_function_that_neither_grows_nor_falls_has_no_score():
+    with pytest.raises(HeadError, match="put together in node 'abs1'"):
+        explain(chain(L.Sigmoid(), L.Scale(1.0, -0.5), L.Abs()), "logit", target=3)
+
+
+def test_a_probability_behind_a_function_that_falls_has_the_opposite_score():
+    e = explain(chain(L.Sigmoid(), L.Scale(-1.0), L.LeakyReLU(0.5)), "logit", target=3)
+    np.testing.assert_allclose(e.relevance, -TERMS[:, :, 3], rtol=1e-13)
+
+
+@pytest.mark.parametrize("head", [None, "logit", "log-odds"])
+def test_a_probability_that_a_number_gates_or_chooses_is_refused(head):
+    """m p and p where m > 0: the sign of p is that of no score, and z is not what m leaves of it."""
+    nodes = (Node("z", L.Dense(W), "input"), Node("p", L.Sigmoid(), "z"), Node("m", L.Dense(W[:, ::-1].copy()), "input"))
+    for last in (Node("y", L.Multiply(signal=1), ("m", "p")), Node("y", L.Where(otherwise=0.0), ("m", "p"))):
+        with pytest.raises(HeadError, match="node 'y'"):
+            explain(Model((*nodes, last)), head, target=1)
+
+
+def test_a_hard_sigmoid_has_a_score_and_no_log_odds():
+    """max(0, min(1, z/5 + 1/2)) is positive where z < 0: passed as it is, it would turn the sign of all relevance."""
+    model = chain(L.HardSigmoid())
+    with pytest.raises(HeadError, match="is a probability"):
+        explain(model, target=3)
+    np.testing.assert_allclose(explain(model, "logit", target=3).relevance, TERMS[:, :, 3], rtol=1e-13)
+    with pytest.raises(HeadError, match="no log-odds"):
+        explain(model, "log-odds", target=3)
+    assert explain(chain(L.HardSigmoid(1.0, 0.0)), target=3).head == "logit"  # a number between 0 and 1
 
 
 def test_a_mean_of_numbers_and_probabilities_is_a_number():
