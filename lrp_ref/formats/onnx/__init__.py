@@ -15,6 +15,7 @@ from ...arrays import Shape
 from ...errors import FormatError
 from ...model import Model
 from .choices import chosen, held
+from .dynamic import floated
 from .reader import BUDGET, read, record
 from .reading import Reading
 
@@ -73,7 +74,7 @@ def load(
     place = f"{source}: " if isinstance(source, (str, Path)) else ""
     try:
         proto, store = read(source, budget, None if folder is None else Path(folder))
-        graph = held(record(proto, store), fix or {})
+        graph = floated(held(record(proto, store), fix or {}))
         choices = chosen(signal or {}, pass_through)
         return Reading(graph, outputs, batched, batch_axis, patterns, budget, choices).model(input_shape)
     except UnicodeDecodeError:  # protobuf finds out when a name is read

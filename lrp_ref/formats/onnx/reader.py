@@ -77,6 +77,7 @@ class Record:
     Attributes
     ----------
     opset, learned : the versions of ONNX's operators, and of those of the domain ai.onnx.ml; 0: the file imports none of these
+    floated : values that the file computes from integers, and that are computed in floating point numbers here
     """
 
     opset: int
@@ -86,6 +87,7 @@ class Record:
     outputs: tuple[str, ...]
     initializers: Mapping[str, Any]
     store: Store
+    floated: frozenset[str] = frozenset()
     _arrays: dict[str, Array] = field(default_factory=dict)
 
     def extents(self, name: str) -> tuple[int, ...]:

@@ -25,6 +25,7 @@ from .lengths import of_any_length
 from .masks import masked
 from .naming import named_outputs
 from .operators import OPERATORS
+from .operators.quantised import REMARK
 from .patterns import recognised
 from .reader import Declared, OpNode, Record, needed
 from .schemas import versions_of
@@ -139,6 +140,8 @@ class Reading:
         double = any(value.kind == 11 for value in inputs)
         builder = Builder(np.dtype(np.float64 if double else np.float32), self.budget, batch, graph.opset)
         used = {name for node in nodes for name in node.reads} | set(chosen)
+        if any(not graph.floated.isdisjoint(node.outputs) for node in nodes):
+            builder.remark(REMARK)
         values: dict[str, Value | Broken] = {n: graph.constant(n) for n in graph.initializers if n in used}
         for value in inputs:
             shape = sample_shape(value, shapes.get(value.name), self.batched)
