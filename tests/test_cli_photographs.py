@@ -249,7 +249,12 @@ def test_the_contrast_style_explains_the_target_and_the_other_one(tmp_path, mode
 
 def test_the_picture_shows_the_photograph_and_channels_may_be_last(tmp_path, photo, monkeypatch):
     seen = []
-    monkeypatch.setattr("lrp_ref.render.picture", lambda e, x, **options: seen.append((e, x, options)) or Saved())
+
+    def drawn(self, e, x, **options):
+        seen.append((e, x, options))
+        return np.zeros((1, 1, 3), np.uint8)
+
+    monkeypatch.setattr("lrp_ref.render.Sheets.pixels", drawn)
     for layout in ("CHW", "HWC"):
         path = lrp_ref.save(net(layout=layout), tmp_path / f"{layout}.npz")
         run(
@@ -271,13 +276,6 @@ def test_the_picture_shows_the_photograph_and_channels_may_be_last(tmp_path, pho
         # What the network read are the channels of the photograph, in its order, minus the means.
         assert np.array_equal(e.activations["image"][0, 2], x[..., 0] - np.float32(123))
         assert options == {"labels": None, "style": "panels"}
-
-
-class Saved:
-    """A figure that writes nothing but a file."""
-
-    def savefig(self, path, dpi, **options):
-        path.write_bytes(b"")
 
 
 # --- several outputs, negative starts ------------------------------------------------------------------------------------
@@ -398,3 +396,21 @@ def test_open_extents_of_a_file_are_given_by_an_option(tmp_path, photo):
     side = vgg().graph.input[0].type.tensor_type.shape.dim[2].dim_value
     options = ("--preprocess", "unit", "--input-shape", f"3x{side}x{side}")
     assert len(explained(tmp_path / "open.onnx", photo, *options)["targets"]) == 1
+
+
+# --- folders -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_photograph_has_the_same_picture_alone_and_anywhere_in_a_folder(tmp_path, model):
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    for name in "abc":
+        photograph(folder / f"{name}.png", 40, 30)
+    shutil.copy(folder / "a.png", folder / "d.png")
+    common = ("--preprocess", "caffe", "--out")
+    run("explain", model, folder, *common, tmp_path / "maps" / "heat.png")
+    found = {name: (tmp_path / "maps" / f"heat-{name}.png").read_bytes() for name in "abcd"}
+    assert found["a"] == found["d"] != found["b"]
+    for name in "bd":
+        run("explain", model, folder / f"{name}.png", *common, tmp_path / f"{name}.png")
+        assert (tmp_path / f"{name}.png").read_bytes() == found[name]

@@ -13,7 +13,7 @@ from ..errors import ExistingFileError, FormatError, LrpError, MissingExtraError
 from ..explainer import Explainer
 from ..explanation import Explanation
 from ..preprocess import misfit
-from ..render import html, readings
+from ..render import Sheets, html, readings
 from . import codes, digests, text
 from .inputs import Sample, samples_of
 from .journal import Journal
@@ -22,7 +22,7 @@ from .output import Output
 from .question import Question
 from .records import record_of, show_ledger, show_one, show_sentences, show_several
 from .words import add_words, readings_of
-from .writing import Look, names_of, whole, write
+from .writing import DPI, Look, names_of, whole, write
 
 MOST_WARNINGS = 5
 
@@ -49,6 +49,7 @@ class Run:
     failed: int = codes.OK
     warned: int = 0
     used: set[str] = field(default_factory=set)
+    sheets: Sheets = field(default_factory=lambda: Sheets(DPI))
 
     def single(self, file: Path, sample: Sample, path: Path | None, force: bool) -> dict[str, Any]:
         """Explain the only sample, and say all about it."""
@@ -166,7 +167,7 @@ class Run:
     def _look(self, explanation: Explanation, sample: Sample) -> Look:
         """How the sample is drawn."""
         last = sample.shown is not None and self.network.for_images().layout == "HWC"
-        look = Look(self.style or "panels", self.labels, sample.shown, last, columns=sample.columns, numbers=self.numbers)
+        look = Look(self.sheets, self.style or "panels", self.labels, sample.shown, last, (), "", sample.columns, self.numbers)
         if sample.words is not None:
             return replace(look, words=readings(explanation, sample.words, labels=self.labels, name=self._words_input))
         return replace(look, sequence=next(iter(text.sequences(self.network.model)), "") if self.style is None else "")

@@ -6,21 +6,27 @@ global state alone.
 
 from .accounts import ledger
 from .colours import heatmap, scale
-from .figures import STYLES, picture
+from .figures import picture
 from .grid import grid
+from .maps import STYLES
 from .page import html
+from .png import png
 from .sequences import sequence
+from .sheets import Sheets, pixels
 from .typeset import sentences
 from .words import Reading, readings
 
 __all__ = [
     "STYLES",
     "Reading",
+    "Sheets",
     "grid",
     "heatmap",
     "html",
     "ledger",
     "picture",
+    "pixels",
+    "png",
     "readings",
     "scale",
     "sentences",

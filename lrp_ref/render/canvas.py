@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 PLAIN: dict[str, Any] = {"parse_math": False}
 #: The colour of text that is not the message, such as the name of the composite.
 GREY = "0.35"
+#: Sizes of letters: those of facts and of the scale's numbers.
+SMALL = TICKS = 8
+#: The pointed ends of a scale, of its length.
+POINTED = 0.03
+#: Cells across, from which on they may be smaller than pixels.
+MANY = 400
 #: An image whose height is less than this part of its width, such as channels over positions, is stretched.
 SLIM = 0.25
 
@@ -50,28 +56,60 @@ def colour_scale(limit: float) -> ScalarMappable:
     return ScalarMappable(Normalize(-limit, limit), ListedColormap(scale() / 255, name="relevance"))
 
 
-def show(axes: Axes, image: Array) -> None:
-    """An image without ticks, cells as they are."""
-    # Interpolation would invent relevance between cells; antialiasing averages cells that are smaller than pixels.
-    interpolation = "nearest" if max(image.shape[:2]) < 400 else "antialiased"
-    aspect: Literal["equal", "auto"] = "equal" if SLIM < image.shape[0] / image.shape[1] < 1 / SLIM else "auto"
-    axes.imshow(image, interpolation=interpolation, aspect=aspect)
+def colour_bar(made: Figure, limit: float, beyond: bool, **where: Any) -> Axes:
+    """The scale from −limit to limit, with pointed ends where something is `beyond` it; `where` as matplotlib takes it."""
+    bar = made.colorbar(colour_scale(limit), extend="both" if beyond else "neither", extendfrac=POINTED, **where)
+    bar.set_label("relevance: against ◂  ▸ for", fontsize=9)
+    bar.ax.tick_params(labelsize=TICKS)
+    bar.ax.yaxis.get_offset_text().set_fontsize(TICKS)
+    return bar.ax
+
+
+def show(axes: Axes, *layers: Array, fills: bool = False) -> None:
+    """Images on top of each other without ticks, cells as they are; `fills`: the axes have their shape already."""
+    height, width = layers[0].shape[:2]
+    aspect: Literal["equal", "auto"] = "auto" if fills or slim(height, width) else "equal"
+    for image in layers:
+        # Interpolation would invent relevance between cells; antialiasing averages cells that are smaller than pixels.
+        interpolation = "antialiased" if averaged(image) else "nearest"
+        axes.imshow(image, interpolation=interpolation, aspect=aspect, extent=(-0.5, width - 0.5, height - 0.5, -0.5))
+    bare(axes)
+
+
+def averaged(image: Array) -> bool:
+    """Whether an image has cells that may be smaller than pixels."""
+    return bool(max(image.shape[:2]) >= MANY)
+
+
+def slim(height: int, width: int) -> bool:
+    """Whether an image is stretched, for it would be a line."""
+    return not SLIM < height / width < 1 / SLIM
+
+
+def bare(axes: Axes) -> None:
+    """No ticks, and a pale frame around the image, which it does not cover."""
     axes.set_xticks([])
     axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_color("0.8")
+    axes.spines[:].set(color="0.8", linewidth=1.6, zorder=-1)
 
 
-def say_facts(made: Figure, explanation: Explanation, sample: int, width: int) -> None:
-    """At the bottom of a picture how it was computed, how much of the value arrives, and what should not go unnoticed.
-
-    Lines have about `width` characters.
-    """
+def facts_of(explanation: Explanation, sample: int, width: int) -> str:
+    """How it was computed, how much of the value arrives, and what should not go unnoticed, in lines of `width` characters."""
     share = explanation.share_arrived
     facts = (explanation.composite, explanation.precision, f"backend {explanation.backend}", stated(share, sample))
     found = (*explanation.cautions, *remarks(share, explanation.value, explanation.ledger, sample))
     lines = [" · ".join(shown(fact) for fact in facts if fact), *map(shown, found)]
-    made.supxlabel("\n".join(fill(line, width) for line in lines), fontsize=8, color=GREY, **PLAIN)
+    return "\n".join(fill(line, width) for line in lines)
+
+
+def say_facts(made: Figure, explanation: Explanation, sample: int) -> None:
+    """`facts_of` at the bottom of a picture."""
+    made.supxlabel(facts_of(explanation, sample, characters(made.get_figwidth())), fontsize=SMALL, color=GREY, **PLAIN)
+
+
+def characters(width: float) -> int:
+    """How many characters of facts stand beside each other in so many inches."""
+    return int(16 * width)
 
 
 def shown(word: str) -> str:

@@ -12,7 +12,7 @@ from ..errors import ParameterError, ShapeError
 from ..explanation import Explanation
 from .canvas import as_image, colour_scale, figure, say_facts, shown
 from .colours import NEGATIVE, POSITIVE, heatmap, limit_of
-from .figures import MOST_TARGETS, caption_of
+from .maps import MOST_TARGETS, caption_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,7 +69,7 @@ def sequence(
     captions = [_caption(explanation, sample, int(t), labels) for t in order]
     x = None if value is None else np.asarray(value[sample], dtype=np.float64)
     made = _figure(x, [maps[t] for t in order], captions, features, steps)
-    say_facts(made, explanation, sample, 140)
+    say_facts(made, explanation, sample)
     return made
 
 

@@ -12,7 +12,7 @@ from ..explanation import Explanation
 from ..records import dataclass
 from ..share import percent
 from .colours import heatmap, limit_of
-from .figures import caption_of
+from .maps import caption_of
 
 
 @dataclass(frozen=True, eq=False)

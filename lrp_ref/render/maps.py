@@ -1,0 +1,176 @@
+"""What a picture of one explanation shows, before it is drawn: maps, their scale, and words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array
+from ..errors import ParameterError, ShapeError, unknown
+from ..explanation import Explanation
+from ..records import dataclass
+from .canvas import SLIM, as_image, shown
+from .colours import heatmap, limit_of, plain_map
+
+#: What a picture shows.
+STYLES = ("panels", "heatmap", "overlay", "pattern", "contrast")
+MOST_TARGETS = 12
+MOST_LETTERS = 200  # of a name
+_FINE = 100  # cells across, from which on a panel is larger, so that a cell is more than a pixel
+_PANEL, _FINE_PANEL = 2.56, 3.28  # inches: 384 and 492 pixels at 150 dots
+
+
+@dataclass(frozen=True, eq=False)
+class Map:
+    """One heatmap: of which input, for which target."""
+
+    name: str
+    caption: str
+    relevance: Array
+    x: Array
+
+    @property
+    def height(self) -> float:
+        """Height over width of a panel: that of the map, within reason."""
+        rows, columns = np.atleast_2d(self.relevance).shape
+        ratio = rows / columns if columns else 1.0
+        return min(1.6, ratio) if ratio > SLIM else 0.5
+
+    def layers(self, what: str, limit: float) -> list[Array]:
+        """The images of a panel, each (H, W, 3) uint8, or (H, W, 4) where it lies over the one before it."""
+        if what == "input":
+            return [as_image(self.x)]
+        if what == "pattern":
+            return [pattern(self.x, self.relevance)]
+        if what != "overlay":
+            return [heatmap(self.relevance, limit=limit)]
+        base = as_image(self.x)
+        grey = base.mean(axis=2, keepdims=True).repeat(3, axis=2)
+        # The picture keeps a third of its contrast on a light ground, so that neither side of the scale drowns in it.
+        pale = np.rint(255 - (255 - grey) * 0.45).astype(np.uint8)
+        return [pale, heatmap(self.relevance, limit=limit, transparent=True)]
+
+
+@dataclass(frozen=True, eq=False)
+class Content:
+    """What a picture shows.
+
+    Attributes
+    ----------
+    maps : those of the first input, then those of the second
+    limit : the |R| that takes the full colour
+    inputs : how many there are
+    style : one of `STYLES`
+    """
+
+    maps: tuple[Map, ...]
+    limit: float
+    inputs: int
+    style: str
+
+    @property
+    def kind(self) -> str:
+        """How it is drawn: "bars" of vectors, "panels" of one map for each input, a "gallery" of several targets."""
+        if all(one.relevance.ndim == 1 for one in self.maps):
+            return "bars"
+        return "panels" if len(self.maps) == self.inputs else "gallery"
+
+    @property
+    def side(self) -> float:
+        """The width of a panel in inches."""
+        return _PANEL if max(np.atleast_2d(one.relevance).shape[1] for one in self.maps) < _FINE else _FINE_PANEL
+
+    @property
+    def beyond(self) -> bool:
+        """Whether some relevance is larger than what takes the full colour."""
+        return max(limit_of(one.relevance) for one in self.maps) > self.limit
+
+
+def content(
+    explanation: Explanation, x: Any = None, *, sample: int = 0, labels: Sequence[str] | None = None, style: str = "panels"
+) -> Content:
+    """What `picture` draws of these, and what it raises."""
+    if style not in STYLES:
+        raise unknown("style", style, STYLES)
+    count = explanation.value.shape[0]
+    if not 0 <= sample < count:
+        raise ParameterError(f"there is no sample {sample} in an explanation of {count}")
+    maps = _maps(explanation, x, sample, labels, style == "contrast")
+    limit = max(_full(m.relevance) for m in maps) or 1.0
+    found = Content(tuple(maps), limit, len(explanation.inputs), style)
+    if found.kind == "bars" and style in ("overlay", "pattern"):
+        raise ParameterError(f"style {style!r} is for images; vectors are drawn as bars")
+    return found
+
+
+def _maps(explanation: Explanation, x: Any, sample: int, labels: Sequence[str] | None, contrast: bool) -> list[Map]:
+    values = np.atleast_1d(explanation.value[sample])
+    if contrast and values.size < 2:
+        raise ParameterError('style "contrast" compares two targets: explain with targets=(one, another)')
+    targets = None if explanation.target is None else np.atleast_1d(explanation.target[sample])
+    order = np.argsort(-values.astype(np.float64), kind="stable")[:MOST_TARGETS] if values.size > 1 else np.arange(1)
+    order = np.arange(2) if contrast else order
+    found = []
+    for name in explanation.inputs:
+        relevance, value = explanation.relevances[name][sample], explanation.activations[name][sample]
+        if value.ndim > 3 or not value.ndim:
+            raise ShapeError(
+                f"input {name!r} has samples of shape {value.shape}; a picture needs (F,), (H, W) or (C, H, W). "
+                "render.heatmap draws one slice"
+            )
+        shown = value if x is None or len(explanation.inputs) > 1 else np.asarray(x)
+        several = []
+        for t in order:
+            one = relevance[t] if explanation.several else relevance
+            target = None if targets is None else int(targets[t])
+            caption = caption_of(target, float(values[t]), explanation.prediction[sample], labels)
+            one = one if one.ndim == 1 else plain_map(one)
+            several.append(Map(name, caption, np.asarray(one, dtype=np.float64), shown))
+        found += [*several, _difference(*several)] if contrast else several
+    return found
+
+
+def _difference(first: Map, second: Map) -> Map:
+    """What speaks for the first rather than for the second."""
+    caption = "the first minus the second"
+    return Map(first.name, caption, first.relevance - second.relevance, first.x)
+
+
+def caption_of(target: int | None, value: float, prediction: Array, labels: Sequence[str] | None) -> str:
+    """What was explained, in two lines: the class, and its score or other value."""
+    number = f"{value:.4g}".replace("-", "−")
+    if target is None:
+        return f"start with Σ R = {number}"
+    name = f"class {target}" if labels is None else shortened(shown(str(labels[target])))
+    # The log-odds or a contrast is not the score; a softmax at the end shows probabilities as the prediction.
+    score = np.isclose(float(prediction.reshape(-1)[target]), value, rtol=1e-4)
+    return f"{name}\n{'score' if score else 'value'} {number}"
+
+
+def shortened(text: str) -> str:
+    """A name that fits a picture."""
+    return text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}…"
+
+
+def pattern(x: Any, relevance: Any) -> Array:
+    """The input as bright as it is relevant, (H, W, 3) uint8: R summed over channels, clipped, scaled to [0, 1]."""
+    positive = np.maximum(plain_map(relevance), 0.0)
+    # Brighter than a heatmap: what is dark in a pattern is lost, what is saturated is merely the photograph.
+    top = _full(positive, 20)
+    base = as_image(x)
+    # The photograph may have more pixels than the map has cells, never the other way round.
+    picks = [np.arange(wide) * cells // wide for wide, cells in zip(base.shape[:2], positive.shape, strict=True)]
+    weight = np.minimum(positive[picks[0][:, None], picks[1]] / (top or 1.0), 1.0)
+    return np.asarray(np.rint(base * weight[..., None]), dtype=np.uint8)
+
+
+def _full(relevance: Array, one_in: int = 200) -> float:
+    """The |R| that takes the full colour: the largest, or of a fine map what one cell in so many exceeds.
+
+    A photograph's relevance has peaks of single pixels, beside which all else would be white.
+    """
+    if relevance.ndim < 2 or min(relevance.shape) < _FINE:
+        return limit_of(relevance)
+    return float(np.quantile(np.abs(relevance), 1 - 1 / one_in)) or limit_of(relevance)

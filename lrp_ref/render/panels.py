@@ -1,0 +1,184 @@
+"""Panels side by side, a row for each input, on one scale: places that no text moves, and what goes there."""
+
+from __future__ import annotations
+
+from textwrap import fill
+from typing import TYPE_CHECKING
+
+from ..arrays import Array
+from ..explanation import Explanation
+from ..records import cached_property, dataclass
+from .canvas import GREY, PLAIN, SMALL, bare, characters, colour_bar, facts_of, figure, show, shown, slim
+from .maps import Content, shortened
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: Left, bottom, width, height in inches.
+Box = tuple[float, float, float, float]
+
+# Inches. All are whole numbers of _UNIT: at 50, 100, 150, … dots per inch images begin and end with a pixel.
+_UNIT = 0.02
+_EDGE = 0.06
+_NAME, _HEADING, _TITLE, _FACT = 0.24, 0.20, 0.24, 0.14  # what a line takes
+_GAP = 0.08  # between panels
+_BAR = (0.20, 0.12)  # free, and taken
+_LABEL = 0.82  # from the bar to its label, over ticks of up to nine letters
+_RIGHT = 0.96
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What a picture of panels has whatever it says: the places, the titles, the scale without its numbers.
+
+    Attributes
+    ----------
+    shapes : for each row the height and width of what its panels show
+    side : the width of a panel in inches
+    heights : those of the rows in inches
+    titles : above the columns; none where there is one panel
+    names : of the rows; none where there is one
+    lines : those of the heading and those of the facts
+    bar : whether there is a scale
+    beyond : whether it has pointed ends
+    """
+
+    shapes: tuple[tuple[tuple[int, int], ...], ...]
+    side: float
+    heights: tuple[float, ...]
+    titles: tuple[str, ...]
+    names: tuple[str, ...]
+    lines: tuple[int, int]
+    bar: bool
+    beyond: bool
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """Width and height in inches."""
+        width = width_of(self.side, len(self.shapes[0]), self.names, self.bar)
+        # A little more: 10.9 inches of 150 dots are 1635 pixels, and not 1634.999….
+        return width + 1e-9, _whole(self._top + self._rows + self._bottom) + 1e-9
+
+    @property
+    def _top(self) -> float:
+        return 2 * _EDGE + _HEADING * self.lines[0] + _TITLE * bool(self.titles)
+
+    @property
+    def _bottom(self) -> float:
+        return 3 * _EDGE + _FACT * self.lines[1]
+
+    @property
+    def _rows(self) -> float:
+        return sum(self.heights) + _GAP * (len(self.heights) - 1)
+
+    @cached_property
+    def boxes(self) -> tuple[tuple[Box, ...], ...]:
+        """Where the panels lie, row by row."""
+        found, base = [], self._bottom + self._rows
+        for shapes, height in zip(self.shapes, self.heights, strict=True):
+            base -= height
+            lefts = [_EDGE + _NAME * bool(self.names) + i * (self.side + _GAP) for i in range(len(shapes))]
+            found.append(tuple(_fitted((left, base, self.side, height), *s) for left, s in zip(lefts, shapes, strict=True)))
+            base -= _GAP
+        return tuple(found)
+
+    @property
+    def scale(self) -> Box:
+        """Where the scale lies."""
+        return self.size[0] - _RIGHT - _BAR[1], self._bottom + 0.1 * self._rows, _BAR[1], 0.8 * self._rows
+
+    def figure(self, limit: float = 1.0) -> tuple[Figure, list[list[Axes]], Axes | None]:
+        """A figure with axes for the panels and for the scale, which goes from −limit to limit."""
+        made = figure(*self.size)
+        axes = [[made.add_axes(self.part(box)) for box in row] for row in self.boxes]
+        for axis in (axis for row in axes for axis in row):
+            bare(axis)
+        for axis, title in zip(axes[0], self.titles, strict=False):
+            axis.set_title(title, fontsize=10)
+        for row, name in zip(axes, self.names, strict=False):
+            row[0].set_ylabel(name, **PLAIN)
+        if not self.bar:
+            return made, axes, None
+        scale = colour_bar(made, limit, self.beyond, cax=made.add_axes(self.part(self.scale)))
+        scale.yaxis.set_label_coords(1 + _LABEL / _BAR[1], 0.5)
+        return made, axes, scale
+
+    def say(self, made: Figure, heading: str, facts: str) -> None:
+        """The heading above, and the facts below."""
+        made.suptitle(heading, y=1 - _EDGE / self.size[1], va="top", **PLAIN)
+        made.supxlabel(facts, y=_EDGE / self.size[1], va="bottom", fontsize=SMALL, color=GREY, **PLAIN)
+
+    def part(self, box: Box) -> Box:
+        """A box in parts of the figure."""
+        width, height = self.size
+        return box[0] / width, box[1] / height, box[2] / width, box[3] / height
+
+
+def width_of(side: float, columns: int, names: tuple[str, ...], bar: bool) -> float:
+    """The width in inches of so many panels with what stands beside them."""
+    beside = sum(_BAR) + _RIGHT if bar else _EDGE
+    return _whole(_EDGE + _NAME * bool(names) + columns * (side + _GAP) - _GAP + beside)
+
+
+def _whole(length: float) -> float:
+    return round(length / _UNIT) * _UNIT
+
+
+def _fitted(box: Box, height: int, width: int) -> Box:
+    """The middle of a box that has the shape of an image, unless that is stretched."""
+    left, base, across, up = box
+    if slim(height, width):
+        return box
+    scale = min(across / width, up / height)
+    own = max(_UNIT, _whole(width * scale)), max(_UNIT, _whole(height * scale))
+    return left + _whole((across - own[0]) / 2), base + _whole((up - own[1]) / 2), *own
+
+
+@dataclass(frozen=True, eq=False)
+class Panels:
+    """A picture of panels.
+
+    Attributes
+    ----------
+    frame : the places
+    layers : for each row and panel its images, one above the other
+    heading, facts : what is said above and below
+    limit : the |R| that takes the full colour
+    """
+
+    frame: Frame
+    layers: tuple[tuple[list[Array], ...], ...]
+    heading: str
+    facts: str
+    limit: float
+
+    def figure(self) -> Figure:
+        """The picture."""
+        made, axes, _ = self.frame.figure(self.limit)
+        for row, images in zip(axes, self.layers, strict=True):
+            for axis, layers in zip(row, images, strict=True):
+                show(axis, *layers, fills=True)
+        self.frame.say(made, self.heading, self.facts)
+        return made
+
+
+def panels_of(found: Content, explanation: Explanation, sample: int) -> Panels:
+    """One row for each input: input, heatmap and overlay, or the style's panel alone."""
+    titles = ("input", "relevance", "overlay") if found.style == "panels" else (found.style,)
+    several, bar = len(titles) > 1, found.style != "pattern"
+    layers = tuple(tuple(one.layers(title, found.limit) for title in titles) for one in found.maps)
+    names = tuple(shortened(shown(one.name)) for one in found.maps) if found.inputs > 1 else ()
+    heading = fill(", ".join(found.maps[0].caption.splitlines()), 80 if several else 40)
+    facts = facts_of(explanation, sample, characters(width_of(found.side, len(titles), names, bar)))
+    frame = Frame(
+        shapes=tuple(tuple(images[0].shape[:2] for images in row) for row in layers),
+        side=found.side,
+        heights=tuple(max(_UNIT, _whole(found.side * one.height)) for one in found.maps),
+        titles=titles if several else (),
+        names=names,
+        lines=(heading.count("\n") + 1, facts.count("\n") + 1),
+        bar=bar,
+        beyond=bar and found.beyond,
+    )
+    return Panels(frame, layers, heading, facts, found.limit)
