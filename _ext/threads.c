@@ -1,8 +1,9 @@
 /* A pool of threads of its own: `lrp_parallel`.
  *
  * OpenMP is not used: its pool does not survive fork(), and two runtimes in one process fight for the cores. Here a
- * worker first spins for a millisecond (the next layer usually follows within some tenths of one, and to wake a thread takes
- * about as long, on a virtual machine above all: 50 to 100 microseconds) and then sleeps. The caller never
+ * worker first spins for a fifth of a millisecond (the next layer usually follows within that, and to wake a thread takes
+ * 50 to 100 microseconds, on a virtual machine above all) and then sleeps: a longer spin takes the core from others, and
+ * where they have taken it from the worker, the caller's time as well. The caller never
  * waits for a worker that has not begun: a worker *joins* a job while its gate is open, and after the last item is
  * handed out the caller closes the gate and waits for those inside alone. On a busy machine that is the difference
  * between a slow worker and a slow explanation.
@@ -29,7 +30,7 @@ void lrp_parallel(idx items, int threads, void (*body)(void *, idx, int), void *
 #include <stdlib.h>
 #include <time.h>
 
-enum { SPINS = 64, SPIN_NANOSECONDS = 1000000, MOST_WORKERS = 255, STACK_BYTES = 1 << 20 };
+enum { SPINS = 64, SPIN_NANOSECONDS = 200000, MOST_WORKERS = 255, STACK_BYTES = 1 << 20 };
 
 #define OPEN ((uint64_t)1 << 31)       /* in the gate: the job takes workers */
 #define INSIDE(gate) ((gate) & (OPEN - 1))
