@@ -29,7 +29,7 @@ include "pooling.pxi"
 include "recurrent.pxi"
 
 # Whoever changes what a function takes or gives counts this up, here and in `lrp_ref/kernels/native.py`.
-INTERFACE = 6
+INTERFACE = 7
 
 # Cython registers a module under the name that it was compiled with, whatever it was imported as. Where the package is a copy
 # inside another one, that name is not ours.

@@ -154,6 +154,7 @@ cdef extern from "lrp.h" nogil:
         int (*rows)(const lrp_rows *, int) noexcept nogil
         int (*finite)(const void *, idx, idx, idx, int) noexcept nogil
         int (*least_size)(const void *, idx, idx, idx, double *, int) noexcept nogil
+        void (*choose)(const void *, idx, void *, const void *, idx, idx, idx, idx, int) noexcept nogil
         void (*pool)(const lrp_pool *, const void *, void *, void *, int, int) noexcept nogil
         int (*unpool)(const lrp_pool *, const void *, void *, const void *, int, int) noexcept nogil
         idx (*lstm_bytes)(const lrp_lstm *) noexcept nogil

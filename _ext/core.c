@@ -25,6 +25,7 @@
 #include "memory.inc"
 #include "geometry.inc"
 #include "windows.inc"
+#include "outside.inc"
 #include "phases.inc"
 
 idx lrp_scatter_phases(const lrp_window *w) { return phases_of(w); }

@@ -257,6 +257,8 @@ typedef struct {
     int (*finite)(const void *x, idx cells, idx channels, idx step, int threads);
     /* the least size of those that are not 0; infinity where all are */
     int (*least_size)(const void *x, idx cells, idx channels, idx step, double *found, int threads);
+    /* yes = no where a <= 0; a (samples / repeat, cells, channels) with `a_cell` from cell to cell, the others (samples, ...) */
+    void (*choose)(const void *a, idx a_cell, void *yes, const void *no, idx samples, idx cells, idx channels, idx repeat, int threads);
     /* maxima and where they are (bytes: 1 or 4 for each), or where `winner` is NULL the sums, of the windows of x */
     void (*pool)(const lrp_pool *, const void *x, void *y, void *winner, int bytes, int threads);
     /* to each cell of y, the numbers x of the windows that see it, added up; with `winner` of those that it won */

@@ -61,6 +61,31 @@ def least_size(x, threads):
     return found
 
 
+def choose(a, yes, no, threads):
+    """Into `yes`, `no` where a is not more than 0; see `_ext.pyi`."""
+    cdef Memory where = memory(a, "a", dense=False), first = memory(yes, "yes"), second = memory(no, "no")
+    cdef idx step, cells = 1, channels, samples, repeat
+    cdef int axis, count = threads_of(threads)
+    cdef const lrp_kernels *kernels = DOUBLES if where.is_double else FLOATS
+    alike(where, first, "a and yes")
+    alike(where, second, "a and no")
+    if first.shape() != second.shape() or where.view.ndim < 2 or first.view.ndim != where.view.ndim:
+        raise ValueError(f"a (samples, ..., channels), found shapes {where.shape()}, {first.shape()} and {second.shape()}")
+    samples = first.extent(0)
+    if first.shape()[1:] != where.shape()[1:] or samples and (not where.extent(0) or samples % where.extent(0)):
+        raise ValueError(f"a of shape {where.shape()} for results of shape {first.shape()}")
+    if first.view.len == 0:
+        return yes
+    step, channels = cell_step(where, "a"), where.extent(where.view.ndim - 1)
+    for axis in range(1, where.view.ndim - 1):
+        cells *= where.extent(axis)
+    repeat = samples // where.extent(0)
+    cdef void *to = pointer(yes)
+    with nogil:
+        kernels.choose(where.view.buf, step, to, second.view.buf, samples, cells, channels, repeat, count)
+    return yes
+
+
 def rows(x, weight, threads, total=None, wanted=None, bint absolute=False):
     """x @ weight, added to `total`; see `_ext.pyi`."""
     cdef Memory a = memory(x, "x"), w = memory(weight, "the weight", dense=False), before = None, asked = None

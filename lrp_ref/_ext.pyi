@@ -79,6 +79,13 @@ def finite(x: Array, threads: int) -> bool:
 def least_size(x: Array, threads: int) -> float:
     """The least size of a number that is not 0, infinity where there is none; x dense, or a slice of a dense array's channels."""
 
+def choose(a: Array, yes: Array, no: Array, threads: int) -> Array:
+    """`yes`, into which `no` has gone where a is not more than 0.
+
+    a is (samples, ..., channels), dense or a slice of the channels of a dense array; the others are dense, of shape
+    (samples · targets, ..., channels), targets behind samples.
+    """
+
 def finish(how: Finish, products: Sequence[Array], threads: int) -> tuple[Array, list[Array], int]:
     """The output, the factors and what is odd, from products that are there as arrays (of one shape, channels last)."""
 

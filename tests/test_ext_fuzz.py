@@ -54,7 +54,7 @@ CALLS = [
     (e.Finish, (None, True, True, [SHARE])),
     (e.Finish, (np.ones(4, "f4"), True, True, [(1, True, np.ones(4, "f4"), 1, 0.1, 0, 1.0)])),
     (e.finish, (HOW, [X], 1)), (e.room, ((2, 3), "f4")), (e.finite, (X, 1)),
-    (e.least_size, (X, 1)),
+    (e.least_size, (X, 1)), (e.choose, (X, X.copy(), X, 1)),
     (e.rows, (np.ones((6, 4), "f4"), np.ones((4, 5), "f4"), 1, np.ones((6, 5), "f4"), np.ones((3, 5), "f4"))),
     (e.winners, (X, K, AT, AT, AT, OUT, 1)), (e.window_sums, (X, K, AT, AT, AT, OUT, 1)),
     (e.window_spread, (X, K, AT, AT, AT, OUT, 1)),

@@ -248,6 +248,11 @@ class Compiled:
         targets = cells.shape[1]
         lower = (shape[0] * targets, *shape[1:])
         found = made.products.down(cells, self.arrives, factors, lower, a if self.keeps else None, self.threads)
+        if self.keeps and made.features == (POSITIVE, NEGATIVE):  # where a = 0 any c serves, for R = a·c
+            assert a is not None
+            wide = [p.reshape(lower[0], *p.shape[2:]) for p in found]
+            chosen = _ext.choose(self._last(a), *wide, self.threads)
+            return self._first(chosen.reshape(found[0].shape), 2)
         parts = [self._first(p, 2) for p in found]
         return self._lower(made, parts, a, (shape[0], targets, *shape[1:]))
 
@@ -258,8 +263,6 @@ class Compiled:
         if not self.weighs:
             return parts[0]
         assert a is not None
-        if self.keeps and made.features == (POSITIVE, NEGATIVE):
-            return np.where(a[:, None] > 0, *parts)  # where a = 0 any c serves, for R = a·c
         found = None
         for feature, p in zip(made.features, parts, strict=True):
             if self.keeps:
