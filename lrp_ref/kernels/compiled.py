@@ -250,8 +250,8 @@ class Compiled:
         found = made.products.down(cells, self.arrives, factors, lower, a if self.keeps else None, self.threads)
         if self.keeps and made.features == (POSITIVE, NEGATIVE):  # where a = 0 any c serves, for R = a·c
             assert a is not None
-            wide = [p.reshape(lower[0], *p.shape[2:]) for p in found]
-            chosen = _ext.choose(self._last(a), *wide, self.threads)
+            yes, no = (p.reshape(lower[0], *p.shape[2:]) for p in found)
+            chosen = _ext.choose(self._last(a), yes, no, self.threads)
             return self._first(chosen.reshape(found[0].shape), 2)
         parts = [self._first(p, 2) for p in found]
         return self._lower(made, parts, a, (shape[0], targets, *shape[1:]))
