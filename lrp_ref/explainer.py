@@ -322,6 +322,12 @@ class Explainer:
         model = self._canonized(self._model, self.model.input_shape or None)
         return MappingProxyType(self._route(model, None).rules)
 
+    @property
+    def begins(self) -> Mapping[str, str]:
+        """The nodes where explanations of the output's elements begin, and for each what stops one there; empty: nothing does."""
+        found = self._route(self._canonized(self._model, self.model.input_shape or None), None)
+        return MappingProxyType({name: found.unserved.get(name, "") for name in found.scores.begins})
+
     def _backend(self, model: Model) -> str:
         return "reference" if model.dtype == object else self.backend or BACKENDS[-1]
 

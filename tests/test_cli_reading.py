@@ -1,5 +1,7 @@
 """What a user of a file can say from the command line: where it ends, its shapes, its products; and what `inspect` proposes."""
 
+import shlex
+
 import numpy as np
 import pytest
 
@@ -11,9 +13,10 @@ from onnx import TensorProto as T
 from test_onnx_files import beside, chosen, floats, network, node, pooled
 
 import lrp_ref
-from lrp_ref import Model
+from lrp_ref import Model, errors
 from lrp_ref import layers as L
 from lrp_ref.cli import codes
+from lrp_ref.formats.onnx import load
 
 
 @pytest.fixture
@@ -71,6 +74,66 @@ def test_inspect_lists_outputs_and_heads(folder):
     assert "output 'p' is squashed: --head logit --output-node p" in done.out
     for options in (["--output-node", "r"], ["--head", "logit", "--output-node", "p"], ["--output", "r"]):
         run("explain", net, stored(folder, floats(4)), *options, code=0)
+
+
+def options_of(done, what):
+    """The options that a line of `inspect` proposes, as the shell would take them apart."""
+    (line,) = [line for line in done.out.splitlines() if line.startswith(what)]
+    return [shlex.split(option) for option in line.rpartition(": ")[2].split(", or ")]
+
+
+def detector():
+    """Boxes by a softmax over places, as detectors have them, beside scores of classes."""
+    nodes = [node("Relu", "x", "r"), node("Split", "r sizes", "d c", axis=1), node("Softmax", "d", "p", axis=-1)]
+    nodes += [node("MatMul", "p v", "b"), node("Sigmoid", "c", "s"), node("Concat", "b s", "y", axis=1)]
+    return network(nodes, {"x": (T.FLOAT, ("N", 6))}, v=floats(4, 2), sizes=np.array([4, 2]))
+
+
+def test_inspect_proposes_the_end_of_the_branch_that_can_be_explained(folder):
+    """One option explains the scores of a detector whose boxes have no rule: an end at the logits, no node of the file's."""
+    net, x = written(folder, detector()), np.abs(floats(6)) + 0.5
+    done = run("inspect", net, code=0)
+    what = "output 'y' has elements that come from node 'MatMul_b', and node 'Softmax_p' (Softmax) has no rule; the others alone"
+    assert options_of(done, what) == [["--output", "Split_d/part_1"]]
+    found = explained(net, stored(folder, x), "--output", "Split_d/part_1")
+    assert found["targets"][0]["value"] == x[4:].max()
+    model = load(folder / net, outputs="Split_d/part_1")
+    assert model.outputs == ("Split_d/part_1",)
+    np.testing.assert_array_equal(model(x[None]), x[None, 4:])
+    with pytest.raises(errors.FormatError, match=r"unknown output 'Split_d/part_2'\. Known: r, d"):
+        load(folder / net, outputs="Split_d/part_2")
+
+
+def spectrogram(ends="p"):
+    """A magnitude, √(re² + im²), and scores of it; names as some exporters give them, with a semicolon."""
+    nodes = [node("MatMul", "x a", "re"), node("MatMul", "x b", "im"), node("Mul", "re re", "u;v")]
+    nodes += [node("Pow", "im two", "w"), node("Add", "u;v w", "q"), node("Sqrt", "q", "g"), node("MatMul", "g v", "s")]
+    nodes.append(node("Sigmoid", "s", "p"))
+    return network(nodes, {"x": (T.FLOAT, ("N", 4))}, ends, a=floats(4, 3), b=floats(4, 3), v=floats(3, 2), two=np.float32(2))
+
+
+def test_inspect_says_what_lies_below_a_squash_and_how_all_of_it_is_passed(folder):
+    net, x = written(folder, spectrogram()), stored(folder, floats(4))
+    done = run("inspect", net, code=codes.REFUSED)
+    assert options_of(done, "output 'p' is squashed")[0] == ["--head", "logit"]
+    assert "node 'Pow_w' (Pow) has no rule: --pass Pow_w" in done.out
+    run("explain", net, x, "--head", "logit", code=codes.REFUSED)
+    (options,) = options_of(
+        run("inspect", net, "--signal", "Mul_u;v=0", code=codes.REFUSED), "output 'p' with relevance passing them"
+    )
+    assert options == ["--pass", "Pow_w", "--pass", "Sqrt_g"]
+    run("explain", net, x, "--head", "logit", "--signal", "Mul_u;v=0", *options, code=0)
+    both = run("inspect", written(folder, spectrogram("p g"), "two.onnx"), code=codes.REFUSED)
+    assert options_of(both, "output 'p' is squashed")[0] == ["--head", "logit", "--output-node", "p"]
+
+
+def test_options_are_quoted_where_a_shell_would_take_names_apart(folder):
+    nodes = [node("MatMul", "x a", "re"), node("Exp", "re", "e;f"), node("MatMul", "e;f v", "y")]
+    net = written(folder, network(nodes, {"x": (T.FLOAT, ("N", 4))}, a=floats(4, 3), v=floats(3, 2)))
+    done = run("inspect", net, code=codes.REFUSED)
+    assert "--pass 'Exp_e;f'" in done.out
+    (options,) = options_of(done, "node 'Exp_e;f' (Exp) has no rule")
+    run("explain", net, stored(folder, floats(4)), *options, code=0)
 
 
 def test_the_ends_of_an_npz_or_of_the_zoo(folder):

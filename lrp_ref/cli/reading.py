@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from .. import zoo
-from ..errors import ParameterError, ShapeError, unknown
+from ..errors import FormatError, ParameterError, ShapeError, unknown
 from ..formats import load
+from ..formats.ends import ended
 from ..model import Model
 
 
@@ -29,13 +30,14 @@ def read(spec: str, options: Mapping[str, Any], raw: bool) -> tuple[Model, Model
     ends, passes = tuple(options["ends"]), tuple(options["passes"])
     if Path(spec).suffix.lower() == ".onnx" and not spec.startswith("zoo:"):
         given = {"input_shape": shape, "batch_axis": axis, "fix": fix, "outputs": ends or None}
-        filed = load(Path(spec), patterns=False, **given) if raw else None
-        return load(Path(spec), signal=signal, pass_through=passes, **given), filed
+        model = load(Path(spec), signal=signal, pass_through=passes, **given)
+        return model, _filed(spec, given) if raw else None
     if axis is not None or fix:
         option, rest = ("--batch-axis", "the batch is axis 0") if axis is not None else ("--fix", "inputs are what they are")
         raise ParameterError(f"{option} is for .onnx files; in all others {rest}")
     model = zoo.load(spec.removeprefix("zoo:")) if spec.startswith("zoo:") else load(Path(spec))
-    model = _ended(_shaped(model, shape), ends)
+    model = _shaped(model, shape)
+    model = ended(model, ends) if ends else model
     if signal or passes:
         from ..formats.onnx.choices import chosen
 
@@ -43,22 +45,12 @@ def read(spec: str, options: Mapping[str, Any], raw: bool) -> tuple[Model, Model
     return model, None
 
 
-def _ended(model: Model, ends: Sequence[str]) -> Model:
-    for name in ends:
-        if name not in model:
-            raise unknown("node", name, [node.name for node in model.nodes])
-    if not ends:
-        return model
-    wanted = set(ends)
-    for node in reversed(model.nodes):
-        if node.name in wanted:
-            wanted.update(node.inputs)
-    inputs = tuple(name for name in model.inputs if name in wanted)
-    nodes = tuple(node for node in model.nodes if node.name in wanted)
-    shapes = {name: shape for name, shape in model.input_shape.items() if name in inputs}
-    domain = {name: bounds for name, bounds in model.domain.items() if name in inputs}
-    rest = tuple(name for name in model.whole if name in inputs)
-    return replace(model, nodes=nodes, inputs=inputs, outputs=tuple(ends), input_shape=shapes, domain=domain, whole=rest)
+def _filed(spec: str, given: dict[str, Any]) -> Model | None:
+    """What the file has before patterns are put together again; None where it is to end at a node that was put together."""
+    try:
+        return load(Path(spec), patterns=False, **given)
+    except FormatError:
+        return None
 
 
 def _shaped(model: Model, shape: Any) -> Model:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from shlex import quote
 from typing import Any
 
 from ..canonize import canonized
@@ -51,16 +52,15 @@ def stops(model: Model, composite: Composite, output: str | None, head: str | No
         if error is None:
             fine.append(name)
             found += _unsaid(model, composite, name, head)
+            found += _branches(model, composite, name, head)
         elif isinstance(error, HeadError):
-            heads = [h for h in ("logit", "log-odds", "probability") if _error(model, composite, name, h) is None]
-            rest = "" if len(names) == 1 else f" --output-node {name}"
-            found.append(Stop(f"output {name!r} is squashed", tuple(f"--head {h}{rest}" for h in heads) or ("none",)))
+            found += _squashed(model, composite, name, "" if len(names) == 1 else f" --output-node {quote(name)}")
         elif isinstance(error, RuleError):
             found += _of_rules(model, name, error)
         else:
             found.append(Stop(f"output {name!r}: {error}", ("none",)))
     if len(names) > 1 and fine:
-        found.insert(0, Stop("the network has several outputs", tuple(f"--output-node {name}" for name in fine)))
+        found.insert(0, Stop("the network has several outputs", tuple(f"--output-node {quote(name)}" for name in fine)))
     return found
 
 
@@ -70,6 +70,29 @@ def _error(model: Model, composite: Composite, output: str, head: str | None) ->
     except LrpError as error:
         return error
     return None
+
+
+def _squashed(model: Model, composite: Composite, output: str, rest: str) -> list[Stop]:
+    """The heads that an output has; where none can be explained, what lies below them is in the way."""
+    errors = {head: _error(model, composite, output, head) for head in ("logit", "log-odds", "probability")}
+    had = {head: error for head, error in errors.items() if not isinstance(error, HeadError)}
+    fine = [head for head, error in had.items() if error is None]
+    found = [Stop(f"output {output!r} is squashed", tuple(f"--head {head}{rest}" for head in fine or had) or ("none",))]
+    below = next((error for error in had.values() if isinstance(error, RuleError)), None)
+    return found if fine or below is None else [*found, *_of_rules(model, output, below)]
+
+
+def _branches(model: Model, composite: Composite, output: str, head: str | None) -> list[Stop]:
+    """The branches of an output of which no element can be explained, and the ends at those of which all can."""
+    begins = Explainer(model, composite, output=output, head=head).begins
+    fine = tuple(f"--output {quote(name)}" for name, why in begins.items() if not why and name in model)
+    found = []
+    for name, why in begins.items():
+        if why:
+            nodes = ", ".join(f"node {node!r} ({layer})" for node, layer in dict.fromkeys(_PLACE.findall(why)))
+            what = f"output {output!r} has elements that come from node {name!r}, and {nodes} has no rule"
+            found.append(Stop(f"{what}; the others alone", fine or ("none",)))
+    return found
 
 
 def _unsaid(model: Model, composite: Composite, output: str, head: str | None) -> list[Stop]:
@@ -94,12 +117,15 @@ def _of_rules(model: Model, output: str, error: RuleError) -> list[Stop]:
     for node in folded.nodes:
         if not behind.isdisjoint(node.inputs):
             behind.add(node.name)
+    passes = [choice for node in wrong for choice in _choices(node) if choice.startswith("--pass")]
+    if len(wrong) > 1 and len(passes) == len(wrong):
+        found.append(Stop(f"output {output!r} with relevance passing them all", (" ".join(passes),)))
     cuts: dict[str, None] = {}
     for node in reversed(folded.nodes):  # from the end: what is cut off is least
         if node.name in below and node.name in behind:
             cuts |= {name: None for name in node.inputs if name in folded and name in model and name not in behind}
     if wrong:
-        ends = tuple(f"--output {name}" for name in list(cuts)[:MOST]) or ("none: the network begins with it",)
+        ends = tuple(f"--output {quote(name)}" for name in list(cuts)[:MOST]) or ("none: the network begins with it",)
         found.append(Stop(f"output {output!r} without what lies behind", ends))
     return found
 
@@ -108,9 +134,9 @@ def _choices(node: Node) -> list[str]:
     """What may be typed about one node."""
     layer = node.layer
     if isinstance(layer, Multiply):
-        return [f"--signal {node.name}=0", f"--signal {node.name}=1", f'--rule "{node.name}=HalfProduct()"']
+        return [*(f"--signal {quote(f'{node.name}={side}')}" for side in (0, 1)), f"--rule {quote(f'{node.name}=HalfProduct()')}"]
     if isinstance(layer, Divide):
-        return [f"--signal {node.name}=0"]
+        return [f"--signal {quote(f'{node.name}=0')}"]
     if isinstance(layer, Function) and not isinstance(layer, (Rearrangement, Recurrent)) and layer.arity == 1:
-        return [f"--pass {node.name}"]
+        return [f"--pass {quote(node.name)}"]
     return []

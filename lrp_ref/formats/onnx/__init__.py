@@ -8,16 +8,17 @@ one message.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ...arrays import Shape
-from ...errors import FormatError
+from ...errors import FormatError, LrpError
 from ...model import Model
 from .choices import chosen, held
 from .dynamic import floated
 from .reader import BUDGET, read, record
-from .reading import Reading
+from .reading import Reading, UnknownOutputError
 
 __all__ = ["BUDGET", "load"]
 
@@ -41,8 +42,8 @@ def load(
     Parameters
     ----------
     source : a path, the bytes of a file, or an `onnx.ModelProto`
-    outputs : names of the values (outputs or any others) or nodes that the model ends with; None: the file's outputs, without
-        those that pick indices or classes (ArgMax, TopK, the label beside a classifier's scores)
+    outputs : names of the values (outputs or any others) or nodes, the file's or the model's, that the model ends with; None: the
+        file's outputs, without those that pick indices or classes (ArgMax, TopK, the label beside a classifier's scores)
     input_shape : of one sample, for each input or for the only one, where the file leaves extents open. Without it the model is
         laid out for the shapes of what it is given; a recurrent network whose nodes are the same for every extent takes sequences
         of any length
@@ -76,8 +77,21 @@ def load(
         proto, store = read(source, budget, None if folder is None else Path(folder))
         graph = floated(held(record(proto, store), fix or {}))
         choices = chosen(signal or {}, pass_through)
-        return Reading(graph, outputs, batched, batch_axis, patterns, budget, choices).model(input_shape)
+        return _model(Reading(graph, outputs, batched, batch_axis, patterns, budget, choices), input_shape)
     except UnicodeDecodeError:  # protobuf finds out when a name is read
         raise FormatError(f"{place}this is no readable ONNX file: a name in it is no text") from None
     except FormatError as error:
         raise FormatError(f"{place}{error}") from None
+
+
+def _model(reading: Reading, input_shape: Any) -> Model:
+    """The model; where the file has no output of the names that were given, its own node of such a name is the end."""
+    try:
+        return reading.model(input_shape)
+    except UnknownOutputError as error:
+        outputs = reading.outputs or ()
+        ends = (outputs,) if isinstance(outputs, str) else tuple(outputs)
+        try:
+            return replace(reading, outputs=None, ends=ends).model(input_shape)
+        except LrpError:
+            raise error from None

@@ -14,6 +14,7 @@ from ...errors import FormatError, LrpError, unknown
 from ...extents import Extents
 from ...model import Model
 from ...records import dataclass
+from ..ends import ended
 from .call import Builder, Value
 from .choices import Choices
 from .declared import TRIED, batch_first, batch_of, is_open, open_message, place_remarks, places_of, sample_shape, tried_shapes
@@ -37,6 +38,10 @@ from .wrapped import Compute, unwrapped
 MOST, LIMIT = 4096, 16
 
 
+class UnknownOutputError(FormatError):
+    """The file has no value and no node of a name that it is to end with."""
+
+
 @dataclass(frozen=True, eq=False)
 class Reading:
     """How a file is read: its graph, and what `load` was told.
@@ -45,6 +50,7 @@ class Reading:
     ----------
     graph : inputs that are held at a value are among its initializers
     choices : which factors are signals, and which nodes relevance passes
+    ends : nodes of the model, which the file may not have under these names, that it ends with; none: the outputs
     """
 
     graph: Record
@@ -54,6 +60,7 @@ class Reading:
     patterns: bool
     budget: int
     choices: Choices
+    ends: tuple[str, ...] = ()
 
     def model(self, input_shape: Any) -> Model:
         """The model, for samples of these shapes where the file leaves extents open.
@@ -162,7 +169,8 @@ class Reading:
         except LrpError as error:
             raise FormatError(str(error)) from None
         truths = frozenset(value.name for value in inputs if value.kind == BOOL)
-        return self.choices.applied(masked(recognised(model), truths) if self.patterns else model)
+        made = self.choices.applied(masked(recognised(model), truths) if self.patterns else model)
+        return ended(made, self.ends) if self.ends else made
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +196,7 @@ def chosen_outputs(graph: Record, outputs: str | Sequence[str] | None) -> tuple[
         names = tuple(name if name in makers else named.get(name, name) for name in names)
         for name in names:
             if name not in makers:
-                raise FormatError(str(unknown("output", name, makers)))
+                raise UnknownOutputError(str(unknown("output", name, makers)))
         if len(set(names)) != len(names) or not names:
             raise FormatError(f"outputs must be different names, found {names}")
         return names
