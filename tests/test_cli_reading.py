@@ -95,7 +95,9 @@ def test_inspect_proposes_the_end_of_the_branch_that_can_be_explained(folder):
     done = run("inspect", net, code=0)
     what = "output 'y' has elements that come from node 'MatMul_b', and node 'Softmax_p' (Softmax) has no rule; the others alone"
     assert options_of(done, what) == [["--output", "Split_d/part_1"]]
-    found = explained(net, stored(folder, x), "--output", "Split_d/part_1")
+    done = run("explain", net, stored(folder, x), "--target", "0", code=codes.REFUSED)
+    assert "lrp-ref inspect lists the ends and heads that leave it out" in done.err
+    found = explained(net, "x.npy", "--output", "Split_d/part_1")
     assert found["targets"][0]["value"] == x[4:].max()
     model = load(folder / net, outputs="Split_d/part_1")
     assert model.outputs == ("Split_d/part_1",)
@@ -152,6 +154,8 @@ def test_the_batch_axis_and_the_shape_of_one_input(folder):
     net = written(folder, beside((2, "N", 3)))
     done = run("inspect", net, code=codes.FILE)
     assert "--batch-axis s=1 reads it so" in done.err
+    assert "--fix s=0 holds a state at 0 instead" in done.err
+    run("explain", net, stored(folder, floats(4)), "--fix", "s=0", code=0)
     assert "batched=" not in done.err
     done = run("inspect", net, "--batch-axis", "s=1", code=0)
     assert "input 's' has its batch along axis 1 in the file, and along axis 0 here" in done.out
@@ -164,6 +168,24 @@ def test_the_batch_axis_and_the_shape_of_one_input(folder):
     run("explain", "open.onnx", stored(folder, floats(2, 7, 5)), code=0)
     run("convert", "open.onnx", "open.npz", code=codes.FILE)
     run("convert", "open.onnx", "open.npz", "--input-shape", "2x6x8", code=0)
+
+
+def test_what_picks_is_held_at_a_value(folder):
+    nodes = [node("MatMul", "x a", "h"), node("Gather", "h i", "g", axis=1), node("MatMul", "g v", "y")]
+    net = written(folder, network(nodes, {"x": (T.FLOAT, ("N", 4)), "i": (T.INT64, (2,))}, a=floats(4, 3), v=floats(2, 2)))
+    assert "--fix i=… holds what picks at a value" in run("inspect", net, "--batch-axis", "i=0", code=codes.FILE).err
+    run("explain", net, stored(folder, floats(4)), "--fix", "i=1", code=0)
+
+
+def test_frames_that_are_a_sequence_have_no_batch_axis_to_choose(folder):
+    """Windows of a signal go through a network each, and then through an LSTM as its steps."""
+    nodes = [node("MatMul", "x a", "h"), node("Unsqueeze", "h one", "t"), node("LSTM", "t W R", "s", hidden_size=2)]
+    weights = {"a": floats(4, 3), "one": np.array([1]), "W": floats(1, 8, 3), "R": floats(1, 8, 2)}
+    net = written(folder, network(nodes, {"x": (T.FLOAT, ("steps", 4))}, "s", **weights))
+    done = run("inspect", net, code=codes.FILE)
+    assert "the steps of its sequence are the samples of what is in front" in done.err
+    assert "--batch-axis" not in done.err
+    run("explain", net, stored(folder, floats(4)), "--output", "MatMul_h", code=0)
 
 
 def test_an_input_that_chooses_a_branch_is_held_at_a_value(folder):

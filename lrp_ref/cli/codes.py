@@ -56,6 +56,7 @@ _INSTEAD = tuple(
             r"none yet; a rule of your own would \(a subclass of Rule\), or end the model before it",
             "none; lrp-ref inspect lists the options that avoid it",
         ),
+        (r"explain the score before it, or end the model there", "lrp-ref inspect lists the ends and heads that leave it out"),
         (r"[;,](?: and)? batched=False [^;,.]*", ""),
         (r"end the model before it with outputs=", "--output NODE ends the network before it"),
         (r"; load\(…, batch_axis=1\) reads", "; --batch-axis 1 reads"),

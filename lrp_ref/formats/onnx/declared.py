@@ -42,7 +42,8 @@ def places_of(batch_axis: Any, inputs: Sequence[Declared]) -> dict[str, int]:
         first = next(iter(elsewhere))
         raise FormatError(
             f"input {first!r} seems to have its batch along axis {elsewhere[first]}: batch_axis={elsewhere} reads it so, and the "
-            f"model takes it with the batch first then; batch_axis={dict.fromkeys(elsewhere, 0)} reads the first axis as it"
+            f"model takes it with the batch first then; batch_axis={dict.fromkeys(elsewhere, 0)} reads the first axis as it; "
+            f"fix={dict.fromkeys(elsewhere, 0)} holds a state at 0 instead"
         )
     return dict.fromkeys(ranks, 0) | given
 

@@ -65,8 +65,7 @@ def _layout(call: Call) -> tuple[_Layout, Tensor]:
         raise FormatError(f"its sequences have {call.rank(x)} axes instead of 3")
     batch = 0 if first else 1
     if call.lead and x.place != batch:
-        hint = "; load(…, batch_axis=1) reads a file whose inputs are sequences first" if x.place == 0 else ""
-        raise FormatError(f"it has its batch along axis {batch}, and the model's batch is axis {x.place}{hint}")
+        raise FormatError(f"it has its batch along axis {batch}, and the model's batch is axis {x.place}{_way_out(call, x)}")
     if not call.lead and x.shape[batch] != 1:
         raise FormatError(f"a file for a single sample has a batch of {x.shape[batch]}")
     steps = x.shape[0] if call.lead else x.shape[1 - batch]
@@ -121,6 +120,18 @@ def _activations(call: Call, layout: _Layout) -> dict[str, str]:
         return {"activation": str(found[0])}
     names = ["gate_activation", "activation", "state_activation"][:each]
     return dict(zip(names, map(str, found), strict=False))
+
+
+def _way_out(call: Call, x: Tensor) -> str:
+    """What may be done where the sequences have the model's batch along another axis than the operator has."""
+    if x.place:
+        return ""
+    if any(call.rank(call.builder.tensors[name]) > 2 for name in call.builder.sources(x)):
+        return "; load(…, batch_axis=1) reads a file whose inputs are sequences first"
+    return (
+        ": the steps of its sequence are the samples of what is in front, which is one network for each number of steps; "
+        "end the model before it with outputs="
+    )
 
 
 def _lengths(call: Call, layout: _Layout) -> Tensor | None:

@@ -267,7 +267,10 @@ def _of_part(call: Call, x: Tensor, axis: int, cell: int) -> tuple[Tensor, Array
 
 def _embedding(call: Call, table: Value, picked: Tensor) -> Tensor:
     if isinstance(table, Tensor):
-        raise FormatError("it picks elements of one signal by another, which is not supported")
+        held = ", ".join(f"fix={{{name!r}: …}}" for name in call.builder.sources(picked))
+        raise FormatError(
+            f"it picks elements of one signal by another, which is not supported; {held} holds what picks at a value"
+        )
     if call.integer("axis", 0) not in (0, -table.ndim) or table.ndim != 2:
         raise FormatError(f"rows of a table are picked by a signal; a table of shape {table.shape} has other axes")
     return call.emit(Embedding(call.parameter(table)), picked)
