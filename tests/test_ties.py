@@ -9,7 +9,7 @@ import pytest
 
 from lrp_ref import BACKENDS, Composite, Explainer, Model, Node, composites, rules
 from lrp_ref import layers as L
-from lrp_ref.arrays import Array
+from lrp_ref.arrays import Array, fractions
 from lrp_ref.layers import ties
 from lrp_ref.plan import before_maxima
 
@@ -157,6 +157,24 @@ def test_resized_cells_with_the_same_weights_on_the_same_numbers_are_equal(mode,
     x = np.random.default_rng(8).random((2, 3, 9, 1)).astype(dtype).repeat(30, axis=3)
     inner = L.Resize((3, 9, 90), mode=mode).forward(x)[..., 9:-9]
     assert np.array_equal(inner[..., 3:], inner[..., :-3])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_lies_between_equal_numbers_is_that_number(dtype):
+    """Weights and counts differ from cell to cell and add up to 1: the background of a picture stays one colour."""
+    x = np.random.default_rng(9).random((2, 3, 1, 1)).astype(dtype).repeat(17, axis=2).repeat(16, axis=3)
+    resized = [L.Resize((3, 23, 25), mode=mode, antialias=mode != "nearest") for mode in ("nearest", "linear", "cubic")]
+    resized += [L.Resize((3, 7, 11), mode=mode, antialias=True) for mode in ("linear", "cubic")]
+    for layer in (*resized, L.Resize((3, 9, 40), mode="cubic", exclude_outside=True), L.AdaptiveAvgPool((7, 9))):
+        assert (layer.forward(x) == x[:, :, :1, :1]).all(), layer
+
+
+@pytest.mark.parametrize("mode", ["linear", "cubic"])
+def test_only_equal_numbers_are_taken_as_they_are(mode):
+    """Exact rationals are what floats round: nothing else moves."""
+    x = np.round(np.random.default_rng(10).random((1, 1, 6, 5)) * 3)
+    for layer in (L.Resize((1, 11, 13), mode=mode), L.AdaptiveAvgPool((4, 3))):
+        np.testing.assert_allclose(layer.forward(x), layer.forward(fractions(x)).astype(float), rtol=1e-14, atol=1e-15)
 
 
 def test_a_bias_for_each_cell_is_no_part_of_a_tie():

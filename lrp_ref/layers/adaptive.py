@@ -43,6 +43,13 @@ def _adaptive_shape(layer: Layer, inputs: tuple[Shape, ...]) -> Shape:
     return (*inputs[0][:2], *_sizes(layer, inputs[0]))
 
 
+def _mean(a: Array, axis: int) -> Array:
+    """The mean over one axis. That of equal numbers is this number, however many there are: they tie behind it (`ties`)."""
+    first = a.take([0], axis=axis)
+    flat = (a == first).all(axis=axis)
+    return np.where(flat, first.squeeze(axis), total(a, (axis,)) / like(a.shape[axis], a))
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class AdaptiveAvgPool(Linear):
     """The average over windows that divide the input into `size` parts, which overlap where it does not divide evenly.
@@ -67,11 +74,7 @@ class AdaptiveAvgPool(Linear):
 
     def map(self, a: Array, weight: Array) -> Array:
         for axis, out in enumerate(_sizes(self, a.shape), start=2):
-            parts = [
-                total(a.take(range(low, high), axis=axis), (axis,)) / like(high - low, a)
-                for low, high in edges(a.shape[axis], out)
-            ]
-            a = np.stack(parts, axis=axis)
+            a = np.stack([_mean(a.take(range(low, high), axis=axis), axis) for low, high in edges(a.shape[axis], out)], axis=axis)
         return np.asarray(a * weight)
 
     def adjoint(self, s: Array, weight: Array, shape: Shape) -> Array:

@@ -199,19 +199,24 @@ def _keys(a: Fraction) -> Callable[[Fraction], Fraction]:
 def _gathered(a: Array, matrix: Array, axis: int) -> Array:
     """Σ_j a_j matrix_kj along one axis, for the few j where that is not 0, in the order of the cells.
 
-    No product of matrices: cells that repeat others with the same weights are to have the same sums (`ties`).
+    No product of matrices: cells that repeat others with the same weights are to have the same sums (`ties`). What lies between
+    equal numbers is that number: the rounding of weights that add up to 1 would make different ones of a background.
     """
     taps = [np.flatnonzero(row) for row in matrix]
     shape = [matrix.shape[0] if k == axis else 1 for k in range(a.ndim)]
     total = zeros((*a.shape[:axis], matrix.shape[0], *a.shape[axis + 1 :]), a)
+    first = np.take(a, [cells[0] if len(cells) else 0 for cells in taps], axis=axis)
+    flat = np.broadcast_to((matrix.sum(axis=1) == 1).reshape(shape), total.shape)
     for t in range(max(map(len, taps), default=0)):
         cells = [(k, cells[t]) for k, cells in enumerate(taps) if t < len(cells)]
         index = np.zeros(len(taps), int)
         shares = np.full(len(taps), matrix[0, 0] * 0)
         for k, cell in cells:
             index[k], shares[k] = cell, matrix[k, cell]
-        total += np.take(a, index, axis=axis) * like(shares, a).reshape(shape)
-    return np.asarray(total)
+        seen = np.take(a, index, axis=axis)
+        total += seen * like(shares, a).reshape(shape)
+        flat = flat & ((seen == first) | (shares == 0).reshape(shape))
+    return np.asarray(np.where(flat, first, total))
 
 
 def _along(a: Array, matrix: Array, axis: int) -> Array:
