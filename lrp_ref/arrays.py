@@ -173,13 +173,20 @@ def frozen(array: Array) -> Array:
     return view
 
 
+def unmasked(value: Any, place: str) -> Any:
+    """`value`, unless numbers of it are masked out: no layer and no rule leaves numbers out, so the mask would be ignored."""
+    if isinstance(value, np.ndarray) and np.any(getattr(value, "mask", False)):
+        raise NumberTypeError(f"{place} is a masked array, and masks are not read: x.filled(value) puts a number in their place")
+    return value
+
+
 def parameter(value: Any, name: str) -> Array:
     """A parameter as a finite array of float32, float64 or Fraction that nobody can write (integers become float64).
 
     It is a copy, unless it is held by something else already, or was adopted (`lrp_ref.held`).
     """
     try:
-        array = given = np.asarray(value)
+        array = given = np.asarray(unmasked(value, name))
     except ValueError as error:
         raise NumberTypeError(f"{name} must be an array of numbers: {error}") from None
     if array.dtype.kind in "iub":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -134,6 +134,8 @@ class Explainer:
             raise unknown("precision", precision, PRECISIONS)
         self._set(model=model, composite=composite, rule=rule, head=head, output=output, ledger=ledger, backend=backend)
         self._set(precision=precision, canonical=canonical, allow_negative=allow_negative)
+        if not isinstance(keep, (str, Iterable)) or isinstance(keep, bytes):
+            raise ParameterError(f'keep is "input", "all", a node\'s name or several, found {keep!r}')
         self._set(keep=keep if isinstance(keep, str) else tuple(keep))
         self._set(means=Means(chosen_threads(threads), memory, precision == "fast"), _threads=threads)
         self._derive()
@@ -361,6 +363,8 @@ class Explainer:
         """
         if start is None and start_at is not None:
             raise TargetError(f"start_at={start_at!r} says where start= begins, and start= is missing")
+        if filter is not None and not isinstance(filter, Mapping):
+            raise ParameterError(f"filter is a mapping from nodes to what of them flows on, found {type(filter).__name__}")
         if start is not None and not (target is None and targets is None and contrast is None):
             raise TargetError("start= is a whole starting relevance: give it without target=, targets= or contrast=")
         arrays = self._model._cast(x)

@@ -144,6 +144,6 @@ def head_of(value: Any) -> Head:
     """A head from a `Head` or its name."""
     if isinstance(value, Head):
         return value
-    if value not in HEADS:
+    if not isinstance(value, str) or value not in HEADS:
         raise unknown("head", value, HEADS)
     return HEADS[value]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import Array, Shape, check_finite, fractions, frozen, integer, is_exact
+from .arrays import Array, Shape, check_finite, fractions, frozen, integer, is_exact, unmasked
 from .domain import Domain
 from .errors import DomainError, GraphError, LrpError, NumberTypeError, ShapeError, UnknownNameError, unknown
 from .extents import Extents
@@ -337,7 +337,7 @@ def _cast(value: Any, name: str, dtype: np.dtype[Any], whole: bool = False) -> A
     is_rational = dtype.hasobject
     place = f"input {name!r}"
     try:
-        array = np.asarray(value)
+        array = np.asarray(unmasked(value, place))
     except ValueError as error:
         raise ShapeError(f"{place} is no array of numbers: {error}") from None
     if array.dtype.kind in "iub" and whole:

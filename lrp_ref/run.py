@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from .arrays import Array, Shape, check_finite, fractions, is_exact, like, per_sample, zeros
+from .arrays import Array, Shape, check_finite, fractions, is_exact, like, per_sample, unmasked, zeros
 from .doubt import Origin, doubt, origin
 from .errors import LrpError, NonFiniteError, ShapeError, TargetError, UnknownNameError, unknown
 from .explanation import Explanation
@@ -161,7 +161,7 @@ class Run:
     def given(self, start: Any, start_at: str | None) -> Start:
         """The start that a relevance of the output's shape, or of that of `start_at`, makes."""
         at = self.order.scores.output if start_at is None else self._node(start_at, "node to start at")
-        relevance = np.asarray(start)
+        relevance = np.asarray(unmasked(start, "start"))
         if relevance.dtype.kind not in "iufO":
             raise TargetError(f"start must hold numbers, found {relevance.dtype}")
         if relevance.dtype.kind == "f":
@@ -391,8 +391,10 @@ def _mask(choice: Any, sample: Shape, name: str) -> Array:
     """A boolean mask of one sample from channels, a neuron or a mask."""
     found = np.zeros(sample, dtype=bool)
     try:
-        if isinstance(choice, np.ndarray) and choice.dtype == bool:
-            found |= np.broadcast_to(choice, sample)
+        if not isinstance(choice, tuple) and np.asarray(choice).dtype == bool:
+            if np.shape(choice) != sample:
+                raise ValueError(f"a mask has the shape of a sample, not {np.shape(choice)}; a list of integers means channels")
+            found |= np.asarray(choice)
         elif isinstance(choice, (tuple, int, np.integer)):
             found[choice] = True
         else:

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import Array, Shape
+from .arrays import Array, Shape, unmasked
 from .errors import TargetError
 
 
@@ -122,6 +122,7 @@ def _named(value: str, flat: Array, what: str) -> Array:
 
 def _whole_numbers(value: Any, what: str) -> Array:
     """An array of integers; nothing at all counts as none."""
+    value = unmasked(value, what)
     try:
         found = np.asarray(value)
     except (ValueError, TypeError, OverflowError) as error:
