@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
-
+from . import versions
 from .arrays import Array, Shape, like
-from .canonize import canonize
 from .composites import Composite, composite_of, uniform
 from .errors import HeadError, ParameterError, TargetError, unknown
 from .explanation import Explanation
@@ -18,14 +16,13 @@ from .heads import Head, head_of
 from .means import Means, chosen_threads
 from .memo import Memo
 from .model import COLUMN, Model, ancestors
-from .plan import BACKENDS, Plan, absent, plan
+from .plan import Plan, plan
 from .records import dataclass
 from .route import Route, route
 from .rules import LinearRule, Rule
 from .run import Order, Run, unknown_node, unreached
 from .scores import Scores, scores
 
-PRECISIONS = {"float64": np.float64, "float32": np.float32, "fast": np.float32, "exact": object}
 #: Plans that an explainer keeps: one for each shape of its inputs and set of nodes that are cut.
 PLANS = 32
 
@@ -128,10 +125,7 @@ class Explainer:
     ) -> None:
         if composite is not None and rule is not None:
             raise ParameterError("give composite= or rule=, not both: rule= means composites.uniform(rule)")
-        if backend is not None and backend not in BACKENDS:
-            raise absent(backend)
-        if precision is not None and precision not in tuple(PRECISIONS):
-            raise unknown("precision", precision, PRECISIONS)
+        versions.check_computing(backend, precision)
         self._set(model=model, composite=composite, rule=rule, head=head, output=output, ledger=ledger, backend=backend)
         self._set(precision=precision, canonical=canonical, allow_negative=allow_negative)
         if not isinstance(keep, (str, Iterable)) or isinstance(keep, bytes):
@@ -148,7 +142,7 @@ class Explainer:
     def _derive(self) -> None:
         """What follows from the choices; those that do not fit the model are refused here."""
         made = uniform(self.rule) if self.rule is not None else composite_of(_or(self.composite, "epsilon_plus"))
-        model = self._cast()
+        model = versions.cast(self.model, self.precision)
         if self.output is None and len(model.outputs) > 1:
             raise TargetError(f"the model has several outputs; choose output= from {', '.join(model.outputs)}")
         if self.output is not None and self.output not in model.outputs:
@@ -194,16 +188,6 @@ class Explainer:
 
     # --- choices that depend on the model --------------------------------------------------------------------------
 
-    def _cast(self) -> Model:
-        """The model in the one number type that is computed in."""
-        dtype = np.dtype(self.model.dtype if self.precision is None else PRECISIONS[self.precision])
-        if (
-            all(a.dtype == dtype for node in self.model.nodes for a in node.layer.parameters.values())
-            and dtype == self.model.dtype
-        ):
-            return self.model
-        return _derived(self.model, ("precision", dtype), lambda: self.model.astype(dtype))
-
     def _output_node(self, model: Model) -> str:
         return model.outputs[self.model.outputs.index(self.output)] if self.output else model.outputs[0]
 
@@ -244,9 +228,7 @@ class Explainer:
     def _canonized(self, model: Model, shapes: Mapping[str, Shape] | None) -> Model:
         if not self.canonical:
             return model
-        shapes = dict(model.input_shape) if shapes is None else dict(shapes)
-        key = ("canonical", model.dtype, tuple(sorted(shapes.items())))
-        return _derived(model, key, lambda: canonize(model, shapes))
+        return versions.canonized(model, model.input_shape if shapes is None else shapes)
 
     def _kept_nodes(self, model: Model, found: Scores) -> tuple[str, ...]:
         if isinstance(self.keep, str) and self.keep == "input":
@@ -316,7 +298,8 @@ class Explainer:
         # Where relevance starts at several nodes, one of them may lie below another.
         cuts = cuts | (frozenset(found.begins) if len(found.begins) > 1 else frozenset())
         samples = {name: shape[1:] for name, shape in self._known(model, shapes).items()}
-        return plan(model, way.rules, self._backend(model), seen, self.ledger, cuts, samples, self.means)
+        backend = versions.backend_for(model, self.backend)
+        return plan(model, way.rules, backend, seen, self.ledger, cuts, samples, self.means)
 
     @property
     def rules(self) -> Mapping[str, Rule]:
@@ -329,9 +312,6 @@ class Explainer:
         """The nodes where explanations of the output's elements begin, and for each what stops one there; empty: nothing does."""
         found = self._route(self._canonized(self._model, self.model.input_shape or None), None)
         return MappingProxyType({name: found.unserved.get(name, "") for name in found.scores.begins})
-
-    def _backend(self, model: Model) -> str:
-        return "reference" if model.dtype == object else self.backend or BACKENDS[-1]
 
     # --- explaining ------------------------------------------------------------------------------------------------
 
@@ -434,16 +414,3 @@ class Explainer:
 
 def _or(value: Any, default: Any) -> Any:
     return default if value is None else value
-
-
-def _derived(model: Model, key: Hashable, build: Callable[[], Model]) -> Model:
-    """A model made from `model`, once. It shares the memo: what is derived from a model is bounded and forgotten with it."""
-
-    def made() -> tuple[Model, int]:
-        found = build()
-        object.__setattr__(found, "_memo", model._memo)
-        own = {id(node.layer) for node in model.nodes}
-        return found, sum(a.nbytes for n in found.nodes if id(n.layer) not in own for a in n.layer.parameters.values())
-
-    found: Model = model._memo.get(key, made)
-    return found

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from .arrays import Array, Shape, check_finite, fractions, is_exact, like, per_s
 from .doubt import Origin, doubt, origin
 from .errors import LrpError, NonFiniteError, ShapeError, TargetError, UnknownNameError, unknown
 from .explanation import Explanation
+from .forward import forward, last_reads, refuse_values
 from .ledger import Booking, Entry, Ledger, OpenEntry
 from .messages import Currency, Heap, Message, Placed
 from .model import Model, ancestors
@@ -83,12 +84,7 @@ class Order:
         """For each step the activations that nothing reads after it."""
         wanted = {*self.plan.kept, *self.scores.begins, self.scores.output, self.start_at, *self.plan.model.inputs}
         wanted |= {name for origin in self.origins.values() for name in origin.node.inputs}
-        found: list[tuple[str, ...]] = []
-        for step in reversed(self.plan.steps):
-            reads = dict.fromkeys(step.nodes[0].inputs)
-            found.append(tuple(name for name in reads if name not in wanted))
-            wanted.update(reads)
-        return tuple(reversed(found))
+        return last_reads(self.plan.steps, wanted)
 
     @cached_property
     def origins(self) -> dict[str, Origin]:
@@ -122,29 +118,9 @@ class Run:
         self.order, self.plan, self.model, self.inputs = order, order.plan, order.plan.model, inputs
         self.shapes = shapes
         self.some = next(iter(inputs.values()))  # whose number type all numbers have
-        self.values, self.saved = self._forward(dict(inputs))
+        self.saved: list[Any] = []
+        self.values = forward(self.plan, inputs, shapes, order.done, self.saved)
         self.prediction = self.values[order.scores.output]
-
-    def _forward(self, values: dict[str, Array]) -> tuple[dict[str, Array], list[Any]]:
-        saved = []
-        wholes: dict[str, Array] = {}
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # checked at the end, by node
-            for step, done in zip(self.plan.steps, self.order.done, strict=True):
-                name = step.nodes[-1].name
-                placed = {"into": self._room(name, wholes)} if name in self.plan.rooms else {}
-                values[name], kept = step.forward(*[values[source] for source in step.nodes[0].inputs], **placed)
-                saved.append(kept)
-                for name in done:
-                    del values[name]
-        return values, saved
-
-    def _room(self, name: str, wholes: dict[str, Array]) -> Array:
-        """Where a node's output goes: a slice of another's, which is made when the first of them comes."""
-        room = self.plan.rooms[name]
-        if room.whole not in wholes:
-            wholes[room.whole] = self.plan.output(self.shapes[room.whole])
-        whole = wholes[room.whole] if name != room.whole else wholes.pop(name)
-        return whole[:, room.first : room.first + room.channels]
 
     def _node(self, name: str, what: str) -> str:
         """A node that exists in the canonised model and that the explained output depends on."""
@@ -219,7 +195,7 @@ class Run:
     def _scores(self) -> Array:
         begins = self.order.scores.begins
         if not all(self.plan.finite(self.values[name]) for name in begins):
-            self._refuse_values(begins)
+            refuse_values(self.model, self.inputs, begins)
         return self.order.scores.array(self.values)
 
     def _refuse_start(self, begun: Mapping[str, Array]) -> None:
@@ -231,15 +207,7 @@ class Run:
             and (~np.isfinite(self.values[name]) & (relevance != like(0, relevance))).any()
         ]
         if wrong:
-            self._refuse_values(wrong)
-
-    def _refuse_values(self, begins: Sequence[str]) -> NoReturn:
-        """Raise `NonFiniteError`, which names the first node whose output is not finite."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            activations = self.model.trace(self.inputs).activations
-        for name, array in activations.items():
-            check_finite(array, f"the output of node {name!r}")
-        raise NonFiniteError(f"the output of node {', '.join(map(repr, begins))} is not finite")
+            refuse_values(self.model, self.inputs, wrong)
 
     def masks(self, chosen: Mapping[str, Any]) -> dict[str, Array]:
         """For each filtered node what its relevance is multiplied by."""
