@@ -270,7 +270,7 @@ def plan(
     if backend not in BACKENDS:
         raise absent(backend)
     means = Means() if means is None else means
-    steps = _candidates(model, rules, backend, booked, cuts, shapes or {}, means)
+    steps = _candidates(model, rules, backend, booked, cuts, shapes or {}, means, observe)
     alias = {node.name: step.nodes[-1].name for step in steps for node in step.nodes[:-1]}
     steps, currency, arriving = _currencies(model, steps, frozenset((*model.inputs, *model.outputs, *cuts)))
     # What several messages meet at is accounted for message by message.
@@ -302,12 +302,13 @@ def _candidates(
     cuts: frozenset[str],
     shapes: Mapping[str, Shape],
     means: Means,
+    observe: frozenset[str],
 ) -> tuple[Step, ...]:
     offer = _offers(backend)
     if offer is not None:
         from .kernels.request import Request
 
-        request = Request(model, rules, nonnegative_nodes(model), booked, cuts, before_maxima(model), shapes, means)
+        request = Request(model, rules, nonnegative_nodes(model), booked, cuts, before_maxima(model), shapes, means, observe)
     steps: list[Step] = []
     served: set[str] = set()
     for node in model.nodes:

@@ -19,7 +19,7 @@ from ..ledger import Entry, OpenEntry
 from ..messages import Currency
 from ..model import Node
 from ..records import cached_property, dataclass
-from ..rules import LinearRule, ZBox
+from ..rules import Gradient, LinearRule, ZBox
 from ..rules.denominators import divides
 from ..rules.shares import IDENTITY, NEGATIVE, NEGATIVE_ONLY, POSITIVE, Feature
 from . import fused, joined, moves
@@ -40,6 +40,10 @@ def offer(request: Request, node: Node) -> Any:
     model, layer, rule, means = request.model, node.layer, request.rules[node.name], request.means
     if model.dtype == object:
         return None
+    if type(rule) is Gradient:
+        from . import compiled_derivatives  # over the steps of this module
+
+        return compiled_derivatives.offer(request, node)
     if isinstance(layer, Recurrent):
         from . import compiled_recurrent  # few networks are
 

@@ -114,13 +114,14 @@ def prepared(model: Model, node: Node, rule: LinearRule, sure: bool, rectified: 
         halves = isinstance(node.layer, Conv) and choice.upward == _ext.DIRECT  # the two products are added up alike
         made = scheme(node.layer, rule, sure, model.dtype, rectified, halves)  # type: ignore[arg-type]
         assert made is not None
-        return _packed(node.layer, made, choice, threads)
+        return packed(node.layer, made, choice, threads)
 
     found: Prepared = model._memo.get(("packed", node.layer, rule, sure, rectified, choice), build)
     return found
 
 
-def _packed(layer: Any, made: Scheme, choice: Choice, threads: int) -> tuple[Prepared, int]:
+def packed(layer: Any, made: Scheme, choice: Choice, threads: int) -> tuple[Prepared, int]:
+    """The layer under the rule that the scheme was made for, and the bytes that were packed."""
     order = [place for group in made.groups for place in group.places]
     places = {place: index for index, place in enumerate(order) if place >= 0}
     lean = tuple(replace(c, share=replace(c.share, terms=()), terms=()) for c in made.columns)

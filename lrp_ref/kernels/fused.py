@@ -25,7 +25,7 @@ from ..ledger import Booking, Entry, OpenEntry
 from ..messages import Currency
 from ..model import Node
 from ..records import cached_property, dataclass
-from ..rules import LinearRule, Pass, WinnerTakesAll
+from ..rules import Gradient, LinearRule, Pass, WinnerTakesAll
 from ..rules.denominators import divides, in_range
 from ..rules.shares import ALL, book
 from .oddities import Definition, Oddity, kinds_of, noted
@@ -46,6 +46,10 @@ def offer(request: Request, node: Node) -> Any:
     model, layer, rule, booked = request.model, node.layer, request.rules[node.name], request.booked
     if model.dtype == object:
         return None
+    if type(rule) is Gradient:
+        from . import derivatives  # over the steps of this module
+
+        return derivatives.offer(request, node, offer)
     # Layers and rules are known by their exact class: a subclass may compute something else.
     if type(layer) in _LINEAR and isinstance(rule, LinearRule):
         behind = request.activation_behind(node)

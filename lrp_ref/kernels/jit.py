@@ -19,8 +19,9 @@ from ..layers.linear import Add, Scale, Subtract
 from ..layers.pooling import AvgPool, MaxPool, SumPool, pool_window
 from ..model import Node
 from ..records import dataclass
+from ..rules import Gradient
 from ..rules.shares import ALL, NEGATIVE_ONLY, NONNEGATIVE
-from . import fused
+from . import derivatives, fused
 from . import jit_loops as loops
 from .fused import FusedLinear
 from .jit_products import Form, direct, down, plain, planes, table, up
@@ -38,6 +39,8 @@ _WHERE = {ALL: loops.EVERYWHERE, NONNEGATIVE: loops.NONNEGATIVE, NEGATIVE_ONLY: 
 def offer(request: Request, node: Node) -> Any:
     """The step with compiled loops for `node` (and perhaps the activation behind it), else NumPy's, else None."""
     loops.require()
+    if type(request.rules[node.name]) is Gradient and request.model.dtype != object:
+        return derivatives.offer(request, node, offer)
     step = fused.offer(request, node)
     twin: type | None = _MAXIMA.get(type(step))
     if type(step) is FusedLinear:
