@@ -70,7 +70,9 @@ if options.case == "save":
         path.with_suffix(".onnx").write_bytes(as_onnx(model).SerializeToString())
     sys.exit()
 if options.case == "prediction":
-    model(x)
+    predictor = lrp_ref.Predictor(model, precision="fast")
+    predictor(x)
+    estimate = predictor.memory_needed(x.shape) / 2**20
 elif options.case == "zennit":
     from yardsticks import zennit
 

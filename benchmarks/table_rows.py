@@ -129,9 +129,9 @@ def lenet5(setting: Setting, batch: int = 1) -> Found:
 def prediction(setting: Setting) -> Found:
     """The prediction alone, VGG-16, `fast`, against PyTorch and ONNX Runtime."""
     model, x, work = _vgg(setting, False)
-    explainer = setting.explainer(model, rule=rules.Epsilon(), precision="fast")
+    predictor = lrp_ref.Predictor(model, setting.backend, "fast", setting.threads)
     contenders = {
-        "ours": lambda: forward(explainer, x),
+        "ours": lambda: predictor(x),
         "PyTorch": yardsticks.torch_forward(model, x, setting.threads),
         "ONNX Runtime": yardsticks.onnx_runtime(model, x, setting.threads),
     }
@@ -140,15 +140,6 @@ def prediction(setting: Setting) -> Found:
     largest = np.abs(model(x)).max()
     gap = np.abs(contenders["ours"]() - model(x)).max() / largest
     return Found(found.lines, (*found.remarks, f"scores {gap:.1e} of the largest from the reference's"))
-
-
-def forward(explainer: lrp_ref.Explainer, x: np.ndarray) -> np.ndarray:
-    """The forward half of a plan, what it keeps for the way back included."""
-    made = explainer.plan(dict.fromkeys(explainer.model.inputs, x.shape[1:]))
-    values = dict.fromkeys(made.model.inputs, x)
-    for step in made.steps:
-        values[step.nodes[-1].name], _ = step.forward(*(values[name] for name in step.nodes[0].inputs))
-    return values[made.model.outputs[0]]
 
 
 ROWS: dict[str, Callable[[Setting], Found]] = {

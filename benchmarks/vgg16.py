@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -46,17 +47,8 @@ except ImportError:
 
 if options.only in (None, "forward"):
     contenders = {"reference": lambda: model(x)}
-    if "numpy" in lrp_ref.BACKENDS:
-        steps = lrp_ref.Explainer(model, rule=lrp_ref.rules.Epsilon(), backend="numpy").plan().steps
-
-        def numpy_forward() -> object:
-            """The forward half of the fused steps, whose factors a/(z + e) are part of it."""
-            value = x
-            for step in steps:
-                value, _ = step.forward(value)
-            return value
-
-        contenders["numpy"] = numpy_forward
+    fast = {name: lrp_ref.Predictor(model, name, threads=options.threads) for name in lrp_ref.BACKENDS if name != "reference"}
+    contenders |= {name: partial(predictor, x) for name, predictor in fast.items()}
     if torch is not None:
         torch.set_num_threads(options.threads)
         module, tensor = as_module(model), torch.from_numpy(x)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .formats import load, save
     from .ledger import Booking, Ledger
     from .plan import BACKENDS
+    from .predictor import Predictor
 
 __version__ = "0.2.0"
 
@@ -39,6 +40,7 @@ __all__ = [
     "Ledger",
     "Model",
     "Node",
+    "Predictor",
     "adopt",
     "canonize",
     "composites",
@@ -59,6 +61,7 @@ _LATER = {
     "formats": ("load", "save"),
     "ledger": ("Booking", "Ledger"),
     "plan": ("BACKENDS",),
+    "predictor": ("Predictor",),
 }
 #: Modules that are theirs, and that need no import of their own.
 _ROOMS = frozenset({"composites", "deep_taylor", "formats", "heads", "oracle", "preprocess", "rules", "wrappers", "zoo", *_LATER})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -46,6 +46,25 @@ def footprint(made: Plan, shapes: Mapping[str, Shape], observed: Collection[str]
         work = targets * (end * (1 + quotients) + 2 * below) + columns + _modified(step)
         peak = max(peak, held + work)
         held += targets * sum(size[node.name] for node in step.nodes[-1:] if node.name in observed) - kept
+    return item * peak
+
+
+def forward_footprint(made: Plan, shapes: Mapping[str, Shape], done: Sequence[Collection[str]]) -> int:
+    """The largest number of bytes that a forward pass alone holds at once, beside the weights.
+
+    Parameters
+    ----------
+    made : the plan
+    shapes : of every input and node, batch axis included
+    done : for each step the nodes and inputs that are dropped behind it
+    """
+    size = {name: math.prod(shape) for name, shape in shapes.items()}
+    item = FRACTION if made.model.dtype == object else made.model.dtype.itemsize
+    held = peak = sum(size[name] for name in made.model.inputs)
+    for step, dropped in zip(made.steps, done, strict=True):
+        held += size[step.nodes[-1].name]
+        peak = max(peak, held + _columns(step, shapes, item, 1))
+        held -= sum(size[name] for name in dropped)
     return item * peak
 
 

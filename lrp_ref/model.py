@@ -249,7 +249,9 @@ class Model:
             raise error.at(node.place) from None
 
     def __call__(self, x: Any) -> Any:
-        """The output for a batch of inputs (a mapping, where there are several outputs).
+        """The output for a batch of inputs (a mapping, where there are several outputs): the definition, layer by layer.
+
+        `lrp_ref.Predictor(model)` gives the same within the rounding of floats, and is there for speed.
 
         What no output depends on is not computed, and an activation is dropped when its last reader has seen it.
         """

@@ -72,8 +72,8 @@ lrp_ref.nothing
 
 PUBLIC = {
     "": """
-        BACKENDS Booking Composite Domain Explainer Explanation Ledger Model Node adopt canonize composites errors
-        explain heads layers load rules save
+        BACKENDS Booking Composite Domain Explainer Explanation Ledger Model Node Predictor adopt canonize composites
+        errors explain heads layers load rules save
     """,
     ".layers": """
         Abs Activation AdaptiveAvgPool AdaptiveMaxPool Add Attach AvgPool BatchNorm CELU Clip Compare Concat Conv ConvTranspose

@@ -1,0 +1,180 @@
+"""The forward half of a plan as a value of its own: a network that predicts as fast as it is explained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import field, replace
+from typing import Any
+
+import numpy as np
+
+from . import versions
+from .arrays import Array, Shape
+from .footprint import forward_footprint
+from .forward import forward, last_reads, refuse_values
+from .means import Means, chosen_threads
+from .memo import Memo
+from .model import COLUMN, Model, ancestors
+from .plan import Plan, plan
+from .records import dataclass
+from .rules import Gradient
+
+#: Plans that a predictor keeps: one for each shape of its inputs.
+PLANS = 32
+
+
+@dataclass(frozen=True, eq=False)
+class _Way:
+    """What serves inputs of some shapes: steps, shapes at every node, what is dropped behind each step."""
+
+    plan: Plan
+    shapes: Mapping[str, Shape]
+    done: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Predictor:
+    r"""A model that predicts by the steps of a backend: :math:`f(x)` alone, nothing kept for a way back.
+
+    `model(x)` is the definition. A predictor gives the same outputs within the rounding of floats (`CONV-FLOAT-GENERAL`), faster
+    and in less memory; a sample has the same bits in any batch, with any number of threads. It is a value: it can be copied,
+    pickled and shared by threads.
+
+    >>> import lrp_ref
+    >>> from lrp_ref import layers as L
+    >>> model = lrp_ref.Model.sequential([L.Dense([[1.0, -1.0], [2.0, 1.0]]), L.ReLU()])
+    >>> lrp_ref.Predictor(model)([[1.0, 2.0]])
+    array([[5., 1.]])
+
+    Parameters
+    ----------
+    model : the network; batch norms and constant factors are folded first (`canonical`)
+    backend : one of `lrp_ref.BACKENDS`; None: the fastest there is. Rationals are the reference's
+    precision : "float64", "float32", "fast" or "exact", as of an `Explainer`; None: the model's own
+    threads : of the compiled backend; None: LRP_REF_NUM_THREADS, or as many as this process has CPUs. They change no bit
+    memory : "normal", or "low": the compiled backend keeps no transformed weights, and takes longer
+    canonical : whether the model is rewritten first; a rewritten one rounds otherwise
+
+    Raises
+    ------
+    UnknownNameError, ParameterError
+        Where there is no such backend or precision, or threads or memory make no sense.
+    """
+
+    model: Model
+    backend: str | None = None
+    precision: str | None = None
+    threads: int | None = None
+    memory: str = "normal"
+    canonical: bool = True
+    _model: Model = field(init=False)
+    _means: Means = field(init=False)
+    _ways: Memo = field(init=False)
+
+    def __post_init__(self) -> None:
+        versions.check_computing(self.backend, self.precision)
+        model = versions.cast(self.model, self.precision)
+        means = Means(chosen_threads(self.threads), self.memory, self.precision == "fast")
+        for name, value in (("_model", model), ("_means", means), ("_ways", Memo(PLANS))):
+            object.__setattr__(self, name, value)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Through the constructor: what is derived from the model shares its memo again.
+        return Predictor, (self.model, self.backend, self.precision, self.threads, self.memory, self.canonical)
+
+    def __call__(self, x: Any) -> Any:
+        """The output for a batch of inputs.
+
+        Parameters
+        ----------
+        x : the input, (N, …), or a mapping from input names
+
+        Returns
+        -------
+        array (N, …); of several outputs a mapping from their names
+
+        Raises
+        ------
+        ShapeError, NumberTypeError, NonFiniteError, UnknownNameError
+            Where the inputs do not fit, as `model(x)` does; and where an output is not finite. The node is named.
+        """
+        arrays = self._model._cast(x)
+        if self.model.extents is not None:
+            found: Any = self._fitted(versions.sample_shapes(arrays))(x)
+            return found
+        way = self._way(arrays)
+        values = forward(way.plan, arrays, way.shapes, way.done)
+        names = way.plan.model.outputs
+        if not all(way.plan.finite(values[name][:, None]) for name in names):
+            refuse_values(way.plan.model, arrays, names)
+        outputs = [np.ascontiguousarray(values[name]) for name in names]
+        return outputs[0] if len(names) == 1 else dict(zip(self.model.outputs, outputs, strict=True))
+
+    def _fitted(self, shapes: Mapping[str, Shape]) -> Predictor:
+        """The predictor for samples of these shapes, of a network with open extents."""
+        key = ("fitted", tuple(shapes.items()))
+        found: Predictor = self._ways.get(key, lambda: (replace(self, model=self.model.fitted(shapes)), 1))
+        return found
+
+    def _way(self, arrays: Mapping[str, Array]) -> _Way:
+        """What serves these inputs; those that do not fit are refused."""
+
+        def build() -> tuple[_Way, int]:
+            self._model._check_shapes(arrays)
+            made = self.plan(versions.sample_shapes(arrays))
+            shapes = made.model.shapes({name: array.shape for name, array in arrays.items()})
+            return _Way(made, shapes, last_reads(made.steps, made.model.outputs)), 1
+
+        found: _Way = self._ways.get(("inputs", tuple((name, array.shape) for name, array in arrays.items())), build)
+        return found
+
+    def plan(self, shapes: Mapping[str, Shape] | None = None) -> Plan:
+        """The steps that serve the model.
+
+        Parameters
+        ----------
+        shapes : of one sample of each input; None: the model's own, if it has them
+        """
+        given = dict(self.model.input_shape) if shapes is None else {name: tuple(shape) for name, shape in shapes.items()}
+        if self.model.extents is not None and len(given) == len(self.model.inputs):
+            return self._fitted(given).plan(given)
+        found: Plan = self._ways.get(tuple(sorted(given.items())), lambda: (self._planned(given), 1))
+        return found
+
+    def _planned(self, shapes: Mapping[str, Shape]) -> Plan:
+        model = _needed(self._model)
+        model = versions.canonized(model, shapes) if self.canonical else model
+        known = model.shapes({name: (1, *s) for name, s in shapes.items()}) if len(shapes) == len(model.inputs) else {}
+        backend, derivative = versions.backend_for(model, self.backend), Gradient()
+        # The steps of a gradient are those that weigh nothing on their way up. The reference's are the layers themselves.
+        rules = {} if backend == "reference" else {n.name: derivative for n in model.nodes if derivative.fits(n.layer)}
+        return plan(model, rules, backend, shapes={name: shape[1:] for name, shape in known.items()}, means=self._means)
+
+    def memory_needed(self, shape: Shape | Mapping[str, Shape]) -> int:
+        """An estimate, in bytes, of what predicting an input of this shape takes beside the model, prepared weights included.
+
+        Parameters
+        ----------
+        shape : of the input, batch axis included; of several inputs a mapping
+        """
+        whole = dict(shape) if isinstance(shape, Mapping) else {self._model.inputs[0]: tuple(shape)}
+        made = self.plan({name: tuple(s[1:]) for name, s in whole.items()})
+        for step in made.steps:
+            getattr(step, "prepared", None)  # packs the weights, which are counted then
+        size = forward_footprint(made, made.model.shapes(whole), last_reads(made.steps, made.model.outputs))
+        return size + made.model._memo.size
+
+    def __repr__(self) -> str:
+        made = self.plan()
+        rows = made.rows()
+        width = min(COLUMN, max(len(name) for name, _ in rows))
+        return "\n".join([f"Predictor: {made.described}", *(f"{name:<{width}}  {label}" for name, label in rows)])
+
+
+def _needed(model: Model) -> Model:
+    """The model without the nodes that no output depends on."""
+    below = ancestors(model, *model.outputs)
+    if len(below) == len(model.nodes):
+        return model
+    nodes = tuple(node for node in model.nodes if node.name in below)
+    return versions.version(model, ("needed", model.dtype), lambda: replace(model, nodes=nodes))
