@@ -71,7 +71,7 @@ class Explainer:
     Parameters
     ----------
     model : the network; batch norms and constant factors are folded first (`canonical`)
-    composite : a `Composite` or a preset's name; None: "epsilon_plus"
+    composite : a `Composite`, a preset's name, or "gradient" (with head="unit"); None: "epsilon_plus"
     rule : a rule for linear layers, the same as composite=composites.uniform(rule)
     head : "logit", "log-odds", "probability" or a `Head`; must be chosen for what is a probability, the output of a softmax or
         sigmoid also behind layers that move, copy, scale or complement it. Numbers beside probabilities need none

@@ -360,6 +360,55 @@ def test_records_are_explanations(dtype, tmp_path):
     assert "3 windows" in large._repr_html_()
 
 
+# ---- methods that conserve nothing ------------------------------------------------------------------------------------------
+
+
+@BACKENDS
+def test_the_mean_gradient_over_translations(backend):
+    """A gradient is moved back and averaged as relevance is; it says what it is, and that it has no residual."""
+    explainer = Explainer(cnn(), "gradient", head="unit", backend=backend)
+    x = image(2, 2, 5, 4)
+    shifts = [(0, 0), (1, 0), (0, -1)]
+    found = wrappers.translated(explainer, x, shifts, target=1)
+    parts = [np.roll(explainer(np.roll(x, s, (2, 3)), 1).relevance, [-k for k in s], (2, 3)) for s in shifts]
+    np.testing.assert_allclose(found.relevance, sum(parts) / 3, rtol=1e-14, atol=1e-15)
+    assert (found.method, found.composite, found.head, found.conserves) == ("gradient", "gradient", "unit", False)
+    assert found.share_arrived is None
+    assert "residual" not in found.arrays()
+    with pytest.raises(ParameterError, match="there is no residual"):
+        found.residual  # noqa: B018
+    assert "method" in repr(found)
+    filled = wrappers.translated(explainer, x, shifts, fill=0, target=1)
+    assert filled.shifted_out.any()
+
+
+@BACKENDS
+def test_the_gradient_of_a_sum_over_windows(backend):
+    """g = Σ_s f(X[s]), so ∂g/∂X is the sum of the windows' gradients, each in its place: exactly, on rationals as well."""
+    for dtype in (np.float64, object):
+        explainer = Explainer(cnn(dtype), "gradient", head="unit", backend=backend)
+        x = image(2, 2, 6, 5) if dtype is np.float64 else fractions(image(2, 2, 6, 5))
+        found = wrappers.sliding_window(explainer, x, stride=1, target=2)
+        expected = 0 * found.relevance
+        for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            expected[:, :, row : row + 5, column : column + 4] += explainer(
+                x[:, :, row : row + 5, column : column + 4], 2
+            ).relevance
+        assert (abs(found.relevance - expected) <= (1e-14 if dtype is np.float64 else 0)).all()
+        assert (found.value == found.values.sum(axis=1)).all()
+        assert (found.method, found.residuals, found.share_arrived, found.remarks) == ("gradient", None, None, ())
+        assert not {"residual", "residuals"} & set(found.arrays())
+        same = pickle.loads(pickle.dumps(found))  # noqa: S301 (our own bytes)
+        assert (same.method, same.residuals) == ("gradient", None)
+
+
+def test_a_wrapper_says_what_was_explained():
+    """The head and what is to be known of it are those of the single explanations."""
+    explainer = Explainer(cnn(softmax=True), EPSILON, head="log-odds")
+    for found in (wrappers.translated(explainer, X[:, :, :5], 1), wrappers.sliding_window(explainer, X, stride=2)):
+        assert (found.head, found.method, found.composite) == ("log-odds", "LRP", EPSILON.name)
+
+
 # ---- refusals ---------------------------------------------------------------------------------------------------------------
 
 

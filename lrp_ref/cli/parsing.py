@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import rules
-from ..composites import Composite, Matcher, composite_of
+from ..composites import PRESETS, Composite, Matcher, composite_of
 from ..errors import LrpError, ParameterError, UnknownNameError, unknown
 from ..model import Model
 from ..records import dataclass
@@ -53,6 +53,8 @@ class Served(Matcher):
 
 def composite(name: str, assignments: Sequence[str]) -> Composite:
     """The preset `name` with rules such as "conv1=Flat()" in front; of several that match a node the first holds."""
+    if name not in PRESETS:  # no head of the command line starts a gradient
+        raise unknown("composite", name, PRESETS)
     found = composite_of(name)
     pairs = [assignment(text) for text in assignments]
     return found.with_rules({Served(node, rule): rule for node, rule in pairs}) if pairs else found

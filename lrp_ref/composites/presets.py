@@ -329,15 +329,19 @@ PRESETS: dict[str, Callable[[], Composite]] = {
 }
 
 
+#: Composites that have a name: the presets, and those of derivatives, which conserve nothing.
+NAMED: dict[str, Callable[[], Composite]] = {**PRESETS, "gradient": gradient}
+
+
 def composite_of(value: Any) -> Composite:
-    """A composite from a `Composite` or a preset's name."""
+    """A composite from a `Composite`, a preset's name, or "gradient"."""
     if isinstance(value, Composite):
         return value
     if isinstance(value, str):
-        if value not in PRESETS:
-            raise unknown("composite", value, PRESETS)
-        return PRESETS[value]()
-    slip = next((name for name, function in PRESETS.items() if function is value), None)
+        if value not in NAMED:
+            raise unknown("composite", value, NAMED)
+        return NAMED[value]()
+    slip = next((name for name, function in NAMED.items() if function is value), None)
     hint = (
         f"; did you mean composites.{slip}()?" if slip else "; a single rule is given as rule=" if isinstance(value, Rule) else ""
     )

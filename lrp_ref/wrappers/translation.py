@@ -30,7 +30,7 @@ class Translated(Explanation):
     ----------
     shifts : the translations, in cells along each shifted axis
     shifted_out : the mean relevance of the cells that came in from outside, and leave again, (N,) or (N, T); 0 where shifts are
-        circular. Σ R + shifted_out + what the single explanations did not assign = value
+        circular. Σ R + shifted_out + what the single explanations did not assign = value, where the method conserves
     """
 
     shifts: tuple[Shift, ...] = ()
@@ -113,6 +113,9 @@ def translated(
         backend=unmoved.backend,
         precision=unmoved.precision,
         composite=unmoved.composite,
+        head=unmoved.head,
+        cautions=unmoved.cautions,
+        method=unmoved.method,
         shifts=moves,
         shifted_out=shifted_out,
     )

@@ -31,20 +31,22 @@ class Windowed(Explanation):
     ----------
     corners : where each window begins, (S, axes)
     window : the windows' extents
-    values, residuals : of each window, (N, S) or (N, S, T): Σ R = Σ_s values − Σ_s residuals
+    values : of each window, (N, S) or (N, S, T)
+    residuals : of each window in the same shape: Σ R = Σ_s values − Σ_s residuals; None where the method conserves nothing
     counts : how many windows see each cell, in the extents of the axes that they move along
     """
 
     corners: Array = None  # type: ignore[assignment]
     window: Shape = ()
     values: Array = None  # type: ignore[assignment]
-    residuals: Array = None  # type: ignore[assignment]
+    residuals: Array | None = None
     counts: Array = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("corners", "values", "residuals", "counts"):
-            object.__setattr__(self, name, frozen(np.asarray(getattr(self, name))))
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, frozen(np.asarray(getattr(self, name))))
 
     def __reduce__(self) -> tuple[Any, ...]:
         own = (self.corners, self.window, self.values, self.residuals, self.counts)
@@ -52,7 +54,8 @@ class Windowed(Explanation):
 
     def arrays(self) -> dict[str, Array]:
         """Everything but the ledger as named arrays, as `save` writes them."""
-        own = {"corners": self.corners, "values": self.values, "residuals": self.residuals, "counts": self.counts}
+        own = {"corners": self.corners, "values": self.values, "counts": self.counts}
+        own |= {} if self.residuals is None else {"residuals": self.residuals}
         return super().arrays() | storable(own)
 
     def _facts(self) -> list[tuple[str, str]]:
@@ -250,21 +253,23 @@ def _summed(
     x, count = windows.x, windows.x.shape[0]
     lead = () if chosen.single else (chosen.flat.shape[1],)
     sums: dict[str, Any] = {}
-    done = 0
+    done, parts = 0, {"values": "value", "residuals": "residual"}
     for places, contents in windows.chunks(size):
         e = explainer(contents, **chosen.of([n for n, _ in places]))
         if not sums:
             shapes: dict[str, Shape] = {"relevance": x.shape[1:], "value": ()}
             sums = {key: zeros((count, *lead, *shape), e.value) for key, shape in shapes.items()}
-            sums |= {key: zeros((count, len(windows.corners), *lead), e.value) for key in ("values", "residuals")}
+            parts = parts if e.conserves else {"values": "value"}
+            sums |= {key: zeros((count, len(windows.corners), *lead), e.value) for key in parts}
             sums["prediction"] = zeros((count, *e.prediction.shape[1:]), e.prediction)
             sums["activation"] = like(x, e.value)
-            sums |= {"backend": e.backend, "precision": e.precision, "composite": e.composite}
-        residual = e.residual
+            sums |= {key: getattr(e, key) for key in ("backend", "precision", "composite", "head", "cautions", "method")}
+        own = {key: getattr(e, name) for key, name in parts.items()}
         for i, (n, s) in enumerate(places):
             sums["relevance"][(n, *(slice(None) for _ in lead), *windows.cells(s))] += e.relevance[i]
             sums["value"][n] += e.value[i]
-            sums["values"][n, s], sums["residuals"][n, s] = e.value[i], residual[i]
+            for key, array in own.items():
+                sums[key][n, s] = array[i]
             sums["prediction"][n] += e.prediction[i]
         done += len(places)
         if progress is not None:
