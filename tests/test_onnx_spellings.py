@@ -59,6 +59,8 @@ SUMS = (
 APART = VARIANCE + "r = Sqrt w; i = Reciprocal r; p = Mul x i; o = Mul m i; y = Sub p o"
 SUM = "q = Pow x two; v = ReduceSum q last; "
 GELU = "k = Mul u gelu; l = Tanh k; v = Add one l; w = Mul v h; y = Mul x w"
+DROPPED = "n = ReduceMin x axes=[2] keepdims=0; m = Unsqueeze n last; d = Sub x m; "
+SQUARED = "b = MatMul x narrow; n = ReduceMin b axes=[2] keepdims=0; "
 RANGE = "m = ReduceMin x axes=[-1]; d = Sub x m; "
 SOFT = (
     "m = Greater x t; b = Sub x t; u = Where m b zero; k = Less x less_t; c = Add x t; v = Where k c zero; ",
@@ -242,6 +244,7 @@ SPELLINGS = {
         SUM + "r = Sqrt v; y = Div x r",
         "v = ReduceSumSquare x axes=[-1]; r = Sqrt v; i = Reciprocal r; y = Mul i x",
         "r = ReduceL2 x axes=[2]; s = Shape x; k = Expand r s; y = Div x k",
+        "r = ReduceL2 x axes=[2]; p = Div x r; c = Equal r zero; y = Where c zero p",
     ),
     "LpNorm(axes=(2,), epsilon=0.001)": (SUM + "w = Add v small; r = Sqrt w; y = Div x r", ),
     "LpNorm(axes=(2,), outside=0.001)": (
@@ -256,6 +259,12 @@ SPELLINGS = {
     "MinMaxNorm(axes=(2,))": (
         RANGE + "k = ReduceMax d axes=[-1]; y = Div d k",
         RANGE + "k = ReduceMax x axes=[2]; r = Sub k m; y = Div d r",
+        DROPPED + "k = ReduceMax d axes=[2] keepdims=0; l = Unsqueeze k last; y = Div d l",
+        DROPPED + "k = ReduceMax x axes=[2] keepdims=0; r = Sub k n; l = Unsqueeze r last; y = Div d l",
+        RANGE + "k = ReduceMax d axes=[-1]; p = Div d k; c = Equal k zero; y = Where c zero p",
+        RANGE + "k = ReduceMax x axes=[2]; r = Sub k m; p = Div d r; e = Equal r zero; c = Not e; y = Where c p zero",
+        DROPPED + "k = ReduceMax d axes=[2] keepdims=0; l = Unsqueeze k last; c = Equal l zero; p = Div d l; f = Shape p; "
+        "g = Expand c f; y = Where g zero p",
         RANGE + "k = ReduceMax x axes=[2]; w = ReduceMin x axes=[2]; r = Sub k w; i = Reciprocal r; y = Mul d i",
     ),
     "MinMaxNorm(axes=(1, 2), epsilon=0.001)": (
@@ -313,6 +322,14 @@ NEAR = {
     "a sum of other powers": "n = Neg x; k = Exp n; e = Exp x; s = ReduceSum k middle; y = Div e s",
     "a mean square of something else": "n = Relu x; " + SQUARE.replace("x x", "n n") + "r = Sqrt w; y = Div x r",
     "twice a mean square": "q = Mul x x; v = ReduceMean q axes=[-1]; u = Mul v two; w = Add u small; r = Sqrt w; y = Div x r",
+    "a minimum put back in another place": SQUARED + "m = Unsqueeze n middle; d = Sub b m; k = ReduceMax d axes=[2]; y = Div d k",
+    "a range put back in another place": SQUARED
+    + "m = Unsqueeze n last; d = Sub b m; l = ReduceMax d axes=[2] keepdims=0; k = Unsqueeze l middle; y = Div d k",
+    "another divisor that is looked at": RANGE + "k = ReduceMax d axes=[-1]; p = Div d k; l = ReduceMax x axes=[-1]; "
+    "c = Equal l zero; y = Where c zero p",
+    "another number where the divisor is 0": RANGE
+    + "k = ReduceMax d axes=[-1]; p = Div d k; c = Equal k zero; y = Where c one p",
+    "0 where the divisor is not 0": "r = ReduceL2 x axes=[2]; p = Div x r; c = Equal r zero; y = Where c p zero",
     "a minimum over other cells": "m = ReduceMin x axes=[1]; d = Sub x m; k = ReduceMax d axes=[2]; y = Div d k",
     "a range of something else": RANGE + "k = ReduceMax x axes=[-1]; y = Div d k",
     "a mean put back in another place": (

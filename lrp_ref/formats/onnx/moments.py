@@ -205,7 +205,7 @@ def length(view: View, name: str, x: str) -> Length | None:
 
 def inverse_length(view: View, name: str, x: str) -> Length | None:
     """What multiplies the signal x, where that is one over the root of a statistic and stands where x does."""
-    inner = _plain(view, name)
+    inner = plain(view, name)
     layer = view.layer(inner)
     if isinstance(layer, Reciprocal):
         return _standing(view, name, x, _length(view, view.source(inner)))
@@ -223,8 +223,8 @@ def _standing(view: View, name: str, x: str, found: Length | None) -> Length | N
 
 
 def _length(view: View, name: str) -> Length | None:
-    inner, floor = floored(view, _plain(view, name))
-    for weight, outside, base in view.affine(_plain(view, inner)):
+    inner, floor = floored(view, plain(view, name))
+    for weight, outside, base in view.affine(plain(view, inner)):
         root = view.layer(base)
         if weight > 0 and outside >= 0 and (isinstance(root, Sqrt) or (isinstance(root, Pow) and number(root.exponent) == 0.5)):
             found = statistic(view, view.source(base))
@@ -232,7 +232,7 @@ def _length(view: View, name: str) -> Length | None:
     return None
 
 
-def _plain(view: View, name: str) -> str:
+def plain(view: View, name: str) -> str:
     """The node behind which extents of 1 are repeated, put in or left out."""
     name = spread(view, name)
     for _ in range(DEPTH):

@@ -1,6 +1,6 @@
-"""Normalisations by the input's own statistics, as exporters write them: layer, RMS, Lp and min-max norms.
+"""Normalisations by the input's own statistics, as exporters write them: layer, RMS and Lp norms.
 
-A statistic is recognised by what it is computed from: only a quotient of a signal by that signal's own length or range is a norm.
+A statistic is recognised by what it is computed from: only a quotient of a signal by that signal's own length is a norm.
 """
 
 from __future__ import annotations
@@ -15,13 +15,10 @@ from ...arrays import Array
 from ...layers import (
     Abs,
     Add,
-    GlobalMaxPool,
     GlobalSumPool,
     LayerNorm,
     LpNorm,
-    MinMaxNorm,
     Multiply,
-    ReduceMax,
     RMSNorm,
     Scale,
     Subtract,
@@ -70,7 +67,7 @@ def _gain(view: View, name: str) -> tuple[Array | None, str]:
 
 def _norm(view: View, node: Node, a: str, gain: Array | None, found: Length) -> Match:
     """What a/l is, for a length l."""
-    of, epsilon, outside = found.of, _rounded(found.of.constant), _rounded(found.outside)
+    of, epsilon, outside = found.of, rounded(found.of.constant), rounded(found.outside)
     if of.mean or of.square <= 0 or of.constant < 0:
         return None
     x, axes = centred(view, a)
@@ -122,14 +119,15 @@ def _less(view: View, name: str) -> tuple[Array | None, str]:
     return layer.bias, view.source(name)
 
 
-def _rounded(epsilon: float) -> float:
+def rounded(epsilon: float) -> float:
+    """Six digits of a number: what a file was told, and not its float32."""
     return float(f"{epsilon:.6g}")
 
 
 def _reduced(view: View, name: str, kinds: tuple[type, ...]) -> Axes:
     """The axes that a reduction goes over, and keeps or has put back; none where it is none of `kinds`."""
     layer = view.layer(name)
-    if isinstance(layer, (GlobalMaxPool, GlobalSumPool)) and isinstance(layer, kinds):
+    if isinstance(layer, GlobalSumPool) and isinstance(layer, kinds):
         return reduced(view, name, kinds)[0]
     below = put_back(view, name)
     return reduced(view, below, kinds)[0] if below else ()
@@ -173,46 +171,8 @@ def _absolute(view: View, node: Node) -> Match:
         axes = _reduced(view, base, (Sum, GlobalSumPool))
         size = _reduces(view, base) if axes else ""
         if weight == 1 and epsilon >= 0 and isinstance(view.layer(size), Abs) and view.same(view.source(size), a):
-            return LpNorm(axes, 1, _rounded(epsilon), floor), (a,)
+            return LpNorm(axes, 1, rounded(epsilon), floor), (a,)
     return None
-
-
-# --- ranges -------------------------------------------------------------------------------------------------------------------
-
-
-def min_max(view: View, node: Node) -> Match:
-    """(x − min x) / (max x − min x), where the range may be the maximum of x − min x."""
-    a, bottom = quotient(view, node)
-    if not bottom or not isinstance(view.layer(a), Subtract):
-        return None
-    x, low = view.nodes[a].inputs
-    axes = _minimum(view, low, x)
-    inner, floor = floored(view, bottom)
-    for weight, epsilon, base in view.affine(inner) if axes else ():
-        if weight == 1 and epsilon >= 0 and _is_range(view, base, x, a, low, axes):
-            return MinMaxNorm(axes, _rounded(epsilon), floor), (x,)
-    return None
-
-
-def _minimum(view: View, name: str, x: str) -> Axes:
-    """The axes that −max(−x) goes over."""
-    for weight, base in view.multiples(name):
-        axes = _reduced(view, base, (ReduceMax, GlobalMaxPool)) if weight == -1 else ()
-        if axes and any(factor == -1 and view.same(found, x) for factor, found in view.multiples(_reduces(view, base))):
-            return axes
-    return ()
-
-
-def _is_range(view: View, name: str, x: str, a: str, low: str, axes: Axes) -> bool:
-    """Whether a node is max(x − min x) or max x − min x."""
-    if isinstance(view.layer(name), Subtract):
-        high, other = view.nodes[name].inputs
-        return view.same(other, low) and _is_maximum(view, high, x, axes)
-    return _is_maximum(view, name, a, axes)
-
-
-def _is_maximum(view: View, name: str, x: str, axes: Axes) -> bool:
-    return _reduced(view, name, (ReduceMax, GlobalMaxPool)) == axes and view.same(_reduces(view, name), x)
 
 
 # --- γ and β ------------------------------------------------------------------------------------------------------------------

@@ -25,8 +25,9 @@ from .exponentials import logarithm, logistic, mirrored, sharper, softmax, softs
 from .gated import self_gated
 from .gates import gate, gated_constants
 from .neighbours import local_response
-from .normed import min_max, norm_affine, normalised, taken_apart
+from .normed import norm_affine, normalised, taken_apart
 from .pieces import bent, larger_multiple, nested_bounds, outside, soft_shrinkage
+from .ranges import guarded, min_max
 from .spelled import hard_sigmoid, lp_pool, softplus
 from .view import Match, View
 
@@ -153,6 +154,7 @@ PATTERNS: tuple[Callable[[View, Node], Match], ...] = (
     normalised,
     taken_apart,
     min_max,
+    guarded,
     norm_affine,
     local_response,
     hard_sigmoid,
