@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import recurrent_by_hand
 from more_layers import CASES
-from smooth_by_hand import windows
+from support.smooth_by_hand import windows
 
 import lrp_ref
 from lrp_ref import layers as L

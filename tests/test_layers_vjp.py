@@ -2,7 +2,6 @@
 
 from fractions import Fraction
 
-import dual
 import mpmath
 import numpy as np
 import pytest
@@ -11,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from layer_strategies import IRRATIONAL, RATIONAL
 from more_layers import CASES
-from smooth_by_hand import FORMULAS
 from strategies import cases
+from support import dual
+from support.smooth_by_hand import FORMULAS
 
 from lrp_ref import layers as L
 from lrp_ref.arrays import fractions

@@ -6,12 +6,13 @@ Each formula is the printed one, a literal loop over elements; none is that of `
 import itertools
 from unittest import mock
 
-import dual
 import mpmath
 import numpy as np
 import recurrent_by_hand
 
 from lrp_ref import layers as L
+
+from . import dual
 
 
 def elementwise(function):
