@@ -107,6 +107,11 @@ class FusedLinear:
         assert isinstance(layer, Linear)
         return layer
 
+    @cached_property
+    def named(self) -> str:
+        """The rule, as accounts name it."""
+        return str(self.rule)
+
     def forward(self, *inputs: Array) -> tuple[Array, Any]:
         try:
             self.layer.shape(*(a.shape for a in inputs))
@@ -189,12 +194,16 @@ class FusedLinear:
 
     def _down(self, made: Prepared, factors: list[Array], shapes: tuple[Shape, ...], message: Array) -> tuple[Array, ...]:
         """The messages below."""
-        quotients = [folded(weighed(message, factor, self.arrives)) for factor in factors]
+        quotients = [folded(self._quotient(message, factor)) for factor in factors]
         targets = message.shape[1]
         return tuple(
             self._adjoint(made, i, quotients, (shape[0] * targets, *shape[1:])).reshape(shape[0], targets, *shape[1:])
             for i, shape in enumerate(shapes)
         )
+
+    def _quotient(self, message: Array, factor: Array) -> Array:
+        """s of a share, (N, targets, …)."""
+        return weighed(message, factor, self.arrives)
 
     def _adjoint(self, made: Prepared, i: int, quotients: list[Array], shape: Shape) -> Array:
         layer = self.layer

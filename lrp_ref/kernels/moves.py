@@ -105,7 +105,7 @@ class Picked(PassThrough):
 
     def _entry(self, a: Array | None, output: Array | None, message: Array, lower: Message) -> Entry | OpenEntry:
         """What reaches one cell from several is added up there; what a constant got belongs to no input."""
-        node, named = self.nodes[0].name, str(self.rule)
+        node, named = self.nodes[0].name, self.named
         if self.once:
             return OpenEntry(node, named)
         lower = lower.alone() if isinstance(lower, Placed) else lower

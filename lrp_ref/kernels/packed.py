@@ -34,6 +34,10 @@ _CODES = (
 FEW = 16
 
 
+#: Arrays of so many bytes come from memory that is kept: what comes anew from the system has to be cleared.
+SMALL = 1 << 16
+
+
 def channels_turned(x: Array, axis: int = 1) -> Array:
     """The axis of the channels at the end: a view."""
     return x.transpose((*range(axis), *range(axis + 1, x.ndim), axis)) if x.ndim > axis + 1 else x
@@ -78,6 +82,15 @@ def least_size(x: Array, threads: int) -> float:
     """The least size of a number of x that is not 0."""
     cells = x if lies_in_cells(x) else channels_turned(x)
     return _ext.least_size(cells, threads) if lies_in_cells(cells) else least(x)
+
+
+def room_like(x: Array) -> Array | None:
+    """A new array of any content, its axes in memory in the order of those of x; None where NumPy's own are as fast."""
+    if x.nbytes < SMALL:
+        return None
+    axes = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
+    room: Array = _ext.room([x.shape[axis] for axis in axes], x.dtype)
+    return room.transpose(sorted(range(x.ndim), key=axes.__getitem__))
 
 
 def channels_first(x: Array, axis: int = 1) -> Array:

@@ -15,7 +15,7 @@ from ..layers.shape import Rearrangement
 from ..ledger import Booking, Entry, OpenEntry
 from ..messages import Currency, Message
 from ..model import Model, Node
-from ..records import dataclass
+from ..records import cached_property, dataclass
 from ..rules import Pass, Rule
 
 #: The rule of an activation behind a layer, as accounts name it.
@@ -54,6 +54,11 @@ class PassThrough:
     def hands_on(self) -> Currency:
         return self.arrives
 
+    @cached_property
+    def named(self) -> str:
+        """The rule, as accounts name it."""
+        return str(self.rule)
+
     def forward(self, *inputs: Array) -> tuple[Array, Any]:
         output = Model.compute(self.nodes[0], inputs)
         # R = a·c is 0 where the ReLU's output is, and there its input is not: c must be 0 instead.
@@ -74,7 +79,7 @@ class PassThrough:
     def _entries(self, output: Array, message: Array, shapes: tuple[Shape, ...]) -> tuple[Entry | OpenEntry, ...]:
         node = self.nodes[0]
         if sum(math.prod(shape) for shape in shapes) == output.size:
-            return (OpenEntry(node.name, str(self.rule)),)
+            return (OpenEntry(node.name, self.named),)
         inputs = tuple(np.broadcast_to(np.zeros((), output.dtype), shape) for shape in shapes)
         whole = message * output[:, None] if self.arrives == "c" else message
         bookings = [self.rule.propagate(node.layer, inputs, output, whole[:, t])[1] for t in range(message.shape[1])]
