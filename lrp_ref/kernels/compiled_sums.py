@@ -236,18 +236,21 @@ class CompiledWinners(Winners):
         below = folded(channels_last(message, 2))
         found = _ext.to_winners(below, winner, kernel, stride, dilation, before, shape[2:], self.threads)
         lower = channels_first(found.reshape(shape[0], message.shape[1], *found.shape[1:]), 2)
-        return (lower,), (self._account(looked[1], message),) if self.booked else ()
+        apart = all(step > reach * (wide - 1) for wide, step, reach in zip(kernel, stride, dilation, strict=True))
+        return (lower,), (self._account(apart, looked[1], message),) if self.booked else ()
 
-    def _account(self, output: Array, message: Array) -> OpenEntry:
-        """Every message to a winner is a whole R_k; where windows overlap they add up below, and may cancel there."""
-        layer = self.nodes[0].layer
-        assert isinstance(layer, MaxPool)
-        window, named = pool_window(layer, output.ndim - 2), str(self.rule)
-        if all(step >= window.extent(axis) for axis, step in enumerate(window.stride)):
-            return OpenEntry(self.nodes[0].name, named)
+    @cached_property
+    def named(self) -> str:
+        """The rule, as accounts name it."""
+        return str(self.rule)
+
+    def _account(self, apart: bool, output: Array, message: Array) -> OpenEntry:
+        """Every message to a winner is a whole R_k; unless windows lie apart they add up below, and may cancel there."""
+        if apart:
+            return OpenEntry(self.nodes[0].name, self.named)
         columns = totals(message, output if self.arrives == "c" else None, self.threads)
         columns[..., PLACES["turnover"]] += columns[..., PLACES["arriving_abs"]]
-        return OpenEntry(self.nodes[0].name, named, columns)
+        return OpenEntry(self.nodes[0].name, self.named, columns)
 
 
 @dataclass(frozen=True, eq=False)
