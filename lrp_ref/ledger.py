@@ -105,21 +105,23 @@ class Booking:
         arriving = per_sample(relevance)
         none = arriving * like(0, arriving)
         trapped, absorbed, lost = (none if value is None else per_sample(value) for value in (bias, stabiliser, unassigned))
-        arriving_abs = per_sample(abs(relevance))
-        inputs_abs = sum((per_sample(abs(r)) for r in relevances), none)
+        known: dict[int, Array] = {}  # an array is often relevance and message in one
+
+        def size(part: Array) -> Array:
+            found = known.get(id(part))
+            if found is None:
+                found = known[id(part)] = per_sample(abs(part))
+            return found
+
+        arriving_abs = size(relevance)
+        inputs = sum((arriving if r is relevance else per_sample(r) for r in relevances), none)
         moved = relevances if messages is None else messages
-        parts = moved if bias is None else (*moved, bias)
-        return cls(
-            arriving=arriving,
-            inputs=sum((per_sample(r) for r in relevances), none),
-            bias=trapped,
-            stabiliser=absorbed,
-            unassigned=lost,
-            turnover=sum((per_sample(abs(part)) for part in parts), arriving_abs),
-            arriving_abs=arriving_abs,
-            inputs_abs=inputs_abs,
-            flags=flags,
-        )
+        turnover = sum((size(part) for part in (moved if bias is None else (*moved, bias))), arriving_abs)
+        columns = np.empty((*arriving.shape, len(PLACES)), arriving.dtype)
+        found = (arriving, inputs, trapped, absorbed, lost, turnover, arriving_abs, sum((size(r) for r in relevances), none))
+        for place, column in enumerate(found):
+            columns[..., place] = column
+        return cls.of(columns, flags)
 
     def amounts(self) -> Amounts:
         """Σ R and Σ|R| of what arrived."""
@@ -138,10 +140,12 @@ class Booking:
     @classmethod
     def stacked(cls, bookings: list[Booking]) -> Booking:
         """Several targets' bookings as one, with the target as the second axis."""
-        names = (*COLUMNS, *AMOUNTS)
-        columns = {name: np.stack([getattr(b, name) for b in bookings], axis=1) for name in names}
         flags = tuple(dict.fromkeys(flag for b in bookings for flag in b.flags))
         details = {name: np.stack([b.details[name] for b in bookings], axis=1) for name in bookings[0].details}
+        tables = [b.__dict__["_columns"] for b in bookings if "_columns" in b.__dict__]
+        if len(tables) == len(bookings):
+            return cls.of(tables[0][:, None] if len(tables) == 1 else np.stack(tables, axis=1), flags, details)
+        columns = {name: np.stack([getattr(b, name) for b in bookings], axis=1) for name in (*COLUMNS, *AMOUNTS)}
         return cls(**columns, flags=flags, details=details)
 
 
@@ -214,17 +218,18 @@ class Ledger:
             object.__setattr__(self, name, frozen(np.asarray(getattr(self, name))))
 
     @classmethod
-    def of(cls, settle: Callable[[], tuple[Entry, ...]], start: Array, relevance: Array) -> Ledger:
-        """A ledger whose entries are put together when they are looked at: `settle` gives the same ones in every call."""
+    def of(cls, settle: Callable[[], tuple[tuple[Entry, ...], Array]], start: Array) -> Ledger:
+        """A ledger that is put together when it is looked at: `settle` gives the same entries and relevance in every call."""
         made = object.__new__(cls)
-        made.__dict__.update(_settle=settle, start=frozen(start), relevance=frozen(relevance))
+        made.__dict__.update(_settle=settle, start=frozen(start))
         return made
 
     def __getattr__(self, name: str) -> Any:
-        if name != "entries" or "_settle" not in self.__dict__:
+        if name not in ("entries", "relevance") or "_settle" not in self.__dict__:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        found = self.__dict__["entries"] = self.__dict__["_settle"]()
-        return found
+        entries, relevance = self.__dict__["_settle"]()
+        self.__dict__.update(entries=entries, relevance=frozen(relevance))
+        return self.__dict__[name]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Ledger, (self.entries, self.start, self.relevance)

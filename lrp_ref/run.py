@@ -15,14 +15,14 @@ from .doubt import Origin, doubt, origin
 from .errors import LrpError, NonFiniteError, ShapeError, TargetError, UnknownNameError, unknown
 from .explanation import Explanation
 from .forward import forward, last_reads, refuse_values
-from .ledger import Booking, Entry, Ledger, OpenEntry
+from .ledger import Amounts, Booking, Entry, Ledger, OpenEntry
 from .messages import Currency, Heap, Message, Placed
 from .model import Model, ancestors
 from .plan import Plan
 from .records import cached_property, dataclass
 from .route import Route
 from .scores import Scores
-from .settling import Booked, Handed, added, settled
+from .settling import Booked, settled
 from .targets import indices, several
 
 
@@ -90,6 +90,16 @@ class Order:
     def origins(self) -> dict[str, Origin]:
         """For each node where relevance starts the linear node whose sums its scores are, where there is one."""
         return {name: found for name in self.scores.begins if (found := origin(self.plan.model, name)) is not None}
+
+    @cached_property
+    def head(self) -> str:
+        """The name of the head that is in force."""
+        return self.scores.explained.name
+
+    @cached_property
+    def cautions(self) -> tuple[str, ...]:
+        """What a reader has to know of the model, and of what is explained of it."""
+        return (*self.plan.model.remarks, *self.scores.remarks)
 
     @cached_property
     def precision(self) -> str:
@@ -237,7 +247,7 @@ class Run:
 
     def _taken_down(self, start: Start, masks: Mapping[str, Array], everywhere: bool) -> Explanation:
         entries: list[Booked] = []
-        apart = frozenset((*masks, *start.relevances))
+        idle, alone = self.order.route.idle, self.plan.alone.difference(masks, start.relevances)
         heaps: dict[str, Heap] = {}
         for name, relevance in start.relevances.items():
             heaps.setdefault(name, Heap()).add("R", relevance)
@@ -254,11 +264,12 @@ class Run:
                 kind = step.hands_on
                 if booked:  # what a node hands on is what arrives at the next of its step
                     entries += [(entry, [below.node]) for entry, below in pairwise(booked)]
-                    pairs = zip(step.nodes[0].inputs, messages, strict=True)
-                    open_ = isinstance(booked[-1], OpenEntry)
-                    entries.append((booked[-1], [self._handed(s, m, kind, apart) for s, m in pairs] if open_ else []))
+                    pairs = zip(step.nodes[0].inputs, messages, strict=True) if isinstance(booked[-1], OpenEntry) else ()
+                    entries.append(
+                        (booked[-1], [s if s in alone else self._amounts(s, m, kind) for s, m in pairs if s not in idle])
+                    )
                 for source, part in zip(step.nodes[0].inputs, messages, strict=True):
-                    if source in self.order.route.idle:
+                    if source in idle:
                         continue  # it gets 0, and so does everything below it
                     heaps.setdefault(source, Heap()).add(kind, part)
             for name in self.model.inputs:
@@ -267,10 +278,8 @@ class Run:
                 whole[name] = self._arrived(name, heaps.pop(name), "R", masks, whole, entries)
         return self._result(whole, start, entries)
 
-    def _handed(self, source: str, message: Message, kind: str, apart: frozenset[str]) -> Handed:
-        """What a message amounts to; where it is all that arrives, and nothing is filtered, that is found there."""
-        if source in self.plan.alone and source not in apart:
-            return source
+    def _amounts(self, source: str, message: Message, kind: str) -> Amounts:
+        """What a message amounts to. Where it is all that arrives, and nothing is filtered, that is found there."""
         activation = self.values[source] if kind == "c" else None
         if isinstance(message, Placed):
             return self.plan.amounts(message.values, None if activation is None else activation[message.where[1:]])
@@ -330,22 +339,18 @@ class Run:
             precision=self.order.precision,
             composite=self.order.composite,
             method=self.order.method,
-            head="" if targets is None else self.order.scores.explained.name,
-            cautions=(*self.model.remarks, *(self.order.scores.remarks if targets is not None else ())),
+            head="" if targets is None else self.order.head,
+            cautions=self.model.remarks if targets is None else self.order.cautions,
             doubt=doubts[:, 0] if single and doubts is not None else doubts,
         )
 
     def _ledger(self, whole: dict[str, Array], start: Start, entries: list[Booked]) -> Ledger:
-        arrived = {name: self.plan.amounts(whole[name], None) for name in self.model.inputs}
-        first, *rest = [arrived[name][0] for name in self.model.inputs]
+        """The accounts; what is left to find for them waits until someone looks, and needs nothing of this run."""
         value = start.value if is_exact(start.value) else start.value.astype(np.float64)
-        head = None
-        if start.targets is not None:
-            begun = added([self.plan.amounts(part, None) for part in start.relevances.values()], {})
-            head = f"start at {', '.join(start.relevances)}", str(self.order.scores.explained), value, begun
-        settle = partial(settled, tuple(entries), arrived, head, start.single)
-        columns = value, np.asarray(sum(rest, first))
-        return Ledger.of(settle, *(column[:, 0] if start.single else column for column in columns))
+        reached = {name: whole[name] for name in self.model.inputs}
+        begun = None if start.targets is None else (start.relevances, self.order.scores.explained, value)
+        settle = partial(settled, tuple(entries), reached, begun, start.single, self.plan.amounts)
+        return Ledger.of(settle, value[:, 0] if start.single else value)
 
 
 def _filtered(name: str, before: Array, after: Array) -> Entry:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from .arrays import like
+import numpy as np
+
+from .arrays import Array, like
 from .ledger import Amounts, Booking, Entry, OpenEntry
 
 #: What a message amounts to, or where that is found: the node or input at which it arrives alone.
@@ -14,31 +16,41 @@ Handed: TypeAlias = str | Amounts
 Booked: TypeAlias = tuple[Entry | OpenEntry, list[Handed]]
 
 
-def settled(entries: tuple[Booked, ...], known: Mapping[str, Amounts], head: Any, single: bool) -> tuple[Entry, ...]:
-    """The entries, from below: what is handed on is what arrives at the nodes in front.
+def settled(
+    entries: tuple[Booked, ...],
+    reached: Mapping[str, Array],
+    begun: tuple[Mapping[str, Array], Any, Array] | None,
+    single: bool,
+    amounts: Callable[[Array, None], Amounts],
+) -> tuple[tuple[Entry, ...], Array]:
+    """The entries, and what reached the inputs; from below: what is handed on is what arrives at the nodes in front.
 
     Parameters
     ----------
-    known : what arrives at the inputs
-    head : node, name, value, and what its relevance amounts to, where a head has begun
+    reached : the relevance of each input
+    begun : where a head has begun, the relevances that it gave to nodes, the head, and the value that it explains
     single : the accounts of the first target alone
+    amounts : Σ R and Σ|R| of a relevance
     """
-    arrived = dict(known)
+    arrived = {name: amounts(part, None) for name, part in reached.items()}
+    first, *rest = [inputs for inputs, _ in arrived.values()]
+    whole = np.asarray(sum(rest, first))
     found: list[Entry] = []
     for entry, handed in reversed(entries):
         booking = entry.booking if isinstance(entry, Entry) else entry.booking(added(handed, arrived))
         arrived[entry.node] = booking.amounts()
         found.append(Entry(entry.node, entry.rule, booking.first() if single else booking))
-    if head is not None:
-        node, name, value, (inputs, sizes) = head
+    if begun is not None:
+        relevances, head, value = begun
+        inputs, sizes = added([amounts(part, None) for part in relevances.values()], {})
         none, size = value * like(0, value), abs(value)
         # What its relevance adds up to beyond the explained value is unassigned (negative: too much).
         booking = Booking(value, inputs, none, none, value - inputs, size + sizes, size, sizes)
-        found.append(Entry(node, name, booking.first() if single else booking))
-    return tuple(found[::-1])
+        found.append(Entry(f"start at {', '.join(relevances)}", str(head), booking.first() if single else booking))
+    return tuple(found[::-1]), whole[:, 0] if single else whole
 
 
-def added(parts: list[Handed], arrived: Mapping[str, Amounts]) -> Amounts:
+def added(parts: Sequence[Handed], arrived: Mapping[str, Amounts]) -> Amounts:
     """Σ R and Σ|R| over a step's messages."""
     (inputs, sizes), *rest = [arrived[part] if isinstance(part, str) else part for part in parts]
     for more, larger in rest:
