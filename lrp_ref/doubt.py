@@ -82,7 +82,7 @@ def _doubt(found: Origin, values: Mapping[str, Array], start: Array, size: Array
     inputs = tuple(values[name] for name in found.node.inputs)
     if found.heaviest is not None:
         fan, heavy, bias = found.heaviest
-        if (size > 2 * unit * fan * (heavy * float(abs(inputs[0]).max(initial=0)) + bias)).all():
+        if size.min() > 2 * unit * fan * (heavy * float(abs(inputs[0]).max(initial=0)) + bias):
             return None
     layer = found.node.layer
     assert isinstance(layer, Linear)
