@@ -42,7 +42,7 @@ def stated(share: Array | None, sample: int) -> str:
 
 def percent(share: float) -> str:
     """A share for people: 1.56 %."""
-    return "undefined" if np.isnan(share) else f"{100 * share:.3g} %"
+    return "undefined" if np.isnan(share) else f"{100 * share + 0.0:.3g} %"  # −0 is 0
 
 
 def remarks(share: Array | None, value: Array, ledger: Ledger | None, sample: int | None = None) -> tuple[str, ...]:

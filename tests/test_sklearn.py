@@ -166,6 +166,12 @@ FRONTS = [
         remainder=preprocessing.MaxAbsScaler(),
     ),
     pipeline.FeatureUnion([("a", decomposition.PCA(2)), ("b", "passthrough"), ("c", preprocessing.StandardScaler())]),
+    pipeline.FeatureUnion([("a", decomposition.PCA(1)), ("b", "passthrough")], transformer_weights={"a": 3.0, "b": 0.5}),
+    compose.ColumnTransformer(
+        [("a", preprocessing.StandardScaler(), [0, 2]), ("b", "passthrough", [1])],
+        remainder=preprocessing.MinMaxScaler(),
+        transformer_weights={"a": 2.0, "b": 0.0, "remainder": 3.0},
+    ),
 ]
 
 

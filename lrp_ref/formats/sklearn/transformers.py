@@ -32,14 +32,28 @@ def transform(graph: Graph, name: str, step: Any, source: str) -> str:
     if kind == "ColumnTransformer":
         return _columns(graph, name, step, source)
     if kind == "FeatureUnion":
-        parts = [(n, t) for n, t in step.transformer_list if t != "drop"]
-        return beside(
-            graph, name, [source if t == "passthrough" else transform(graph, f"{name}.{n}", t, source) for n, t in parts]
-        )
+        return _union(graph, name, step, source)
     if kind not in TRANSFORMERS:
         why = f": {_REASONS[kind]}" if kind in _REASONS else ""
         raise FormatError(f"scikit-learn's {kind} is not read in front of an estimator{why}; known: {', '.join(TRANSFORMERS)}")
     return graph.add(name, TRANSFORMERS[kind](step), source)
+
+
+def _union(graph: Graph, name: str, step: Any, source: str) -> str:
+    """A FeatureUnion: all features through each part, side by side."""
+    ends = []
+    for part, transformer in step.transformer_list:
+        if not (isinstance(transformer, str) and transformer == "drop"):
+            passed = isinstance(transformer, str)
+            end = source if passed else transform(graph, f"{name}.{part}", best(transformer), source)
+            ends.append(_weighted(graph, f"{name}.{part}", step, part, end))
+    return beside(graph, name, ends)
+
+
+def _weighted(graph: Graph, name: str, step: Any, part: str, source: str) -> str:
+    """The features of a part times its weight, where the step has one for it."""
+    weight = (step.transformer_weights or {}).get(part)
+    return source if weight is None else graph.add(f"{name}.weight", L.Scale(float(weight)), source)
 
 
 def _columns(graph: Graph, name: str, step: Any, source: str) -> str:
@@ -50,7 +64,8 @@ def _columns(graph: Graph, name: str, step: Any, source: str) -> str:
         if len(chosen) and not (isinstance(transformer, str) and transformer == "drop"):
             end = graph.add(f"{name}.{part}.columns", L.Gather(tuple(chosen), 1), source)
             passed = isinstance(transformer, str)
-            ends.append(end if passed else transform(graph, f"{name}.{part}", best(transformer), end))
+            end = end if passed else transform(graph, f"{name}.{part}", best(transformer), end)
+            ends.append(_weighted(graph, f"{name}.{part}", step, part, end))
     return beside(graph, name, ends)
 
 
