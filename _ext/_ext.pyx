@@ -27,9 +27,10 @@ include "rest.pxi"
 include "account.pxi"
 include "pooling.pxi"
 include "recurrent.pxi"
+include "pointwise.pxi"
 
 # Whoever changes what a function takes or gives counts this up, here and in `lrp_ref/kernels/native.py`.
-INTERFACE = 7
+INTERFACE = 8
 
 # Cython registers a module under the name that it was compiled with, whatever it was imported as. Where the package is a copy
 # inside another one, that name is not ours.

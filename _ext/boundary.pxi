@@ -141,6 +141,21 @@ cdef extern from "lrp.h" nogil:
         double *columns
         double *details[4]
 
+    enum lrp_function:
+        LRP_RELU, LRP_LEAKY, LRP_CLIP, LRP_HARD_SIGMOID, LRP_HARD_SWISH, LRP_SOFTSIGN, LRP_ABS, LRP_THRESHOLD, LRP_SHRINK
+        LRP_SIGMOID, LRP_SILU, LRP_GELU, LRP_GELU_TANH, LRP_TANH, LRP_SOFTPLUS, LRP_LOG_SIGMOID, LRP_ELU, LRP_CELU, LRP_MISH
+        LRP_PRODUCT, LRP_PRELU, LRP_AFFINE, LRP_SHARE, LRP_FUNCTIONS
+    int LRP_MOST_AXES, LRP_MOST_OPERANDS
+    ctypedef struct lrp_pointwise:
+        lrp_function function
+        double number[2]
+        int axes, operands
+        idx extent[8]
+        const void *x[3]
+        idx step[3][8]
+        void *y
+        idx y_step[8]
+
     ctypedef struct lrp_kernels:
         const char *instruction_set
         idx (*convolution_bytes)(const lrp_convolution *) noexcept nogil
@@ -162,6 +177,7 @@ cdef extern from "lrp.h" nogil:
         idx (*lstm_padded)(idx) noexcept nogil
         int (*lstm_forward)(const lrp_lstm *, const lrp_lstm_pass *, int) noexcept nogil
         int (*lstm_relevance)(const lrp_lstm *, const lrp_lstm_pass *, const lrp_lstm_back *, int) noexcept nogil
+        void (*pointwise)(const lrp_pointwise *, int) noexcept nogil
     const lrp_kernels *lrp_choose(const char *, int)
 
 # More than this many elements in one array, and an offset in bytes might not fit.

@@ -27,6 +27,7 @@
 #include "windows.inc"
 #include "outside.inc"
 #include "phases.inc"
+#include "series.inc"
 
 idx lrp_scatter_phases(const lrp_window *w) { return phases_of(w); }
 

@@ -228,6 +228,49 @@ typedef struct {
     double *columns, *details[4];
 } lrp_lstm_back;
 
+/* ---- functions of each element -------------------------------------------------------------------------------------------- */
+
+/* Of x, with the numbers p and q; the last of x and other arrays. */
+enum lrp_function {
+    LRP_RELU,         /* max(x, 0) */
+    LRP_LEAKY,        /* x where x >= 0, else p x */
+    LRP_CLIP,         /* min(q, max(p, x)) */
+    LRP_HARD_SIGMOID, /* max(0, min(1, p x + q)) */
+    LRP_HARD_SWISH,   /* x min(6, max(0, x + 3)) / 6 */
+    LRP_SOFTSIGN,     /* x / (1 + |x|) */
+    LRP_ABS,
+    LRP_THRESHOLD,    /* x where x > p, else q */
+    LRP_SHRINK,       /* x - q where x > p, x + q where x < -p, else 0 */
+    LRP_SIGMOID,      /* 1 / (1 + exp(-x)) */
+    LRP_SILU,         /* x / (1 + exp(-p x)) */
+    LRP_GELU,         /* x times the normal distribution up to x */
+    LRP_GELU_TANH,    /* x / (1 + exp(-sqrt(8 / pi) (x + 0.044715 x^3))) */
+    LRP_TANH,
+    LRP_SOFTPLUS,     /* log(1 + exp(p x)) / p */
+    LRP_LOG_SIGMOID,  /* -log(1 + exp(-x)) */
+    LRP_ELU,          /* q x where x > 0, else q p (exp(x) - 1) */
+    LRP_CELU,         /* x where x > 0, else p (exp(x / p) - 1), for p > 0 */
+    LRP_MISH,         /* x tanh(log(1 + exp(x))) */
+    LRP_PRODUCT,      /* x a */
+    LRP_PRELU,        /* x where x >= 0, else a x */
+    LRP_AFFINE,       /* x a + b, the product rounded */
+    LRP_SHARE,        /* x a / b, 0 where b is */
+    LRP_FUNCTIONS
+};
+
+enum { LRP_MOST_AXES = 8, LRP_MOST_OPERANDS = 3 };
+
+typedef struct {
+    enum lrp_function function;
+    double number[2];
+    int axes, operands;     /* at least one axis */
+    idx extent[LRP_MOST_AXES];
+    const void *x[LRP_MOST_OPERANDS];
+    idx step[LRP_MOST_OPERANDS][LRP_MOST_AXES]; /* in elements; 0 where an array broadcasts */
+    void *y;
+    idx y_step[LRP_MOST_AXES];
+} lrp_pointwise;
+
 /* ---- the bodies, which know of each other within one instruction set and element type -------------------------------------
  *
  *   pack.inc    NAME(pack)(source, sample, first, last, to)      padded rows (depth and height) of one sample
@@ -269,6 +312,7 @@ typedef struct {
     idx (*lstm_padded)(idx hidden);
     int (*lstm_forward)(const lrp_lstm *, const lrp_lstm_pass *, int threads);
     int (*lstm_relevance)(const lrp_lstm *, const lrp_lstm_pass *, const lrp_lstm_back *, int threads);
+    void (*pointwise)(const lrp_pointwise *, int threads);
 } lrp_kernels;
 
 /* How many convolutions a scatter is made of. */

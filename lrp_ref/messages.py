@@ -36,8 +36,8 @@ class Placed:
         return whole
 
 
-#: What a step hands on to a node.
-Message: TypeAlias = "Array | Placed"
+#: What a step hands on to a node; None is nothing, whatever arrives at the step.
+Message: TypeAlias = "Array | Placed | None"
 
 
 class Heap:
@@ -58,6 +58,8 @@ class Heap:
 
     def add(self, kind: Currency, message: Message) -> None:
         """Add a message; its own array is never written to."""
+        if message is None:
+            return
         if kind not in self._sums:
             self._sums[kind] = message.alone() if isinstance(message, Placed) else message
             if isinstance(message, Placed):

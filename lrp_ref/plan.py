@@ -135,9 +135,10 @@ class ReferenceStep:
 
 @dataclass(frozen=True, eq=False)
 class ForwardStep:
-    """A node above the start: predicted, never explained."""
+    """A node above the start: predicted, never explained; `compute` is the backend's own way, where it has one."""
 
     nodes: tuple[Node, ...]
+    compute: Callable[..., Array] | None = None
     arrives: Currency = "R"
     booked: bool = False
 
@@ -146,7 +147,7 @@ class ForwardStep:
     label = "forward only"
 
     def forward(self, *inputs: Array) -> tuple[Array, Any]:
-        return Model.compute(self.nodes[0], inputs), None
+        return Model.compute(self.nodes[0], inputs) if self.compute is None else self.compute(*inputs), None
 
     def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry, ...]]:
         raise AssertionError("no relevance reaches a node above the start")
@@ -304,7 +305,7 @@ def _candidates(
     means: Means,
     observe: frozenset[str],
 ) -> tuple[Step, ...]:
-    offer = _offers(backend)
+    offer, predict = _offers(backend), _predicts(backend)
     if offer is not None:
         from .kernels.request import Request
 
@@ -315,7 +316,7 @@ def _candidates(
         if node.name in served:
             continue
         if node.name not in rules:
-            steps.append(ForwardStep((node,)))
+            steps.append(ForwardStep((node,), None if predict is None else predict(request, node)))
             continue
         found = None if offer is None else offer(request, node)
         steps.append(found if found is not None else ReferenceStep((node,), rules[node.name], booked=booked))
@@ -334,6 +335,15 @@ def _offers(backend: str) -> Callable[[Any, Node], Step | None] | None:
     else:
         from .kernels.compiled import offer
     return offer
+
+
+def _predicts(backend: str) -> Callable[[Any, Node], Callable[..., Array] | None] | None:
+    """What gives a backend's own way to compute a node's output; None where there is none."""
+    if backend != "compiled":
+        return None
+    from .kernels.compiled_elementwise import forward
+
+    return forward
 
 
 def _currencies(

@@ -15,10 +15,11 @@ from .doubt import Origin, doubt, origin
 from .errors import LrpError, NonFiniteError, ShapeError, TargetError, UnknownNameError, unknown
 from .explanation import Explanation
 from .forward import forward, last_reads, refuse_values
-from .ledger import Amounts, Booking, Entry, Ledger, OpenEntry
+from .layers.base import Recurrent
+from .ledger import PLACES, Amounts, Booking, Entry, Ledger, OpenEntry
 from .messages import Currency, Heap, Message, Placed
 from .model import Model, ancestors
-from .plan import Plan
+from .plan import Plan, Step
 from .records import cached_property, dataclass
 from .route import Route
 from .scores import Scores
@@ -249,6 +250,7 @@ class Run:
         entries: list[Booked] = []
         idle, alone = self.order.route.idle, self.plan.alone.difference(masks, start.relevances)
         heaps: dict[str, Heap] = {}
+        nothing = np.zeros(start.value.shape)
         for name, relevance in start.relevances.items():
             heaps.setdefault(name, Heap()).add("R", relevance)
         whole: dict[str, Array] = {}
@@ -258,25 +260,44 @@ class Run:
                 name = step.nodes[-1].name
                 if name not in heaps:
                     continue
+                heap = heaps.pop(name)
+                if not heap and name not in masks and not isinstance(step.nodes[0].layer, Recurrent):  # which has details to book
+                    entries += self._nothing(step, start)
+                    self._heaped(heaps, step, (None,) * len(step.nodes[0].inputs))
+                    continue
                 looks = everywhere or not getattr(step, "keeps_infinite", False)
-                message = self._arrived(name, heaps.pop(name), step.arrives, masks, whole, entries, looks)
+                message = self._arrived(name, heap or self._zeros(name, start), step.arrives, masks, whole, entries, looks)
                 messages, booked = step.relevance(kept, message)
-                kind = step.hands_on
                 if booked:  # what a node hands on is what arrives at the next of its step
                     entries += [(entry, [below.node]) for entry, below in pairwise(booked)]
                     pairs = zip(step.nodes[0].inputs, messages, strict=True) if isinstance(booked[-1], OpenEntry) else ()
-                    entries.append(
-                        (booked[-1], [s if s in alone else self._amounts(s, m, kind) for s, m in pairs if s not in idle])
-                    )
-                for source, part in zip(step.nodes[0].inputs, messages, strict=True):
-                    if source in idle:
-                        continue  # it gets 0, and so does everything below it
-                    heaps.setdefault(source, Heap()).add(kind, part)
+                    given = [(s, m) for s, m in pairs if m is not None and s not in idle]
+                    handed = [s if s in alone else self._amounts(s, m, step.hands_on) for s, m in given]
+                    entries.append((booked[-1], handed or [(nothing, nothing)]))
+                self._heaped(heaps, step, messages)
             for name in self.model.inputs:
-                if name not in heaps:
-                    heaps.setdefault(name, Heap()).add("R", zeros((*start.value.shape, *self.shapes[name][1:]), start.value))
-                whole[name] = self._arrived(name, heaps.pop(name), "R", masks, whole, entries)
+                heap = heaps.pop(name, Heap()) or self._zeros(name, start)
+                whole[name] = self._arrived(name, heap, "R", masks, whole, entries)
         return self._result(whole, start, entries)
+
+    def _heaped(self, heaps: dict[str, Heap], step: Step, messages: tuple[Message | None, ...]) -> None:
+        """Add a step's messages to what has arrived in front of it."""
+        for source, part in zip(step.nodes[0].inputs, messages, strict=True):
+            if source not in self.order.route.idle:  # where it is 0, as everywhere below
+                heaps.setdefault(source, Heap()).add(step.hands_on, part)
+
+    def _zeros(self, name: str, start: Start) -> Heap:
+        """What is at a node where nothing arrives."""
+        found = Heap()
+        found.add("R", zeros((*start.value.shape, *self.shapes[name][1:]), self.some))
+        return found
+
+    def _nothing(self, step: Step, start: Start) -> list[Booked]:
+        """The entries of a step at which nothing arrives: nothing is moved, so nothing is computed."""
+        if not self.order.ledger:
+            return []
+        none, rules = np.zeros((*start.value.shape, len(PLACES))), self.order.route.rules
+        return [(Entry(node.name, str(rules[node.name]), Booking.of(none)), []) for node in reversed(step.nodes)]
 
     def _amounts(self, source: str, message: Message, kind: str) -> Amounts:
         """What a message amounts to. Where it is all that arrives, and nothing is filtered, that is found there."""

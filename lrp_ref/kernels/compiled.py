@@ -22,7 +22,7 @@ from ..records import cached_property, dataclass
 from ..rules import Gradient, LinearRule, ZBox
 from ..rules.denominators import divides
 from ..rules.shares import IDENTITY, NEGATIVE, NEGATIVE_ONLY, POSITIVE, Feature
-from . import fused, joined, moves
+from . import compiled_elementwise, fused, joined, moves
 from .compiled_prepared import Choice, Prepared, chosen, outline, prepared, sizes
 from .compiled_sums import CompiledSum, CompiledSurrogate, CompiledWinners
 from .maxima import Surrogate
@@ -72,7 +72,8 @@ def offer(request: Request, node: Node) -> Any:
             nodes = (node,) if behind is None else (node, behind)
             booked = request.booked
             return Compiled(nodes, rule, prepare, features, choice, means.threads, keeps, prepare_sizes, sure, booked=booked)
-    return joined.offer(request, node) or moves.offer(request, node) or _compiled(request, fused.offer(request, node))
+    own = joined.offer(request, node) or moves.offer(request, node) or compiled_elementwise.offer(request, node)
+    return own or _compiled(request, fused.offer(request, node))
 
 
 def _compiled(request: Request, step: Any) -> Any:

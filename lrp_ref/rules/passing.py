@@ -82,4 +82,9 @@ def _bias_flag(layer: Layer, output: Array, relevance: Array) -> tuple[str, ...]
     if bias is None or not output.size:
         return ()
     share = (divide(relevance * like(bias, output), output, output != like(0, output))).sum()
-    return (f"passes on {float(share):.3g}, which LRP-0 would have left in the bias",)
+    return (passed_on(float(share)),)
+
+
+def passed_on(share: float) -> str:
+    """The remark on a share that LRP-0 would have left in a bias."""
+    return f"passes on {share:.3g}, which LRP-0 would have left in the bias"

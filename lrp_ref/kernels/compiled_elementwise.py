@@ -1,0 +1,220 @@
+"""Steps for functions of each element, gates and affine maps: one pass over memory in the C core, and relevance as it came."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from ..arrays import Array, like
+from ..layers import activations as A
+from ..layers import elementwise as E
+from ..layers.base import Layer, Linear
+from ..layers.linear import Scale
+from ..layers.merge import Multiply
+from ..layers.normalization import BatchNorm
+from ..ledger import OpenEntry
+from ..messages import Currency, Message
+from ..model import Node
+from ..records import cached_property, dataclass
+from ..rules import HalfProduct, Pass, Rule, SignalTakesAll
+from ..rules.passing import PassSquash, passed_on
+from .native import _ext
+from .request import Request
+
+#: z·σ(βz) with a smaller |β| is left to the reference: the core takes σ for 0 below its range, and z may be anything there.
+LEAST_BETA = 1e-3
+
+
+class Function(Protocol):
+    """A layer's function of arrays."""
+
+    def __call__(self, *inputs: Array, into: Array | None = None) -> Array:
+        """The output, in `into` where that is given."""
+
+
+def _clip(layer: E.Clip) -> tuple[Any, ...]:
+    return _ext.CLIP, -np.inf if layer.low is None else layer.low, np.inf if layer.high is None else layer.high
+
+
+def _silu(layer: E.SiLU) -> tuple[Any, ...] | None:
+    return (_ext.SILU, layer.beta) if abs(layer.beta) >= LEAST_BETA else None
+
+
+#: By exact class: a subclass may compute something else. None: not with these parameters.
+_FUNCTIONS: Mapping[type[Layer], Callable[[Any], tuple[Any, ...] | None]] = {
+    A.ReLU: lambda layer: (_ext.RELU,),
+    A.LeakyReLU: lambda layer: (_ext.LEAKY, layer.slope),
+    A.Tanh: lambda layer: (_ext.TANH,),
+    A.Sigmoid: lambda layer: (_ext.SIGMOID,),
+    A.LogSigmoid: lambda layer: (_ext.LOG_SIGMOID,),
+    A.GELU: lambda layer: (_ext.GELU_TANH if layer.approximate == "tanh" else _ext.GELU,),
+    A.Softplus: lambda layer: (_ext.SOFTPLUS, layer.beta),
+    E.ELU: lambda layer: (_ext.ELU, layer.alpha, 1),
+    E.SELU: lambda layer: (_ext.ELU, layer.alpha, layer.gamma),
+    E.CELU: lambda layer: (_ext.CELU, layer.alpha) if layer.alpha > 0 else None,
+    E.SiLU: _silu,
+    E.Mish: lambda layer: (_ext.MISH,),
+    E.HardSigmoid: lambda layer: (_ext.HARD_SIGMOID, layer.alpha, layer.beta),
+    E.HardSwish: lambda layer: (_ext.HARD_SWISH,),
+    E.Softsign: lambda layer: (_ext.SOFTSIGN,),
+    E.Clip: _clip,
+    E.Abs: lambda layer: (_ext.ABS,),
+    E.Threshold: lambda layer: (_ext.THRESHOLD, layer.threshold, layer.value),
+    E.Shrink: lambda layer: (_ext.SHRINK, layer.threshold, layer.shift),
+}
+
+
+def function_of(layer: Layer, dtype: Any, ndim: int | None, threads: int) -> Function | None:
+    """The layer as a function in the core; None where it has none.
+
+    Parameters
+    ----------
+    dtype : of the model
+    ndim : axes of the input, None where they are not known
+    """
+    made, constants = _core(layer, dtype, ndim)
+    if made is None:
+        return None
+
+    def function(*inputs: Array, into: Array | None = None) -> Array:
+        found: Array = made(*inputs, *constants, threads=threads, into=into)
+        return found
+
+    return function
+
+
+def _core(layer: Layer, dtype: Any, ndim: int | None) -> tuple[Any, tuple[Array, ...]]:
+    """A function of the core, and the arrays that it takes beside the inputs."""
+    some, kind = np.empty(0, dtype), type(layer)
+    if kind in _FUNCTIONS:
+        found = _FUNCTIONS[kind](layer)
+        return (None if found is None else _ext.Pointwise(*found)), ()
+    if kind is E.PReLU:
+        return _ext.Pointwise(_ext.PRELU), (like(layer.slope, some),)
+    if kind is Multiply:
+        return _ext.Pointwise(_ext.PRODUCT), () if layer.constant is None else (like(layer.constant, some),)
+    if kind is Scale or (kind is BatchNorm and ndim is not None):
+        assert isinstance(layer, Linear)
+        offset = layer.offset(ndim or 0)
+        weight = like(layer.weights[0] if offset is None or kind is Scale else layer.weights[0].reshape(offset.shape), some)
+        constants = (weight,) if offset is None else (weight, like(offset, some))
+        return _ext.Pointwise(_ext.PRODUCT if offset is None else _ext.AFFINE), constants
+    return None, ()
+
+
+_TIMES, _SHARE = _ext.Pointwise(_ext.PRODUCT), _ext.Pointwise(_ext.SHARE)
+
+
+def times(a: Array, b: Array, threads: int) -> Array:
+    """a·b, which may broadcast, in the order of a's memory."""
+    found: Array = _TIMES(a, b, threads=threads)
+    return found
+
+
+def offer(request: Request, node: Node) -> Any:
+    """The step for a function of each element that relevance passes, or for a product that it is shared by; None for others."""
+    kind = _step(request, node)
+    function = None if kind is None else forward(request, node)
+    if kind is None or function is None:
+        return None
+    return kind((node,), request.rules[node.name], function, request.means.threads, booked=request.booked)
+
+
+def _step(request: Request, node: Node) -> type[PassedFunction] | None:
+    layer, rule = node.layer, type(request.rules[node.name])
+    if rule in (Pass, PassSquash) and type(layer) not in (A.ReLU, Multiply):
+        return PassedAffine if isinstance(layer, Linear) else PassedFunction
+    if rule in (SignalTakesAll, HalfProduct) and type(layer) is Multiply and _is_whole(request, node, rule is SignalTakesAll):
+        return SharedProduct
+    return None
+
+
+def _is_whole(request: Request, node: Node, signal: bool) -> bool:
+    """Whether no factor that takes relevance broadcasts, or is a constant, which the reference books."""
+    layer, shape = node.layer, request.shapes.get(node.name)
+    assert isinstance(layer, Multiply)
+    if shape is None or (signal and layer.signal is None) or (layer.constant is not None and not (signal and layer.signal == 0)):
+        return False
+    takers = [node.inputs[layer.signal or 0]] if signal else node.inputs
+    return all(request.shapes.get(name) == shape for name in takers)
+
+
+def forward(request: Request, node: Node) -> Function | None:
+    """What computes the node's output in the core; None where the core has no function for it."""
+    if request.model.dtype == object:
+        return None
+    known = request.shapes.get(node.inputs[0])
+    return function_of(node.layer, request.model.dtype, None if known is None else 1 + len(known), request.means.threads)
+
+
+@dataclass(frozen=True, eq=False)
+class PassedFunction:
+    """Pass through a function of each element. Of either currency what goes on is R = y·c."""
+
+    nodes: tuple[Node, ...]
+    rule: Rule
+    function: Function
+    threads: int
+    arrives: Currency = "R"
+    booked: bool = False
+
+    accepts_quotient = True
+    keeps_infinite = True
+    places = True
+    hands_on: ClassVar[Currency] = "R"
+
+    @property
+    def label(self) -> str:
+        return f"compiled, elementwise, {self.arrives} → R"
+
+    @cached_property
+    def entries(self) -> tuple[OpenEntry, ...]:
+        """What passes is what arrives at the node in front."""
+        return (OpenEntry(self.nodes[0].name, str(self.rule)),) if self.booked else ()
+
+    def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, Any]:
+        output = self.function(*inputs, into=into)
+        return output, output if self.arrives == "c" else None
+
+    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Message, ...], tuple[OpenEntry, ...]]:
+        return (message if saved is None else times(saved[:, None], message, self.threads),), self.entries
+
+
+@dataclass(frozen=True, eq=False)
+class PassedAffine(PassedFunction):
+    """Pass through a Scale or a batch norm: what LRP-0 would have left in the bias is passed on too, and remarked."""
+
+    def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, Any]:
+        output = self.function(*inputs, into=into)
+        return output, output if self.arrives == "c" or self.entries else None
+
+    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Message, ...], tuple[OpenEntry, ...]]:
+        R = times(saved[:, None], message, self.threads) if self.arrives == "c" else message
+        return (R,), tuple(replace(entry, flags=self._flags(R, saved)) for entry in self.entries)
+
+    def _flags(self, R: Array, output: Array) -> tuple[str, ...]:
+        layer = self.nodes[0].layer
+        assert isinstance(layer, Linear)
+        offset = layer.offset(output.ndim)
+        if offset is None or not output.size:
+            return ()
+        bias = like(offset, output)
+        shares = [_SHARE(R[:, t], bias, output, threads=self.threads).sum() for t in range(R.shape[1])]
+        return tuple(dict.fromkeys(passed_on(float(share)) for share in shares))
+
+
+@dataclass(frozen=True, eq=False)
+class SharedProduct(PassedFunction):
+    """A signal times its gate, of which the signal takes all and the gate nothing (None), or both take half."""
+
+    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Message, ...], tuple[OpenEntry, ...]]:
+        layer = self.nodes[0].layer
+        assert isinstance(layer, Multiply)
+        R = message if saved is None else times(saved[:, None], message, self.threads)
+        if type(self.rule) is HalfProduct:
+            R = times(R, np.full((), 0.5, R.dtype), self.threads)
+            return (R, R), self.entries
+        return tuple(R if index == layer.signal else None for index in range(layer.arity)), self.entries
