@@ -62,7 +62,7 @@ cdef int broadcast(lrp_pointwise *p, list kept) except -1:
             own = axis - p.axes + held.view.ndim
             if own >= 0 and held.view.shape[own] != 1:
                 if p.extent[axis] not in (1, held.view.shape[own]):
-                    raise ValueError(f"shapes that do not broadcast: {', '.join([str(h.shape()) for h in kept])}")
+                    raise ValueError(f"an array of shape {held.shape()} does not broadcast with those before it")
                 p.extent[axis] = held.view.shape[own]
     for o, held in enumerate(kept):
         p.x[o] = held.view.buf
@@ -112,7 +112,7 @@ cdef int placed(lrp_pointwise *p, Memory held, bint is_double) except -1:
         raise ValueError(f"an output of shape {tuple([p.extent[axis] for axis in range(p.axes)])} does not go into one of {held.shape()}")
     for axis in range(p.axes):
         p.y_step[axis] = held.view.strides[axis] // held.view.itemsize
-        if held.view.readonly or p.extent[axis] > 1 and p.y_step[axis] == 0:
+        if held.view.readonly or held.view.len and p.extent[axis] > 1 and p.y_step[axis] == 0:
             raise ValueError("the output cannot be written element by element")
     p.y = held.view.buf
     return 0

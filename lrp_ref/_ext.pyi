@@ -315,3 +315,40 @@ class LSTM:
         Where it is booked the columns too, as those of `Accounting`, (samples, targets, 8), and what stabilisers, no share and
         biases took at each step, (samples, targets, steps) each. What is handed on stays 0, and is not in the turnover.
         """
+
+# Functions of each element, with the numbers p and q; the last of x and other arrays.
+RELU: int
+LEAKY: int  # x where x ≥ 0, else p·x
+CLIP: int  # min(q, max(p, x))
+HARD_SIGMOID: int  # max(0, min(1, p·x + q)), the product rounded
+HARD_SWISH: int
+SOFTSIGN: int
+ABS: int
+THRESHOLD: int  # x where x > p, else q
+SHRINK: int  # x − q where x > p, x + q where x < −p, else 0
+SIGMOID: int
+SILU: int  # x·σ(p·x)
+GELU: int
+GELU_TANH: int
+TANH: int
+SOFTPLUS: int  # log(1 + exp(p·x))/p
+LOG_SIGMOID: int
+ELU: int  # q·x where x > 0, else q·p·(exp(x) − 1)
+CELU: int  # x where x > 0, else p·(exp(x/p) − 1), for p > 0
+MISH: int
+PRODUCT: int  # x·a
+PRELU: int  # x where x ≥ 0, else a·x
+AFFINE: int  # x·a + b, the product rounded
+SHARE: int  # x·a/b, 0 where b is
+
+class Pointwise:
+    """A function of elements, of up to three arrays that broadcast against each other.
+
+    What is made of sums, products and quotients alone (the first nine, PRODUCT and those behind it) has NumPy's bits. The
+    rest is within 4 units in the last place of the function of its rounded argument; those of the least normal number below it.
+    An element's bits do not depend on where it stands.
+    """
+
+    def __init__(self, function: int, first: float = 0.0, second: float = 0.0) -> None: ...
+    def __call__(self, *operands: Array, threads: int, into: Array | None = None) -> Array:
+        """The function of arrays in any order of memory, which is that of the first that does not broadcast; or in `into`."""

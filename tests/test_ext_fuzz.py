@@ -38,7 +38,7 @@ JUNK += [(10**30, 1), (1.5, 1), ("a", 1)]
 JUNK += [(None, 1), (1,) * 9, lambda: iter((6, 6)), lambda: (n for n in (3, 3)), lambda: iter([]), lambda: range(2)]
 JUNK += [lambda: np.array([6, 6])]
 JUNK += [a for d in ("f4", "f8", "f2", "i4", "u1", "O", "c8") for a in arrays(d)]
-HALF = [lambda k=k: k.__new__(k) for k in (e.Convolution, e.Scatter, e.LSTM, e.Finish)]
+HALF = [lambda k=k: k.__new__(k) for k in (e.Convolution, e.Scatter, e.LSTM, e.Finish, e.Pointwise)]
 JUNK += HALF
 
 X, W = np.ones((1, 6, 6, 4), "f4"), np.ones((1, 4, 4, 3, 3), "f4")
@@ -67,6 +67,10 @@ CALLS = [
     (lambda *a: LSTM().forward(*a), (*GIVEN, 1)),
     (lambda *a: LSTM().relevance(*a), (SAVED, np.ones((2, 1, 10), "f4"), *GIVEN, 1)),
 ] + [(lambda *a, h=h: h()(*a), ([(X, e.COPY, None)], AT, OUT, None, 1)) for h in HALF[:2]]
+CALLS += [(e.Pointwise, (e.SILU, 1.0)), (lambda *a: e.Pointwise(e.TANH)(a[0], threads=a[1], into=a[2]), (X, 1, np.ones_like(X)))]
+CALLS += [(lambda *a: e.Pointwise(e.PRODUCT)(*a, threads=2), (X, X[:, :1, :1]))]
+CALLS += [(lambda *a: e.Pointwise(e.AFFINE)(*a, threads=2), (X, X[:, :1, :1], X[0]))]
+CALLS += [(lambda *a: HALF[4]()(*a, threads=1), (X,))]
 CALLS += [(lambda *a, h=h: e.finish(h(), [X], 1), ()) for h in HALF] + [(lambda *a: HALF[2]().forward(*a), (*GIVEN, 1))]
 
 rng = random.Random(int(sys.argv[1]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Protocol
 
@@ -35,36 +35,40 @@ class Function(Protocol):
         """The output, in `into` where that is given."""
 
 
-def _clip(layer: E.Clip) -> tuple[Any, ...]:
-    return _ext.CLIP, -np.inf if layer.low is None else layer.low, np.inf if layer.high is None else layer.high
-
-
-def _silu(layer: E.SiLU) -> tuple[Any, ...] | None:
-    return (_ext.SILU, layer.beta) if abs(layer.beta) >= LEAST_BETA else None
-
-
-#: By exact class: a subclass may compute something else. None: not with these parameters.
-_FUNCTIONS: Mapping[type[Layer], Callable[[Any], tuple[Any, ...] | None]] = {
-    A.ReLU: lambda layer: (_ext.RELU,),
-    A.LeakyReLU: lambda layer: (_ext.LEAKY, layer.slope),
-    A.Tanh: lambda layer: (_ext.TANH,),
-    A.Sigmoid: lambda layer: (_ext.SIGMOID,),
-    A.LogSigmoid: lambda layer: (_ext.LOG_SIGMOID,),
-    A.GELU: lambda layer: (_ext.GELU_TANH if layer.approximate == "tanh" else _ext.GELU,),
-    A.Softplus: lambda layer: (_ext.SOFTPLUS, layer.beta),
-    E.ELU: lambda layer: (_ext.ELU, layer.alpha, 1),
-    E.SELU: lambda layer: (_ext.ELU, layer.alpha, layer.gamma),
-    E.CELU: lambda layer: (_ext.CELU, layer.alpha) if layer.alpha > 0 else None,
-    E.SiLU: _silu,
-    E.Mish: lambda layer: (_ext.MISH,),
-    E.HardSigmoid: lambda layer: (_ext.HARD_SIGMOID, layer.alpha, layer.beta),
-    E.HardSwish: lambda layer: (_ext.HARD_SWISH,),
-    E.Softsign: lambda layer: (_ext.SOFTSIGN,),
-    E.Clip: _clip,
-    E.Abs: lambda layer: (_ext.ABS,),
-    E.Threshold: lambda layer: (_ext.THRESHOLD, layer.threshold, layer.value),
-    E.Shrink: lambda layer: (_ext.SHRINK, layer.threshold, layer.shift),
+#: By exact class, for a subclass may compute something else: the core's function, and its numbers or the fields that hold them.
+_FUNCTIONS: Mapping[type[Layer], tuple[Any, ...]] = {
+    A.ReLU: (_ext.RELU,),
+    A.LeakyReLU: (_ext.LEAKY, "slope"),
+    A.Tanh: (_ext.TANH,),
+    A.Sigmoid: (_ext.SIGMOID,),
+    A.LogSigmoid: (_ext.LOG_SIGMOID,),
+    A.GELU: (_ext.GELU,),
+    A.Softplus: (_ext.SOFTPLUS, "beta"),
+    E.ELU: (_ext.ELU, "alpha", 1.0),
+    E.SELU: (_ext.ELU, "alpha", "gamma"),
+    E.CELU: (_ext.CELU, "alpha"),
+    E.SiLU: (_ext.SILU, "beta"),
+    E.Mish: (_ext.MISH,),
+    E.HardSigmoid: (_ext.HARD_SIGMOID, "alpha", "beta"),
+    E.HardSwish: (_ext.HARD_SWISH,),
+    E.Softsign: (_ext.SOFTSIGN,),
+    E.Clip: (_ext.CLIP, "low", "high"),
+    E.Abs: (_ext.ABS,),
+    E.Threshold: (_ext.THRESHOLD, "threshold", "value"),
+    E.Shrink: (_ext.SHRINK, "threshold", "shift"),
 }
+
+
+def _numbered(layer: Layer) -> tuple[Any, ...] | None:
+    """The core's function for a layer, with its numbers; None where it has none for these."""
+    code, *fields = _FUNCTIONS[type(layer)]
+    values = [getattr(layer, field) if isinstance(field, str) else field for field in fields]
+    if type(layer) is A.GELU and layer.approximate == "tanh":
+        return (_ext.GELU_TANH,)
+    if type(layer) is E.Clip:
+        values = [bound if value is None else value for value, bound in zip(values, (-np.inf, np.inf), strict=True)]
+    served = abs(values[0]) >= LEAST_BETA if type(layer) is E.SiLU else values[0] > 0 if type(layer) is E.CELU else True
+    return (code, *values) if served else None
 
 
 def function_of(layer: Layer, dtype: Any, ndim: int | None, threads: int) -> Function | None:
@@ -90,11 +94,11 @@ def _core(layer: Layer, dtype: Any, ndim: int | None) -> tuple[Any, tuple[Array,
     """A function of the core, and the arrays that it takes beside the inputs."""
     some, kind = np.empty(0, dtype), type(layer)
     if kind in _FUNCTIONS:
-        found = _FUNCTIONS[kind](layer)
+        found = _numbered(layer)
         return (None if found is None else _ext.Pointwise(*found)), ()
-    if kind is E.PReLU:
+    if type(layer) is E.PReLU:
         return _ext.Pointwise(_ext.PRELU), (like(layer.slope, some),)
-    if kind is Multiply:
+    if type(layer) is Multiply:
         return _ext.Pointwise(_ext.PRODUCT), () if layer.constant is None else (like(layer.constant, some),)
     if kind is Scale or (kind is BatchNorm and ndim is not None):
         assert isinstance(layer, Linear)
