@@ -36,8 +36,8 @@ class Placed:
         return whole
 
 
-#: What a step hands on to a node; None is nothing, whatever arrives at the step.
-Message: TypeAlias = "Array | Placed | None"
+#: What a step hands on to a node.
+Message: TypeAlias = "Array | Placed"
 
 
 class Heap:
@@ -56,8 +56,8 @@ class Heap:
     def __len__(self) -> int:
         return len(self._sums)
 
-    def add(self, kind: Currency, message: Message) -> None:
-        """Add a message; its own array is never written to."""
+    def add(self, kind: Currency, message: Message | None) -> None:
+        """Add a message, whose own array is never written to; None adds nothing."""
         if message is None:
             return
         if kind not in self._sums:

@@ -95,8 +95,11 @@ class Step(Protocol):
     def forward(self, *inputs: Array) -> tuple[Array, Any]:
         """The output, and everything that the way back needs."""
 
-    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Message, ...], tuple[Entry | OpenEntry, ...]]:
-        """One message for each input, and the bookings of the nodes served (none unless `booked`), from the last node down."""
+    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Message | None, ...], tuple[Entry | OpenEntry, ...]]:
+        """One message for each input (None: it gets nothing, whatever arrives), and the bookings of the nodes served.
+
+        These are from the last node down; there are none unless `booked`.
+        """
 
 
 @dataclass(frozen=True, eq=False)

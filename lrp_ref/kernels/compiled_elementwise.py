@@ -183,7 +183,7 @@ class PassedFunction:
         output = self.function(*inputs, into=into)
         return output, output if self.arrives == "c" else None
 
-    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Message, ...], tuple[OpenEntry, ...]]:
+    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Message | None, ...], tuple[OpenEntry, ...]]:
         return (message if saved is None else times(saved[:, None], message, self.threads),), self.entries
 
 
@@ -195,7 +195,7 @@ class PassedAffine(PassedFunction):
         output = self.function(*inputs, into=into)
         return output, output if self.arrives == "c" or self.entries else None
 
-    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Message, ...], tuple[OpenEntry, ...]]:
+    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Message | None, ...], tuple[OpenEntry, ...]]:
         R = times(saved[:, None], message, self.threads) if self.arrives == "c" else message
         return (R,), tuple(replace(entry, flags=self._flags(R, saved)) for entry in self.entries)
 
@@ -214,7 +214,7 @@ class PassedAffine(PassedFunction):
 class SharedProduct(PassedFunction):
     """A signal times its gate, of which the signal takes all and the gate nothing (None), or both take half."""
 
-    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Message, ...], tuple[OpenEntry, ...]]:
+    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Message | None, ...], tuple[OpenEntry, ...]]:
         layer = self.nodes[0].layer
         assert isinstance(layer, Multiply)
         R = message if saved is None else times(saved[:, None], message, self.threads)
