@@ -8,7 +8,8 @@ file goes that is known by its SHA-256. A file counts as loaded where `load` tak
 1e-4 of the largest value that ONNX Runtime gives, and as explained where the default call, or one with the option in the
 table below (which `lrp-ref inspect` printed), gives a finite relevance, and the prediction is equal: a network that is
 quantised in the file and computed in floats here is explained, and not counted. What is refused is counted apart, with reasons.
-Times are of one thread each, the least of several; needs onnx and onnxruntime.
+Times are of one thread each, the least of several; the part that is spent in reference code is counted in what runs
+(`reference_share.py`), and `--reference` lists it. Needs onnx and onnxruntime.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ sys.path[:0] = [str(ROOT)]
 
 import numpy as np  # noqa: E402
 import onnxruntime  # noqa: E402
+from reference_share import share  # noqa: E402
 from timing import alternate  # noqa: E402
 
 import lrp_ref  # noqa: E402
@@ -215,7 +217,7 @@ def compared(real: Real, path: Path, rounds: int, pictures: Path | None) -> dict
     arrived = sum(float(e.at(name).astype(np.float64).sum()) for name in model.inputs)
     row |= {"explained": True, "share": arrived / float(np.sum(e.value)), "option": {**real.load, **real.ask}}
     times = alternate({"ours": lambda: explainer(x), "theirs": lambda: session.run(None, feed)}, rounds)
-    row |= {"ours": times["ours"][0], "theirs": times["theirs"][0]}
+    row |= {"ours": times["ours"][0], "theirs": times["theirs"][0], "reference": share(lambda: explainer(x))}
     if pictures is not None:
         drawn(e, model, x, pictures / f"{path.stem}.png")
     return row
@@ -245,13 +247,13 @@ def line(row: dict[str, Any]) -> str:
     """One row of the table."""
     if not row.get("explained"):
         off = f"{row['off']:.0e}" if row.get("off") is not None else ""
-        return f"| {row['name']} | {'yes' if row.get('loads') else 'no'} | {off} | no |  |  |  | {row['why'][:300]} |"
+        return f"| {row['name']} | {'yes' if row.get('loads') else 'no'} | {off} | no |  |  |  |  | {row['why'][:300]} |"
     options = ", ".join(f"{name}={value!r}" for name, value in row["option"].items())
     off = "–" if row["off"] is None else f"{row['off']:.0e}"
     equal = "yes" if row["off"] is None or row["off"] <= EQUAL else "yes, not equal"
     return (
         f"| {row['name']} | yes | {off} | {equal} | {100 * row['share']:.4g} % | {1e3 * row['ours']:.1f} ms | "
-        f"{row['ours'] / row['theirs']:.1f} | {options} |"
+        f"{row['ours'] / row['theirs']:.1f} | {100 * row['reference'][0]:.1f} % | {options} |"
     )
 
 
@@ -261,17 +263,31 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, required=True, help="where wheels and networks are kept")
     parser.add_argument("--pictures", type=Path, help="where a map of each explanation is drawn")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--reference", action="store_true", help="list what ran in reference code, and how long")
     given = parser.parse_args()
     for folder in (given.folder / "wheels", *([given.pictures] if given.pictures else [])):
         folder.mkdir(parents=True, exist_ok=True)
-    print("| network | loads | off | explained | share that arrives | explanation | × ONNX Runtime | option, or why not |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    heads = (
+        "network",
+        "loads",
+        "off",
+        "explained",
+        "share that arrives",
+        "explanation",
+        "× ONNX Runtime",
+        "reference",
+        "option, or why not",
+    )
+    print(f"| {' | '.join(heads)} |\n|{' --- |' * len(heads)}")
     counts: Counter[str] = Counter()
     for real in NETWORKS:
         if given.names and not any(name in f"{real.package}/{real.file}" for name in given.names):
             continue
         row = compared(real, fetched(real, given.folder), given.rounds, given.pictures)
         print(line(row), flush=True)
+        if given.reference and "reference" in row:
+            clock = row["reference"][1]
+            print(*(f"    {1e3 * s:8.3f} ms {clock.calls[n]:5d} × {n}" for n, s in clock.seconds.most_common(12)), sep="\n")
         fine = row.get("off") is None or row["off"] <= EQUAL
         counts.update({"networks": 1, "load": "loads" in row, "explained": "explained" in row and fine, "refused": "why" in row})
     print(f"\n{counts['networks']} networks: {counts['load']} load, {counts['explained']} explained, {counts['refused']} refused")
