@@ -123,7 +123,7 @@ def require_same(found: lrp_ref.Explanation, expected: lrp_ref.Explanation, dtyp
 def test_relevance_passes_a_function_as_the_definition_says(backend, dtype, layer):
     for above in (True, False):
         target: dict[str, Any] = {"targets": [0, 2]} if above else {"target": (1, 0, 3)}
-        if not above and isinstance(layer, (L.Sigmoid, L.LogSigmoid)):
+        if not above and isinstance(layer, (L.Sigmoid, L.LogSigmoid, L.HardSigmoid)):
             target["head"] = "probability"
         expected = explained(around(layer, above), "reference", dtype, **target)
         require_same(explained(around(layer, above), backend, dtype, **target), expected, dtype)
