@@ -33,7 +33,7 @@ def ledger(setting: Setting, network: str) -> Found:
         plain, booked = (setting.explainer(model, ledger=kept, **given) for kept in (False, True))
         if not np.array_equal(plain(x).relevance, booked(x).relevance):
             raise AssertionError(f"{network}, {name}: a ledger changes the relevance")
-        contenders = {"ours": lambda e=booked: e(x), "without": lambda e=plain: e(x)}
+        contenders = {"ours": lambda e=booked: e(x).ledger.entries, "without": lambda e=plain: e(x)}
         want = Want("without", must, aim, more=False)
         found = side_by_side(setting, f"{network}, {name}, with its ledger", contenders, [want], rounds=5, least=0.1)
         lines += found.lines
@@ -58,7 +58,10 @@ def recurrent(setting: Setting) -> Found:
         plain, booked = (setting.explainer(model, "lstm_all", ledger=kept) for kept in (False, True))
         if not np.array_equal(plain(x, target=2).relevance, booked(x, target=2).relevance):
             raise AssertionError(f"{kind}: a ledger changes the relevance")
-        contenders = {"ours": lambda e=booked, x=x: e(x, target=2), "without": lambda e=plain, x=x: e(x, target=2)}
+        contenders = {
+            "ours": lambda e=booked, x=x: e(x, target=2).ledger.entries,  # they are put together when they are looked at
+            "without": lambda e=plain, x=x: e(x, target=2),
+        }
         layers = f"{depth} {'bidirectional ' if directions == 2 else ''}{kind}"
         name = f"{layers}, T = {steps}, batch {batch}"
         found = side_by_side(

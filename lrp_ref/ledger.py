@@ -187,18 +187,26 @@ class OpenEntry:
     details: Mapping[str, Array] | None = None
     adds: bool = False
 
-    def booking(self, handed: Amounts) -> Booking:
-        """The booking, given what is handed on."""
-        inputs, sizes = handed
+    def settled(self, inputs: Array, sizes: Array) -> Array:
+        """The columns, given Σ R and Σ|R| of what is handed on: their order is that of `PLACES`."""
         if self.columns is None:
-            none = np.zeros_like(inputs)
-            columns = np.stack((inputs, inputs, none, none, none, sizes + sizes, sizes, sizes), axis=-1)
-        else:
-            columns = self.columns.copy()
-            columns[..., PLACES["inputs"]], columns[..., PLACES["inputs_abs"]] = inputs, sizes
-            if self.adds:
-                columns[..., PLACES["turnover"]] += sizes
-        return Booking.of(columns, self.flags, self.details or _NONE)
+            columns = np.zeros((*inputs.shape, len(PLACES)), inputs.dtype)
+            columns[..., :2] = inputs[..., None]
+            columns[..., 5] = sizes + sizes
+            columns[..., 6:] = sizes[..., None]
+            return columns
+        columns = self.columns.copy()
+        columns[..., PLACES["inputs"]], columns[..., PLACES["inputs_abs"]] = inputs, sizes
+        if self.adds:
+            columns[..., PLACES["turnover"]] += sizes
+        return columns
+
+    def entry(self, columns: Array, single: bool) -> Entry:
+        """The entry with these columns; of the first target alone where `single`."""
+        details = self.details or _NONE
+        if single:
+            columns, details = columns[:, 0], {name: part[:, 0] for name, part in details.items()}
+        return Entry(self.node, self.rule, Booking.of(columns, self.flags, details))
 
 
 @dataclass(frozen=True, eq=False)

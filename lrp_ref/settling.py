@@ -8,12 +8,13 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .arrays import Array, like
-from .ledger import Amounts, Booking, Entry, OpenEntry
+from .ledger import PLACES, Amounts, Entry, OpenEntry
 
 #: What a message amounts to, or where that is found: the node or input at which it arrives alone.
 Handed: TypeAlias = str | Amounts
 #: An entry, and where it is not complete what its step has handed on.
 Booked: TypeAlias = tuple[Entry | OpenEntry, list[Handed]]
+ARRIVING, ARRIVING_ABS = PLACES["arriving"], PLACES["arriving_abs"]
 
 
 def settled(
@@ -37,21 +38,30 @@ def settled(
     whole = np.asarray(sum(rest, first))
     found: list[Entry] = []
     for entry, handed in reversed(entries):
-        booking = entry.booking if isinstance(entry, Entry) else entry.booking(added(handed, arrived))
-        arrived[entry.node] = booking.amounts()
-        found.append(Entry(entry.node, entry.rule, booking.first() if single else booking))
+        if isinstance(entry, Entry):
+            arrived[entry.node] = entry.booking.amounts()
+            found.append(Entry(entry.node, entry.rule, entry.booking.first()) if single else entry)
+        else:
+            columns = entry.settled(*added(handed, arrived))
+            arrived[entry.node] = columns[..., ARRIVING], columns[..., ARRIVING_ABS]
+            found.append(entry.entry(columns, single))
     if begun is not None:
         relevances, head, value = begun
         inputs, sizes = added([amounts(part, None) for part in relevances.values()], {})
         none, size = value * like(0, value), abs(value)
         # What its relevance adds up to beyond the explained value is unassigned (negative: too much).
-        booking = Booking(value, inputs, none, none, value - inputs, size + sizes, size, sizes)
-        found.append(Entry(f"start at {', '.join(relevances)}", str(head), booking.first() if single else booking))
+        columns = np.empty((*value.shape, len(PLACES)), value.dtype)
+        for place, column in enumerate((value, inputs, none, none, value - inputs, size + sizes, size, sizes)):
+            columns[..., place] = column
+        found.append(OpenEntry(f"start at {', '.join(relevances)}", str(head)).entry(columns, single))
     return tuple(found[::-1]), whole[:, 0] if single else whole
 
 
 def added(parts: Sequence[Handed], arrived: Mapping[str, Amounts]) -> Amounts:
     """Σ R and Σ|R| over a step's messages."""
+    if len(parts) == 1:
+        (part,) = parts
+        return arrived[part] if isinstance(part, str) else part
     (inputs, sizes), *rest = [arrived[part] if isinstance(part, str) else part for part in parts]
     for more, larger in rest:
         inputs, sizes = inputs + more, sizes + larger
