@@ -58,7 +58,7 @@ def _is_gelu_polynomial(view: View, name: str, x: str) -> bool:
     return set(found) == {1, 3} and close(found[1], factor) and close(found[3], 0.044715 * factor)
 
 
-def polynomial(view: View, name: str, x: str, depth: int = 2 * DEPTH) -> dict[int, float]:
+def polynomial(view: View, name: str, x: str, depth: int = DEPTH + 2) -> dict[int, float]:
     """The coefficients of a polynomial in x of at most the third degree, by powers; nothing where a node is none."""
     if name == x:
         return {1: 1.0}
