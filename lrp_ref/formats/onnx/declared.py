@@ -40,10 +40,11 @@ def places_of(batch_axis: Any, inputs: Sequence[Declared]) -> dict[str, int]:
     elsewhere = {name: axis for name, axis in _found(inputs, given).items() if axis and name not in given}
     if elsewhere:
         first = next(iter(elsewhere))
+        states = {value.name: 0 for value in inputs if value.name in elsewhere and value.kind in FLOATS}
         raise FormatError(
             f"input {first!r} seems to have its batch along axis {elsewhere[first]}: batch_axis={elsewhere} reads it so, and the "
-            f"model takes it with the batch first then; batch_axis={dict.fromkeys(elsewhere, 0)} reads the first axis as it; "
-            f"fix={dict.fromkeys(elsewhere, 0)} holds a state at 0 instead"
+            f"model takes it with the batch first then; batch_axis={dict.fromkeys(elsewhere, 0)} reads the first axis as it"
+            + (f"; fix={states} holds a state at 0 instead" if states else "")
         )
     return dict.fromkeys(ranks, 0) | given
 
