@@ -159,9 +159,9 @@ def test_an_input_whose_extents_say_that_its_batch_is_elsewhere_is_asked_about(s
 def test_indices_are_no_state_that_is_held_at_0():
     nodes = [node("Cast", "s", "t", to=1), node("Transpose", "t", "u", perm=[1, 0]), node("Concat", "x u", "c", axis=1)]
     proto = network([*nodes, node("MatMul", "c w", "y")], {"x": (T.FLOAT, ("N", 4)), "s": (T.INT64, (2, "N"))}, w=floats(6, 3))
-    with pytest.raises(FormatError, match="reads the first axis as it$"):
+    with pytest.raises(FormatError, match=r"reads the first axis as it$"):
         reader.load(proto)
-    with pytest.raises(FormatError, match="fix=.'s': 0. holds a state at 0 instead$"):
+    with pytest.raises(FormatError, match=r"fix=.'s': 0. holds a state at 0 instead$"):
         reader.load(beside())
 
 
