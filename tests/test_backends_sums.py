@@ -93,3 +93,29 @@ def test_repeated_cells_are_added_up_in_the_order_of_the_definition(factor, prec
             if backend in ("numpy", "compiled")
         }
         assert len(set(bits.values())) <= 1
+
+
+BELOW = {
+    "Add": [Node("x", L.Add(), ("conv", "conv"))],
+    "Subtract": [Node("x", L.Subtract(), ("conv", "input"))],
+    "Upsample": [Node("x", L.Upsample(2), ("conv",))],
+    "GlobalAvgPool": [Node("x", L.GlobalAvgPool(), ("conv",))],
+    "Slice": [Node("x", L.Slice(0, 1, axis=2), ("conv",))],
+    "PadWith": [Node("x", L.PadWith(((0, 0), (1, 0), (0, 2)), "constant", 1.0), ("conv",))],
+}
+
+
+@each_backend
+@pytest.mark.parametrize("name", list(BELOW))
+def test_relevance_that_is_not_finite_is_found_above_sums_and_picks(name, backend):
+    """A message that overflows below the last layer: no step that is not looked at may lose it."""
+    nodes = (
+        Node("conv", L.Conv(np.full((1, 1, 1, 1), 2.0)), ("input",)),
+        *BELOW[name],
+        *(Node("tiny", L.Conv(np.full((1, 1, 1, 1), 1e-20)), ("x",)), Node("flat", L.Flatten(), ("tiny",))),
+    )
+    model, x = Model(nodes, input_shape=(1, 2, 2)), np.full((1, 1, 2, 2), 1e-8, np.float32)
+    for ledger in (False, True):
+        explain = Explainer(model, composites.uniform(rules.Zero()), backend=backend, precision="float32", ledger=ledger)
+        with pytest.raises(lrp_ref.errors.NonFiniteError, match="'x' is not finite"):
+            explain(x, start=np.full(model(x).shape, 1e37, np.float32))

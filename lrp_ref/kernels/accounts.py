@@ -7,7 +7,6 @@ the size is (2 + γ)z⁺ − z. Elsewhere it is one product more, of sizes with 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from ..records import dataclass
 from ..rules import Gamma, GeneralizedGamma, LinearRule
 from ..rules.shares import IDENTITY, NEGATIVE, NEGATIVE_ONLY, ONE, POSITIVE, Above, Below, Feature, Term
 from .native import _ext
+from .packed import channels_turned, lies_in_cells
 from .scheme import MAGNITUDE, Column
 
 #: Sizes found by γ have the rounding of two products, (2 + γ)/γ times: little beside what many terms may round.
@@ -111,15 +111,13 @@ _ARRIVING = {quotient: _ext.Accounting(None, quotient, []) for quotient in (Fals
 
 def totals(message: Array, activation: Array | None, threads: int) -> Array:
     """The columns of what arrives alone: a message (N, targets, …) in any order of memory, and where it is c the activation."""
-    from .packed import channels_turned, lies_in_cells
-
-    parts = [message, *([] if activation is None else [activation])]
+    parts: tuple[Array, ...] = (message,) if activation is None else (message, activation)
     if message.ndim > 3 and not all(part.flags.c_contiguous for part in parts):
-        parts = [channels_turned(part, 2 - i) for i, part in enumerate(parts)]
-    wide = math.prod(message.shape[2:]) if message.ndim < 3 else 0
-    parts = [part[..., None] if wide else part for part in parts]
-    parts = [part if lies_in_cells(part) else np.ascontiguousarray(part) for part in parts]
-    found: Array = _ARRIVING[activation is not None](parts[0], parts[1] if len(parts) == 2 else None, [], [], [], threads)
+        parts = tuple(channels_turned(part, 2 - i) for i, part in enumerate(parts))
+    elif message.ndim < 3:
+        parts = tuple(part[..., None] for part in parts)
+    cells = [part if lies_in_cells(part) else np.ascontiguousarray(part) for part in parts]
+    found: Array = _ARRIVING[activation is not None](cells[0], None if activation is None else cells[1], [], [], [], threads)
     return found
 
 

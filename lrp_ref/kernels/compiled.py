@@ -105,7 +105,7 @@ class Compiled:
 
     accepts_quotient = True
 
-    @property
+    @cached_property
     def hands_on(self) -> Currency:
         return "c" if self.keeps else "R"
 
@@ -153,7 +153,7 @@ class Compiled:
     def _first(self, x: Array, axis: int = 1) -> Array:
         return x if self.dense else channels_first(x, axis)
 
-    @property
+    @cached_property
     def rectified(self) -> bool:
         """Whether a ReLU is served as well."""
         return len(self.nodes) == 2
@@ -291,7 +291,7 @@ class Compiled:
 
     def _sizes(self, made: Prepared, a: Array) -> list[Array | None]:
         """For each share the sizes of its denominators, where they take a product of their own."""
-        asked = made.sizes(self.rectified, self.arrives == "c")
+        asked = made.sizes[self.rectified, self.arrives == "c"]
         if self.checks and self.rule.leaves(a):  # type: ignore[attr-defined]
             asked = tuple(range(len(made.ways)))
         if not asked:

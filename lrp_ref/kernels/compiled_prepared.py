@@ -43,10 +43,18 @@ class Prepared:
         """Whether a stabiliser needs the whole sample."""
         return any(isinstance(column.share.stabiliser, Relative) for column in self.shares)
 
-    def sizes(self, rectified: bool, quotient: bool) -> tuple[int, ...]:
-        """The shares whose sizes take a product of their own: γ tells them apart by a pre-activation that the output shows."""
-        shown = quotient or not rectified
-        return tuple(i for i, way in enumerate(self.ways) if way is None or not (way.alike or (way.tilt and shown)))
+    @cached_property
+    def sizes(self) -> dict[tuple[bool, bool], tuple[int, ...]]:
+        """By whether a ReLU is behind and whether c arrives, the shares whose sizes take a product of their own.
+
+        γ tells them apart by a pre-activation that the output shows.
+        """
+        ways = tuple(enumerate(self.ways))
+        return {
+            (r, q): tuple(i for i, way in ways if way is None or not (way.alike or (way.tilt and (q or not r))))
+            for r in (False, True)
+            for q in (False, True)
+        }
 
     @cached_property
     def accounting(self) -> dict[bool, Any]:

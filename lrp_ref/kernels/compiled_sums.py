@@ -30,6 +30,10 @@ def geometry(window: Window) -> tuple[Any, Any, Any, Any]:
     return window.kernel, window.stride, window.dilation, tuple(before for before, _ in window.padding)
 
 
+#: Sums each of whose outputs sees a cell of every input.
+_WHOLE = (Add, Subtract, Upsample, GlobalSumPool, GlobalAvgPool)
+
+
 @dataclass(frozen=True, eq=False)
 class CompiledSum(FusedLinear):
     """A sum over inputs or windows, with the ReLU behind it."""
@@ -40,6 +44,11 @@ class CompiledSum(FusedLinear):
     @property
     def label(self) -> str:
         return f"compiled, sums, {self.arrives} → c"
+
+    @cached_property
+    def keeps_infinite(self) -> bool:
+        """Whether what is not finite in a message is not finite below either: each number reaches a cell through every share."""
+        return type(self.layer) in _WHOLE and all(share.weighted for share in self.prepared.shares)
 
     @cached_property
     def prepared(self) -> Prepared:

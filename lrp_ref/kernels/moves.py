@@ -76,6 +76,11 @@ class Picked(PassThrough):
         """Whether every cell of the output is a cell of the input that no other is."""
         return min(self.cells, default=0) >= 0 and len(set(self.cells)) == len(self.cells)
 
+    @property
+    def keeps_infinite(self) -> bool:
+        """Whether nothing of a message is dropped."""
+        return min(self.cells, default=0) >= 0
+
     @cached_property
     def view(self) -> tuple[Any, ...] | None:
         """The index of the input that is the output, where that takes no copy."""

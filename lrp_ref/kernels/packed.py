@@ -38,9 +38,14 @@ FEW = 16
 SMALL = 1 << 16
 
 
+#: By the axis of the channels and the number of axes: their order with that one at the end, and back.
+_TURNED = {(axis, ndim): (*range(axis), *range(axis + 1, ndim), axis) for axis in (1, 2) for ndim in range(axis + 2, 9)}
+_BACK = {(axis, ndim): (*range(axis), ndim - 1, *range(axis, ndim - 1)) for axis, ndim in _TURNED}
+
+
 def channels_turned(x: Array, axis: int = 1) -> Array:
     """The axis of the channels at the end: a view."""
-    return x.transpose((*range(axis), *range(axis + 1, x.ndim), axis)) if x.ndim > axis + 1 else x
+    return x.transpose(_TURNED[axis, x.ndim]) if x.ndim > axis + 1 else x
 
 
 def channels_last(x: Array, axis: int = 1) -> Array:
@@ -95,7 +100,7 @@ def room_like(x: Array) -> Array | None:
 
 def channels_first(x: Array, axis: int = 1) -> Array:
     """The inverse view."""
-    return x if x.ndim <= axis + 1 else x.transpose((*range(axis), x.ndim - 1, *range(axis, x.ndim - 1)))
+    return x if x.ndim <= axis + 1 else x.transpose(_BACK[axis, x.ndim])
 
 
 def channels_last_constant(value: Any, some: Array, ndim: int) -> Array:
