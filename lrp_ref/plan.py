@@ -344,7 +344,7 @@ def _predicts(backend: str) -> Callable[[Any, Node], Callable[..., Array] | None
     """What gives a backend's own way to compute a node's output; None where there is none."""
     if backend != "compiled":
         return None
-    from .kernels.compiled_elementwise import forward
+    from .kernels.predictions import forward
 
     return forward
 

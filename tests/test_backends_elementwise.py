@@ -239,7 +239,7 @@ def real(rng: np.random.Generator) -> Model:
         ),
         *(Node("norm", L.BatchNorm(np.zeros(4), np.ones(4)), ("silu",)), Node("scaled", L.Scale(2.0, 0.5), ("norm",)), *cell),
         *(Node("scores", L.Dense(rng.standard_normal((6, 3))), ("cell",)), Node("other", L.Sigmoid(), ("scores",))),
-        Node("probability", L.LogSigmoid(), ("other",)),
+        *(Node("more", L.Dense(rng.standard_normal((3, 3))), ("other",)), Node("probability", L.LogSigmoid(), ("more",))),
     ]
     return Model(tuple(nodes), outputs=("scores", "probability"), input_shape=(3, 2, 5))
 
@@ -262,3 +262,38 @@ def test_the_elementwise_layers_of_real_networks_never_run_in_reference_code(mon
             monkeypatch.setattr(rule, name, lambda self, layer, *a, own=own: ran.append(str(layer)) or own(self, layer, *a))
     explainer(x)
     assert ran == ["flat"]  # moved by NumPy, a view
+
+
+def predicted_beside(rng: np.random.Generator) -> Model:
+    """A mask by softmax over what a convolution, a sum, a slice and a pool make of the input: read, and given nothing."""
+    nodes = (
+        *(Node("below", conv(rng, 3, 4), ("input",)), Node("signal", L.SiLU(), ("below",))),
+        *(Node("narrow", conv(rng, 3, 4), ("input",)), Node("both", L.Add(), ("narrow", "narrow"))),
+        *(Node("turned", L.ConvTranspose(rng.standard_normal((4, 4, 1, 1))), ("both",)), Node("relu", L.ReLU(), ("turned",))),
+        *(
+            Node("pool", L.MaxPool((1, 1)), ("relu",)),
+            Node("part", L.Slice(0, 4, 1), ("pool",)),
+            Node("mask", L.Softmax(), ("part",)),
+        ),
+        *(Node("product", L.Multiply(signal=0), ("signal", "mask")), Node("mean", L.GlobalAvgPool(), ("product",))),
+        Node("flat", L.Flatten(), ("mean",)),
+    )
+    return Model(nodes, input_shape=(3, 2, 5))
+
+
+@each_type
+@each_fast
+def test_what_is_predicted_only_is_what_the_definition_predicts(backend, dtype):
+    model = predicted_beside(np.random.default_rng(4))
+    require_same(explained(model, backend, dtype), explained(model, "reference", dtype), dtype)
+
+
+@compiled
+def test_what_is_predicted_only_runs_in_the_core(monkeypatch):
+    model = predicted_beside(np.random.default_rng(4))
+    explained(model, "compiled", np.float64)
+    ran: list[str] = []
+    compute = Graph.compute
+    monkeypatch.setattr(Graph, "compute", staticmethod(lambda node, inputs: ran.append(node.name) or compute(node, inputs)))
+    explained(model, "compiled", np.float64)
+    assert set(ran) <= {"relu", "mask", "flat"}  # a ReLU by itself, softmax and a view are NumPy's

@@ -1,0 +1,28 @@
+"""What computes a node that is predicted and never explained: the forward half of the step that would serve its derivative."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from ..arrays import Array
+from ..model import Node
+from ..rules import Gradient
+from . import compiled_derivatives, compiled_elementwise
+from .request import Request
+
+
+def forward(request: Request, node: Node) -> Callable[..., Array] | None:
+    """The core's way to a node's output; None where it has none."""
+    function = compiled_elementwise.forward(request, node)
+    if function is not None:
+        return function
+    step = compiled_derivatives.offer(replace(request, rules={node.name: Gradient()}, booked=False), node)
+    if step is None:
+        return None
+
+    def output(*inputs: Array) -> Array:
+        found: Array = step.forward(*inputs)[0]
+        return found
+
+    return output
