@@ -338,6 +338,20 @@ def network():
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "node", "rule"),
+    [
+        ("a=b=Flat()", "a=b", rules.Flat()),
+        ("a=b=Epsilon(epsilon=0.5)", "a=b", rules.Epsilon(0.5)),
+        ("conv1=Epsilon(epsilon=relative(0.25))", "conv1", rules.Epsilon(rules.relative(0.25))),
+        ("m/x=0:out=AverageSurrogate(rule=Flat())", "m/x=0:out", rules.AverageSurrogate(rules.Flat())),
+        (" dense* = ZPlus ", "dense*", rules.ZPlus()),
+    ],
+)
+def test_a_node_may_have_an_equals_sign_in_its_name(text, node, rule):
+    assert parsing.assignment(text) == (node, rule)
+
+
 def test_a_glob_means_the_nodes_that_the_rule_serves_and_the_first_that_matches_holds():
     made = parsing.composite("epsilon_plus", ["conv2=ZPlus()", "*=Epsilon(0.5)"])
     found = {name: str(rule) for name, rule in made.assign(network()).items()}

@@ -1,5 +1,6 @@
 """`lrp-ref explain`: what it reads, what it says, what it writes, and what it never overwrites."""
 
+import errno
 import json
 import re
 import sys
@@ -140,6 +141,10 @@ def test_a_network_that_ends_in_a_softmax_needs_a_head(tmp_path, digits):
     done = run("explain", path, digits / "3.npy", code=codes.REFUSED)
     assert done.err.endswith("(--head logit, --head log-odds or --head probability)\n")
     assert "prediction  3 (0.9" in run("explain", path, digits / "3.npy", "--head", "logit").out
+    # where no head was to be chosen, only the one that would do is named
+    err = run("explain", "zoo:digits", digits / "3.npy", "--head", "probability", code=codes.REFUSED).err
+    assert "--head logit explains it as the score that it is" in err
+    assert "--head log-odds" not in err
 
 
 def test_outputs_of_several_axes_are_named_by_tuples(tmp_path):
@@ -350,6 +355,12 @@ def test_no_file_is_overwritten_unless_asked(tmp_path, digits, suffix, monkeypat
     assert path.read_bytes() == b"mine"
     run("explain", "zoo:digits", digits / "3.npy", "--out", path, "--force")
     assert path.read_bytes() != b"mine"
+
+
+def test_a_full_disk_is_named_by_the_file_that_it_has_no_room_for(tmp_path):
+    with pytest.raises(OSError, match=r"No space left on device: '.*x\.json'"), writing.whole(tmp_path / "x.json"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_interruption_while_writing_leaves_no_half_file(tmp_path):

@@ -73,7 +73,9 @@ def message(error: BaseException) -> str:
     """An error as one line, with the options that help."""
     text = escaped(" ".join(str(error).splitlines()))
     if isinstance(error, HeadError):
-        return f"{text} (--head logit, --head log-odds or --head probability)"
+        if "choose head=" in text:
+            return f"{text} (--head logit, --head log-odds or --head probability)"
+        return re.sub(r"head='([\w-]+)'", r"--head \1", text)
     if isinstance(error, DomainError):
         return f"{text} (--low and --high give the bounds, and so does --preprocess)"
     if not isinstance(error, LrpError):

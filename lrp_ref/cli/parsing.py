@@ -51,6 +51,10 @@ class Served(Matcher):
         return f"name {self.pattern!r}"
 
 
+#: What a rule looks like.
+_RULE = re.compile(r"\s*[A-Za-z]\w*\s*(\(.*\))?\s*", re.DOTALL)
+
+
 def composite(name: str, assignments: Sequence[str]) -> Composite:
     """The preset `name` with rules such as "conv1=Flat()" in front; of several that match a node the first holds."""
     if name not in PRESETS:  # no head of the command line starts a gradient
@@ -62,7 +66,9 @@ def composite(name: str, assignments: Sequence[str]) -> Composite:
 
 def assignment(text: str) -> tuple[str, Rule]:
     """(node or glob, rule) from NODE=RULE."""
-    node, sign, rule = text.partition("=")
+    # A node may be called a=b, and a rule may have arguments: the first "=" behind which a rule stands divides them.
+    parted = [(text[: found.start()], "=", text[found.end() :]) for found in re.finditer("=", text)]
+    node, sign, rule = next((parts for parts in parted if _RULE.fullmatch(parts[2])), text.partition("="))
     if not sign or not node.strip() or not rule.strip():
         raise ParameterError(f'--rule takes NODE=RULE, such as "conv1=Flat()" or "dense*=Epsilon(0.25)", found {text!r}')
     return node.strip(), rule_of(rule.strip())

@@ -39,6 +39,10 @@ def whole(path: Path, force: bool = False) -> Iterator[Path]:
     try:
         yield part
         put(part, path, force)
+    except OSError as error:  # what has no room on the disk says so without a name
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         part.unlink(missing_ok=True)
 
