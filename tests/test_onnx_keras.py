@@ -141,6 +141,7 @@ def keras_networks(keras):
     }
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # Keras asks NumPy for np.object, for tf2onnx
 @pytest.mark.parametrize("steps", [5, None])
 @pytest.mark.parametrize("name", ["one", "two, both ways", "last states, both ways", "mean over time", "words"])
 def test_what_keras_exports(tmp_path, name, steps):
@@ -160,7 +161,35 @@ def test_what_keras_exports(tmp_path, name, steps):
     for count in (steps,) if steps else (1, 5, 9):
         size = (3, count) if name == "words" else (3, count, FEATURES)
         x = rng.integers(0, ROWS, size).astype(kind) if name == "words" else rng.normal(size=size).astype(kind)
-        np.testing.assert_allclose(model(x.astype(np.float32)), np.asarray(network(x)), atol=3e-6)
+        np.testing.assert_allclose(model(x.astype(np.float32)), keras.ops.convert_to_numpy(network(x)), atol=3e-6)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_the_spellings_that_keras_exports(tmp_path):
+    keras = pytest.importorskip("keras", reason="Keras is not installed: its spellings are NOT tested")
+    pytest.importorskip("tf2onnx", reason="tf2onnx is not installed: Keras's spellings are NOT tested")
+    k = keras.layers
+    table = {
+        "ReLU()": "relu",
+        "Sigmoid()": "sigmoid",
+        "SiLU()": "silu",
+        "Softplus()": "softplus",
+        "Softsign()": "softsign",
+        "ELU()": "elu",
+        "LogSigmoid()": "log_sigmoid",
+        "Shrink()": "hard_shrink",
+        "Shrink(shift=0.5)": "soft_shrink",
+        f"HardSigmoid(alpha={1 / 6})": "hard_sigmoid",
+        "HardSwish()": "hard_silu",
+    }
+    x = keras.Input((6,))
+    network = keras.Model(x, k.Concatenate()([k.Activation(name)(x) for name in table.values()]))
+    network(np.zeros((1, 6), np.float32))  # Keras exports what was called
+    network.export(str(tmp_path / "net.onnx"), format="onnx", verbose=False)
+    model = reader.load(tmp_path / "net.onnx")
+    assert [repr(model[source].layer) for source in model.nodes[-1].inputs] == list(table)
+    given = np.random.default_rng(0).normal(size=(3, 6)).astype(np.float32)
+    np.testing.assert_allclose(model(given), keras.ops.convert_to_numpy(network(given)), atol=3e-6)
 
 
 def test_a_loop_of_keras_is_refused_with_what_would_do(tmp_path):

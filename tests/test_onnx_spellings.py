@@ -44,6 +44,12 @@ STORED = {
     "narrow": np.arange(24, dtype=F).reshape(6, 4) % 5 / 4,
     "row": np.arange(1, 7, dtype=F),
 }
+#: A choice as tf2onnx writes it: each branch times a mask. Of Greater and Less with what they are not, and 0 in the shape of x.
+TF_HARD = "q = Abs x; m = Greater q t; c = Cast m to=1; u = Mul c x; n = Not m; d = Cast n to=1; "
+TF_INNER = (
+    "l = Less x less_t; c = Cast l to=1; a1 = Add x t; u = Mul c a1; n = Not l; d = Cast n to=1; v = Mul d zeros; i = Add u v; "
+)
+TF_SOFT = TF_INNER + "k = Greater x t; e = Cast k to=1; s = Sub x t; w = Mul e s; o = Not k; f = Cast o to=1; r = Mul i f; "
 SIGMOID = "n = Neg x; e = Exp n; d = Add e one; "
 MASK = "m = Greater x zero; "
 MEAN = "m = ReduceMean x axes=[-1]; d = Sub x m; "
@@ -98,6 +104,7 @@ SPELLINGS = {
         "m = Greater x t; k = Less x less_t; c = Or m k; y = Where c x zero",
         "k = Less x less_t; m = Less t x; c = Or k m; y = Where c x zero",
         "q = Abs x; m = LessOrEqual q t; y = Where m zero x", "q = Abs x; m = Greater q t; c = Cast m to=1; y = Mul c x",
+        TF_HARD + "v = Mul zeros d; y = Add u v", TF_HARD + "v = Mul d zeros; y = Add v u",
     ),
     "Shrink(threshold=0.3, shift=0.3)": (
         "y = Shrink x lambd=0.3 bias=0.3",
@@ -106,6 +113,8 @@ SPELLINGS = {
         SOFT[0] + "y = Where m b v",
         SOFT[1] + "y = Where m b zero",
         SOFT[1] + "w = Mul x zero; y = Where m b w",
+        TF_SOFT + "y = Add w r",
+        TF_SOFT + "y = Add r w",
     ),
     "ELU()": ("e = Exp x; k = Sub e one; " + MASK + "y = Where m x k", ),
     "ELU(alpha=0.7)": ("e = Exp x; k = Sub e one; w = Mul k a; m = LessOrEqual x zero; y = Where m w x", ),
@@ -357,6 +366,9 @@ NEAR = {
     "a number taken off the deviation": VARIANCE + "r = Sqrt w; s = Sub r small; y = Div d s",
     "a root with a floor of a variance": VARIANCE + "r = Sqrt w; s = Max r h; y = Div d s",
     "halves of other roots": APART.replace("Mul m i", "Mul m k").replace("; p", "; k = Mul i two; p"),
+    "two masks that are not opposite": TF_SOFT.replace("o = Not k", "o = Less x zero") + "y = Add w r",
+    "a part that is not 0 beside a shrinkage": TF_HARD + "v = Mul d h; y = Add u v",
+    "0 times a signal beside a shrinkage": TF_HARD + "v = Mul x zeros; y = Add u v",
     "cut at one": "b = Add x h; y = Clip b zero one",
 }
 

@@ -300,6 +300,7 @@ def test_the_stabiliser_around_zero():
     [
         (rules.SignalTakesAll(), "3/4", (0, 1)),
         (rules.HalfProduct(), "3/4", ("1/2", "1/2")),
+        (rules.HalfProduct(), 0, ("1/2", "1/2")),  # whatever the values
         (rules.ProportionalProduct(), "3/4", ("1/4", "3/4")),
         (rules.AbsoluteProduct(), "3/4", ("1/4", "3/4")),
         (rules.ProportionalProduct(), "-3/4", ("-1/2", "3/2")),

@@ -11,7 +11,6 @@ import pytest
 
 import lrp_ref
 from lrp_ref import layers as L
-from lrp_ref.formats import onnx as reader
 from lrp_ref.formats import torch as loader
 
 try:
@@ -272,29 +271,3 @@ def test_choices_between_signals_are_gradient_times_input(exporter):
     for index, name in enumerate(CHOICES):
         (slope,) = torch.autograd.grad(net(x)[:, index].sum(), x)
         np.testing.assert_allclose(e.relevance[:, index], (slope * x).detach().numpy(), rtol=1e-4, atol=1e-5, err_msg=name)
-
-
-def test_what_keras_exports(tmp_path):
-    keras = pytest.importorskip("keras", reason="Keras is not installed: its spellings are NOT tested")
-    pytest.importorskip("tf2onnx", reason="tf2onnx is not installed: Keras's spellings are NOT tested")
-    k = keras.layers
-    table = {
-        "ReLU()": "relu",
-        "Sigmoid()": "sigmoid",
-        "SiLU()": "silu",
-        "Softplus()": "softplus",
-        "Softsign()": "softsign",
-        "ELU()": "elu",
-        "LogSigmoid()": "log_sigmoid",
-        "Shrink(threshold=0.5)": "hard_shrink",
-        "Shrink(threshold=0.5, shift=0.5)": "soft_shrink",
-        f"HardSigmoid(alpha={1 / 6})": "hard_sigmoid",
-        "HardSwish()": "hard_silu",
-    }
-    x = keras.Input((6,))
-    network = keras.Model(x, k.Concatenate()([k.Activation(name)(x) for name in table.values()]))
-    network.export(str(tmp_path / "net.onnx"), format="onnx", verbose=False)
-    model = reader.load(tmp_path / "net.onnx")
-    assert [repr(model[source].layer) for source in model.nodes[-1].inputs] == list(table)
-    given = np.random.default_rng(0).normal(size=(3, 6)).astype(np.float32)
-    np.testing.assert_allclose(model(given), np.asarray(network(given)), atol=3e-6)

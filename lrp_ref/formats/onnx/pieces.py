@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import product
 from typing import TypeAlias
 
 from ...layers import (
@@ -21,12 +22,14 @@ from ...layers import (
     LeakyReLU,
     Maximum,
     ReLU,
+    Scale,
     Shrink,
     Sign,
     Subtract,
     Threshold,
     Where,
 )
+from ...layers.activations import Activation
 from ...layers.base import Layer
 from ...model import Node
 from .view import DEPTH, Match, View, close, number, shortest
@@ -52,7 +55,7 @@ def bent(view: View, node: Node) -> Match:
     """A choice by the sign of a signal: ReLU, LeakyReLU, Abs, Clip, Threshold, ELU, hard and soft shrinkage."""
     bend = _bend(view, node)
     if bend is None:
-        return None
+        return _beside_nothing(view, node)
     return _above(view, bend) or _capped(bend) or _shrunk(view, bend)
 
 
@@ -67,6 +70,40 @@ def _bend(view: View, node: Node) -> Bend | None:
             found = _ordered(view, mask, x, 0.0)
             if found is not None:
                 return found
+    return _added(view, node) if isinstance(layer, Add) and len(node.inputs) == 2 else None
+
+
+def _added(view: View, node: Node) -> Bend | None:
+    """A choice as tf2onnx writes it: a branch times a mask, plus the other branch times the opposite mask."""
+    for first, second in (node.inputs, node.inputs[::-1]):
+        for (mask, then), (rest, otherwise) in product(_masked(view, first), _masked(view, second)):
+            one, other = condition(view, mask), condition(view, rest)
+            if one is not None and other is not None and other == (_OPPOSITE[one[0]], *one[1:]):
+                return _ordered(view, mask, then, otherwise)
+    return None
+
+
+def _masked(view: View, name: str) -> list[tuple[str, Branch]]:
+    """What a node may be as (a mask, what it is multiplied by)."""
+    node = view.nodes.get(name)
+    if node is None:
+        return []
+    if view.is_product(name):
+        a, b = node.inputs
+        return [(a, b), (b, a)]
+    value = number(node.layer.weight) if isinstance(node.layer, Scale) and node.layer.bias is None else None
+    return [] if value is None else [(node.inputs[0], value)]
+
+
+def _beside_nothing(view: View, node: Node) -> Match:
+    """An activation plus 0 times a mask: the rest of a choice that was read already."""
+    if not isinstance(node.layer, Add) or len(node.inputs) != 2:
+        return None
+    for name, rest in (node.inputs, node.inputs[::-1]):
+        layer = view.layer(name)
+        nothing = any(value == 0 and condition(view, mask) is not None for mask, value in _masked(view, rest))
+        if nothing and isinstance(layer, Activation) and view.shapes[name] == view.shapes[rest]:
+            return layer, view.nodes[name].inputs
     return None
 
 
