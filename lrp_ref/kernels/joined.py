@@ -16,7 +16,7 @@ from ..model import Node
 from ..records import cached_property, dataclass
 from ..rules import Pass
 from .native import _ext
-from .packed import channels_first
+from .packed import channels_first, room_like
 from .passing import PassThrough
 from .request import Request
 
@@ -60,12 +60,13 @@ class Joined(PassThrough):
         return f"compiled, joined, {self.arrives}"
 
     def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, Any]:
-        if into is None:
-            return super().forward(*inputs)
         try:
-            self.nodes[0].layer.shape(*(a.shape for a in inputs))
+            shape = self.nodes[0].layer.shape(*(a.shape for a in inputs))
         except LrpError as error:
             raise error.at(self.nodes[0].place) from None
+        if into is None:
+            whole = np.concatenate(inputs, axis=self.axis, out=room_like(max(inputs, key=lambda a: a.nbytes), shape))
+            return whole, (None, tuple(a.shape for a in inputs), whole if self.booked else None)
         first = 0
         for a in inputs:
             room = into[:, first : first + a.shape[1]]

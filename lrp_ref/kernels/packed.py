@@ -89,12 +89,13 @@ def least_size(x: Array, threads: int) -> float:
     return _ext.least_size(cells, threads) if lies_in_cells(cells) else least(x)
 
 
-def room_like(x: Array) -> Array | None:
+def room_like(x: Array, shape: Shape | None = None) -> Array | None:
     """A new array of any content, its axes in memory in the order of those of x; None where NumPy's own are as fast."""
-    if x.nbytes < SMALL:
+    shape = x.shape if shape is None else shape
+    if math.prod(shape) * x.itemsize < SMALL:
         return None
     axes = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
-    room: Array = _ext.room([x.shape[axis] for axis in axes], x.dtype)
+    room: Array = _ext.room([shape[axis] for axis in axes], x.dtype)
     return room.transpose(sorted(range(x.ndim), key=axes.__getitem__))
 
 
