@@ -29,7 +29,8 @@ def bits(array: Array) -> tuple[Any, ...]:
 def explained(case: Case, around: Around, **options: Any) -> Explanation:
     """The gradient that starts with the case's relevance at the end of the model."""
     precision = {np.dtype(dtype): name for name, dtype in {"exact": object, **DTYPES}.items() if name != "fast"}[case.dtype]
-    chosen = {"head": "unit", "canonical": False, "keep": "all", "precision": precision} | options
+    # No node is kept: then a layer and the ReLU behind it are served together.
+    chosen = {"head": "unit", "canonical": False, "precision": precision} | options
     explain = Explainer(model_of(case, around), composites.gradient(), **chosen)
     return explain(fed(case, around), start=case.relevance)
 

@@ -237,6 +237,12 @@ def test_its_table_names_the_steps():
 
 
 @compiled
+def test_its_plan_computes_with_what_was_chosen():
+    made = Predictor(wide(), "compiled", "fast", 3, "low").plan()
+    assert made.described == "fast, backend compiled, 3 threads, low memory"
+
+
+@compiled
 def test_memory_low_keeps_no_transformed_weights():
     assert "F(" in repr(Predictor(wide()))
     assert "F(" not in repr(Predictor(wide(), memory="low"))
