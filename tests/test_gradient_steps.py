@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import recurrent_strategies
 from hypothesis import given
 from hypothesis import strategies as st
 from one_layer import DTYPES, Around, fan, fed, model_of
@@ -14,7 +15,8 @@ from strategies import IRRATIONAL, KINDS, LINEAR, RATIONAL, Case, cases, fewer, 
 from wide_net import pictures, wide
 
 import lrp_ref
-from lrp_ref import Composite, Explainer, Explanation, composites, rules
+from lrp_ref import Composite, Explainer, Explanation, Model, Predictor, composites, rules
+from lrp_ref import layers as L
 from lrp_ref.arrays import Array
 from lrp_ref.plan import plan
 
@@ -28,7 +30,8 @@ def bits(array: Array) -> tuple[Any, ...]:
 
 def explained(case: Case, around: Around, **options: Any) -> Explanation:
     """The gradient that starts with the case's relevance at the end of the model."""
-    precision = {np.dtype(dtype): name for name, dtype in {"exact": object, **DTYPES}.items() if name != "fast"}[case.dtype]
+    dtype = case.inputs[0].dtype
+    precision = {np.dtype(kind): name for name, kind in {"exact": object, **DTYPES}.items() if name != "fast"}[dtype]
     # No node is kept: then a layer and the ReLU behind it are served together.
     chosen = {"head": "unit", "canonical": False, "precision": precision} | options
     explain = Explainer(model_of(case, around), composites.gradient(), **chosen)
@@ -80,6 +83,15 @@ def test_smooth_layers_are_those_of_the_reference(backend, case):
     np.testing.assert_allclose(found, wanted, rtol=1e-13, atol=1e-15)
 
 
+@pytest.mark.parametrize("backend", FAST)
+@fewer
+@given(recurrent_strategies.cases(rational=False))
+def test_recurrent_layers_are_those_of_the_reference(backend, case):
+    found, wanted = (lower(explained(case, Around(), backend=name), case) for name in (backend, "reference"))
+    for R, whole in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(R, whole, rtol=1e-11, atol=1e-13)
+
+
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 @pytest.mark.parametrize("backend", FAST)
 def test_a_batch_is_its_samples_one_by_one(backend, precision):
@@ -105,6 +117,9 @@ def test_looking_at_a_node_changes_no_bit(backend, precision):
     everything = explain.changed(keep="all")(x, targets=(1, 3))
     assert bits(everything.relevance) == bits(wanted.relevance)
     assert bits(everything.prediction) == bits(wanted.prediction)
+    defined = explain.changed(keep="all", backend="reference")(x, targets=(1, 3))
+    for name, R in defined.relevances.items():
+        assert abs(everything.at(name) - R).sum() <= 1e-4 * abs(R).sum(), name
     for keep in (("stem",), ("relu1", "dense"), ("sum", "left")):
         some = explain.changed(keep=keep)(x, targets=(1, 3))
         assert all(bits(some.at(name)) == bits(everything.at(name)) for name in some.relevances)
@@ -144,11 +159,38 @@ def test_a_derivative_beside_other_rules_ends_where_they_begin(backend):
         (("stem", rules.Gradient()), ("left", rules.Gradient()), ("relu3", rules.Gradient()), ("dense", rules.Gradient()))
         + composites.epsilon_plus().entries
     )
-    found, wanted = (
-        Explainer(wide(), mixed, head="unit", backend=name, keep="all")(x, targets=(0, 2)) for name in (backend, "reference")
-    )
-    for name, R in wanted.relevances.items():
-        np.testing.assert_allclose(found.at(name), R, rtol=1e-8, atol=1e-11 * abs(R).max(), err_msg=name)
+    for keep in ("all", "input"):
+        found, wanted = (
+            Explainer(wide(), mixed, head="unit", backend=name, keep=keep)(x, targets=(0, 2)) for name in (backend, "reference")
+        )
+        for name, R in wanted.relevances.items():
+            np.testing.assert_allclose(found.at(name), R, rtol=1e-8, atol=1e-11 * abs(R).max(), err_msg=name)
+
+
+@each_backend
+def test_of_equal_cells_the_first_has_the_derivative(backend):
+    """CONV-GRAD-KINK: a maximum belongs to its first argument; and ReLU is flat at 0, alone and behind a layer."""
+    pooled = Model.sequential([L.MaxPool(2), L.Flatten()])
+    x = np.array([[[[3.0, 3.0, 0.0, 1.0], [3.0, 3.0, 1.0, 1.0]]]])
+    found = Explainer(pooled, "gradient", head="unit", backend=backend)(x, target="all").relevance
+    assert found[0, :, 0].tolist() == [[[1, 0, 0, 0], [0, 0, 0, 0]], [[0, 0, 0, 1], [0, 0, 0, 0]]]
+    flat = Model.sequential([L.GlobalMaxPool(), L.Flatten()])
+    assert Explainer(flat, "gradient", head="unit", backend=backend)(x[..., :2]).relevance.ravel().tolist() == [1, 0, 0, 0]
+    for layers in ([L.Dense(np.eye(2)), L.ReLU()], [L.ReLU()]):
+        e = Explainer(Model.sequential(layers), "gradient", head="unit", backend=backend)(np.array([[0.0, 2.0]]), target="all")
+        assert e.relevance.tolist() == [[[0, 0], [0, 1]]]
+
+
+@each_backend
+def test_arrays_of_many_axes(backend):
+    """The core's functions of each element take eight at most, the batch and the targets among them."""
+    for axes in (6, 7, 8, 9):
+        layers = [L.Reshape((1,) * (axes - 2) + (4,)), L.Tanh(), L.ReLU(), L.Reshape((4,)), L.Dense(np.eye(4))]
+        model, x = Model.sequential(layers), np.array([[0.5, -1.0, 2.0, 0.25]])
+        np.testing.assert_allclose(Predictor(model, backend)(x), model(x), rtol=1e-15)
+        found = Explainer(model, "gradient", head="unit", backend=backend)(x, target="all").relevance[0]
+        np.testing.assert_allclose(found, np.diag(np.where(x[0] > 0, 1 - np.tanh(x[0]) ** 2, 0)), rtol=1e-14)
+        assert np.isfinite(Explainer(model, backend=backend)(x, target="all").relevance).all()
 
 
 @each_backend

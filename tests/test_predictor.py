@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import recurrent_strategies
 from hypothesis import given
 from hypothesis import strategies as st
 from one_layer import DTYPES, PRECISIONS, Around, fan, fed, model_of
@@ -79,6 +80,17 @@ def test_other_layers_are_those_of_the_model(kind, backend):
     check()
 
 
+@each_backend
+@given(recurrent_strategies.cases(rational=False))
+def test_recurrent_layers_are_those_of_the_model(backend, case):
+    names = tuple(f"x{i}" for i in range(len(case.inputs)))
+    model, x = Model((Node("layer", case.layer, names),), names), dict(zip(names, case.inputs, strict=True))
+    found = Predictor(model, backend)(x)
+    np.testing.assert_allclose(found, model(x), rtol=1e-12, atol=1e-14)
+    alone = Predictor(model, backend)({name: a[-1:] for name, a in x.items()})
+    assert bits(alone) == bits(found[-1:])
+
+
 @pytest.mark.parametrize("kind", NETS)
 @each_precision
 @each_backend
@@ -112,7 +124,8 @@ def test_every_kind_of_kernel(backend):
 def test_fast_backends_serve_it_with_their_own_steps(backend):
     rows = dict(Predictor(wide(), backend).plan().rows())
     assert "stem + relu1" in rows
-    assert all(label.startswith((backend, "numpy")) for label in rows.values()), rows
+    assert all(label.startswith((backend, "numpy")) for nodes, label in rows.items() if nodes != "pool1"), rows
+    assert rows["pool1"] == "forward only" if backend == "numpy" else rows["pool1"].startswith(backend)
     assert rows["dense + relu7"].startswith("numpy" if backend == "jit" else backend)
 
 

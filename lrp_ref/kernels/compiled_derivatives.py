@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, Shape, like
-from ..layers.base import Linear
+from ..layers.base import Elementwise, Linear
 from ..layers.conv import Conv, ConvTranspose
 from ..model import Model, Node
 from ..records import dataclass
 from ..rules import LinearRule, Zero
-from . import compiled
+from . import compiled, compiled_elementwise
 from .compiled import Compiled
+from .compiled_elementwise import PassedFunction, times
 from .compiled_prepared import Choice, Prepared, packed
-from .derivatives import Derivative, over
+from .derivatives import Derivative, ElementwiseDerivative, over
 from .native import _ext
 from .packed import Taps, cells_last
 from .request import Request
@@ -30,7 +31,15 @@ def offer(request: Request, node: Node) -> Any:
     if request.booked:
         return None
     inner, rule = compiled.offer(request.stand_ins, node), request.rules[node.name]
-    return _product(request.model, inner, rule) if type(inner) is Compiled else over(inner, node, rule)
+    if type(inner) is Compiled:
+        return _product(request.model, inner, rule)
+    function = compiled_elementwise.forward(request, node) if inner is None or isinstance(node.layer, Elementwise) else None
+    if function is not None:
+        inner = PassedFunction((node,), rule, function, request.means.threads)
+    found = over(inner, node, rule)
+    if type(found) is ElementwiseDerivative and function is not None:
+        return CompiledElementwise((node,), rule, inner, threads=request.means.threads)
+    return found
 
 
 def _product(model: Model, inner: Compiled, rule: Any) -> ProductDerivative:
@@ -123,6 +132,16 @@ class ProductDerivative(Derivative):
         folded = cells.reshape(cells.shape[0] * cells.shape[1], *cells.shape[2:])
         lower = product(folded, None if mask is None else cells_last(mask), shape[2:], threads)
         return self.inner._first(lower.reshape(*cells.shape[:2], *lower.shape[1:]), 2)
+
+
+@dataclass(frozen=True, eq=False)
+class CompiledElementwise(ElementwiseDerivative):
+    """A function of each element in the core; its derivative is NumPy's."""
+
+    threads: int = 1
+
+    def _weighed(self, message: Array, slope: Array) -> Array:
+        return times(message, np.ascontiguousarray(slope)[:, None] if 0 in slope.strides else slope[:, None], self.threads)
 
 
 def _matrix(layer: Linear, some: Array) -> Array:

@@ -24,6 +24,8 @@ from ..rules.passing import PassSquash, passed_on
 from .native import _ext
 from .request import Request
 
+#: Of an array in the core; a message has an axis for the targets beside that of the batch.
+MOST_AXES = 8
 #: z·σ(βz) with a smaller |β| is left to the reference: the core takes σ for 0 below its range, and z may be anything there.
 LEAST_BETA = 1e-3
 
@@ -151,6 +153,8 @@ def forward(request: Request, node: Node) -> Function | None:
     if request.model.dtype == object:
         return None
     known = request.shapes.get(node.inputs[0])
+    if known is not None and len(known) > MOST_AXES - 2:
+        return None
     return function_of(node.layer, request.model.dtype, None if known is None else 1 + len(known), request.means.threads)
 
 

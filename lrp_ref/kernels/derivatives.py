@@ -148,7 +148,10 @@ class ElementwiseDerivative(Derivative):
             slope = np.broadcast_to(layer.derivative(z, output), z.shape)
         except LrpError as error:
             raise error.at(self.nodes[0].place) from None
-        return (message * slope[:, None],), ()
+        return (self._weighed(message, slope),), ()
+
+    def _weighed(self, message: Array, slope: Array) -> Array:
+        return np.asarray(message * slope[:, None])
 
 
 @dataclass(frozen=True, eq=False)
