@@ -345,7 +345,7 @@ class Pointwise:
     """A function of elements, of up to three arrays that broadcast against each other.
 
     What is made of sums, products and quotients alone (the first nine, PRODUCT and those behind it) has NumPy's bits. The
-    rest is within 4 units in the last place of the function of its rounded argument; those of the least normal number below it.
+    rest is within 5 units in the last place of the function of its rounded argument; those of the least normal number below it.
     An element's bits do not depend on where it stands.
     """
 

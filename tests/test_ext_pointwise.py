@@ -60,11 +60,11 @@ def units(found, expected, dtype):
 
 @each_type
 @pytest.mark.parametrize("name", SMOOTH)
-def test_a_smooth_function_is_within_four_units_in_the_last_place_over_its_whole_range(name, dtype):
-    """Measured over 7000 arguments: at most 3.8. Below the normal numbers at most 1.5 of the least."""
+def test_a_smooth_function_is_within_five_units_in_the_last_place_over_its_whole_range(name, dtype):
+    """Measured over 7000 arguments: at most 3.8, without fused multiplications 4.2; below the normal numbers 1.5 of the least."""
     numbers, formula = SMOOTH[name]
     x = arguments(dtype, 60)
-    assert units(call(name, x, numbers=numbers), [formula(mpmath.mpf(float(v))) for v in x], dtype) <= 4
+    assert units(call(name, x, numbers=numbers), [formula(mpmath.mpf(float(v))) for v in x], dtype) <= 5
 
 
 @each_type
@@ -85,7 +85,7 @@ def test_a_rounded_argument_of_an_exponential_costs_its_size_in_units(name, numb
     formula, argument = formulas[name]
     found = call(name, x, numbers=(number,))
     for value, v in zip(found, map(mpmath.mpf, x.astype(np.float64).tolist()), strict=True):
-        assert units([value], [formula(v)], dtype) <= 4 + 3 * abs(argument(v)), (name, v)
+        assert units([value], [formula(v)], dtype) <= 5 + 3 * abs(argument(v)), (name, v)
 
 
 EXACT = {
