@@ -237,3 +237,25 @@ def test_a_mask_of_the_input_chooses_between_two_signals():
     expected = np.einsum("njk,k,nj->nj", np.where(mask[:, None], FILE["W"], FILE["V"]), FILE["U"][:, 0], x)
     e = onnx_lines.check(onnx_lines.file(text, given_, **stored), {"x": x, "m": mask}, expected, at="x")
     assert not e.relevance["m"].any()
+
+
+def test_a_choice_by_what_has_no_rule_needs_none():
+    """CONV-RULE-ASKED: behind a condition nothing arrives, also where a product does not say its signal."""
+    nodes = (Node("z", L.Dense(W), ("x",)), Node("v", L.Dense(V), ("x",)), Node("product", L.Multiply(), ("z", "v")))
+    nodes += (Node("root", L.Exp(), ("product",)), Node("above", L.Compare(">", 1.0), ("root",)))
+    nodes += (
+        Node("choice", L.Where(), ("above", "z", "v")),
+        Node("other", L.Exp(), ("z",)),
+        Node("y", L.Concat(), ("choice", "other")),
+    )
+    model = Model(nodes, ("x",), ("y",))
+    explainer = lrp_ref.Explainer(model, rule=rules.Zero())
+    assert {name: bool(why) for name, why in explainer.begins.items()} == {"choice": False, "other": True}
+    assert "node 'other' (Exp)" in explainer.begins["other"]
+    e = lrp_ref.explain(model, X, rule=rules.Zero(), target=1, keep="all")
+    assert not e.at("product").any()
+    z, v = X @ W, X @ V
+    weights = np.where((z * v > 0)[:, 1, None], W[:, 1], V[:, 1])
+    np.testing.assert_allclose(e.relevance, X * weights, rtol=1e-12)
+    with pytest.raises(RuleError, match="node 'other'"):
+        explainer(X, target=5)
