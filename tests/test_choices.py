@@ -239,7 +239,8 @@ def test_a_mask_of_the_input_chooses_between_two_signals():
     assert not e.relevance["m"].any()
 
 
-def test_a_choice_by_what_has_no_rule_needs_none():
+@pytest.mark.parametrize("backend", lrp_ref.BACKENDS)
+def test_a_choice_by_what_has_no_rule_needs_none(backend):
     """CONV-RULE-ASKED: behind a condition nothing arrives, also where a product does not say its signal."""
     nodes = (Node("z", L.Dense(W), ("x",)), Node("v", L.Dense(V), ("x",)), Node("product", L.Multiply(), ("z", "v")))
     nodes += (Node("root", L.Exp(), ("product",)), Node("above", L.Compare(">", 1.0), ("root",)))
@@ -252,7 +253,7 @@ def test_a_choice_by_what_has_no_rule_needs_none():
     explainer = lrp_ref.Explainer(model, rule=rules.Zero())
     assert {name: bool(why) for name, why in explainer.begins.items()} == {"choice": False, "other": True}
     assert "node 'other' (Exp)" in explainer.begins["other"]
-    e = lrp_ref.explain(model, X, rule=rules.Zero(), target=1, keep="all")
+    e = lrp_ref.explain(model, X, rule=rules.Zero(), target=1, keep="all", backend=backend)
     assert not e.at("product").any()
     z, v = X @ W, X @ V
     weights = np.where((z * v > 0)[:, 1, None], W[:, 1], V[:, 1])
