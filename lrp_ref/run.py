@@ -93,6 +93,11 @@ class Order:
         return {name: found for name in self.scores.begins if (found := origin(self.plan.model, name)) is not None}
 
     @cached_property
+    def named(self) -> Mapping[str, str]:
+        """The rule of every node, as its account names it; none without a ledger."""
+        return {name: str(rule) for name, rule in self.route.rules.items()} if self.ledger else {}
+
+    @cached_property
     def head(self) -> str:
         """The name of the head that is in force."""
         return self.scores.explained.name
@@ -251,6 +256,8 @@ class Run:
         idle, alone = self.order.route.idle, self.plan.alone.difference(masks, start.relevances)
         heaps: dict[str, Heap] = {}
         nothing = np.zeros(start.value.shape)
+        # Where nothing arrives nothing is moved, so nothing is computed.
+        named, quiet = self.order.named, Booking.of(np.zeros((*start.value.shape, len(PLACES))))
         for name, relevance in start.relevances.items():
             heaps.setdefault(name, Heap()).add("R", relevance)
         whole: dict[str, Array] = {}
@@ -262,7 +269,7 @@ class Run:
                     continue
                 heap = heaps.pop(name)
                 if not heap and name not in masks and not isinstance(step.nodes[0].layer, Recurrent):  # which has details to book
-                    entries += self._nothing(step, start)
+                    entries += [(Entry(node.name, named[node.name], quiet), []) for node in reversed(step.nodes)] if named else []
                     self._heaped(heaps, step, (None,) * len(step.nodes[0].inputs))
                     continue
                 looks = everywhere or not getattr(step, "keeps_infinite", False)
@@ -291,13 +298,6 @@ class Run:
         found = Heap()
         found.add("R", zeros((*start.value.shape, *self.shapes[name][1:]), self.some))
         return found
-
-    def _nothing(self, step: Step, start: Start) -> list[Booked]:
-        """The entries of a step at which nothing arrives: nothing is moved, so nothing is computed."""
-        if not self.order.ledger:
-            return []
-        none, rules = np.zeros((*start.value.shape, len(PLACES))), self.order.route.rules
-        return [(Entry(node.name, str(rules[node.name]), Booking.of(none)), []) for node in reversed(step.nodes)]
 
     def _amounts(self, source: str, message: Message, kind: str) -> Amounts:
         """What a message amounts to. Where it is all that arrives, and nothing is filtered, that is found there."""
