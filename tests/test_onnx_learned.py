@@ -146,9 +146,11 @@ def test_the_label_output_beside_scores_is_left_out(steps):
         nodes.append(plain(step, [name], [f"{name}_"], **extra))
         name += "_"
     proto = network(nodes, outputs=[(name, TensorProto.INT64), ("y", TensorProto.FLOAT)], initializers=[("w", W)])
-    assert reader.load(proto).outputs == ("y",)
+    assert (reader.load(proto).outputs, reader.load(proto).remarks) == (("y",), ())
     alone = network(nodes, outputs=[(name, TensorProto.INT64)], initializers=[("w", W)])
     assert reader.load(alone).outputs == ("y",)
+    assert "a target is one of their indices" in reader.load(alone).remarks[0]
+    assert reader.load(alone, outputs="y").remarks == ()
 
 
 def test_trees_are_refused_as_trees():

@@ -133,6 +133,16 @@ class Reading:
 
         return compute
 
+    def _pick_remarks(self, chosen: Sequence[str]) -> tuple[str, ...]:
+        """That the file ends in what is picked from scores, and the model in the scores."""
+        makers = {name: node for node in self.graph.nodes for name in node.outputs if name}
+        if self.outputs is not None or any(picked_from(name, makers) is None for name in self.graph.outputs):
+            return ()
+        picks, scores = (", ".join(map(repr, names)) for names in (self.graph.outputs, chosen))
+        return (
+            f"the file ends in {picks}, picked from {scores}: explained are the scores, and a target is one of their indices",
+        )
+
     def _laid_out(
         self,
         chosen: tuple[str, ...],
@@ -163,7 +173,7 @@ class Reading:
         if not kept:
             raise FormatError("the outputs depend on no input")
         whole = tuple(value.name for value in inputs if value.name in kept and value.kind not in FLOATS)
-        remarks = (*place_remarks(places, chosen, values), *builder.remarks)
+        remarks = (*place_remarks(places, chosen, values), *self._pick_remarks(chosen), *builder.remarks)
         try:
             model = Model(tuple(found), tuple(kept), chosen, input_shape=kept, whole=whole, remarks=remarks)
         except LrpError as error:
