@@ -31,7 +31,7 @@ CONSTANT, SEVERAL = -1, -2
 #: How far, of its range, a bound may cut a probability without changing what it says: networks clip logarithms at 1e-7.
 TOLERANCE = 1e-3
 #: At how many numbers a function of a probability is tried, and between which where it is not known what the probability became.
-PROBES, UNKNOWN = 65, 32.0
+PROBES, UNKNOWN = 17, 32.0
 
 
 @dataclass(frozen=True)
