@@ -38,9 +38,9 @@ class _Way:
 class Predictor:
     r"""A model that predicts by the steps of a backend: :math:`f(x)` alone, nothing kept for a way back.
 
-    `model(x)` is the definition. A predictor gives the same outputs within the rounding of floats (`CONV-FLOAT-GENERAL`), faster
-    and in less memory; a sample has the same bits in any batch, with any number of threads. It is a value: it can be copied,
-    pickled and shared by threads.
+    `model(x)` is the definition. A predictor gives the same outputs within the rounding of floats (`CONV-FLOAT-GENERAL`); with
+    the compiled backend it is faster, and takes less memory. A sample has the same bits in any batch, with any number of threads
+    of that backend. It is a value: it can be copied, pickled and shared by threads.
 
     >>> import lrp_ref
     >>> from lrp_ref import layers as L
