@@ -169,6 +169,38 @@ def test_what_lies_between_equal_numbers_is_that_number(dtype):
         assert (layer.forward(x) == x[:, :, :1, :1]).all(), layer
 
 
+MEANS = {
+    "padded": L.AvgPool(3, 1, padding=1, count_include_pad=False),
+    "one side": L.AvgPool((3, 2), (2, 1), padding=((2, 0), (0, 1)), count_include_pad=False),
+    "sticking out": L.AvgPool(4, 3, ceil_mode=True),
+    "far": L.AvgPool(3, 1, padding=2, dilation=2, count_include_pad=False),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("layer", MEANS.values(), ids=MEANS)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_means_of_different_counts_of_one_number_are_that_number(layer, backend, dtype):
+    """A border window of AvgPool counts fewer cells: rounding made 0.1 · 9 / 9 and 0.1 · 4 / 4 differ, and a maximum chose."""
+    x = np.random.default_rng(11).random((2, 5, 1, 1)).astype(dtype).repeat(18, axis=2).repeat(17, axis=3)
+    x = np.ascontiguousarray(x)
+    assert (layer.forward(x) == x[:, :, :1, :1]).all()
+    model = Model.sequential([layer, L.MaxPool(3, 2), L.Flatten()])
+    start = np.random.default_rng(12).random(model(x).shape).astype(dtype)
+    exact = Explainer(model, rule=rules.Epsilon(), precision="exact")(x, start=start).relevance.astype(float)
+    found = Explainer(model, rule=rules.Epsilon(), backend=backend)(x, start=start).relevance
+    np.testing.assert_allclose(found, exact, rtol=1e-4, atol=1e-5 * abs(exact).max())
+
+
+def test_means_with_padding_that_counts_are_not():
+    """Zeros are part of these means."""
+    x = np.full((1, 1, 5, 5), 0.1)
+    layer = L.AvgPool(3, 1, padding=1)
+    np.testing.assert_allclose(layer.forward(x)[0, 0, 0, :2], [0.4 / 9, 0.6 / 9], rtol=1e-15)
+    layer = L.AvgPool(2, 2, padding=1, ceil_mode=True)
+    np.testing.assert_allclose(layer.forward(x), layer.forward(fractions(x)).astype(float), rtol=1e-15)
+
+
 @pytest.mark.parametrize("mode", ["linear", "cubic"])
 def test_only_equal_numbers_are_taken_as_they_are(mode):
     """Exact rationals are what floats round: nothing else moves."""

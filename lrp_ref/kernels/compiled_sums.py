@@ -171,7 +171,13 @@ class CompiledSum(FusedLinear):
         window = pool_window(layer, a.ndim - 2)
         out = window.outputs(a.shape[2:])
         total = channels_first(_ext.window_sums(channels_last(a), *geometry(window), out, self.threads))
-        return layer._share(total * weight, a.shape[2:])
+        return layer.settle(layer._share(total * weight, a.shape[2:]), a, weight, self._ends)
+
+    def _ends(self, a: Array, window: Window) -> tuple[Array, Array]:
+        """The largest and the smallest cell of each window."""
+        out, seen = window.outputs(a.shape[2:]), geometry(window)
+        high, low = (_ext.winners(channels_last(part), *seen, out, self.threads)[0] for part in (a, -a))
+        return channels_first(high), -channels_first(low)
 
     def _quotient(self, message: Array, factor: Array) -> Array:
         how = np.multiply if self.arrives == "c" else np.divide

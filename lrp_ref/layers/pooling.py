@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -14,6 +16,9 @@ from ..records import dataclass
 from .base import Layer, Linear, need_arity, need_rank, ones
 from .window import Window, gather, scatter, window_spread, window_sum
 
+#: The largest and the smallest cell of each window of an input; −∞ and ∞ where it sees none.
+Ends: TypeAlias = Callable[[Array, Window], tuple[Array, Array]]
+
 _SPELLED = ("kernel", "stride", "padding", "dilation")
 
 
@@ -21,6 +26,21 @@ def pool_window(layer: Any, dims: int) -> Window:
     """Where a pooling layer sees an input with `dims` spatial axes; the stride defaults to the kernel."""
     stride = layer.kernel if layer.stride is None else layer.stride
     return Window.of(layer.kernel, stride, layer.padding, layer.dilation, layer.ceil_mode, dims=dims)
+
+
+def window_ends(a: Array, window: Window) -> tuple[Array, Array]:
+    """The largest and the smallest cell of each window: `Ends`."""
+    out = window.outputs(a.shape[2:])
+    in_input, in_padded = window.inside(a.shape[2:], out)
+    found = []
+    for larger, none in ((np.maximum, -np.inf), (np.minimum, np.inf)):
+        padded = np.full(a.shape[:2] + window.padded(out), none, a.dtype)
+        padded[in_padded] = a[in_input]
+        end = np.full((*a.shape[:2], *out), none, a.dtype)
+        for cells in window.slices(out):
+            larger(end, padded[cells], out=end)
+        found.append(end)
+    return found[0], found[1]
 
 
 def _check_pool(layer: Any) -> None:
@@ -83,7 +103,12 @@ class SumPool(Linear):
 
     def map(self, a: Array, weight: Array) -> Array:
         window = pool_window(self, a.ndim - 2)
-        return self._share(window_sum(a, window, window.outputs(a.shape[2:])) * weight, a.shape[2:])
+        z = self._share(window_sum(a, window, window.outputs(a.shape[2:])) * weight, a.shape[2:])
+        return self.settle(z, a, weight, window_ends)
+
+    def settle(self, z: Array, a: Array, weight: Array, ends: Ends) -> Array:
+        """The sums with what rounding must not tell apart made equal: nothing here."""
+        return z
 
     def adjoint(self, s: Array, weight: Array, shape: Shape) -> Array:
         return window_spread(self._share(s * weight, shape[2:]), pool_window(self, s.ndim - 2), shape)
@@ -118,6 +143,18 @@ class AvgPool(SumPool):
 
     def _share(self, z: Array, spatial: Shape) -> Array:
         return np.asarray(z / like(self.counts(spatial), z))
+
+    def settle(self, z: Array, a: Array, weight: Array, ends: Ends) -> Array:
+        """The means, where windows count different cells: that of equal numbers is this number, so that they tie (`ties`).
+
+        `ends` gives the largest and the smallest cell of each window.
+        """
+        counts = self.counts(a.shape[2:])
+        if is_exact(a) or not z.size or (counts == counts.flat[0]).all():
+            return z
+        cells = counts if not self.count_include_pad else replace(self, count_include_pad=False).counts(a.shape[2:])
+        high, low = ends(a, pool_window(self, a.ndim - 2))
+        return np.where((high == low) & (high != 0) & (cells == counts), high * weight, z)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
