@@ -317,7 +317,7 @@ def test_without_numba_there_is_no_jit_and_asking_for_it_names_the_extra(monkeyp
     assert "jit" not in without
     assert "numpy" in without
     monkeypatch.setattr(plans, "BACKENDS", without)
-    monkeypatch.setattr("lrp_ref.explainer.BACKENDS", without)
+    monkeypatch.setattr("lrp_ref.versions.BACKENDS", without)
     with pytest.raises(MissingExtraError, match=r'backend="jit" needs numba: pip install \'lrp_ref\[numba\]\''):
         Explainer(model, rule=rules.Zero(), backend="jit")
     with pytest.raises(MissingExtraError, match=r"lrp_ref\[numba\]"):
