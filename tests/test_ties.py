@@ -192,6 +192,18 @@ def test_means_of_different_counts_of_one_number_are_that_number(layer, backend,
     np.testing.assert_allclose(found, exact, rtol=1e-4, atol=1e-5 * abs(exact).max())
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_mean_of_no_cell_is_zero_under_a_weight_of_zero(backend):
+    """zᴮ has pools whose weights are 0, and −∞ · 0 is no number."""
+    layer = L.AvgPool((1, 2), padding=((0, 1), (0, 0)), count_include_pad=False)
+    x = np.array([[[[0.5, -0.75]]]])
+    found = Explainer(Model.sequential([layer]), rule=rules.ZBox(-3, 1), backend=backend)(x, start=np.array([[[[-1.25], [3.0]]]]))
+    exact = Explainer(Model.sequential([layer]), rule=rules.ZBox(-3, 1), precision="exact")(
+        x, start=np.array([[[[-1.25], [3.0]]]])
+    )
+    np.testing.assert_allclose(found.relevance, exact.relevance.astype(float), rtol=1e-14)
+
+
 def test_means_with_padding_that_counts_are_not():
     """Zeros are part of these means."""
     x = np.full((1, 1, 5, 5), 0.1)

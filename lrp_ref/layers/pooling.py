@@ -154,7 +154,8 @@ class AvgPool(SumPool):
             return z
         cells = counts if not self.count_include_pad else replace(self, count_include_pad=False).counts(a.shape[2:])
         high, low = ends(a, pool_window(self, a.ndim - 2))
-        return np.where((high == low) & (high != 0) & (cells == counts), high * weight, z)
+        even = (high == low) & (high != 0) & (cells == counts)
+        return np.where(even, np.where(even, high, like(0, high)) * weight, z)  # a window without cells has the end −∞
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -126,7 +126,8 @@ def _way_out(call: Call, x: Tensor) -> str:
     """What may be done where the sequences have the model's batch along another axis than the operator has."""
     if x.place:
         return ""
-    if any(call.rank(call.builder.tensors[name]) > 2 for name in call.builder.sources(x)):
+    sources = [call.builder.tensors[name] for name in call.builder.sources(x)]
+    if any(call.rank(source) > (1 if source.kind else 2) for source in sources):  # integers stand for words, each a vector
         return "; load(…, batch_axis=1) reads a file whose inputs are sequences first"
     return (
         ": the steps of its sequence are the samples of what is in front, which is one network for each number of steps; "
