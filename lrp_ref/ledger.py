@@ -19,6 +19,14 @@ PLACES = {name: place for place, name in enumerate((*COLUMNS, *AMOUNTS))}
 _NONE: Mapping[str, Array] = MappingProxyType({})
 
 
+def table(arriving: Array, *others: Array) -> Array:
+    """COLUMNS and AMOUNTS, in this order, as the one array (…, 8) of `Booking.of`; each has the shape of `arriving`."""
+    made = np.empty((*arriving.shape, len(PLACES)), arriving.dtype)
+    for place, column in enumerate((arriving, *others)):
+        made[..., place] = column
+    return made
+
+
 @dataclass(frozen=True, eq=False)
 class Booking:
     r"""What one step accounts for, per sample (arrays of shape (N,), or (N, targets)).
@@ -117,11 +125,8 @@ class Booking:
         inputs = sum((arriving if r is relevance else per_sample(r) for r in relevances), none)
         moved = relevances if messages is None else messages
         turnover = sum((size(part) for part in (moved if bias is None else (*moved, bias))), arriving_abs)
-        columns = np.empty((*arriving.shape, len(PLACES)), arriving.dtype)
-        found = (arriving, inputs, trapped, absorbed, lost, turnover, arriving_abs, sum((size(r) for r in relevances), none))
-        for place, column in enumerate(found):
-            columns[..., place] = column
-        return cls.of(columns, flags)
+        inputs_abs = sum((size(r) for r in relevances), none)
+        return cls.of(table(arriving, inputs, trapped, absorbed, lost, turnover, arriving_abs, inputs_abs), flags)
 
     def amounts(self) -> Amounts:
         """Σ R and Σ|R| of what arrived."""
@@ -191,7 +196,7 @@ class OpenEntry:
         """The columns, given Σ R and Σ|R| of what is handed on: their order is that of `PLACES`."""
         if self.columns is None:
             columns = np.zeros((*inputs.shape, len(PLACES)), inputs.dtype)
-            columns[..., :2] = inputs[..., None]
+            columns[..., :2] = inputs[..., None]  # `table` in three writes: small networks feel it
             columns[..., 5] = sizes + sizes
             columns[..., 6:] = sizes[..., None]
             return columns

@@ -171,13 +171,12 @@ class CompiledSum(FusedLinear):
         window = pool_window(layer, a.ndim - 2)
         out = window.outputs(a.shape[2:])
         total = channels_first(_ext.window_sums(channels_last(a), *geometry(window), out, self.threads))
-        return layer.settle(layer._share(total * weight, a.shape[2:]), a, weight, self._ends)
+        return layer.settle(layer._share(total * weight, a.shape[2:]), a, weight, self._largest)
 
-    def _ends(self, a: Array, window: Window) -> tuple[Array, Array]:
-        """The largest and the smallest cell of each window."""
-        out, seen = window.outputs(a.shape[2:]), geometry(window)
-        high, low = (_ext.winners(channels_last(part), *seen, out, self.threads)[0] for part in (a, -a))
-        return channels_first(high), -channels_first(low)
+    def _largest(self, a: Array, window: Window) -> Array:
+        """The largest cell of each window."""
+        best, _ = _ext.winners(channels_last(a), *geometry(window), window.outputs(a.shape[2:]), self.threads)
+        return channels_first(best)
 
     def _quotient(self, message: Array, factor: Array) -> Array:
         how = np.multiply if self.arrives == "c" else np.divide

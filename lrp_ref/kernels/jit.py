@@ -16,7 +16,7 @@ from ..arrays import Array, Exact, Shape, Signed, Unsigned, like
 from ..errors import LrpError
 from ..layers.conv import Conv, ConvTranspose
 from ..layers.linear import Add, Scale, Subtract
-from ..layers.pooling import AvgPool, MaxPool, SumPool, pool_window, window_ends
+from ..layers.pooling import AvgPool, MaxPool, SumPool, pool_window, window_largest
 from ..model import Node
 from ..records import dataclass
 from ..rules import Gradient
@@ -222,7 +222,7 @@ class JitPool(JitLinear):
         out = window.outputs(a.shape[2:])
         total = np.empty((a.shape[0] * a.shape[1], math.prod(out)), a.dtype)
         loops.window_sums(_flat(a), table(window, a.shape[2:], out), window.stride[-1], total)
-        return layer.settle(layer._share(total.reshape(*a.shape[:2], *out) * w, a.shape[2:]), a, w, window_ends)
+        return layer.settle(layer._share(total.reshape(*a.shape[:2], *out) * w, a.shape[2:]), a, w, window_largest)
 
     def _adjoint(self, made: Prepared, i: int, quotients: list[Array], shape: Shape) -> Array:
         layer = self.layer

@@ -11,7 +11,7 @@ import numpy as np
 from ..arrays import Array, Shape
 from ..errors import LrpError
 from ..layers.indexing import Expand, Gather, PadWith, Slice, Tile
-from ..ledger import Booking, Entry, OpenEntry
+from ..ledger import Booking, Entry, OpenEntry, table
 from ..messages import Message, Placed
 from ..model import Model, Node
 from ..records import cached_property, dataclass
@@ -118,8 +118,8 @@ class Picked(PassThrough):
         inputs, inputs_abs = amounts(lower, a, self.threads)
         none = np.zeros_like(arriving)
         lost = none if lower.size == message.size else arriving - inputs
-        columns = (arriving, inputs, none, none, lost, arriving_abs + inputs_abs, arriving_abs, inputs_abs)
-        return Entry(node, named, Booking.of(np.stack(columns, axis=-1)))
+        columns = table(arriving, inputs, none, none, lost, arriving_abs + inputs_abs, arriving_abs, inputs_abs)
+        return Entry(node, named, Booking.of(columns))
 
 
 def index_of(cells: list[int]) -> Any:

@@ -16,8 +16,8 @@ from ..records import dataclass
 from .base import Layer, Linear, need_arity, need_rank, ones
 from .window import Window, gather, scatter, window_spread, window_sum
 
-#: The largest and the smallest cell of each window of an input; −∞ and ∞ where it sees none.
-Ends: TypeAlias = Callable[[Array, Window], tuple[Array, Array]]
+#: The largest cell of each window of an input; −∞ where it sees none.
+Largest: TypeAlias = Callable[[Array, Window], Array]
 
 _SPELLED = ("kernel", "stride", "padding", "dilation")
 
@@ -28,19 +28,16 @@ def pool_window(layer: Any, dims: int) -> Window:
     return Window.of(layer.kernel, stride, layer.padding, layer.dilation, layer.ceil_mode, dims=dims)
 
 
-def window_ends(a: Array, window: Window) -> tuple[Array, Array]:
-    """The largest and the smallest cell of each window: `Ends`."""
+def window_largest(a: Array, window: Window) -> Array:
+    """The largest cell of each window: `Largest`."""
     out = window.outputs(a.shape[2:])
     in_input, in_padded = window.inside(a.shape[2:], out)
-    found = []
-    for larger, none in ((np.maximum, -np.inf), (np.minimum, np.inf)):
-        padded = np.full(a.shape[:2] + window.padded(out), none, a.dtype)
-        padded[in_padded] = a[in_input]
-        end = np.full((*a.shape[:2], *out), none, a.dtype)
-        for cells in window.slices(out):
-            larger(end, padded[cells], out=end)
-        found.append(end)
-    return found[0], found[1]
+    padded = np.full(a.shape[:2] + window.padded(out), -np.inf, a.dtype)
+    padded[in_padded] = a[in_input]
+    found = np.full((*a.shape[:2], *out), -np.inf, a.dtype)
+    for cells in window.slices(out):
+        np.maximum(found, padded[cells], out=found)
+    return found
 
 
 def _check_pool(layer: Any) -> None:
@@ -104,9 +101,9 @@ class SumPool(Linear):
     def map(self, a: Array, weight: Array) -> Array:
         window = pool_window(self, a.ndim - 2)
         z = self._share(window_sum(a, window, window.outputs(a.shape[2:])) * weight, a.shape[2:])
-        return self.settle(z, a, weight, window_ends)
+        return self.settle(z, a, weight, window_largest)
 
-    def settle(self, z: Array, a: Array, weight: Array, ends: Ends) -> Array:
+    def settle(self, z: Array, a: Array, weight: Array, largest: Largest) -> Array:
         """The sums with what rounding must not tell apart made equal: nothing here."""
         return z
 
@@ -144,16 +141,17 @@ class AvgPool(SumPool):
     def _share(self, z: Array, spatial: Shape) -> Array:
         return np.asarray(z / like(self.counts(spatial), z))
 
-    def settle(self, z: Array, a: Array, weight: Array, ends: Ends) -> Array:
+    def settle(self, z: Array, a: Array, weight: Array, largest: Largest) -> Array:
         """The means, where windows count different cells: that of equal numbers is this number, so that they tie (`ties`).
 
-        `ends` gives the largest and the smallest cell of each window.
+        `largest` gives the largest cell of each window; the smallest is that of −a.
         """
         counts = self.counts(a.shape[2:])
         if is_exact(a) or not z.size or (counts == counts.flat[0]).all():
             return z
         cells = counts if not self.count_include_pad else replace(self, count_include_pad=False).counts(a.shape[2:])
-        high, low = ends(a, pool_window(self, a.ndim - 2))
+        window = pool_window(self, a.ndim - 2)
+        high, low = largest(a, window), -largest(-a, window)
         even = (high == low) & (high != 0) & (cells == counts)
         return np.where(even, np.where(even, high, like(0, high)) * weight, z)  # a window without cells has the end −∞
 
