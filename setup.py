@@ -55,9 +55,9 @@ def extensions() -> list[Extension]:
         sys.stderr.write(SKIPPED + "Cython is missing\n")
         return []
     core = Extension(
-        "lrp_ref._ext",
-        sources=["_ext/_ext.pyx", "_ext/core.c", "_ext/threads.c"],
-        depends=sorted(str(path) for pattern in ("*.inc", "*.h", "*.pxi") for path in Path("_ext").glob(pattern)),
+        "lrp_ref.kernels.compiled._core",
+        sources=["_ext/cython/_core.pyx", "_ext/core.c", "_ext/common/threads.c"],
+        depends=sorted(str(path) for pattern in ("*.inc", "*.h", "*.pxi") for path in Path("_ext").rglob(pattern)),
         include_dirs=["_ext"],
         extra_compile_args=FLAGS,
         extra_link_args=["-pthread"],

@@ -93,19 +93,19 @@ all_tested() { # COMMAND…: the tests pass, and none says that something is not
 
 job_torch() {
     checkout torch "$(oldest_python)" && install -e '.[test,torch]' keras $(torch_index) && .venv/bin/python -m pip list &&
-        KERAS_BACKEND=torch all_tested .venv/bin/python -m pytest -q -ra -m 'not peer' tests/test_torch*.py tests/test_keras.py tests/test_relatives_*.py &&
-        KERAS_BACKEND=torch .venv/bin/python -m pytest -q -ra tests/test_onnx_recurrent.py -k keras
+        KERAS_BACKEND=torch all_tested .venv/bin/python -m pytest -q -ra -m 'not peer' tests/formats/test_torch*.py tests/formats/test_keras.py $(find tests -name 'test_relatives_*.py') &&
+        KERAS_BACKEND=torch .venv/bin/python -m pytest -q -ra tests/formats/test_onnx_recurrent.py -k keras
 }
 
 job_keras() { # Keras exports to ONNX on TensorFlow alone, by tf2onnx
     checkout keras "$(oldest_python)" && install -e '.[test]' keras tensorflow-cpu tf2onnx && .venv/bin/python -m pip list &&
-        KERAS_BACKEND=tensorflow all_tested .venv/bin/python -m pytest -q -ra tests/test_onnx_keras.py tests/test_onnx_recurrent.py -k keras
+        KERAS_BACKEND=tensorflow all_tested .venv/bin/python -m pytest -q -ra tests/formats/test_onnx_keras.py tests/formats/test_onnx_recurrent.py -k keras
 }
 
 job_oldest_torch() {
     checkout oldest-torch "$(oldest_python)" && oldest torch onnx >oldest.txt && cat oldest.txt &&
         install --constraint oldest.txt -e '.[test,torch]' $(torch_index) &&
-        all_tested .venv/bin/python -m pytest -q -ra -m 'not peer' tests/test_torch*.py
+        all_tested .venv/bin/python -m pytest -q -ra -m 'not peer' tests/formats/test_torch*.py
 }
 
 job_peer() {

@@ -51,8 +51,8 @@ summary() {
 }
 
 with_kernels() { # NAME PYTHON: what would show that a BLAS adds in another order at some places (others' names mean nothing to it)
-    OPENBLAS_CORETYPE=$1 "$2" -m pytest -q -n auto tests/test_ties.py tests/test_backends_ties.py tests/test_relatives_ties.py \
-        tests/test_backends_bits.py tests/test_onnx_networks.py
+    OPENBLAS_CORETYPE=$1 "$2" -m pytest -q -n auto tests/kernels/test_ties.py tests/kernels/test_backends_ties.py tests/kernels/test_relatives_ties.py \
+        tests/kernels/test_backends_bits.py tests/formats/test_onnx_networks.py
 }
 
 wheel_alone() { # VENV WHEEL: with NumPy and nothing else the library works, and the command line names what it misses
@@ -83,7 +83,7 @@ import zipfile
 
 path = sys.argv[1]
 with zipfile.ZipFile(path) as archive:
-    cores = [info for info in archive.infolist() if info.filename.startswith("lrp_ref/_ext.") and not info.filename.endswith(".pyi")]
+    cores = [info for info in archive.infolist() if info.filename.startswith("lrp_ref/kernels/compiled/_core.") and not info.filename.endswith(".pyi")]
     for info in cores:
         print(f"{info.filename}: {info.file_size / 1e6:.2f} MB, {info.compress_size / 1e6:.2f} MB packed")
         if b".symtab" in archive.read(info):
@@ -108,6 +108,6 @@ without_compiler() { # VENV SDIST: where there is none, the sdist installs, says
 }
 
 without_extension() { # FOLDER PYTHON: the tests of plans and backends in a checkout whose extension is not built
-    (cd "$1" && rm -f lrp_ref/_ext.*.so && "$2" -c 'import lrp_ref; assert "compiled" not in lrp_ref.BACKENDS, lrp_ref.BACKENDS' &&
-        "$2" -m pytest -q -n auto tests/test_backends.py tests/test_explainer.py tests/test_kernels.py tests/test_plan.py)
+    (cd "$1" && rm -f lrp_ref/kernels/compiled/_core.*.so && "$2" -c 'import lrp_ref; assert "compiled" not in lrp_ref.BACKENDS, lrp_ref.BACKENDS' &&
+        "$2" -m pytest -q -n auto tests/kernels/test_backends.py tests/test_explainer.py tests/kernels/test_kernels.py tests/propagate/test_plan.py)
 }

@@ -22,12 +22,12 @@
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 
-#include "memory.inc"
-#include "geometry.inc"
-#include "windows.inc"
-#include "outside.inc"
-#include "phases.inc"
-#include "series.inc"
+#include "common/memory.inc"
+#include "common/geometry.inc"
+#include "common/windows.inc"
+#include "conv/outside.inc"
+#include "common/phases.inc"
+#include "elementwise/series.inc"
 
 idx lrp_scatter_phases(const lrp_window *w) { return phases_of(w); }
 

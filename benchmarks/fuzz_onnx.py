@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "formats")]
 FOUND = Path("fuzz_onnx_found")
 WATCHED = str(ROOT / "lrp_ref" / "formats" / "onnx")
 NUMBERS = (-(2**63), -5, -1, 0, 1, 2, 3, 7, 1000, 2**31, 2**40, 2**63 - 1)
@@ -33,10 +33,10 @@ class TooLong(BaseException):
 
 
 def seeds() -> list[bytes]:
-    import onnx_examples
-    import onnx_networks
     import test_onnx_exports as exports
     import test_onnx_strided as strided
+
+    from support import onnx_examples, onnx_networks
 
     found = [make().SerializeToString() for make in onnx_networks.NETWORKS.values()]
     found += [exports.written(build, 4, 5)[0].SerializeToString() for build in exports.WRITTEN.values()]
@@ -80,7 +80,7 @@ def damaged(data: bytes, pool: list[bytes], rng: random.Random) -> bytes:
 def _rewired(data: bytes, rng: random.Random) -> bytes:  # noqa: C901 one branch for each kind of change
     import onnx
 
-    from lrp_ref.formats.onnx.operators import OPERATORS
+    from lrp_ref.formats.onnx.translate.operators import OPERATORS
 
     proto = onnx.ModelProto()
     proto.ParseFromString(data)

@@ -4,9 +4,9 @@
     OPENBLAS_NUM_THREADS=1 taskset -c 0 python benchmarks/jit.py --only pooling --markdown
 
 One thread each, float32. For a layer its step alone, up and down; for a network a whole explanation. The ratios are those of the
-median wall and of the least CPU times: above 1 jit is faster. Where a loop is not, the step is NumPy's (`lrp_ref/kernels/jit.py`
-says where and why), and the ratio is the noise. Compiling is not counted: the second line says what it takes in a fresh process,
-with and without what the last one kept on disk.
+median wall and of the least CPU times: above 1 jit is faster. Where a loop is not, the step is NumPy's
+(`lrp_ref/kernels/jit/steps.py` says where and why), and the ratio is the noise. Compiling is not counted: the second line says
+what it takes in a fresh process, with and without what the last one kept on disk.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@
 
 Times are medians of turns; "GF/s" counts the multiplications and additions of the direct sum, so Winograd may exceed what the
 processor can do. rms is the root-mean-square rounding over that of the output, against float64. The plan's choice
-(`lrp_ref/kernels/compiled.py`) follows this table. Where PyTorch is installed its convolution takes turns too, and the sums
-over the twelve layers of VGG-16 are compared. Last, the microkernel alone: pixels × channels below × channels above.
+(`lrp_ref/kernels/compiled/linear.py`) follows this table. Where PyTorch is installed its convolution takes turns too, and the
+sums over the twelve layers of VGG-16 are compared. Last, the microkernel alone: pixels × channels below × channels above.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve
 import numpy as np  # noqa: E402
 from timing import alternate, machine  # noqa: E402
 
-from lrp_ref import _ext  # noqa: E402
+from lrp_ref.kernels.compiled import _core  # noqa: E402
 
-ALGORITHMS = {"direct": _ext.DIRECT, "F(2×2)": _ext.F2, "F(4×4)": _ext.F4}
+ALGORITHMS = {"direct": _core.DIRECT, "F(2×2)": _core.F2, "F(4×4)": _core.F4}
 #: (channels below, channels above, side), and how many layers of VGG-16 are so.
 VGG16 = {
     (64, 64, 224): 1,
@@ -79,12 +79,12 @@ def turns(lower: int, upper: int, side: int) -> dict[str, Any]:
     weights = [random.standard_normal((1, upper, lower, 3, 3)).astype(dtype) / lower**0.5 for _ in range(options.products)]
 
     def turn(algorithm: int) -> Any:
-        product = _ext.Convolution(weights, (1, 1), (1, 1), algorithm, options.threads)
-        return lambda: product([(x, _ext.COPY, None)], (1, 1), (side, side), None, options.threads)
+        product = _core.Convolution(weights, (1, 1), (1, 1), algorithm, options.threads)
+        return lambda: product([(x, _core.COPY, None)], (1, 1), (side, side), None, options.threads)
 
     made = {name: turn(algorithm) for name, algorithm in ALGORITHMS.items()}
-    wide = _ext.Convolution([w.astype(np.float64) for w in weights[:1]], (1, 1), (1, 1), _ext.DIRECT, options.threads)
-    (exact,) = wide([(x.astype(np.float64), _ext.COPY, None)], (1, 1), (side, side), None, options.threads)
+    wide = _core.Convolution([w.astype(np.float64) for w in weights[:1]], (1, 1), (1, 1), _core.DIRECT, options.threads)
+    (exact,) = wide([(x.astype(np.float64), _core.COPY, None)], (1, 1), (side, side), None, options.threads)
     theirs = pytorch(x, weights[0][0])
     return made | ({} if theirs is None else {"PyTorch": theirs}) | {"exact": exact}
 
@@ -93,8 +93,8 @@ def product(pixels: int, lower: int, upper: int) -> Any:
     """A product of matrices, as a convolution with a kernel of one cell."""
     random = np.random.default_rng(0)
     x, w = (random.standard_normal(shape).astype(options.dtype) for shape in ((1, pixels, lower), (1, upper, lower, 1)))
-    made = _ext.Convolution([w], (1,), (1,), _ext.DIRECT, options.threads)
-    return lambda: made([(x, _ext.COPY, None)], (0,), (pixels,), None, options.threads)
+    made = _core.Convolution([w], (1,), (1,), _core.DIRECT, options.threads)
+    return lambda: made([(x, _core.COPY, None)], (0,), (pixels,), None, options.threads)
 
 
 def microkernel() -> None:
@@ -106,7 +106,7 @@ def microkernel() -> None:
 
 
 def main() -> None:
-    print(f"{machine('torch')}, {_ext.instruction_set}, {options.dtype}")
+    print(f"{machine('torch')}, {_core.instruction_set}, {options.dtype}")
     print(f"{options.threads} thread(s), {options.products} product(s)\n")
     titles = [
         "channels",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-import onnx_cases
+from support import onnx_cases
 
 
 def reason(outcome: onnx_cases.Outcome) -> str:

@@ -18,10 +18,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import onnx  # noqa: E402
-import onnx_networks  # noqa: E402
 import onnxruntime  # noqa: E402
 
 from lrp_ref.formats import onnx as reader  # noqa: E402
+from support import onnx_networks  # noqa: E402
 
 
 def light() -> dict[str, Path]:

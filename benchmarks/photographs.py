@@ -25,9 +25,9 @@ from PIL import Image
 
 import lrp_ref
 from lrp_ref import preprocess, render
-from lrp_ref.canonize import canonize
 from lrp_ref.composites import PRESETS
 from lrp_ref.layers import Conv, ConvTranspose, Dense
+from lrp_ref.network.canonize import canonize
 
 
 @dataclass(frozen=True)

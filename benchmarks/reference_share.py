@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from lrp_ref.layers.base import Layer
-from lrp_ref.model import Model
+from lrp_ref.network.model import Model
 from lrp_ref.rules import Rule
 
 METHODS = {

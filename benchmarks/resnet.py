@@ -34,12 +34,12 @@ if options.add is None:
     sys.exit()
 
 import numpy as np  # noqa: E402
-from fans import outside_the_bound  # noqa: E402
 from networks import resnet50, smooth_image  # noqa: E402
 from timing import forget_peak, machine, peak_megabytes  # noqa: E402
 
 import lrp_ref  # noqa: E402
 from lrp_ref import composites, rules  # noqa: E402
+from support.fans import outside_the_bound  # noqa: E402
 
 model = resnet50(np.dtype(options.dtype), options.size, options.width, options.seed)
 x = smooth_image(options.size, 1, 5, options.dtype)

@@ -129,7 +129,7 @@ def wheel(setting: Setting) -> Found:
 def _weighed(path: Path) -> Found:
     with zipfile.ZipFile(path) as archive:
         sizes = {info.filename: info.file_size for info in archive.infolist()}
-    core = {name: size for name, size in sizes.items() if "/_ext." in name and not name.endswith(".pyi")}
+    core = {name: size for name, size in sizes.items() if "/_core." in name and not name.endswith(".pyi")}
     size = path.stat().st_size / 1e6
     remarks = [f"{name}: {size / 1e6:.2f} MB unpacked" for name, size in core.items()] or ["no compiled core in the wheel"]
     line = Line(f"wheel ({path.name})", f"{size:.2f} MB", "–", "", size if core else None, False, 1.5, 1.1, "MB")

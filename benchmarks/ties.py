@@ -77,7 +77,7 @@ def picture(shape: tuple[int, ...], bars: bool) -> Any:
 def without() -> Iterator[None]:
     """Nothing is looked for."""
     with (
-        mock.patch("lrp_ref.plan.before_maxima", return_value=frozenset()),
+        mock.patch("lrp_ref.propagate.plan.before_maxima", return_value=frozenset()),
         mock.patch("lrp_ref.layers.conv.settle_windows"),
         mock.patch("lrp_ref.layers.conv.settle_filters"),
     ):

@@ -30,12 +30,12 @@ try:
 except ImportError:
     sys.exit("NOTHING WAS MEASURED: torchvision is not installed (pip install torch torchvision onnx onnxruntime onnxscript)")
 
-from fans import outside_the_bound  # noqa: E402
 from onnx_parity import compared  # noqa: E402
 
 import lrp_ref  # noqa: E402
 from lrp_ref import composites  # noqa: E402
 from lrp_ref.formats import onnx as reader  # noqa: E402
+from support.fans import outside_the_bound  # noqa: E402
 
 #: The least sizes that the definitions take, or those at which their adaptive pooling has windows of one size.
 SIZES = {

@@ -14,19 +14,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from . import errors, layers
-from .canonize import canonize
 from .held import adopt
-from .model import Domain, Model, Node
+from .network.canonize import canonize
+from .network.model import Domain, Model, Node
 
 if TYPE_CHECKING:
-    from . import composites, heads, rules
+    from . import composites, rules
     from .composites import Composite
     from .explainer import Explainer, explain
-    from .explanation import Explanation
     from .formats import load, save
     from .ledger import Booking, Ledger
-    from .plan import BACKENDS
     from .predictor import Predictor
+    from .propagate import heads
+    from .propagate.explanation import Explanation
+    from .propagate.plan import BACKENDS
 
 __version__ = "0.2.0"
 
@@ -57,19 +58,36 @@ __all__ = [
 _LATER = {
     "composites": ("Composite",),
     "explainer": ("Explainer", "explain"),
-    "explanation": ("Explanation",),
+    "propagate.explanation": ("Explanation",),
     "formats": ("load", "save"),
     "ledger": ("Booking", "Ledger"),
-    "plan": ("BACKENDS",),
+    "propagate.plan": ("BACKENDS",),
     "predictor": ("Predictor",),
 }
-#: Modules that are theirs, and that need no import of their own.
-_ROOMS = frozenset({"composites", "deep_taylor", "formats", "heads", "oracle", "preprocess", "rules", "wrappers", "zoo", *_LATER})
+#: Modules and packages that need no import of their own, and where they are.
+_ROOMS = {
+    name.rpartition(".")[2]: f".{name}"
+    for name in (
+        "composites",
+        "deep_taylor",
+        "explainer",
+        "formats",
+        "ledger",
+        "network",
+        "oracle",
+        "preprocess",
+        "propagate",
+        "propagate.heads",
+        "rules",
+        "wrappers",
+        "zoo",
+    )
+}
 
 
 def __getattr__(name: str) -> Any:
     if name in _ROOMS:
-        return import_module(f".{name}", __name__)
+        return import_module(_ROOMS[name], __name__)
     for module, names in _LATER.items():
         if name in names:
             globals()[name] = found = getattr(import_module(f".{module}", __name__), name)

@@ -6,22 +6,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from . import versions
 from .arrays import Array, Shape, like
 from .composites import Composite, composite_of, uniform
 from .errors import HeadError, ParameterError, TargetError, unknown
-from .explanation import Explanation
-from .footprint import footprint
-from .heads import Head, head_of
 from .means import Means, chosen_threads
 from .memo import Memo
-from .model import COLUMN, Model, ancestors
-from .plan import Plan, plan
+from .network.model import COLUMN, Model, ancestors
+from .propagate import versions
+from .propagate.explanation import Explanation
+from .propagate.footprint import footprint
+from .propagate.heads import Head, head_of
+from .propagate.plan import Plan, plan
+from .propagate.route import Route, route
+from .propagate.run import Order, Run, unknown_node, unreached
+from .propagate.scores import Scores, scores
 from .records import dataclass
-from .route import Route, route
 from .rules import LinearRule, Rule
-from .run import Order, Run, unknown_node, unreached
-from .scores import Scores, scores
 
 #: Plans that an explainer keeps: one for each shape of its inputs and set of nodes that are cut.
 PLANS = 32
@@ -334,7 +334,7 @@ class Explainer:
         target : "predicted" (the default), "all", an int, or integers (N,), one per sample. Of an output of r > 1 axes beside
             the batch: one index (r,) for all samples, or (N, r), one per sample; an int is flat
         targets : integers (T,) for all samples, or (N, T), T per sample. For r > 1: (T, r), or (N, T, r); (T,) is flat.
-            Relevance gets a second axis. The axes decide, never the container: see `lrp_ref.targets`
+            Relevance gets a second axis. The axes decide, never the container: see `lrp_ref.propagate.targets`
         contrast : an index, or one per sample: explain the score of `target` minus that of `contrast`
         start : a starting relevance of the output's shape, or of that of `start_at`
         start_at : the node whose output `start` is the relevance of

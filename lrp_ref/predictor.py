@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from . import versions
 from .arrays import Array, Shape
-from .footprint import forward_footprint
-from .forward import forward, last_reads, refuse_values
 from .layers.base import Layer
 from .layers.pooling import Selecting
 from .means import Means, chosen_threads
 from .memo import Memo
-from .model import COLUMN, Model, ancestors
-from .plan import Plan, plan
+from .network.model import COLUMN, Model, ancestors
+from .propagate import versions
+from .propagate.footprint import forward_footprint
+from .propagate.forward import forward, last_reads, refuse_values
+from .propagate.plan import Plan, plan
 from .records import dataclass
 from .rules import Gradient
 

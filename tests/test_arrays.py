@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import FLOAT_TYPES, LAYOUTS, NUMBER_TYPES, arrays, cast, dyadics, floats, laid_out
 
 from lrp_ref import arrays as A
 from lrp_ref.errors import ExactnessError, NonFiniteError, NumberTypeError, ParameterError
+from support.strategies import FLOAT_TYPES, LAYOUTS, NUMBER_TYPES, arrays, cast, dyadics, floats, laid_out
 
 F = Fraction
 

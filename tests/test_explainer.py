@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from random_nets import NETS, conv, dense, network
 
 import lrp_ref
 from lrp_ref import Composite, Explainer, Model, Node, composites, rules
@@ -32,6 +31,7 @@ from lrp_ref.errors import (
     TargetError,
     UnknownNameError,
 )
+from support.random_nets import NETS, conv, dense, network
 
 each_backend = pytest.mark.parametrize("backend", lrp_ref.BACKENDS)
 

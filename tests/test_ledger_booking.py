@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rule_strategies import ALL_RULES, LINEAR_RULES, ROUNDOFF, Ruled, ruled, sweep
-from strategies import FLOAT_TYPES
 
 from lrp_ref import layers as L
 from lrp_ref import rules
 from lrp_ref.arrays import fractions
 from lrp_ref.ledger import AMOUNTS, COLUMNS, Booking
+from support.rule_strategies import ALL_RULES, LINEAR_RULES, ROUNDOFF, Ruled, ruled, sweep
+from support.strategies import FLOAT_TYPES
 
 each_rule = pytest.mark.parametrize("kind", ALL_RULES, ids=lambda kind: kind.__name__)
 

@@ -4,12 +4,13 @@ import inspect
 from fractions import Fraction
 
 import hypothesis
-import more_layers
-import naive
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from strategies import (
+
+from lrp_ref import layers as L
+from support import more_layers, naive
+from support.strategies import (
     ACTIVATIONS,
     IRRATIONAL,
     KINDS,
@@ -37,8 +38,6 @@ from strategies import (
     positives,
     zeros,
 )
-
-from lrp_ref import layers as L
 
 # ---- nothing is left out ---------------------------------------------------------------------------------------------
 

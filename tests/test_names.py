@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_runner import run
 
 import lrp_ref
 from lrp_ref import Composite, Model, Node, render, rules, zoo
 from lrp_ref import layers as L
 from lrp_ref.errors import GraphError, ParameterError
 from lrp_ref.names import LONGEST, complaint, escaped
+from support.cli_runner import run
 
 BAD = {
     "NUL": "a\0b",

@@ -4,7 +4,6 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from fans import closes
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from lrp_ref import layers as L
 from lrp_ref.arrays import fractions
 from lrp_ref.composites import PRESETS
 from lrp_ref.errors import ParameterError, RuleError
+from support.fans import closes
 
 each_backend = pytest.mark.parametrize("backend", lrp_ref.BACKENDS)
 EXPLODES = 10.0  # the ledger's own threshold: more than ten times what arrived

@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from .. import formats, preprocess
-from ..canonize import canonized
 from ..errors import ExistingFileError, ParameterError
+from ..network.canonize import canonized
 from . import options
 from .network import Network, network_of
 from .output import Output

@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import zoo
 from ..explainer import explain
-from ..explanation import Explanation
+from ..propagate.explanation import Explanation
 from ..rules import AlphaBeta, Epsilon, Gamma, LinearRule, Zero, ZPlus, relative
 from .output import Output, number
 from .records import balance, record_of, show_ledger

@@ -14,7 +14,7 @@ import click
 from .. import __version__, preprocess
 from ..errors import LrpError, ParameterError, missing_extra
 from ..explainer import Explainer
-from ..plan import BACKENDS
+from ..propagate.plan import BACKENDS
 from ..render import STYLES
 from . import digests, parsing
 from .inputs import files_of, kinds_of, samples_of

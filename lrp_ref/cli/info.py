@@ -14,8 +14,8 @@ from .. import __version__, zoo
 from ..composites import PRESETS
 from ..formats import SUFFIXES
 from ..means import chosen_threads
-from ..plan import BACKENDS, instruction_set
-from ..versions import PRECISIONS
+from ..propagate.plan import BACKENDS, instruction_set
+from ..propagate.versions import PRECISIONS
 from .output import Output
 
 _OPTIONAL = {"click": "cli", "rich": "cli", "matplotlib": "plot", "Pillow": "plot", "numba": "numba", "threadpoolctl": None}

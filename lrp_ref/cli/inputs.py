@@ -11,7 +11,7 @@ import numpy as np
 from .. import preprocess
 from ..arrays import Array
 from ..errors import FormatError, LrpError, MissingExtraError, ShapeError
-from ..model import Model
+from ..network.model import Model
 from ..records import dataclass
 from . import text
 from .network import Network

@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from ..canonize import canonized
 from ..composites import Composite
 from ..errors import HeadError, LrpError
 from ..explainer import Explainer
-from ..model import Model
+from ..network.canonize import canonized
+from ..network.model import Model
 from ..preprocess import spelled
 from . import parsing
 from .network import Network, network_of

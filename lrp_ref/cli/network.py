@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from .. import preprocess, zoo
-from ..domain import Domain
 from ..errors import FormatError, LrpError, ParameterError
-from ..model import Model
+from ..network.domain import Domain
+from ..network.model import Model
 from ..preprocess import Preprocessing, stored
 from ..records import dataclass
 from . import reading

@@ -10,8 +10,8 @@ import click
 
 from ..composites import PRESETS
 from ..means import MEMORY
-from ..plan import BACKENDS
 from ..preprocess import PRESETS as PREPROCESSINGS
+from ..propagate.plan import BACKENDS
 
 _NETWORK = (
     click.option(

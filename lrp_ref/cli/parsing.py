@@ -12,7 +12,7 @@ from typing import Any
 from .. import rules
 from ..composites import PRESETS, Composite, Matcher, composite_of
 from ..errors import LrpError, ParameterError, UnknownNameError, unknown
-from ..model import Model
+from ..network.model import Model
 from ..records import dataclass
 from ..rules import Rule
 

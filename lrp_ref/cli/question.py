@@ -8,9 +8,9 @@ import numpy as np
 
 from ..arrays import Array
 from ..errors import ParameterError, TargetError
-from ..model import Model
+from ..network.model import Model
+from ..propagate.targets import spelled
 from ..records import dataclass
-from ..targets import spelled
 from . import parsing
 
 

@@ -11,7 +11,7 @@ from .. import zoo
 from ..errors import FormatError, ParameterError, ShapeError, unknown
 from ..formats import load
 from ..formats.ends import ended
-from ..model import Model
+from ..network.model import Model
 
 
 def read(spec: str, options: Mapping[str, Any], raw: bool) -> tuple[Model, Model | None]:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array
-from ..explanation import Explanation
 from ..ledger import COLUMNS, Ledger
-from ..share import percent
+from ..propagate.explanation import Explanation
+from ..propagate.share import percent
 from .output import Output, number
 from .words import readings_of, show_legend, show_words
 

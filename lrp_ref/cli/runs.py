@@ -11,8 +11,8 @@ import click
 
 from ..errors import ExistingFileError, FormatError, LrpError, MissingExtraError, ParameterError
 from ..explainer import Explainer
-from ..explanation import Explanation
 from ..preprocess import misfit
+from ..propagate.explanation import Explanation
 from ..render import Sheets, html, readings
 from . import codes, digests, text
 from .inputs import Sample, samples_of

@@ -6,13 +6,13 @@ import re
 from shlex import quote
 from typing import Any
 
-from ..canonize import canonized
 from ..composites import Composite
 from ..errors import HeadError, LrpError, RuleError
 from ..explainer import Explainer
 from ..layers import Divide, Multiply, Rearrangement, Recurrent
 from ..layers.functions import Function
-from ..model import Model, Node, ancestors
+from ..network.canonize import canonized
+from ..network.model import Model, Node, ancestors
 from ..records import dataclass
 from ..rules import SignalTakesAll
 

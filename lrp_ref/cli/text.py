@@ -13,7 +13,7 @@ from .. import zoo
 from ..arrays import Array
 from ..errors import FormatError, LrpError, ParameterError, ShapeError
 from ..layers import Activation, Dense, Embedding, Identity, Rearrangement, Recurrent, Scale
-from ..model import Model
+from ..network.model import Model
 from ..preprocess import Vocabulary, read_sentences
 from ..preprocess.words import sentences_in
 from ..records import dataclass

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..explanation import Explanation
+from ..propagate.explanation import Explanation
 from ..render import Reading, readings
 from ..render.canvas import shown
 from ..render.words import colours_of, said, signed

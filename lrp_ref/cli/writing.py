@@ -16,7 +16,7 @@ import numpy as np
 from .. import render
 from ..arrays import Array
 from ..errors import ExistingFileError, ParameterError
-from ..explanation import Explanation
+from ..propagate.explanation import Explanation
 
 SUFFIXES = (".png", ".npz", ".json", ".html")
 DPI = 150

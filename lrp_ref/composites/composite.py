@@ -21,11 +21,11 @@ from ..layers.norms import LRN, Normalised
 from ..layers.pooling import Pooling, Selecting
 from ..layers.selection import Where
 from ..layers.shape import Identity, Pad, Rearrangement
-from ..model import COLUMN, Domain, Model, Node, ancestors
 from ..names import complaint
+from ..network.model import COLUMN, Domain, Model, Node, ancestors
+from ..network.squash import shown
 from ..records import dataclass
 from ..rules import Rule, ZBox
-from ..squash import shown
 from .matchers import Matcher, matcher_of
 
 Entry: TypeAlias = tuple[Matcher, Rule]

@@ -14,7 +14,7 @@ from ..layers.conv import Conv, ConvTranspose
 from ..layers.linear import Scale
 from ..layers.normalization import BatchNorm
 from ..layers.pooling import GlobalSumPool, Pooling, SumPool
-from ..model import Model, Node
+from ..network.model import Model, Node
 from ..records import dataclass
 
 

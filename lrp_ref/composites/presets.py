@@ -55,7 +55,7 @@ from ..rules import (
     relative,
 )
 from ..rules.base import spelled
-from ..rules.recurrent import RECURRENT_EPSILON
+from ..rules.recurrent.rule import RECURRENT_EPSILON
 from .composite import Composite, rule_of
 from .matchers import Bounded, First, Stages, Type
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FormatError, ParameterError
-from ..model import Model
+from ..network.model import Model
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..errors import unknown
-from ..model import Model, ancestors
+from ..network.model import Model, ancestors
 
 
 def ended(model: Model, ends: Sequence[str]) -> Model:

@@ -21,8 +21,8 @@ from ..arrays import Array, integer, is_exact
 from ..errors import FormatError, LrpError, NumberTypeError, ParameterError
 from ..held import adopt
 from ..layers.base import Layer
-from ..model import Domain, Model, Node
 from ..names import LONGEST
+from ..network.model import Domain, Model, Node
 from . import archive
 
 FORMAT, VERSION = "lrp_ref.model", 1

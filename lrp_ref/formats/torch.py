@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError, LrpError, ParameterError, missing_extra
-from ..model import Model
+from ..network.model import Model
 from . import onnx
 
 EXPORTERS = ("dynamo", "torchscript")

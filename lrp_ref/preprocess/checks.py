@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..domain import Domain
 from ..errors import ParameterError
+from ..network.domain import Domain
 
 #: Extents that an image may be resized to.
 LARGEST = 2**15

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..arrays import Array, Shape
-from ..domain import Domain
 from ..errors import GraphError, ShapeError, unknown
 from ..layers.conv import Conv
-from ..model import Model
+from ..network.domain import Domain
+from ..network.model import Model
 from .checks import spelled
 from .presets import PRESETS
 from .recipe import Preprocessing, Stretched

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ..arrays import Array
-from ..domain import Domain
 from ..errors import ParameterError, ShapeError
+from ..network.domain import Domain
 from ..records import dataclass
 from .checks import crop_of, extents, number, numbers, pair
 

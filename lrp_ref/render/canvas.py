@@ -9,7 +9,7 @@ import numpy as np
 
 from ..arrays import Array
 from ..errors import missing_extra
-from ..share import remarks, stated
+from ..propagate.share import remarks, stated
 from .colours import scale
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
 
-    from ..explanation import Explanation
+    from ..propagate.explanation import Explanation
 
 #: Text is drawn as it is: a name with $…$ is no formula.
 PLAIN: dict[str, Any] = {"parse_math": False}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..arrays import Array
-from ..explanation import Explanation
+from ..propagate.explanation import Explanation
 from .canvas import PLAIN, as_image, colour_bar, figure, say_facts, show, shown
 from .colours import NEGATIVE, POSITIVE, limit_of
 from .maps import Content, Map, content, shortened

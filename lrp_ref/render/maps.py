@@ -9,7 +9,7 @@ import numpy as np
 
 from ..arrays import Array
 from ..errors import ParameterError, ShapeError, unknown
-from ..explanation import Explanation
+from ..propagate.explanation import Explanation
 from ..records import dataclass
 from .canvas import SLIM, as_image, shown
 from .colours import heatmap, limit_of, plain_map

@@ -6,7 +6,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING
 
 from ..arrays import Array
-from ..explanation import Explanation
+from ..propagate.explanation import Explanation
 from ..records import cached_property, dataclass
 from .canvas import GREY, PLAIN, SMALL, bare, characters, colour_bar, facts_of, figure, show, shown, slim
 from .maps import Content, shortened

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..arrays import Array
 from ..errors import ParameterError, ShapeError
-from ..explanation import Explanation
+from ..propagate.explanation import Explanation
 from .canvas import as_image, colour_scale, figure, say_facts, shown
 from .colours import NEGATIVE, POSITIVE, heatmap, limit_of
 from .maps import MOST_TARGETS, caption_of

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ..arrays import Array
-from ..explanation import Explanation
 from ..memo import Memo
+from ..propagate.explanation import Explanation
 from ..records import dataclass
 from .canvas import PLAIN, TICKS, averaged, figure
 from .figures import figure_of

@@ -8,9 +8,9 @@ import numpy as np
 
 from ..arrays import Array
 from ..errors import ParameterError, ShapeError
-from ..explanation import Explanation
+from ..propagate.explanation import Explanation
+from ..propagate.share import percent
 from ..records import dataclass
-from ..share import percent
 from .colours import heatmap, limit_of
 from .maps import caption_of
 

@@ -21,7 +21,7 @@ from .normalization import HeldDeviation, HeldStatistics
 from .passing import Pass
 from .pooling import AverageSurrogate, Proportional, WinnerTakesAll
 from .products import AbsoluteProduct, HalfProduct, ProductRule, ProportionalProduct, SignalTakesAll
-from .recurrent import ThroughTime
+from .recurrent.rule import ThroughTime
 
 __all__ = [
     "AbsoluteProduct",

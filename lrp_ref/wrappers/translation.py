@@ -12,9 +12,9 @@ import numpy as np
 from ..arrays import Array, check_number, frozen, integer, integers, like, zeros
 from ..errors import ParameterError
 from ..explainer import Explainer
-from ..explanation import Explanation
+from ..propagate.explanation import Explanation
+from ..propagate.targets import spelled
 from ..records import dataclass
-from ..targets import spelled
 from .axes import moved_axes, only_input, storable
 
 Shift = tuple[int, ...]

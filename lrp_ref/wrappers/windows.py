@@ -11,9 +11,9 @@ import numpy as np
 from ..arrays import Array, Shape, frozen, integer, like, zeros
 from ..errors import ParameterError, ShapeError, TargetError, unknown
 from ..explainer import Explainer
-from ..explanation import Explanation
+from ..propagate.explanation import Explanation
+from ..propagate.targets import indices, several, spelled
 from ..records import dataclass
-from ..targets import indices, several, spelled
 from .axes import moved_axes, only_input, per_axis, storable
 
 EDGES = ("fit", "flush", "drop")

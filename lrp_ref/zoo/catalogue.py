@@ -16,7 +16,7 @@ import numpy as np
 from ..arrays import Array, frozen
 from ..errors import unknown
 from ..formats import npz
-from ..model import Model
+from ..network.model import Model
 from ..records import dataclass
 
 #: Each network with one line about it. The accuracies are on 540 images or 1500 sentences that it was not trained on.

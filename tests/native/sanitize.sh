@@ -19,28 +19,28 @@ flags="-std=gnu11 -O2 -g -Wall -Wextra -Wno-psabi -ffp-contract=fast -fno-math-e
 
 echo "== threads: ThreadSanitizer"
 thread="$flags -fsanitize=thread -I$here/_ext"
-$cc $thread "$here/tests/native/threads.c" "$here/_ext/threads.c" -o "$scratch/threads" -pthread
-$cc $thread "$here/tests/native/kernels.c" "$here/_ext/core.c" "$here/_ext/threads.c" -o "$scratch/kernels" -pthread
+$cc $thread "$here/tests/native/threads.c" "$here/_ext/common/threads.c" -o "$scratch/threads" -pthread
+$cc $thread "$here/tests/native/kernels.c" "$here/_ext/core.c" "$here/_ext/common/threads.c" -o "$scratch/kernels" -pthread
 TSAN_OPTIONS="die_after_fork=0 halt_on_error=1" "$scratch/threads"
 TSAN_OPTIONS="halt_on_error=1" "$scratch/kernels"
 
 echo "== memory: AddressSanitizer and UndefinedBehaviorSanitizer"
 cp -r "$here/lrp_ref" "$here/tests" "$here/pyproject.toml" "$scratch/"
-rm -f "$scratch"/lrp_ref/_ext*.so
-(cd "$here" && "$python" -m cython -3 _ext/_ext.pyx -o "$scratch/_ext.c")
+rm -f "$scratch"/lrp_ref/kernels/compiled/_core*.so
+(cd "$here" && "$python" -m cython -3 _ext/cython/_core.pyx -o "$scratch/_core.c")
 suffix=$("$python" -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))')
 include=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')
 memory="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fPIC"
 # LRP_NO_THREADS keeps no blocks of memory for the next call: each is watched from its own beginning to its own end.
 $cc $flags $memory -DLRP_NO_THREADS -I"$here/_ext" -c "$here/_ext/core.c" -o "$scratch/core.o"
-$cc $flags $memory -I"$here/_ext" -c "$here/_ext/threads.c" -o "$scratch/threads.o"
-$cc -O1 -w $memory -I"$here/_ext" -I"$include" -c "$scratch/_ext.c" -o "$scratch/_ext.o"
-$cc $memory -shared "$scratch/core.o" "$scratch/threads.o" "$scratch/_ext.o" -o "$scratch/lrp_ref/_ext$suffix" -pthread
+$cc $flags $memory -I"$here/_ext" -c "$here/_ext/common/threads.c" -o "$scratch/threads.o"
+$cc -O1 -w $memory -I"$here/_ext" -I"$include" -c "$scratch/_core.c" -o "$scratch/_core.o"
+$cc $memory -shared "$scratch/core.o" "$scratch/threads.o" "$scratch/_core.o" -o "$scratch/lrp_ref/kernels/compiled/_core$suffix" -pthread
 
 # Nothing is captured (-s): a report would be lost with the process. The interpreter is not instrumented: its leaks are its own. A
 # limit of memory leaves no room for the sanitizer's own, and no block waits in this build.
 cd "$scratch"
-[ $# -gt 0 ] || set -- tests/test_ext*.py
+[ $# -gt 0 ] || set -- tests/kernels/test_ext*.py
 for set in "" x86-64-v3 baseline; do
     echo "== instruction set: ${set:-the best}"
     LD_PRELOAD=$($cc -print-file-name=libasan.so) \

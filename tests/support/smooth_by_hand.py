@@ -8,9 +8,9 @@ from unittest import mock
 
 import mpmath
 import numpy as np
-import recurrent_by_hand
 
 from lrp_ref import layers as L
+from support import recurrent_by_hand
 
 from . import dual
 

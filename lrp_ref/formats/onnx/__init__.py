@@ -14,11 +14,12 @@ from typing import Any
 
 from ...arrays import Shape
 from ...errors import FormatError, LrpError
-from ...model import Model
+from ...network.model import Model
 from .choices import chosen, held
-from .dynamic import floated
-from .reader import BUDGET, read, record
+from .read import reader
+from .read.reader import BUDGET, record
 from .reading import Reading, UnknownOutputError
+from .rewrite.dynamic import floated
 
 __all__ = ["BUDGET", "load"]
 
@@ -74,7 +75,7 @@ def load(
     """
     place = f"{source}: " if isinstance(source, (str, Path)) else ""
     try:
-        proto, store = read(source, budget, None if folder is None else Path(folder))
+        proto, store = reader.read(source, budget, None if folder is None else Path(folder))
         graph = floated(held(record(proto, store), fix or {}))
         choices = chosen(signal or {}, pass_through)
         return _model(Reading(graph, outputs, batched, batch_axis, patterns, budget, choices), input_shape)

@@ -14,10 +14,10 @@ from ...layers import Divide, Multiply, Reciprocal
 from ...layers.activations import Activation
 from ...layers.base import Layer
 from ...layers.shape import Rearrangement
-from ...model import Model, Node
+from ...network.model import Model, Node
 from ...records import dataclass
-from .reader import Declared, Record
-from .tensors import CASTS
+from .read.reader import Declared, Record
+from .read.tensors import CASTS
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -11,28 +11,38 @@ import numpy as np
 
 from ...arrays import Array, Shape
 from ...errors import FormatError, LrpError, unknown
-from ...extents import Extents
-from ...model import Model
+from ...network.extents import Extents
+from ...network.model import Model
 from ...records import dataclass
 from ..ends import ended
-from .call import Builder, Value
 from .choices import Choices
-from .declared import TRIED, batch_first, batch_of, is_open, open_message, place_remarks, places_of, sample_shape, tried_shapes
-from .folding import fold
-from .graph import Broken, run
-from .integers import BOOL
-from .labels import picked_from, scores_of
-from .lengths import of_any_length
-from .masks import masked
-from .naming import named_outputs
-from .operators import OPERATORS
-from .operators.quantised import REMARK
-from .patterns import recognised
-from .reader import Declared, OpNode, Record, needed
-from .schemas import versions_of
-from .strided import AS_STRIDED, as_strided, unstrided
-from .tensors import FLOATS
-from .wrapped import Compute, unwrapped
+from .read.labels import picked_from, scores_of
+from .read.reader import Declared, OpNode, Record, needed
+from .read.tensors import FLOATS
+from .rewrite.masks import masked
+from .rewrite.patterns import recognised
+from .rewrite.strided import AS_STRIDED, as_strided, unstrided
+from .rewrite.wrapped import Compute, unwrapped
+from .translate.call import Builder, Value
+from .translate.declared import (
+    TRIED,
+    batch_first,
+    batch_of,
+    is_open,
+    open_message,
+    place_remarks,
+    places_of,
+    sample_shape,
+    tried_shapes,
+)
+from .translate.folding import fold
+from .translate.graph import Broken, run
+from .translate.integers import BOOL
+from .translate.lengths import of_any_length
+from .translate.naming import named_outputs
+from .translate.operators import OPERATORS
+from .translate.operators.quantised import REMARK
+from .translate.schemas import versions_of
 
 #: Of the weights' extents those up to the first, and so many of them, are tried for extents that are left open.
 MOST, LIMIT = 4096, 16

@@ -13,7 +13,7 @@ from ... import layers as L
 from ...arrays import Array
 from ...errors import FormatError
 from ...layers.base import Layer
-from ...model import Model
+from ...network.model import Model
 from .graph import Graph, best, fitted, steps_of
 from .transformers import TRANSFORMERS, transform
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from ...errors import FormatError
 from ...layers.base import Layer
-from ...model import Node
+from ...network.model import Node
 
 _SEARCHES = frozenset({"GridSearchCV", "RandomizedSearchCV", "HalvingGridSearchCV", "HalvingRandomSearchCV"})
 

@@ -1,0 +1,38 @@
+"""The C core. Arrays are float32 or float64 (one type in a call), channels last; nothing is cast or copied silently.
+
+Everything is checked here: a wrong shape, type or layout is a `ValueError` or `TypeError` before any C runs, no memory is a
+`MemoryError`. `lrp_ref/kernels/compiled/_core.pyi` says what each function computes.
+"""
+
+import os
+import sys
+from operator import index
+
+import numpy
+
+# What checks arguments need not be fast, but small: a third of the module.
+cdef extern from *:
+    """
+    #if defined(__GNUC__) && !defined(__clang__)
+    #pragma GCC optimize("Os")
+    #endif
+    """
+
+include "boundary.pxi"
+include "finish.pxi"
+include "parts.pxi"
+include "convolution.pxi"
+include "scatter.pxi"
+include "rest.pxi"
+include "account.pxi"
+include "pooling.pxi"
+include "recurrent.pxi"
+include "pointwise.pxi"
+
+# Whoever changes what a function takes or gives counts this up, here and in `lrp_ref/kernels/compiled/native.py`.
+INTERFACE = 8
+
+# Cython registers a module under the name that it was compiled with, whatever it was imported as. Where the package is a copy
+# inside another one, that name is not ours.
+if __name__ != "lrp_ref.kernels.compiled._core" and getattr(sys.modules.get("lrp_ref.kernels.compiled._core"), "__file__", None) == __file__:
+    del sys.modules["lrp_ref.kernels.compiled._core"]

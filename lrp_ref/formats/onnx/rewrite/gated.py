@@ -1,0 +1,100 @@
+"""Activations that multiply a signal by a function of itself, as exporters take them apart."""
+
+from __future__ import annotations
+
+import math
+
+from ....layers import GELU, Add, Clip, Erf, HardSigmoid, HardSwish, Mish, Multiply, Pow, Scale, Sigmoid, SiLU, Softplus, Tanh
+from ....layers.base import Layer
+from ....network.model import Node
+from .view import DEPTH, Match, View, close, number
+
+
+def self_gated(view: View, node: Node) -> Match:
+    """GELU, SiLU, HardSwish, Mish: c·x·g(x), the constant c before, between or after the factors."""
+    products = ((w, name) for w, name in view.multiples(node.name) if view.is_product(name))
+    outer, product = next(products, (1.0, ""))
+    if not product:
+        return None
+    first, second = view.nodes[product].inputs
+    for left, right in ((first, second), (second, first)):
+        for factor, x in view.multiples(left):
+            for weight, bias, gate in view.affine(right):
+                found = _gated(view, x, gate, outer * factor * weight, outer * factor * bias)
+                if found is not None:
+                    return found, (x,)
+    return None
+
+
+def _gated(view: View, x: str, gate: str, weight: float, bias: float) -> Layer | None:
+    """The activation x·(weight·gate + bias), where the gate is a function of x."""
+    layer = view.layer(gate)
+    if layer is None:
+        return None
+    inner = view.source(gate)
+    if close(weight, 0.5) and close(bias, 0.5):
+        if isinstance(layer, Erf) and view.is_multiple(inner, math.sqrt(0.5), x):
+            return GELU()
+        return GELU("tanh") if isinstance(layer, Tanh) and _is_gelu_polynomial(view, inner, x) else None
+    if bias != 0:
+        return None
+    if isinstance(layer, Sigmoid) and close(weight, 1):
+        beta = next((factor for factor, base in view.multiples(inner) if base == x), None)
+        return None if beta is None else SiLU(beta if beta == 1 else float(f"{beta:.6g}"))
+    if isinstance(layer, HardSigmoid) and close(weight, 1) and inner == x:
+        return HardSwish() if close(layer.alpha, 1 / 6) and close(layer.beta, 0.5) else None
+    if isinstance(layer, Clip) and (layer.low, layer.high) == (0, 6) and close(weight, 1 / 6):
+        fits = any(base == x and close(w, 1) and close(b, 3) for w, b, base in view.affine(inner))
+        return HardSwish() if fits else None
+    plus = view.layer(inner)
+    if isinstance(layer, Tanh) and isinstance(plus, Softplus) and plus.beta == 1 and view.source(inner) == x and close(weight, 1):
+        return Mish()
+    return None
+
+
+def _is_gelu_polynomial(view: View, name: str, x: str) -> bool:
+    """√(2/π)·(x + 0.044715·x³)."""
+    found, factor = polynomial(view, name, x), math.sqrt(2 / math.pi)
+    return set(found) == {1, 3} and close(found[1], factor) and close(found[3], 0.044715 * factor)
+
+
+def polynomial(view: View, name: str, x: str, depth: int = DEPTH + 2) -> dict[int, float]:
+    """The coefficients of a polynomial in x of at most the third degree, by powers; nothing where a node is none."""
+    if name == x:
+        return {1: 1.0}
+    if not depth or name not in view.nodes:
+        return {}
+    layer = view.layer(name)
+    parts = [polynomial(view, source, x, depth - 1) for source in view.nodes[name].inputs]
+    if not all(parts) or not parts:
+        return {}
+    if isinstance(layer, Scale):
+        weight, bias = number(layer.weight), 0.0 if layer.bias is None else number(layer.bias)
+        return {} if weight is None or bias is None else _sum({0: bias}, {k: weight * c for k, c in parts[0].items()})
+    if isinstance(layer, Add):
+        return _sum(*parts)
+    exponent = number(layer.exponent) if isinstance(layer, Pow) else None
+    if exponent in (2, 3):
+        return _product([parts[0]] * int(exponent))
+    return _product(parts) if view.is_product(name) else {}
+
+
+def _sum(*parts: dict[int, float]) -> dict[int, float]:
+    powers = {power for part in parts for power in part}
+    whole = {power: sum(part.get(power, 0.0) for part in parts) for power in powers}
+    return {power: coefficient for power, coefficient in whole.items() if coefficient}
+
+
+def _product(parts: list[dict[int, float]]) -> dict[int, float]:
+    found = {0: 1.0}
+    for part in parts:
+        found = _sum(*({a + b: c * d} for a, c in found.items() for b, d in part.items()))
+    return found if max(found, default=0) <= 3 else {}
+
+
+def is_square(view: View, name: str, x: str) -> bool:
+    """Whether `name` = x²."""
+    layer = view.layer(name)
+    if isinstance(layer, Pow):
+        return number(layer.exponent) == 2 and view.source(name) == x
+    return isinstance(layer, Multiply) and view.nodes[name].inputs == (x, x)

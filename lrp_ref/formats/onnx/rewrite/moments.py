@@ -1,0 +1,252 @@
+"""What a file computes of a signal's groups: means, mean squares, variances, and the lengths that are their roots.
+
+A statistic is read by what it amounts to, w₁ E[a] + w₂ E[a²] + w₃ E[a]² + c over the same axes, whatever nodes it is put together
+from: E[(x − E[x])²] and E[x²] − E[x]² are one variance, a sum is n means. Axes that a reduction drops may be put back later.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from ....arrays import Shape
+from ....layers import (
+    Add,
+    Clip,
+    Expand,
+    Flatten,
+    GlobalAvgPool,
+    GlobalSumPool,
+    Mean,
+    Pow,
+    Reciprocal,
+    ReduceMax,
+    ReLU,
+    Reshape,
+    Scale,
+    Sqrt,
+    Subtract,
+    Sum,
+)
+from .view import DEPTH, View, close, number
+
+Axes: TypeAlias = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """w₁ E[a] + w₂ E[a²] + w₃ E[a]² + c of groups of `count` elements along `axes`.
+
+    Attributes
+    ----------
+    base : the node a
+    mean, square, squared_mean, constant : w₁, w₂, w₃ and c
+    averaged : whether it was written with means, and not with sums
+    """
+
+    base: str
+    axes: Axes
+    count: int
+    mean: float = 0.0
+    square: float = 0.0
+    squared_mean: float = 0.0
+    constant: float = 0.0
+    averaged: bool = True
+
+    def times(self, factor: float, shift: float = 0.0) -> Statistic:
+        """factor times the statistic, and a number more."""
+        parts = {name: factor * getattr(self, name) for name in ("mean", "square", "squared_mean", "constant")}
+        return replace(self, **{**parts, "constant": parts["constant"] + shift})
+
+    @property
+    def is_mean(self) -> bool:
+        """Whether it is E[a] and nothing else."""
+        return close(self.mean, 1) and not (self.square or self.squared_mean or self.constant)
+
+    @property
+    def is_variance(self) -> bool:
+        """Whether it is a multiple of E[a²] − E[a]², and a number more."""
+        return not self.mean and self.square > 0 and close(self.squared_mean, -self.square)
+
+
+def statistic(view: View, name: str, depth: int = 2 * DEPTH) -> Statistic | None:
+    """What a node computes of one signal's groups, where that is a statistic."""
+    if not depth or name not in view.nodes:
+        return None
+    layer, sources = view.nodes[name].layer, view.nodes[name].inputs
+    if isinstance(layer, Scale):
+        weight, bias = number(layer.weight), 0.0 if layer.bias is None else number(layer.bias)
+        below = None if weight is None or bias is None else statistic(view, sources[0], depth - 1)
+        return None if below is None or weight is None or bias is None else below.times(weight, bias)
+    if isinstance(layer, (Add, Subtract)) and len(sources) == 2 and view.shapes[sources[0]] == view.shapes[sources[1]]:
+        parts = [statistic(view, source, depth - 1) for source in sources]
+        return _together(view, parts[0], parts[1], -1.0 if isinstance(layer, Subtract) else 1.0)
+    if isinstance(layer, (Reshape, Flatten)):
+        moved = _extents(view.shapes[name]) != _extents(view.shapes[sources[0]])
+        return None if moved else statistic(view, sources[0], depth - 1)
+    if isinstance(layer, ReLU) or (isinstance(layer, Clip) and (layer.low, layer.high) == (0, None)):
+        below = statistic(view, sources[0], depth - 1)  # what rounding left below 0 of a variance
+        return below if below is not None and below.is_variance and below.constant >= 0 else None
+    if is_square_of_itself(view, name):
+        below = statistic(view, sources[0], depth - 1)
+        return None if below is None else _squared(below)
+    return _moment(view, name, depth)
+
+
+def is_square_of_itself(view: View, name: str) -> bool:
+    """Whether a node is b² of the first node b that it reads."""
+    layer, sources = view.layer(name), view.nodes[name].inputs
+    if isinstance(layer, Pow):
+        return number(layer.exponent) == 2
+    return view.is_product(name) and view.same(sources[0], sources[1])
+
+
+def _extents(shape: Shape) -> Shape:
+    """The extents but those of 1: what a statistic keeps when axes are dropped, or put back."""
+    return tuple(extent for extent in shape if extent != 1)
+
+
+def _squared(of: Statistic) -> Statistic | None:
+    if of.square or of.squared_mean or of.constant:
+        return None
+    return replace(of, mean=0.0, squared_mean=of.mean**2)
+
+
+def _together(view: View, one: Statistic | None, other: Statistic | None, sign: float) -> Statistic | None:
+    if one is None or other is None or one.axes != other.axes or not view.same(one.base, other.base):
+        return None
+    added = other.times(sign)
+    parts = {name: getattr(one, name) + getattr(added, name) for name in ("mean", "square", "squared_mean", "constant")}
+    return replace(one, **parts, averaged=one.averaged and other.averaged)
+
+
+def _moment(view: View, name: str, depth: int) -> Statistic | None:
+    """Means and sums of a signal, or of its square."""
+    axes, count = reduced(view, name, (Mean, GlobalAvgPool, Sum, GlobalSumPool))
+    if not axes:
+        return None
+    averaged = isinstance(view.layer(name), (Mean, GlobalAvgPool))
+    total = 1.0 if averaged else float(count)
+    of = view.source(name)
+    for factor, inner in view.multiples(of):
+        if inner not in view.nodes or not is_square_of_itself(view, inner):
+            continue
+        base, weight = view.source(inner), factor * total
+        x, own = centred(view, base, depth - 1)
+        if x and own == axes:  # E[(x − E[x])²] = E[x²] − E[x]²
+            return Statistic(x, axes, count, square=weight, squared_mean=-weight, averaged=averaged)
+        return Statistic(base, axes, count, square=weight, averaged=averaged)
+    return Statistic(of, axes, count, mean=total, averaged=averaged)
+
+
+def centred(view: View, name: str, depth: int = 2 * DEPTH) -> tuple[str, Axes]:
+    """x and the axes, where a node is x less the means of its groups along these; an empty name where it is not."""
+    if not isinstance(view.layer(name), Subtract):
+        return "", ()
+    x, mean = view.nodes[name].inputs
+    axes = is_mean(view, mean, x, depth)
+    return (x, axes) if axes else ("", ())
+
+
+def is_mean(view: View, name: str, x: str, depth: int = 2 * DEPTH) -> Axes:
+    """The axes along which a node is the mean of x's groups, standing where their elements do; none where it is not."""
+    found = statistic(view, spread(view, name), depth)
+    if found is None or not found.is_mean or not view.same(found.base, x) or not stands(view, name, x, found.axes):
+        return ()
+    return found.axes
+
+
+def reduced(view: View, name: str, kinds: tuple[type, ...]) -> tuple[Axes, int]:
+    """The axes that a reduction goes over, and over how many cells; no axes where it is none of `kinds`."""
+    layer = view.layer(name)
+    if not isinstance(layer, kinds):
+        return (), 0
+    shape = view.shapes[view.source(name)]
+    axes = layer.axes if isinstance(layer, (Mean, Sum, ReduceMax)) else range(2, len(shape))  # poolings of the whole image
+    counted = tuple(sorted(axis % len(shape) for axis in axes))
+    return counted, math.prod(shape[axis] for axis in counted)
+
+
+def put_back(view: View, name: str) -> str:
+    """The reduction whose axes a node keeps, or that are put back behind it; an empty name where it is none."""
+    kept = spread(view, name)
+    below = view.source(kept) if isinstance(view.layer(kept), (Reshape, Flatten)) else kept
+    axes, _ = reduced(view, below, (Mean, Sum, ReduceMax))
+    return below if axes and stands(view, kept, view.source(below), axes) else ""
+
+
+def stands(view: View, name: str, x: str, axes: Axes) -> bool:
+    """Whether a statistic of x over these axes stands where the elements of its groups do: as (…, 1, …), or repeated."""
+    shape = view.shapes[x]
+    return view.shapes[spread(view, name)] == tuple(1 if axis in axes else extent for axis, extent in enumerate(shape))
+
+
+def spread(view: View, name: str) -> str:
+    """The node that is repeated along axes of extent 1; a quotient does so by itself."""
+    layer = view.layer(name)
+    kept = isinstance(layer, Expand) and view.rank(name) == view.rank(view.source(name))
+    return view.source(name) if kept else name
+
+
+@dataclass(frozen=True)
+class Length:
+    """max(√v + δ, f), or its inverse, of a statistic v."""
+
+    of: Statistic
+    outside: float = 0.0
+    floor: float = 0.0
+
+
+def length(view: View, name: str, x: str) -> Length | None:
+    """What divides the signal x, where that is the root of a statistic and stands where x does."""
+    return _standing(view, name, x, _length(view, name))
+
+
+def inverse_length(view: View, name: str, x: str) -> Length | None:
+    """What multiplies the signal x, where that is one over the root of a statistic and stands where x does."""
+    inner = plain(view, name)
+    layer = view.layer(inner)
+    if isinstance(layer, Reciprocal):
+        return _standing(view, name, x, _length(view, view.source(inner)))
+    below = view.source(inner) if inner in view.nodes else ""
+    if isinstance(layer, Sqrt) and isinstance(view.layer(below), Reciprocal):
+        below = view.source(below)
+    elif not (isinstance(layer, Pow) and number(layer.exponent) == -0.5):
+        return None
+    found = statistic(view, below)
+    return None if found is None else _standing(view, name, x, Length(found))
+
+
+def _standing(view: View, name: str, x: str, found: Length | None) -> Length | None:
+    return found if found is not None and stands(view, name, x, found.of.axes) else None
+
+
+def _length(view: View, name: str) -> Length | None:
+    inner, floor = floored(view, plain(view, name))
+    for weight, outside, base in view.affine(plain(view, inner)):
+        root = view.layer(base)
+        if weight > 0 and outside >= 0 and (isinstance(root, Sqrt) or (isinstance(root, Pow) and number(root.exponent) == 0.5)):
+            found = statistic(view, view.source(base))
+            return None if found is None else Length(found.times(weight**2), outside, floor)  # w √v is √(w² v)
+    return None
+
+
+def plain(view: View, name: str) -> str:
+    """The node behind which extents of 1 are repeated, put in or left out."""
+    name = spread(view, name)
+    for _ in range(DEPTH):
+        moves = isinstance(view.layer(name), (Reshape, Flatten))
+        if not moves or _extents(view.shapes[name]) != _extents(view.shapes[view.source(name)]):
+            return name
+        name = view.source(name)
+    return name
+
+
+def floored(view: View, name: str) -> tuple[str, float]:
+    """b and f, where a node is max(b, f), repeated along the axes of a group."""
+    name = spread(view, name)
+    layer = view.layer(name)
+    if isinstance(layer, Clip) and layer.low is not None and layer.high is None and layer.low > 0:
+        return spread(view, view.source(name)), float(layer.low)
+    return name, 0.0

@@ -1,0 +1,194 @@
+"""Normalisations by the input's own statistics, as exporters write them: layer, RMS and Lp norms.
+
+A statistic is recognised by what it is computed from: only a quotient of a signal by that signal's own length is a norm.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from ....arrays import Array
+from ....layers import Abs, Add, GlobalSumPool, LayerNorm, LpNorm, Multiply, RMSNorm, Scale, Subtract, Sum, Transpose
+from ....network.model import Node
+from .exponentials import quotient
+from .moments import Axes, Length, centred, floored, inverse_length, is_mean, length, put_back, reduced
+from .view import Match, View, close, number
+
+
+def normalised(view: View, node: Node) -> Match:
+    """a / √(mean a² + ε) and the like: RMSNorm, LpNorm, and LayerNorm where a is x − mean x."""
+    for a, gain, found in _divided(view, node):
+        match = _norm(view, node, a, gain, found)
+        if match is not None:
+            return match
+    return _absolute(view, node)
+
+
+def _divided(view: View, node: Node) -> Iterator[tuple[str, Array | None, Length]]:
+    """(a, g, l) of g·a/l for a length l; None where there is no g."""
+    a, bottom = quotient(view, node)
+    if bottom:
+        found = length(view, bottom, a)
+        if found is not None:
+            yield a, None, found
+            gain, inner = _gain(view, a)
+            yield inner, gain, found
+        return
+    for a, other in (node.inputs, node.inputs[::-1]) if view.is_product(node.name) else ():
+        gain, inverse = _gain(view, other)
+        found = inverse_length(view, inverse, a)
+        if found is not None:
+            yield a, gain, found
+
+
+def _gain(view: View, name: str) -> tuple[Array | None, str]:
+    """g and b, where a node is g·b for a constant g."""
+    layer = view.layer(name)
+    if not isinstance(layer, Scale) or layer.bias is not None:
+        return None, name
+    return None if number(layer.weight) == 1 else layer.weight, view.source(name)
+
+
+def _norm(view: View, node: Node, a: str, gain: Array | None, found: Length) -> Match:
+    """What a/l is, for a length l."""
+    of, epsilon, outside = found.of, rounded(found.of.constant), rounded(found.outside)
+    if of.mean or of.square <= 0 or of.constant < 0:
+        return None
+    x, axes = centred(view, a)
+    if x and axes == of.axes and of.is_variance and view.same(x, of.base):
+        # A standard deviation: σ², or that of a sample, n/(n − 1) σ².
+        ratios = {0: 1.0} if of.count == 1 else {0: 1.0, 1: of.count / (of.count - 1)}
+        correction = min(ratios, key=lambda kind: abs(ratios[kind] - of.square))
+        if close(of.square, ratios[correction]) and found.floor == 0:
+            made = LayerNorm(len(axes), None, None, epsilon, outside, correction)
+            return _over_axes(view, node, x, axes, made, gain)
+    elif of.squared_mean or not view.same(a, of.base):
+        return None
+    elif close(of.square, 1) and found.floor == 0 and (of.averaged or of.count > 1):
+        return _over_axes(view, node, a, of.axes, RMSNorm(len(of.axes), None, None, epsilon, outside), gain)
+    summed = close(of.square, of.count) and gain is None
+    return (LpNorm(of.axes, 2, epsilon, found.floor, outside), (a,)) if summed else None
+
+
+def taken_apart(view: View, node: Node) -> Match:
+    """x·r − m·r for the mean m of x, and b more: (x − m)·r and b more, as batch norms are folded."""
+    layer = node.layer
+    if not isinstance(layer, (Add, Subtract)) or len(node.inputs) != 2:
+        return None
+    for first, second in (node.inputs, node.inputs[::-1])[: 2 if isinstance(layer, Add) else 1]:
+        bias, product = (None, second) if isinstance(layer, Subtract) else _less(view, second)
+        if not view.is_product(first) or not product or not view.is_product(product):
+            continue
+        for x, inverse in (view.nodes[first].inputs, view.nodes[first].inputs[::-1]):
+            means = [m for m, r in _orders(view, product) if view.same(r, inverse) and is_mean(view, m, x)]
+            if not means or inverse_length(view, _gain(view, inverse)[1], x) is None:
+                continue
+            name = view.insert(f"{node.name}/centred", Subtract(), (x, means[0]))
+            if bias is None:
+                return Multiply(), (name, inverse)
+            scaled = view.insert(f"{node.name}/scaled", Multiply(), (name, inverse))
+            return Scale(np.ones((), bias.dtype), bias), (scaled,)
+    return None
+
+
+def _orders(view: View, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return view.nodes[name].inputs, view.nodes[name].inputs[::-1]
+
+
+def _less(view: View, name: str) -> tuple[Array | None, str]:
+    """b and p, where a node is b − p; an empty name where it is not."""
+    layer = view.layer(name)
+    if not isinstance(layer, Scale) or number(layer.weight) != -1:
+        return None, ""
+    return layer.bias, view.source(name)
+
+
+def rounded(epsilon: float) -> float:
+    """Six digits of a number: what a file was told, and not its float32."""
+    return float(f"{epsilon:.6g}")
+
+
+def _reduced(view: View, name: str, kinds: tuple[type, ...]) -> Axes:
+    """The axes that a reduction goes over, and keeps or has put back; none where it is none of `kinds`."""
+    layer = view.layer(name)
+    if isinstance(layer, GlobalSumPool) and isinstance(layer, kinds):
+        return reduced(view, name, kinds)[0]
+    below = put_back(view, name)
+    return reduced(view, below, kinds)[0] if below else ()
+
+
+def _reduces(view: View, name: str) -> str:
+    """What a reduction reads."""
+    return view.source(put_back(view, name) or name)
+
+
+def _over_axes(view: View, node: Node, x: str, axes: Axes, norm: LayerNorm | RMSNorm, gain: Array | None) -> Match:
+    """The norm over these axes, between transpositions where they are not the last ones."""
+    rank, count = view.rank(x), len(axes)
+    order = (*(axis for axis in range(rank) if axis not in axes), *axes)
+    scale = None if gain is None else _along(gain, order, count)
+    if gain is not None and scale is None:
+        return None
+    made = replace(norm, scale=scale)
+    if order == tuple(range(rank)):
+        return made, (x,)
+    moved = view.insert(f"{node.name}/moved", Transpose(order), (x,))
+    return Transpose(tuple(np.argsort(order).tolist())), (view.insert(f"{node.name}/norm", made, (moved,)),)
+
+
+def _along(constant: Array, order: Axes, count: int) -> Array | None:
+    """A constant of one sample with its axes in another order, where it varies along the last `count` of these alone."""
+    whole = constant.reshape((1,) * (len(order) - constant.ndim) + constant.shape) if constant.ndim < len(order) else None
+    if whole is None:
+        return None
+    moved = whole.transpose(order)
+    return moved.reshape(moved.shape[-count:]) if moved.size == math.prod(moved.shape[-count:]) else None
+
+
+def _absolute(view: View, node: Node) -> Match:
+    """a / Σ|a|."""
+    a, bottom = quotient(view, node)
+    if not bottom:
+        return None
+    inner, floor = floored(view, bottom)
+    for weight, epsilon, base in view.affine(inner):
+        axes = _reduced(view, base, (Sum, GlobalSumPool))
+        size = _reduces(view, base) if axes else ""
+        if weight == 1 and epsilon >= 0 and isinstance(view.layer(size), Abs) and view.same(view.source(size), a):
+            return LpNorm(axes, 1, rounded(epsilon), floor), (a,)
+    return None
+
+
+# --- γ and β ------------------------------------------------------------------------------------------------------------------
+
+
+def norm_affine(view: View, node: Node) -> Match:
+    """The γ and β behind a layer or RMS norm that has none yet."""
+    layer = node.layer
+    (source,) = node.inputs if len(node.inputs) == 1 else ("",)
+    if not isinstance(layer, Scale) or not view.private(source):
+        return None
+    back = view.layer(source)
+    name = view.source(source) if isinstance(back, Transpose) else source
+    norm = view.layer(name)
+    if not isinstance(norm, (LayerNorm, RMSNorm)) or norm.shift is not None or not view.private(name):
+        return None
+    order = tuple(np.argsort(back.axes).tolist()) if isinstance(back, Transpose) else tuple(range(view.rank(source)))
+    parts = [None if p is None else _sample_order(p, order, norm.axes) for p in (layer.weight, layer.bias)]
+    scale, shift = parts
+    unscaled = number(layer.weight) == 1
+    if scale is None or (layer.bias is not None and shift is None) or (norm.scale is not None and not unscaled):
+        return None
+    made = replace(norm, scale=norm.scale if unscaled else scale, shift=shift)
+    if not isinstance(back, Transpose):
+        return made, view.nodes[source].inputs
+    return back, (view.insert(f"{node.name}/norm", made, view.nodes[name].inputs),)
+
+
+def _sample_order(constant: Array, order: Axes, count: int) -> Array | None:
+    found = _along(constant, order, count)
+    return found if found is None or constant.size > 1 else found.reshape(())

@@ -1,0 +1,159 @@
+"""What exporters take apart, put together again: activations, layer norms, dense layers, gates.
+
+A pattern looks at one node and at what it reads, and gives the layer that the node is in truth, with the inputs of that
+layer. The node keeps its name; nodes that nobody reads any more disappear.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+from ....arrays import Array
+from ....layers import Concat, Dense, Gather, Identity, Recurrent, Reshape, Scale
+from ....network.model import Model, Node
+from .exponentials import logarithm, logistic, mirrored, sharper, softmax, softsign, tanh_half
+from .gated import self_gated
+from .gates import gate, gated_constants
+from .neighbours import local_response
+from .normed import norm_affine, normalised, taken_apart
+from .pieces import bent, larger_multiple, nested_bounds, outside, soft_shrinkage
+from .ranges import guarded, min_max
+from .spelled import hard_sigmoid, lp_pool, softplus
+from .view import Match, View
+
+
+def recognised(model: Model) -> Model:
+    """`model` with known groups of nodes as the layers that they are."""
+    view = _viewed(model)
+    gated_constants(view)  # before a constant that is added behind one makes it an affine map
+    changed = True
+    while changed:
+        changed = False
+        for name in list(view.nodes):
+            node = view.nodes.get(name)
+            match = None if node is None else next(filter(None, (pattern(view, node) for pattern in PATTERNS)), None)
+            if match is not None:
+                view.replace(name, *match)
+                changed = True
+        changed = changed or gated_constants(view)  # gates that were put together again
+    made = replace(model, nodes=tuple(view.nodes.values()))
+    if any(type(node.layer) is Identity for node in made.nodes):
+        made = replace(made, nodes=tuple(_without_identities(made).values()))
+    return made
+
+
+def _viewed(model: Model) -> View:
+    shapes = dict(model.shapes({name: (1, *shape) for name, shape in model.input_shape.items()}))
+    nodes = _without_identities(model)
+    return View(nodes, frozenset(model.outputs), Counter(name for node in nodes.values() for name in node.inputs), shapes)
+
+
+def _without_identities(model: Model) -> dict[str, Node]:
+    """The nodes without those that a Cast or an empty Slice left behind: they say nothing about the network."""
+    new: dict[str, str] = {}
+    kept = {}
+    for node in model.nodes:
+        inputs = tuple(new.get(name, name) for name in node.inputs)
+        if type(node.layer) is Identity and node.name not in model.outputs:
+            new[node.name] = inputs[0]
+        else:
+            kept[node.name] = node if inputs == node.inputs else replace(node, inputs=inputs)
+    return kept
+
+
+# --- both directions of a recurrent layer ------------------------------------------------------------------------------------
+
+
+def _both_directions(view: View, node: Node) -> Match:
+    """The last states of all directions, picked one by one and put side by side again: what the layer returned."""
+    if not isinstance(node.layer, Concat) or len(node.inputs) < 2:
+        return None
+    sources = set()
+    for position, name in enumerate(node.inputs):
+        below = [name]
+        for kind in (Reshape, Gather, Reshape):
+            if not isinstance(view.layer(below[-1]), kind):
+                return None
+            below.append(view.source(below[-1]))
+        picked, apart = view.layer(below[1]), view.layer(below[2])
+        assert isinstance(picked, Gather)
+        assert isinstance(apart, Reshape)
+        count = len(node.inputs)
+        if (
+            len(apart.to) != 2
+            or apart.to[0] != count
+            or picked.axis != 1
+            or [cell % count for cell in picked.indices] != [position]
+        ):
+            return None
+        sources.add(below[3])
+    (source,) = sources if len(sources) == 1 else (None,)
+    if source is None or not isinstance(view.layer(source), Recurrent) or view.rank(node.name) != 2:
+        return None
+    return Identity(), (source,)
+
+
+# --- affine maps ---------------------------------------------------------------------------------------------------
+
+
+def _dense(view: View, node: Node) -> Match:
+    """MatMul + Add: a dense layer with its bias."""
+    layer = node.layer
+    if not isinstance(layer, Scale) or layer.bias is None or not _is_one(layer.weight):
+        return None
+    (source,) = node.inputs
+    below = view.layer(source)
+    if not isinstance(below, Dense) or below.bias is not None or not view.private(source):
+        return None
+    upper = below.weight.shape[1]
+    if layer.bias.size != upper or layer.bias.shape[-1:] != (upper,):
+        return None
+    return Dense(below.weight, layer.bias.reshape(-1)), view.nodes[source].inputs
+
+
+def _is_one(weight: Array) -> bool:
+    return bool((weight == 1).all())
+
+
+def _mul_add(view: View, node: Node) -> Match:
+    """Mul + Add by constants: one affine map, such as a batch norm that was taken apart."""
+    layer = node.layer
+    if not isinstance(layer, Scale) or layer.bias is None or layer.weight.size != 1 or not _is_one(layer.weight):
+        return None
+    (source,) = node.inputs
+    below = view.layer(source)
+    if not isinstance(below, Scale) or below.bias is not None or not view.private(source):
+        return None
+    return Scale(below.weight, layer.bias), view.nodes[source].inputs
+
+
+PATTERNS: tuple[Callable[[View, Node], Match], ...] = (
+    bent,
+    larger_multiple,
+    nested_bounds,
+    outside,
+    soft_shrinkage,
+    logistic,
+    tanh_half,
+    logarithm,
+    mirrored,
+    sharper,
+    softsign,
+    softmax,
+    self_gated,
+    normalised,
+    taken_apart,
+    min_max,
+    guarded,
+    norm_affine,
+    local_response,
+    hard_sigmoid,
+    softplus,
+    lp_pool,
+    _dense,
+    _mul_add,
+    gate,
+    _both_directions,
+)

@@ -1,0 +1,122 @@
+"""Elements picked by their places in memory, as PyTorch exports `as_strided` (so it pools images that have channels last).
+
+The file puts all samples in one row and picks from it by numbers that it computes from the batch: n·size + a place in sample n.
+The numbers are worked out for one sample and for three. Where each sample picks from itself, and all pick alike, this is a
+`Gather` in every sample; where not, it mixes samples and is refused.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ....arrays import Array
+from ....errors import FormatError
+from ....layers import Flatten, Gather, Identity, Reshape
+from ....records import dataclass
+from ..read.reader import OpNode, Record
+from ..translate.call import BATCH, Call, Operator, Tensor, Value
+from ..translate.folding import FOLDS, fold
+from ..translate.graph import Broken, run
+
+AS_STRIDED = "AsStrided"
+#: How many nodes may compute the numbers; exporters write a dozen.
+MOST = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """The nodes that compute which elements are picked, from constants and from the shapes of signals."""
+
+    nodes: tuple[OpNode, ...]
+    name: str
+    constants: Mapping[str, Array]
+    signals: tuple[str, ...]
+    versions: Mapping[str, int]
+    operators: Mapping[tuple[str, int], Operator]
+
+    def of(self, call: Call, batch: int) -> Array:
+        """The numbers for a batch of so many samples."""
+        signals = {name: call.value(index) for index, name in enumerate(self.signals, start=1)}
+        values: dict[str, Value | Broken] = {**self.constants, **signals}
+        run(self.nodes, values, replace(call.builder, batch=batch), self.versions, self.operators, fold)
+        found = values[self.name]
+        if not isinstance(found, np.ndarray) or found.dtype.kind not in "iu" or not found.ndim:
+            raise FormatError("what it picks is no list of integers that is known at load")
+        return found
+
+
+def unstrided(
+    nodes: Sequence[OpNode], graph: Record, versions: Mapping[str, int], operators: Mapping[tuple[str, int], Operator]
+) -> tuple[OpNode, ...]:
+    """The nodes, with each such pair of Reshape and Gather as one node of the kind `AS_STRIDED`."""
+    maker = {name: place for place, node in enumerate(nodes) for name in node.outputs if name}
+
+    def made(name: str) -> OpNode | None:
+        return nodes[maker[name]] if name in maker else None
+
+    found = []
+    for node in nodes:
+        picks = node.op == "Gather" and len(node.inputs) == 2 and node.attributes.get("axis", 0) == 0
+        row = made(node.inputs[0]) if picks else None
+        if row is None or row.inputs[0] in graph.initializers or not _is_one_row(row, made, graph):
+            found.append(node)
+            continue
+        below, constants, signals = _below(node.inputs[1], made, graph)
+        ordered = tuple(nodes[place] for place in sorted(maker[name] for name in below))
+        places = Places(ordered, node.inputs[1], constants, signals, versions, operators)
+        found.append(replace(node, op=AS_STRIDED, inputs=(row.inputs[0], *signals), attributes={"places": places}))
+    return tuple(found)
+
+
+def _is_one_row(node: OpNode, made: Callable[[str], OpNode | None], graph: Record) -> bool:
+    """Whether a node is Reshape(x, [-1])."""
+    if node.op != "Reshape" or len(node.inputs) != 2:
+        return False
+    maker, name = made(node.inputs[1]), node.inputs[1]
+    target = graph.constant(name) if name in graph.initializers else None if maker is None else maker.attributes.get("value")
+    return isinstance(target, np.ndarray) and target.shape == (1,) and target.dtype.kind == "i" and int(target[0]) == -1
+
+
+def _below(name: str, made: Callable[[str], OpNode | None], graph: Record) -> tuple[set[str], dict[str, Array], tuple[str, ...]]:
+    """What computes `name`: the names of nodes down to the shapes of signals, of constants, and of those signals."""
+    nodes: dict[int, str] = {}
+    constants: dict[str, Array] = {}
+    signals: dict[str, None] = {}
+    waiting = [name]
+    while waiting:
+        current = waiting.pop()
+        node = made(current)
+        if current in graph.initializers:
+            constants[current] = graph.constant(current)
+        elif node is None or node.op not in FOLDS or len(nodes) > MOST:
+            signals[current] = None
+        elif id(node) not in nodes:
+            nodes[id(node)] = current
+            shapes = node.op in ("Shape", "Size")
+            signals |= dict.fromkeys(node.inputs if shapes else ())
+            waiting += [] if shapes else [read for read in node.inputs if read]
+    return set(nodes.values()), constants, tuple(signals)
+
+
+def as_strided(call: Call) -> Tensor:
+    """The operator's function: a Gather in each sample."""
+    x, places = call.image(), call.node.attributes["places"]
+    counts, size = (1, 3) if call.builder.batch == BATCH else (call.builder.batch or 1,), math.prod(x.shape)
+    picked = [places.of(call, count) for count in counts]
+    own = picked[0][:1]
+    for count, found in zip(counts, picked, strict=True):
+        wanted = own + size * np.arange(count).reshape(-1, *(1,) * (own.ndim - 1))
+        if found.shape != wanted.shape or (found != wanted).any():
+            raise FormatError("it moves elements between samples: what it picks of the batch in memory differs among samples")
+    if not own.size or own.min() < 0 or own.max() >= size:
+        raise FormatError("it moves elements between samples, or picks none")
+    shape, cells = own.shape[1:], tuple(int(cell) for cell in own.reshape(-1))
+    call.builder.check(shape, "its output")
+    if cells == tuple(range(size)):
+        return call.emit(Identity() if shape == x.shape else Reshape(shape), x)
+    row = call.emit(Flatten(), x, part="row")
+    return call.emit(Reshape(shape), call.emit(Gather(cells, 1), row, part="picked"))

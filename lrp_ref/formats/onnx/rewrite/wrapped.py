@@ -1,0 +1,79 @@
+"""Look-ups in a table whose numbers, where negative, count from its end: how exporters spell indexing by NumPy and TensorFlow.
+
+A word's number is a row of the table, 0 or more, and for those the spelling changes nothing. So it is left out, and what looks
+up reads the network's input itself. Nothing is guessed: the spelling is computed for every row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ....arrays import Array
+from ....errors import FormatError
+from ..read.reader import Declared, OpNode, Record
+from ..read.tensors import CASTS
+
+#: Operators of which one number in makes one number out, at the same place.
+_EACH = frozenset(
+    {
+        *("Add", "Cast", "Identity", "Max", "Min", "Mod", "Mul", "Sub", "Where"),
+        *("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And", "Not", "Or", "Xor"),
+    }
+)
+#: Nodes that a spelling takes at most.
+_MOST = 20
+
+#: From nodes, the values that they start from, and a name, to what that name is.
+Compute = Callable[[Sequence[OpNode], dict[str, Array], str], Array]
+
+
+def unwrapped(graph: Record, nodes: Sequence[OpNode], compute: Compute) -> tuple[OpNode, ...]:
+    """The nodes, where every Gather from a table reads an input of the network instead of a spelling of it."""
+    makers = {name: place for place, node in enumerate(nodes) for name in node.outputs if name}
+    inputs = {value.name: value for value in graph.inputs if value.name not in graph.initializers}
+    found = list(nodes)
+    for place, node in enumerate(nodes):
+        if node.op != "Gather" or len(node.inputs) != 2 or node.inputs[0] not in graph.initializers:
+            continue
+        below = _below(node.inputs[1], nodes, makers)
+        source = _source(graph, node, below, inputs, compute) if below else ""
+        if source:
+            found[place] = replace(node, inputs=(node.inputs[0], source))
+    return tuple(found)
+
+
+def _source(graph: Record, node: OpNode, below: Sequence[OpNode], inputs: Mapping[str, Declared], compute: Compute) -> str:
+    """The input that the Gather's numbers are, for every row of the table; empty where there is none."""
+    made = {name for one in below for name in one.outputs}
+    read = {name for one in below for name in one.inputs if name} - made
+    sources = [name for name in read if name in inputs]
+    rows = graph.constant(node.inputs[0]).shape[:1]
+    if len(sources) != 1 or inputs[sources[0]].kind not in CASTS or not rows:
+        return ""
+    constants = {name: graph.constant(name) for name in read if name in graph.initializers}
+    if any(value.size != 1 for value in constants.values()):
+        return ""
+    every: Array = np.arange(rows[0]).astype(CASTS[inputs[sources[0]].kind])
+    try:
+        same = np.array_equal(compute(below, constants | {sources[0]: every}, node.inputs[1]), every)
+    except FormatError:
+        return ""
+    return sources[0] if same else ""
+
+
+def _below(name: str, nodes: Sequence[OpNode], makers: Mapping[str, int]) -> list[OpNode]:
+    """The nodes that a value comes from, in computing order; empty where one of them is none of `_EACH`, or they are many."""
+    found: set[int] = set()
+    waiting = [name]
+    while waiting:
+        place = makers.get(waiting.pop())
+        if place is None or place in found:
+            continue
+        if (nodes[place].op not in _EACH and nodes[place].op != "Constant") or len(found) == _MOST:
+            return []
+        found.add(place)
+        waiting += [name for name in nodes[place].inputs if name]
+    return [nodes[place] for place in sorted(found)]

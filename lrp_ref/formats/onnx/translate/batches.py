@@ -1,0 +1,222 @@
+"""Sequence-first layouts: where the file has its batch axis elsewhere than in front.
+
+A model's batch axis is always the first. Where a file moves it, the tensor remembers where to (`Tensor.place`), and the nodes
+behind are read as if it were in front, with their axes counted anew. What would work across it is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ....errors import FormatError
+from ....layers.shape import Reshape
+from .call import Call, Tensor, Value
+
+#: What an operator's function is to read, and where its outputs have the batch axis.
+Moved = tuple[Call, int]
+
+#: Operators that know where the batch axis is.
+AWARE = frozenset({"Flatten", "GRU", "LSTM", "RNN", "Reshape", "Shape", "Size"})
+#: Operators that may move the batch axis away from the front.
+MOVERS = frozenset({"Transpose", "Unsqueeze"})
+#: Operators without axes whose only signal is the first input.
+PLAIN = frozenset(
+    (
+        *("Abs", "Cast", "Celu", "Clip", "Dropout", "Elu", "Erf", "Exp", "Gelu", "HardSigmoid", "HardSwish", "Identity"),
+        *("LeakyRelu", "Log", "Mish", "Neg", "Reciprocal", "Relu", "Selu", "Shrink", "Sigmoid", "Softplus", "Softsign", "Sqrt"),
+        *("Swish", "Tanh", "ThresholdedRelu"),
+    )
+)
+#: Operators whose inputs broadcast against each other.
+BROADCAST = frozenset({"Add", "Div", "Max", "Mean", "Min", "Mul", "PRelu", "Pow", "Sub", "Sum", "Where"})
+#: The version of the schema from which on the axes are an input.
+AXES_SINCE = {
+    **dict.fromkeys(("ReduceL1", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSumSquare"), 18),
+    **dict.fromkeys(("ReduceSum", "Squeeze", "Unsqueeze"), 13),
+}
+
+
+def in_front(call: Call) -> Moved | None:
+    """The node as if the batch axis were in front, None where nothing has to be done.
+
+    Raises
+    ------
+    FormatError
+        Where the operator works across the batch axis, or is not read in such a layout.
+    """
+    signals = [value for value in call.inputs if isinstance(value, Tensor)]
+    places, op = {signal.place for signal in signals}, call.node.op
+    if not call.lead or op in AWARE:
+        return None
+    if (
+        op in BROADCAST
+        and len({call.rank(s) - s.place for s in signals}) == 1
+        and (places != {0} or _rank(call) > call.rank(signals[0]))
+    ):
+        return _broadcast(call, signals)
+    if places == {0} and op not in MOVERS:
+        return None
+    if len(places) > 1 or op in BROADCAST:
+        raise FormatError(f"the batch axes of its inputs are different ones: {', '.join(map(str, sorted(places)))}")
+    (place,) = places
+    if op in PLAIN:
+        return _as_front(call), place
+    if op not in _READ:
+        raise FormatError(f"the batch axis of its input is axis {place}, and {op} is read with the batch axis in front only")
+    return _READ[op](call, place)
+
+
+def _as_front(call: Call, attributes: dict[str, Any] | None = None, inputs: Mapping[int, Value] | None = None) -> Call:
+    """The call with its signals' batch axes in front, other attributes and other constants."""
+    found: list[Value | None] = [replace(v, place=0) if isinstance(v, Tensor) else v for v in call.inputs]
+    for index, value in (inputs or {}).items():
+        found += [None] * (index + 1 - len(found))
+        found[index] = value
+    node = replace(call.node, attributes={**call.node.attributes, **(attributes or {})})
+    return replace(call, node=node, inputs=tuple(found))
+
+
+def _counted(axis: int, place: int, rank: int) -> int:
+    """An axis of the file, counted with the batch axis in front."""
+    found = axis + rank if axis < 0 else axis
+    if not 0 <= found < rank:
+        raise FormatError(f"axis {axis} does not exist among {rank} axes")
+    if found == place:
+        raise FormatError(f"it works across the batch axis {place}, and samples are explained one by one")
+    return found + 1 if found < place else found
+
+
+def _listed(call: Call, name: str, axes: Sequence[int]) -> Call:
+    """The call with other axes, which are an input or an attribute."""
+    if call.version >= AXES_SINCE.get(name, 0):
+        return _as_front(call, inputs={1: np.asarray(axes, dtype=np.int64)})
+    return _as_front(call, {"axes": tuple(axes)})
+
+
+def _rank(call: Call) -> int:
+    return max(call.rank(v) if isinstance(v, Tensor) else v.ndim for v in call.inputs if v is not None)
+
+
+def _broadcast(call: Call, signals: Sequence[Tensor]) -> Moved:
+    """Inputs are aligned at their last axes; a signal of fewer axes gets axes of extent 1 in front of its own."""
+    rank = _rank(call)
+    place = signals[0].place + rank - call.rank(signals[0])
+    others: dict[int, Value] = {}
+    for index, value in enumerate(call.inputs):
+        if isinstance(value, Tensor) and call.rank(value) < rank:
+            shape = (1,) * (rank - call.rank(value)) + value.shape
+            others[index] = call.emit(Reshape(shape), value, part=f"aligned_{index}")
+        elif value is not None and not isinstance(value, Tensor) and value.ndim:
+            others[index] = np.moveaxis(value.reshape((1,) * (rank - value.ndim) + value.shape), place, 0)
+    return _as_front(call, inputs=others), place
+
+
+def _transpose(call: Call, place: int) -> Moved:
+    rank = call.rank(call.tensor())
+    order = call.integers("perm", tuple(reversed(range(rank))))
+    if sorted(order) != list(range(rank)):
+        raise FormatError(f"the attribute perm is {order}, which is no order of {rank} axes")
+    perm = (0, *(_counted(axis, place, rank) for axis in order if axis != place))
+    return _as_front(call, {"perm": perm}), order.index(place)
+
+
+def _squeeze(call: Call, place: int) -> Moved:
+    full = call.builder.full_shape(call.tensor())
+    given = call.listed(1, "axes", 13)
+    if given is None:
+        given = tuple(axis for axis, extent in enumerate(full) if extent == 1 and axis != place)
+    axes = [_counted(axis, place, len(full)) for axis in given]
+    return _listed(call, "Squeeze", axes), place - sum(axis <= place for axis in axes)
+
+
+def _unsqueeze(call: Call, place: int) -> Moved:
+    given = call.listed(1, "axes", 13)
+    if given is None or len(given) > 32:
+        raise FormatError("its axes are missing")
+    rank = call.rank(call.tensor()) + len(given)
+    added = {axis + rank if axis < 0 else axis for axis in given}
+    rest = [axis for axis in range(rank) if axis not in added]
+    if len(rest) != rank - len(given):
+        raise FormatError(f"axes {given} are not {len(given)} of {rank} axes")
+    return _listed(call, "Unsqueeze", [_counted(axis, rest[place], rank) for axis in given]), rest[place]
+
+
+def _gather(call: Call, place: int) -> Moved:
+    source, picked = call.value(0), call.value(1)
+    if isinstance(picked, Tensor):
+        return _as_front(call), place
+    axis = _counted(call.integer("axis", 0), place, _rank_of(call, source))
+    return _as_front(call, {"axis": axis}), place + (picked.ndim - 1 if axis <= place else 0)
+
+
+def _rank_of(call: Call, value: Value) -> int:
+    return call.rank(value) if isinstance(value, Tensor) else value.ndim
+
+
+def _slice(call: Call, place: int) -> Moved:
+    from .folding import slices  # which reads constants alone
+
+    rank = call.rank(call.tensor())
+    axes = [_counted(axis, place, rank) for axis, *_ in slices(call, rank)]
+    if call.version < 10:
+        return _as_front(call, {"axes": tuple(axes)}), place
+    return _as_front(call, inputs={3: np.asarray(axes, dtype=np.int64)}), place
+
+
+def _along(default: int) -> Callable[[Call, int], Moved]:
+    """An operator along one axis, which stays."""
+
+    def read(call: Call, place: int) -> Moved:
+        axis = _counted(call.integer("axis", default), place, _rank(call))
+        constants = {
+            index: np.moveaxis(value, place, 0)
+            for index, value in enumerate(call.inputs)
+            if call.node.op == "Concat" and value is not None and not isinstance(value, Tensor)
+        }
+        return _as_front(call, {"axis": axis}, constants), place
+
+    return read
+
+
+def _reduce(call: Call, place: int) -> Moved:
+    rank, since = call.rank(call.tensor()), AXES_SINCE[call.node.op]
+    given = call.listed(1, "axes", since)
+    if not given and call.integer("noop_with_empty_axes", 0):
+        return _as_front(call), place
+    axes = [_counted(axis, place, rank) for axis in given or range(rank)]
+    gone = 0 if call.integer("keepdims", 1) else sum(axis <= place for axis in axes)
+    return _listed(call, call.node.op, axes), place - gone
+
+
+def _matmul(call: Call, place: int) -> Moved:
+    first, second = call.value(0), call.value(1)
+    if isinstance(second, Tensor) or not isinstance(first, Tensor) or second.ndim > 2 or place == call.rank(first) - 1:
+        raise FormatError(
+            f"the batch axis of its input is axis {place}: only products of rows with one constant matrix are read then"
+        )
+    return _as_front(call), place
+
+
+def _softmax(call: Call, place: int) -> Moved:
+    if call.version < 13:
+        raise FormatError(f"the batch axis of its input is axis {place}, and several axes are normalised together")
+    return _along(-1)(call, place)
+
+
+_READ: dict[str, Callable[[Call, int], Moved]] = {
+    "Concat": _along(1),
+    "Gather": _gather,
+    "LogSoftmax": _softmax,
+    "MatMul": _matmul,
+    **dict.fromkeys(("ReduceL1", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "ReduceSumSquare"), _reduce),
+    "Slice": _slice,
+    "Softmax": _softmax,
+    "Split": _along(0),
+    "Squeeze": _squeeze,
+    "Transpose": _transpose,
+    "Unsqueeze": _unsqueeze,
+}

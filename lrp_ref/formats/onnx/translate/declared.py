@@ -1,0 +1,165 @@
+"""What a file declares about its inputs: which axis is the batch, of what shape samples are, and what is left open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ....arrays import Shape
+from ....errors import FormatError, unknown
+from ..read.reader import Declared
+from ..read.tensors import CASTS, FLOATS, kind_name
+from .call import BATCH, Tensor
+
+#: Extents that are tried where a file leaves them open, until the network can be laid out: exporters' usual sides first.
+TRIED = (64, 224, 32, 320, 48, 96, 512, 576, 16, 7)
+
+
+def places_of(batch_axis: Any, inputs: Sequence[Declared]) -> dict[str, int]:
+    """The axis of each input that is the batch: 0 where nothing else is told, and of an input with no other axis.
+
+    Raises
+    ------
+    FormatError
+        Where the names or numbers of an input's extents say that its batch is elsewhere, and `batch_axis` says nothing.
+    """
+    ranks = {value.name: None if value.dims is None else len(value.dims) for value in inputs}
+    if isinstance(batch_axis, Mapping):
+        given = dict(batch_axis)
+    elif batch_axis is None:
+        given = {}
+    else:
+        given = {name: 0 if rank == 1 else batch_axis for name, rank in ranks.items()}
+    for name, axis in given.items():
+        if name not in ranks:
+            raise FormatError(str(unknown("input", name, ranks)))
+        rank = ranks[name]
+        if type(axis) is not int or axis < 0 or (axis and (rank is None or axis >= rank)):
+            raise FormatError(f"batch_axis = {axis!r} is no axis of input {name!r}, which has {rank} axes")
+    elsewhere = {name: axis for name, axis in _found(inputs, given).items() if axis and name not in given}
+    if elsewhere:
+        first = next(iter(elsewhere))
+        states = {value.name: 0 for value in inputs if value.name in elsewhere and value.kind in FLOATS}
+        raise FormatError(
+            f"input {first!r} seems to have its batch along axis {elsewhere[first]}: batch_axis={elsewhere} reads it so, and the "
+            f"model takes it with the batch first then; batch_axis={dict.fromkeys(elsewhere, 0)} reads the first axis as it"
+            + (f"; fix={states} holds a state at 0 instead" if states else "")
+        )
+    return dict.fromkeys(ranks, 0) | given
+
+
+def _found(inputs: Sequence[Declared], given: Mapping[str, int]) -> dict[str, int]:
+    """The batch axis of every input, by the names and numbers of its extents."""
+    first = [(v.symbols[given.get(v.name, 0)], v.dims[given.get(v.name, 0)]) for v in inputs if v.dims]
+    symbols = [symbol for symbol, _ in first if symbol]
+    symbol = max(symbols, key=symbols.count) if symbols else None
+    is_open = any(extent is None for _, extent in first)
+    extents = {extent for _, extent in first if extent is not None}
+    shared = [e for e in sorted(extents) if not is_open and len(extents) > 1 and all(_only(v, e) is not None for v in inputs)]
+    found = {}
+    for value in inputs:
+        axis: int | None = 0
+        if value.dims and symbol and value.symbols[0] != symbol and value.symbols.count(symbol) == 1:
+            axis = value.symbols.index(symbol)
+        elif value.dims and is_open and value.dims[0] is not None and value.dims.count(None) == 1 and len(inputs) > 1:
+            axis = value.dims.index(None)
+        elif len(shared) == 1:
+            axis = _only(value, shared[0])
+        found[value.name] = axis or 0
+    return found
+
+
+def _only(value: Declared, extent: int) -> int | None:
+    """The axis of an input that can be a batch of `extent`: the first, or the only one that has it."""
+    if not value.dims:
+        return None
+    if value.dims[0] == extent:
+        return 0
+    return value.dims.index(extent) if value.dims.count(extent) == 1 else None
+
+
+def batch_first(value: Declared, axis: int) -> Declared:
+    """The declaration with the batch in front."""
+    if value.dims is None:
+        return value
+    order = (axis, *(k for k in range(len(value.dims)) if k != axis))
+    dims, symbols = tuple(value.dims[k] for k in order if value.dims), tuple(value.symbols[k] for k in order if value.dims)
+    return replace(value, dims=dims, symbols=symbols)
+
+
+def batch_of(inputs: Sequence[Declared]) -> int:
+    """The extent that stands for the batch axis: the one that the file fixes, or the symbol."""
+    extents = {value.dims[0] for value in inputs if value.dims}
+    for value in inputs:
+        if value.dims == ():
+            raise FormatError(
+                f"input {value.name!r} is a single number and has no batch axis: fix={{{value.name!r}: …}} holds it at a value; "
+                "batched=False gives every input a batch axis"
+            )
+    fixed = extents - {None, 0}
+    if len(fixed) > 1:
+        raise FormatError(
+            f"the inputs' first extents differ ({sorted(map(str, fixed))}): they are no batch; batch_axis= says which axis "
+            "of each input is the batch, and batched=False gives them one"
+        )
+    # Where one input leaves the batch open, so do all.
+    return next(iter(fixed)) if fixed and None not in extents else BATCH  # type: ignore[return-value]
+
+
+def sample_shape(value: Declared, given: Shape | None, batched: bool) -> Shape:
+    """The shape of one sample of an input, checked."""
+    if value.kind not in FLOATS and value.kind not in CASTS:
+        raise FormatError(f"input {value.name!r} holds {kind_name(value.kind)} values; only numbers can be explained")
+    declared = _sample(value, batched)
+    if given is not None:
+        fits = declared is None or (
+            len(declared) == len(given) and all(d in (None, 0, g) for d, g in zip(declared, given, strict=True))
+        )
+        if not fits or min(given, default=1) < 1:
+            raise FormatError(f"input_shape {given} does not fit input {value.name!r}, which the file declares as {declared}")
+        return given
+    if declared is None or None in declared or 0 in declared:
+        raise FormatError(open_message([value], batched))
+    return tuple(extent for extent in declared if extent is not None)
+
+
+def _sample(value: Declared, batched: bool) -> tuple[int | None, ...] | None:
+    return None if value.dims is None else value.dims[1:] if batched else value.dims
+
+
+def open_message(values: Sequence[Declared], batched: bool) -> str:
+    """What to do about inputs whose shapes are not known."""
+    listed = []
+    for value in values:
+        declared = _sample(value, batched)
+        shown = "any shape" if declared is None else f"shape ({', '.join('?' if not d else str(d) for d in declared)})"
+        listed.append(f"input {value.name!r} has samples of {shown}")
+    return f"{', '.join(listed)}: give input_shape=, the shape of one sample"
+
+
+def is_open(value: Declared, batched: bool) -> bool:
+    """Whether the file leaves an extent of a sample open, of a known number of axes."""
+    declared = _sample(value, batched)
+    return declared is not None and any(not extent for extent in declared)
+
+
+def tried_shapes(inputs: Sequence[Declared], batched: bool, sizes: Iterable[int] = TRIED) -> Iterator[dict[str, Shape]]:
+    """Shapes for all inputs with open extents, one size after the other; extents of one name are equal."""
+    for size in sizes:
+        yield {
+            value.name: tuple(extent or size for extent in _sample(value, batched) or ())
+            for value in inputs
+            if is_open(value, batched)
+        }
+
+
+def place_remarks(inputs: Mapping[str, int], outputs: Sequence[str], values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Which inputs and outputs have their batch elsewhere in the file than in the model."""
+    places = {f"input {name!r}": f"along axis {axis}" for name, axis in inputs.items() if axis}
+    for name in outputs:
+        value = values[name]
+        if isinstance(value, Tensor) and (value.place or value.before or value.behind):
+            folded = "folded into" if value.before or value.behind else "along"
+            places[f"output {name!r}"] = f"{folded} axis {value.place}"
+    return tuple(f"{what} has its batch {where} in the file, and along axis 0 here" for what, where in places.items())

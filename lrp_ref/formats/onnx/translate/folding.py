@@ -1,0 +1,358 @@
+"""Nodes whose inputs are all known at load: the arithmetic that exporters wrap around shapes, in NumPy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ....arrays import Array, Shape
+from ....errors import FormatError
+from ..read.tensors import CASTS, LARGEST, bounded
+from .call import BATCH, Call, Value
+from .picking import gather, gather_elements, gather_nd, identity_like, running_sum, triangle
+
+
+def fold(call: Call) -> Sequence[Value | None] | None:
+    """What a node computes from constants; None where no function here knows its operator."""
+    function = FOLDS.get(call.node.op)
+    if function is None:
+        return None
+    with np.errstate(all="ignore"):  # a division by 0 in a file is the file's business; weights are checked for NaN later
+        found = function(call)
+    made = found if isinstance(found, list) else [np.asarray(found)]
+    call.builder.spend(made)
+    return list(made)
+
+
+def _all(call: Call) -> list[Array]:
+    return [call.constant(index) for index in range(len(call.inputs)) if call.optional(index) is not None]
+
+
+def _elementwise(function: Callable[..., Any]) -> Callable[[Call], Array]:
+    def folded(call: Call) -> Array:
+        arrays = _all(call)
+        bounded(np.broadcast_shapes(*(a.shape for a in arrays)), *arrays)
+        return np.asarray(function(*arrays))
+
+    return folded
+
+
+def _joined(function: Callable[[Array, Array], Array]) -> Callable[[Call], Array]:
+    def folded(call: Call) -> Array:
+        first, *rest = _all(call)
+        bounded(np.broadcast_shapes(first.shape, *(a.shape for a in rest)), first, *rest)
+        for array in rest:
+            first = function(first, array)
+        return np.asarray(first)
+
+    return folded
+
+
+def _divided(a: Array, b: Array) -> Array:
+    if a.dtype.kind not in "iu":
+        return np.asarray(a / b)
+    if (b == 0).any():
+        raise FormatError("a division of integers by 0")
+    return np.asarray((np.abs(a) // np.abs(b)) * np.sign(a) * np.sign(b)).astype(a.dtype)  # ONNX cuts off towards 0
+
+
+def _cast(call: Call) -> Array:
+    to = call.integer("to")
+    if to not in CASTS:
+        raise FormatError(f"a constant is cast to element type {to}, which is not read")
+    return call.constant(0).astype(CASTS[to])
+
+
+def reshaped(given: Sequence[int], shape: Shape, keep_zero: bool) -> Shape:
+    """The target of a Reshape with its 0 (copied) and −1 (inferred) resolved."""
+    if not keep_zero and any(extent == 0 and axis >= len(shape) for axis, extent in enumerate(given)):
+        raise FormatError(f"the target {tuple(given)} copies an axis that shape {shape} does not have")
+    found = [shape[axis] if extent == 0 and not keep_zero else int(extent) for axis, extent in enumerate(given)]
+    size, known = math.prod(shape), math.prod(extent for extent in found if extent != -1)
+    if found.count(-1) == 1 and known and size % known == 0:
+        found[found.index(-1)] = size // known
+    if min(found, default=0) < 0 or math.prod(found) != size:
+        raise FormatError(f"shape {shape} does not reshape to {tuple(given)}")
+    return tuple(found)
+
+
+def _target(call: Call) -> tuple[int, ...]:
+    found = call.integer_list(1) if call.version >= 5 else call.integers("shape")
+    assert found is not None
+    return found
+
+
+def _reshape(call: Call) -> Array:
+    a = call.constant(0)
+    return a.reshape(reshaped(_target(call), a.shape, bool(call.integer("allowzero", 0))))
+
+
+def _flatten(call: Call) -> Array:
+    a, axis = call.constant(0), call.integer("axis", 1)
+    return a.reshape(math.prod(a.shape[:axis]), -1 if a.size else math.prod(a.shape[axis:]))
+
+
+def _squeeze(call: Call) -> Array:
+    axes = call.listed(1, "axes", 13)
+    return np.squeeze(call.constant(0), axes)
+
+
+def _unsqueeze(call: Call) -> Array:
+    axes = call.listed(1, "axes", 13)
+    if axes is None or len(axes) > 32:
+        raise FormatError("its axes are missing")
+    return np.expand_dims(call.constant(0), axes)
+
+
+def _transpose(call: Call) -> Array:
+    a = call.constant(0)
+    return a.transpose(call.integers("perm") if call.has("perm") else None)
+
+
+def _concat(call: Call) -> Array:
+    arrays = _all(call)
+    bounded((sum(a.size for a in arrays),), *arrays)
+    return np.concatenate(arrays, axis=call.integer("axis", 1))
+
+
+def slices(call: Call, rank: int) -> list[tuple[int, int, int, int]]:
+    """(axis, start, stop, step) for each sliced axis, as the file counts them."""
+    if call.version < 10:
+        starts, stops = call.integers("starts"), call.integers("ends")
+        given, steps = (call.integers("axes") if call.has("axes") else None), None
+    else:
+        lists = [call.integer_list(index) for index in range(1, 5)]
+        if lists[0] is None or lists[1] is None:
+            raise FormatError("its starts or ends are missing")
+        starts, stops, given, steps = lists[0], lists[1], lists[2], lists[3]
+    axes = tuple(range(len(starts))) if given is None else tuple(axis + rank if axis < 0 else axis for axis in given)
+    steps = (1,) * len(starts) if steps is None else steps
+    if not len(starts) == len(stops) == len(axes) == len(steps) or any(not 0 <= axis < rank for axis in axes) or 0 in steps:
+        raise FormatError(f"slices {starts} to {stops} in steps of {steps} along axes {axes} do not fit {rank} axes")
+    return list(zip(axes, starts, stops, steps, strict=True))
+
+
+def python_slice(start: int, stop: int, step: int, extent: int) -> slice:
+    """ONNX's start and stop, which may reach beyond both ends, as a slice of Python."""
+    start, stop = (end + extent if end < 0 else end for end in (start, stop))
+    if not extent:
+        return slice(0, 0, 1)
+    if step > 0:
+        return slice(min(max(start, 0), extent), min(max(stop, 0), extent), step)
+    stop = min(max(stop, -1), extent - 1)
+    return slice(min(max(start, 0), extent - 1), None if stop < 0 else stop, step)
+
+
+def _slice(call: Call) -> Array:
+    a = call.constant(0)
+    cells = [slice(None)] * a.ndim
+    for axis, start, stop, step in slices(call, a.ndim):
+        cells[axis] = python_slice(start, stop, step, a.shape[axis])
+    return a[tuple(cells)]
+
+
+def split_sizes(call: Call, extent: int) -> tuple[int, ...]:
+    """The extents of a Split's parts."""
+    given = call.listed(1, "split", 13)
+    if given is None:
+        count = call.integer("num_outputs", len(call.node.outputs))
+        if not 0 < count <= max(extent, 1):
+            raise FormatError(f"{extent} cells do not split into {count} parts")
+        size = -(-extent // count)
+        given = (*(size,) * (count - 1), extent - size * (count - 1))
+    if any(part < 0 for part in given) or sum(given) != extent:
+        raise FormatError(f"parts {given} do not make an axis of {extent} cells")
+    return given
+
+
+def _split(call: Call) -> list[Array]:
+    a, axis = call.constant(0), call.integer("axis", 0)
+    return list(np.split(a, np.cumsum(split_sizes(call, a.shape[axis]))[:-1], axis=axis))
+
+
+def _expand(call: Call) -> Array:
+    a, to = call.constant(0), call.integer_list(1) or ()
+    return np.broadcast_to(a, bounded(_broadcast(a.shape, _one_row(call, to)), a))  # a view, which others copy
+
+
+def _broadcast(*shapes: Sequence[int]) -> Shape:
+    if any(extent < 0 for shape in shapes for extent in shape) or any(len(shape) > 32 for shape in shapes):
+        raise FormatError(f"shapes {', '.join(map(str, shapes))} do not broadcast")
+    return tuple(int(extent) for extent in np.broadcast_shapes(*(tuple(shape) for shape in shapes)))
+
+
+def _one_row(call: Call, shape: Sequence[int]) -> tuple[int, ...]:
+    """A constant that is made once per sample is made once, and meets the signal by broadcasting."""
+    # Where the file fixes the batch's extent, any other axis may have the same: `Call.per_sample` sees then whether rows differ.
+    return tuple(1 if call.lead and extent == call.builder.batch == BATCH else extent for extent in shape)
+
+
+def _tile(call: Call) -> Array:
+    a, repeats = call.constant(0), _one_row(call, call.integer_list(1) or ())
+    if len(repeats) != a.ndim:
+        raise FormatError(f"{len(repeats)} repeats do not fit {a.ndim} axes")
+    bounded([extent * count for extent, count in zip(a.shape, repeats, strict=True)], a)
+    return np.tile(a, repeats)
+
+
+#: How many elements a constant of one number may have: weights of a network without its training are such.
+_FILLED = 2**27
+
+
+def _constant_of_shape(call: Call) -> Array:
+    shape = _one_row(call, call.integer_list(0) or ())
+    if any(extent < 0 for extent in shape) or math.prod(max(e, 1) for e in shape) > _FILLED or len(shape) > 32:
+        raise FormatError(f"a constant of shape {shape} is not computed at load")
+    value = call.node.attributes.get("value")
+    value = np.zeros(1, np.float32) if not isinstance(value, np.ndarray) else value
+    return np.broadcast_to(value.reshape(()), shape)  # a view of one number
+
+
+def _constant(call: Call) -> Array:
+    names = ("value", "value_float", "value_floats", "value_int", "value_ints")
+    given = [(name, call.node.attributes[name]) for name in names if name in call.node.attributes]
+    if len(given) != 1 or len(call.node.attributes) != 1:
+        raise FormatError("a Constant needs exactly one dense value of numbers")
+    (name, value), integral = given[0], given[0][0].startswith("value_int")
+    return np.asarray(value) if name == "value" else np.asarray(value, dtype=np.int64 if integral else np.float32)
+
+
+def _range(call: Call) -> Array:
+    start, stop, step = (call.constant(index).reshape(()) for index in range(3))
+    if not step or not all(np.isfinite(x) for x in (start, stop, step)):
+        raise FormatError("a Range needs finite numbers and a step other than 0")
+    count = max(0, math.ceil((float(stop) - float(start)) / float(step)))
+    if count > LARGEST:  # such as the samples of an open batch
+        raise FormatError(f"a Range of {'N' if count == BATCH else count} numbers is not computed at load")
+    return np.arange(start.item(), stop.item(), step.item()).astype(start.dtype)
+
+
+def _reduction(function: Callable[..., Any], since: int) -> Callable[[Call], Array]:
+    def folded(call: Call) -> Array:
+        a, axes = call.constant(0), call.listed(1, "axes", since)
+        if not axes and call.integer("noop_with_empty_axes", 0):
+            return a
+        found = np.asarray(function(a, axis=axes or None, keepdims=bool(call.integer("keepdims", 1))))
+        return found.astype(a.dtype, copy=False)
+
+    return folded
+
+
+def _mean(a: Array, axis: Any, keepdims: bool) -> Array:
+    if not a.size:  # NumPy warns, which is an error where warnings are
+        raise FormatError(f"a mean over an array of shape {a.shape}")
+    return np.asarray(np.mean(a, axis=axis, keepdims=keepdims))
+
+
+def _squares(a: Array, axis: Any, keepdims: bool) -> Array:
+    return np.asarray((a * a).sum(axis=axis, keepdims=keepdims))
+
+
+def _length(p: int) -> Callable[..., Array]:
+    def length(a: Array, axis: Any, keepdims: bool) -> Array:
+        return np.sqrt(_squares(a, axis, keepdims)) if p == 2 else np.asarray(abs(a).sum(axis=axis, keepdims=keepdims))
+
+    return length
+
+
+def shape_of(call: Call, shape: Shape) -> Array:
+    """What the operator Shape says, `start` and `end` included."""
+    extents = shape[slice(call.integer("start", 0), call.integer("end", len(shape)))]
+    return np.asarray(extents, dtype=np.int64)
+
+
+def _clip(call: Call) -> Array:
+    a = call.constant(0)
+    bounds = [call.optional_constant(1), call.optional_constant(2)]
+    if call.version < 11:
+        bounds = [np.float32(call.number(name, default)) for name, default in (("min", -3.4e38), ("max", 3.4e38))]  # type: ignore[misc]
+    for bound, function in zip(bounds, (np.maximum, np.minimum), strict=True):
+        a = a if bound is None else function(a, np.asarray(bound).astype(a.dtype))
+    return a
+
+
+def _mod(call: Call) -> Array:
+    a, b = call.constant(0), call.constant(1)
+    bounded(np.broadcast_shapes(a.shape, b.shape), a, b)
+    if a.dtype.kind in "iu" and (b == 0).any():
+        raise FormatError("a remainder of integers by 0")
+    return np.asarray(np.fmod(a, b) if call.integer("fmod", 0) else np.mod(a, b))
+
+
+def _quantised() -> Any:
+    from .operators import quantised  # which reads signals, too
+
+    return quantised
+
+
+FOLDS: dict[str, Callable[[Call], Array | list[Array]]] = {
+    "Abs": _elementwise(np.abs),
+    "Add": _elementwise(np.add),
+    "And": _elementwise(np.logical_and),
+    "Cast": _cast,
+    "CastLike": lambda call: call.constant(0).astype(call.constant(1).dtype),
+    "Ceil": _elementwise(np.ceil),
+    "Clip": _clip,
+    "Concat": _concat,
+    "Constant": _constant,
+    "ConstantOfShape": _constant_of_shape,
+    "Cos": _elementwise(np.cos),
+    "CumSum": running_sum,
+    "DequantizeLinear": lambda call: _quantised().dequantised(call),
+    "Div": _elementwise(_divided),
+    "Equal": _elementwise(np.equal),
+    "EyeLike": identity_like,
+    "Exp": _elementwise(np.exp),
+    "Expand": _expand,
+    "Flatten": _flatten,
+    "Floor": _elementwise(np.floor),
+    "Gather": gather,
+    "GatherElements": gather_elements,
+    "GatherND": gather_nd,
+    "Greater": _elementwise(np.greater),
+    "GreaterOrEqual": _elementwise(np.greater_equal),
+    "Identity": lambda call: call.constant(0),
+    "Less": _elementwise(np.less),
+    "LessOrEqual": _elementwise(np.less_equal),
+    "Log": _elementwise(np.log),
+    "Max": _joined(np.maximum),
+    "Min": _joined(np.minimum),
+    "Mod": _mod,
+    "Mul": _elementwise(np.multiply),
+    "Neg": _elementwise(np.negative),
+    "Not": _elementwise(np.logical_not),
+    "Or": _elementwise(np.logical_or),
+    "Pow": _elementwise(lambda a, b: np.power(a.astype(np.float64), b).astype(a.dtype)),
+    "QuantizeLinear": lambda call: _quantised().quantised(call),
+    "Range": _range,
+    "Reciprocal": _elementwise(lambda a: 1 / a),
+    "ReduceL1": _reduction(_length(1), 18),
+    "ReduceL2": _reduction(_length(2), 18),
+    "ReduceMax": _reduction(np.max, 18),
+    "ReduceMean": _reduction(_mean, 18),
+    "ReduceMin": _reduction(np.min, 18),
+    "ReduceProd": _reduction(np.prod, 18),
+    "ReduceSum": _reduction(np.sum, 13),
+    "ReduceSumSquare": _reduction(_squares, 18),
+    "Reshape": _reshape,
+    "Round": _elementwise(np.round),
+    "Shape": lambda call: shape_of(call, call.constant(0).shape),
+    "Sign": _elementwise(np.sign),
+    "Sin": _elementwise(np.sin),
+    "Size": lambda call: np.asarray(call.constant(0).size, dtype=np.int64),
+    "Slice": _slice,
+    "Split": _split,
+    "Sqrt": _elementwise(np.sqrt),
+    "Squeeze": _squeeze,
+    "Sub": _elementwise(np.subtract),
+    "Sum": _joined(np.add),
+    "Tile": _tile,
+    "Transpose": _transpose,
+    "Trilu": triangle,
+    "Unsqueeze": _unsqueeze,
+    "Where": _elementwise(np.where),
+    "Xor": _elementwise(np.logical_xor),
+}

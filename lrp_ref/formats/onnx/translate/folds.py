@@ -1,0 +1,156 @@
+"""Axes that a file folds into its batch: tokens (N·T, C), heads (N·H, T, D), windows, or steps in front of it (T·N, C).
+
+In the model the batch is apart and in front, and the folded axes are axes of a sample. A tensor remembers how the file has it:
+its axis `place` is `before` axes of a sample, the batch, and `behind` more axes, in this order. Nodes behind are read with their
+axes counted anew, and what would work across samples is refused.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ....arrays import Array, Shape
+from ....errors import FormatError
+from .batches import AXES_SINCE, BROADCAST, PLAIN
+from .call import Call, Tensor, Value
+
+#: Where a file has the batch: `place`, `before` and `behind` of a tensor.
+Layout: TypeAlias = tuple[int, int, int]
+
+
+def layout_of(full: Sequence[int], sample: Shape, at: int, batch: int) -> tuple[Shape, Layout] | None:
+    """The shape of a sample, and where the batch is, after a reshape to `full`; None: elements of samples mix.
+
+    Parameters
+    ----------
+    full : the target as the file counts, the batch or a multiple of it in it
+    sample : the shape of one sample before, the batch between its axes `at` − 1 and `at`
+    batch : what stands for the batch in `full`
+    """
+    front, back = math.prod(sample[:at]), math.prod(sample[at:])
+    found: list[tuple[bool, int, int, int]] = []
+    for axis, extent in enumerate(full):
+        head, tail = math.prod(full[:axis]), math.prod(full[axis + 1 :])
+        if not (head and tail and extent and front and back) or front % head or extent % (front // head * batch):
+            continue
+        before, behind = front // head, extent // (front // head * batch)
+        if behind * tail == back:
+            found.append((before * behind > 1, axis, before, behind))
+    if not found:
+        return None
+    _, axis, before, behind = min(found)  # as it is, where that is possible
+    folded = (*((before,) if before > 1 else ()), *((behind,) if behind > 1 else ()))
+    return (*full[:axis], *folded, *full[axis + 1 :]), (axis, int(before > 1), int(behind > 1))
+
+
+def is_folded(call: Call) -> bool:
+    """Whether a signal that a node reads has axes in its batch."""
+    return any(isinstance(value, Tensor) and value.before + value.behind > 0 for value in call.inputs)
+
+
+def unfolded(call: Call) -> tuple[Call, Layout]:
+    """The node as if the batch were apart and in front, and where the file has it in the outputs.
+
+    Raises
+    ------
+    FormatError
+        Where the operator works across the batch, or is not read in such a layout.
+    """
+    signals = [value for value in call.inputs if isinstance(value, Tensor)]
+    layouts = {(s.place, s.before, s.behind) for s in signals}
+    op = call.node.op
+    if len(layouts) > 1 or len({len(s.shape) for s in signals}) > 1:
+        raise FormatError("its inputs have other axes folded into their batch, each")
+    (layout,) = layouts
+    rank = len(signals[0].shape) + 1 - layout[1] - layout[2]
+    if op in PLAIN:
+        return _front(call), layout
+    if op in BROADCAST:
+        return _front(call, {k: _aligned(v, layout, rank) for k, v in _constants(call)}), layout
+    if op in ("Gemm", "MatMul"):
+        return _product(call, layout, rank), layout
+    if op == "Transpose":
+        return _transposed(call, layout, rank)
+    if op in ("Softmax", "LogSoftmax") and call.version >= 13:
+        return _front(call, {}, {"axis": _counted(call.integer("axis", -1), layout, rank)}), layout
+    if op in ("ReduceMax", "ReduceMean", "ReduceSum"):
+        return _reduced(call, layout, rank)
+    raise FormatError(f"axes are folded into the batch of its input, and {op} is not read in such a layout")
+
+
+def _constants(call: Call) -> list[tuple[int, Array]]:
+    return [(k, v) for k, v in enumerate(call.inputs) if v is not None and not isinstance(v, Tensor)]
+
+
+def _front(call: Call, inputs: Mapping[int, Value] | None = None, attributes: Mapping[str, Any] | None = None) -> Call:
+    found: list[Value | None] = [replace(v, place=0, before=0, behind=0) if isinstance(v, Tensor) else v for v in call.inputs]
+    for index, value in (inputs or {}).items():
+        found += [None] * (index + 1 - len(found))
+        found[index] = value
+    node = replace(call.node, attributes={**call.node.attributes, **(attributes or {})})
+    return replace(call, node=node, inputs=tuple(found))
+
+
+def _counted(axis: int, layout: Layout, rank: int) -> int:
+    """An axis of the file, counted with the batch apart and in front."""
+    place, before, behind = layout
+    found = axis + rank if axis < 0 else axis
+    if not 0 <= found < rank:
+        raise FormatError(f"axis {axis} does not exist among {rank} axes")
+    if found == place:
+        raise FormatError(f"it works across axis {place}, into which the batch is folded; samples are explained one by one")
+    return found + 1 if found < place else found + before + behind
+
+
+def _aligned(constant: Array, layout: Layout, rank: int) -> Array:
+    """A constant that meets a signal: its axis that meets the batch, of extent 1, in front, and 1 for every folded axis."""
+    place, before, behind = layout
+    if constant.ndim <= rank - 1 - place:  # it does not reach the batch
+        return constant
+    if constant.ndim > rank:
+        raise FormatError(f"a constant of shape {constant.shape} has more axes than the signal that it meets")
+    whole = constant.reshape((1,) * (rank - constant.ndim) + constant.shape)
+    if whole.shape[place] != 1:
+        raise FormatError(f"a constant of shape {constant.shape} differs along axis {place}, into which the batch is folded")
+    turned = np.moveaxis(whole, place, 0)
+    return turned.reshape((*turned.shape[: place + 1], *(1,) * (before + behind), *turned.shape[place + 1 :]))
+
+
+def _product(call: Call, layout: Layout, rank: int) -> Call:
+    first, second = call.value(0), call.value(1)
+    place = layout[0]
+    if isinstance(first, Tensor) and isinstance(second, Tensor) and call.node.op == "MatMul" and place < rank - 2:
+        return _front(call)
+    plain = isinstance(first, Tensor) and not isinstance(second, Tensor) and second.ndim == 2 and place < rank - 1
+    if not plain or (call.node.op == "Gemm" and call.integer("transA", 0)):
+        raise FormatError("axes are folded into its input's batch: products of rows with one constant matrix are read then")
+    return _front(call)
+
+
+def _transposed(call: Call, layout: Layout, rank: int) -> tuple[Call, Layout]:
+    place, before, behind = layout
+    order = call.integers("perm", tuple(reversed(range(rank))))
+    if sorted(order) != list(range(rank)):
+        raise FormatError(f"the attribute perm is {order}, which is no order of {rank} axes")
+    perm = [0]
+    for axis in order:
+        perm += range(place + 1, place + 1 + before + behind) if axis == place else [_counted(axis, layout, rank)]
+    return _front(call, {}, {"perm": tuple(perm)}), (order.index(place), before, behind)
+
+
+def _reduced(call: Call, layout: Layout, rank: int) -> tuple[Call, Layout]:
+    since = AXES_SINCE[call.node.op]
+    given = call.listed(1, "axes", since)
+    if not given:
+        raise FormatError("it reduces all axes, into one of which the batch is folded")
+    axes = [_counted(axis, layout, rank) for axis in given]
+    gone = 0 if call.integer("keepdims", 1) else sum((axis + rank if axis < 0 else axis) < layout[0] for axis in given)
+    place = (layout[0] - gone, *layout[1:])
+    if call.version >= since:
+        return _front(call, {1: np.asarray(axes, dtype=np.int64)}), place
+    return _front(call, {}, {"axes": tuple(axes)}), place

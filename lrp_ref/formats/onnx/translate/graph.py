@@ -1,0 +1,159 @@
+"""From the nodes of a file to the nodes of a model, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ....errors import FormatError, LrpError
+from ....network.model import Model
+from ....records import dataclass
+from ..read.reader import Branch, OpNode
+from .batches import in_front
+from .call import Builder, Call, Operator, Tensor, Value
+from .folds import is_folded, unfolded
+from .integers import checked, kind_of
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A value that does not exist. Where `why` is empty its node was complained about, and what depends on it is not as well."""
+
+    why: str = ""
+
+
+#: What a file that contradicts itself can raise inside an operator's function; it is said with the node's name.
+_MISFITS = (
+    LrpError,
+    TypeError,
+    ValueError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    AssertionError,
+    MemoryError,
+    RecursionError,
+)
+
+
+#: Operators that know of axes in the batch themselves.
+RESHAPES = frozenset({"Flatten", "Reshape", "Shape", "Size", "Squeeze", "Unsqueeze"})
+
+
+def run(
+    nodes: Sequence[OpNode],
+    values: dict[str, Value | Broken],
+    builder: Builder,
+    version_of: Mapping[str, int],
+    operators: Mapping[tuple[str, int], Operator],
+    fold: Callable[[Call], Sequence[Value | None] | None],
+) -> None:
+    """Turn every node into layers or known values; `values` takes what they compute, by the file's names.
+
+    Raises
+    ------
+    FormatError
+        Where nodes cannot be represented; all of them are listed.
+    """
+    complaints: list[str] = []
+    for node in nodes:
+        inputs = [values.get(name) if name else None for name in node.inputs]
+        found: Sequence[Value | Broken | None]
+        broken = [value for value in inputs if isinstance(value, Broken)]
+        found = [Broken()] * len(node.outputs)
+        if broken:
+            complaints += [f"{node.place}: {value.why}" for value in broken if value.why]
+            if node.op == "If":
+                complaints.append(f"{node.place}: which branch it takes is not known")
+        else:
+            call = Call(node, tuple(inputs), version_of[node.op], builder)  # type: ignore[arg-type]
+            try:
+                with np.errstate(all="ignore"):  # what overflows is infinite, and refused as a weight
+                    if node.op == "If":
+                        found = _chosen(call, values, version_of, operators, fold)
+                    else:
+                        found = _computed(call, operators, fold)
+            except _MISFITS as error:
+                complaints.append(f"{node.place}: {_said(error)}")
+        for index, name in enumerate(node.outputs):
+            value = found[index] if index < len(found) else None
+            values[name] = (
+                Broken(f"it reads {name!r}, an output of {node.place} that is not supported") if value is None else value
+            )
+    if complaints:
+        shown = "; ".join(complaints[:20]) + (f"; and {len(complaints) - 20} more" if len(complaints) > 20 else "")
+        raise FormatError(shown)
+
+
+def _chosen(
+    call: Call,
+    values: Mapping[str, Value | Broken],
+    version_of: Mapping[str, int],
+    operators: Mapping[tuple[str, int], Operator],
+    fold: Callable[[Call], Sequence[Value | None] | None],
+) -> Sequence[Value | Broken | None]:
+    """What the branch of an If computes that its condition chooses: the other one is no part of the network."""
+    condition = call.value(0)
+    if isinstance(condition, Tensor):
+        sources = ", ".join(f"fix={{{name!r}: …}}" for name in call.builder.sources(condition))
+        raise FormatError(
+            f"which branch it takes depends on the network's input: LRP explains one network, not two; {sources} holds what "
+            "decides at a value"
+        )
+    if condition.size != 1:
+        raise FormatError(f"its condition has shape {condition.shape}")
+    branch = call.node.attributes.get("then_branch" if condition.reshape(()) else "else_branch")
+    if not isinstance(branch, Branch) or len(branch.outputs) != len(call.node.outputs):
+        raise FormatError("its branch is missing, or has another number of outputs")
+    inner = {**values, **branch.constants}
+    run(branch.nodes, inner, call.builder, version_of, operators, fold)
+    return [inner.get(name) for name in branch.outputs]
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, LrpError) else f"its inputs and attributes do not fit each other ({error})"
+
+
+def _computed(
+    call: Call, operators: Mapping[tuple[str, int], Operator], fold: Callable[[Call], Sequence[Value | None] | None]
+) -> Sequence[Value | None]:
+    if not any(isinstance(value, Tensor) for value in call.inputs):
+        folded = fold(call)
+        return _evaluated(call, operators) if folded is None else folded
+    operator = operators.get((call.node.op, call.version))
+    checked(call)
+    if operator is None and not call.version:
+        raise FormatError(f"{call.node.op} is not read")
+    if operator is None:
+        raise FormatError(
+            "it is read between constants only, and its input depends on the network's input; "
+            "end the model before it with outputs="
+        )
+    kind = kind_of(call)
+    changed: dict[str, Any] = {} if kind is None else {"kind": kind}
+    if is_folded(call) and call.node.op not in RESHAPES:
+        call, (place, before, behind) = unfolded(call)
+        changed |= {"place": place, "before": before, "behind": behind}
+    elif not is_folded(call) and (moved := in_front(call)) is not None:
+        call = moved[0]
+        changed["place"] = moved[1]
+    found = operator(call)
+    values = [found] if isinstance(found, (Tensor, np.ndarray)) else found
+    return [replace(value, **changed) if isinstance(value, Tensor) and changed else value for value in values]
+
+
+def _evaluated(call: Call, operators: Mapping[tuple[str, int], Operator]) -> Sequence[Value | None]:
+    """What a node computes from constants, by its layers: the first input is taken for the one sample of a small model."""
+    first = call.constant(0)
+    inner = Builder(
+        np.dtype(first.dtype if first.dtype.kind == "f" else np.float64), call.builder.budget, None, call.builder.opset
+    )
+    inputs = (inner.given("input", first.shape), *call.inputs[1:])
+    found = operators[call.node.op, call.version](replace(call, inputs=inputs, builder=inner))
+    values = [found] if isinstance(found, (Tensor, np.ndarray)) else found
+    names = [value.name for value in values if isinstance(value, Tensor)]
+    computed = Model(tuple(inner.nodes.values()), ("input",), tuple(names)).trace(first.astype(inner.dtype)[None])
+    return [computed[value.name][0].astype(first.dtype) if isinstance(value, Tensor) else value for value in values]

@@ -1,0 +1,39 @@
+"""The nodes of a model under the names that its outputs have in the file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ....errors import FormatError
+from ....layers.shape import Identity
+from ....network.model import Node
+from .call import Builder, Tensor, Value
+from .graph import Broken
+
+
+def named_outputs(builder: Builder, chosen: Sequence[str], values: Mapping[str, Value | Broken]) -> list[Node]:
+    """The nodes that the outputs depend on, those that compute outputs under the outputs' names."""
+    renamed: dict[str, str] = {}
+    extra: list[tuple[str, str]] = []
+    for name in chosen:
+        value = values.get(name)
+        if isinstance(value, Broken) and value.why:
+            raise FormatError(value.why.removeprefix("it reads "))
+        if not isinstance(value, Tensor):
+            raise FormatError(f"the output {name!r} does not depend on the network's input")
+        if value.name in builder.nodes and value.name not in renamed:
+            renamed[value.name] = name
+        else:
+            extra.append((name, value.name))
+    taken = set(chosen)
+    for old in builder.nodes:
+        if old in taken and old not in renamed:
+            renamed[old] = builder.unique(f"{old}_node")
+    new = {name: renamed.get(name, name) for name in builder.tensors}
+    made = [Node(new[n.name], n.layer, tuple(new[i] for i in n.inputs)) for n in builder.nodes.values()]
+    made += [Node(name, Identity(), (new[source],)) for name, source in extra]
+    wanted = set(chosen)
+    for node in reversed(made):  # what no output depends on is left out
+        if node.name in wanted:
+            wanted.update(node.inputs)
+    return [node for node in made if node.name in wanted]

@@ -1,0 +1,49 @@
+"""What operators of several inputs share: ranks and shapes brought together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from .....arrays import Array, Shape
+from .....errors import FormatError
+from .....layers import Expand, Identity, Reshape, Scale
+from ..call import Call, Tensor, Value
+
+
+def aligned(call: Call, values: Sequence[Value]) -> list[Value]:
+    """Values that broadcast against each other: signals of one rank, and constants shaped to meet one sample of them."""
+    rank = max(call.rank(v) if isinstance(v, Tensor) else v.ndim for v in values)
+    found: list[Value] = []
+    for number, value in enumerate(values):
+        if not isinstance(value, Tensor):
+            found.append(call.per_sample(value, rank))
+        elif call.rank(value) == rank:
+            found.append(value)
+        elif call.lead:
+            raise FormatError(
+                f"signals and constants of different ranks meet, so that the batch axis of {value.name!r} meets another axis"
+            )
+        else:
+            shape = (1,) * (rank - call.rank(value)) + value.shape
+            found.append(call.emit(Reshape(shape), value, part=f"reshape_{number}"))
+    return found
+
+
+def expanded(call: Call, x: Tensor, shape: Sequence[int]) -> Tensor:
+    """`x` broadcast to samples of `shape`; nothing is added where it has that shape."""
+    return x if x.shape == tuple(shape) else call.emit(Expand(tuple(shape)), x, part="expand")
+
+
+def affine(call: Call, x: Tensor, weight: Array | None = None, bias: Array | None = None, part: str = "") -> Tensor:
+    """weight·x + bias with constants that meet one sample."""
+    shape: Shape = np.broadcast_shapes(x.shape, *(c.shape for c in (weight, bias) if c is not None))
+    if math.prod(shape) * call.builder.dtype.itemsize > call.builder.budget:
+        raise FormatError(f"constants stretch its output to shape {shape}, which is beyond the budget")
+    x = expanded(call, x, shape)
+    if weight is None and bias is None:
+        return call.emit(Identity(), x, part=part)
+    factor = call.parameter(1.0 if weight is None else weight)
+    return call.emit(Scale(factor, None if bias is None else call.parameter(bias)), x, part=part)

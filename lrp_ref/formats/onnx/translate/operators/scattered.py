@@ -1,0 +1,82 @@
+"""Cells that are written over at places that are known at load, and words as rows of ones and zeros."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .....arrays import Array
+from .....errors import FormatError
+from .....layers import Compare, Reshape, Scale
+from ..call import Call, Operator, Tensor
+from .alignment import affine, expanded
+from .tables import versions
+
+
+def scattered(call: Call) -> Array:
+    """Constants written into a constant."""
+    data, indices, updates = (call.constant(index) for index in range(3))
+    _check(call)
+    found, axis = data.copy(), call.integer("axis", 0)
+    np.put_along_axis(found, _counted(indices, data.shape, axis), updates, axis)
+    return found
+
+
+def _check(call: Call) -> None:
+    if call.text("reduction", "none") != "none":
+        raise FormatError(f"it writes by {call.text('reduction')!r}, which is not read")
+
+
+def _counted(indices: Array, shape: tuple[int, ...], axis: int) -> Array:
+    found = indices.astype(np.int64)
+    extent = shape[axis]
+    if found.size and not -extent <= int(found.min()) <= int(found.max()) < extent:
+        raise FormatError(f"it writes beyond an axis of {extent} cells")
+    return np.where(found < 0, found + extent, found)
+
+
+def _scatter(call: Call) -> Tensor:
+    """A signal with constants in some of its cells: they get what is theirs, which is booked as bias."""
+    x, indices, updates = call.tensor(), call.constant(1), call.constant(2)
+    _check(call)
+    rank = call.rank(x)
+    axis = call.axis(call.integer("axis", 0), rank) - 1
+    if indices.shape != updates.shape or indices.ndim != rank:
+        raise FormatError(f"indices of shape {indices.shape} and updates of shape {updates.shape} do not fit {rank} axes")
+    if call.lead:
+        indices, updates = call.per_sample(indices, rank), call.per_sample(updates, rank)
+    if any(a > b for k, (a, b) in enumerate(zip(indices.shape, x.shape, strict=True)) if k != axis):
+        raise FormatError(f"indices of shape {indices.shape} do not fit samples of shape {x.shape}")
+    kept, written = np.ones(x.shape), np.zeros(x.shape)
+    inside = tuple(slice(None) if k == axis else slice(e) for k, e in enumerate(indices.shape))
+    places = _counted(indices, x.shape, axis)
+    np.put_along_axis(kept[inside], places, 0.0, axis)
+    np.put_along_axis(written[inside], places, updates, axis)
+    return affine(call, x, kept, written)
+
+
+def _one_hot(call: Call) -> Tensor:
+    """`on` at each number's place along a new axis, `off` elsewhere; numbers count from the end where they are negative."""
+    x, depth, ends = call.tensor(), call.constant(1), call.constant(2)
+    if depth.size != 1 or ends.shape != (2,) or not 0 < int(depth.reshape(())) <= 2**24:
+        raise FormatError("its depth is no number, or its two values are not two")
+    rows, rank = int(depth.reshape(())), call.rank(x) + 1
+    axis = call.integer("axis", -1)
+    if axis not in (-1, rank - 1):
+        raise FormatError(f"axis {axis} is not the last, where ones and zeros are read")
+    column = call.emit(Reshape((*x.shape, 1)), x, part="column")
+    call.builder.check((*x.shape, rows), "its output")
+    wide = expanded(call, column, (*x.shape, rows))
+    numbers = call.parameter(np.arange(rows))
+    off, on = (float(value) for value in ends)
+    if math.isclose(off, 0.0) and on == 1:
+        return call.emit(Compare("==", numbers), wide)
+    hot = call.emit(Compare("==", numbers), wide, part="hot")
+    return call.emit(Scale(call.parameter(on - off), None if off == 0 else call.parameter(off)), hot)
+
+
+TABLE: dict[tuple[str, int], Operator] = {
+    **versions("OneHot", _one_hot, 9, 11, 28),
+    **versions("ScatterElements", _scatter, 11, 13, 16, 18),
+}

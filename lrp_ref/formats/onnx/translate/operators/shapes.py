@@ -1,0 +1,305 @@
+"""Operators that rearrange: reshape, transpose, pick, repeat, join."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from .....arrays import Array, Shape
+from .....errors import FormatError
+from .....layers import (
+    Attach,
+    Concat,
+    DepthToSpace,
+    Embedding,
+    Expand,
+    Flatten,
+    Gather,
+    Identity,
+    Reshape,
+    Slice,
+    SpaceToDepth,
+    Tile,
+    Transpose,
+)
+from .....layers.base import Recurrent
+from ..call import Call, Operator, Tensor, Value, shown
+from ..folding import python_slice, reshaped, shape_of, slices, split_sizes
+from ..folds import layout_of
+from .tables import versions
+
+#: What exporters write for a slice to the end: the largest numbers of 32 and of 64 bits.
+_END = 2**31 - 1
+
+
+def reshape_to(call: Call, x: Tensor, full: Sequence[int]) -> Tensor:
+    """`x` in another shape, given as the file counts axes."""
+    batch = call.builder.batch
+    if batch is None:
+        return _undone(call, x, tuple(full)) or _reshaped(call, x, tuple(full))
+    found = layout_of(full, x.shape, x.place + x.before, batch)
+    if found is None:
+        raise FormatError(f"it moves elements between samples: {shown(call.builder.full_shape(x))} becomes {shown(full)}")
+    sample, (place, before, behind) = found
+    made = None if before + behind else _undone(call, x, sample)
+    made = _reshaped(call, x, sample) if made is None else made
+    return replace(made, place=place, before=before, behind=behind)
+
+
+def _undone(call: Call, x: Tensor, sample: Shape) -> Tensor | None:
+    """What a recurrent layer returned, or one direction of it: `x` has the file's shape, and `sample` is the layer's own."""
+    nodes, cut = call.builder.nodes, None
+    node = nodes.get(x.name)
+    if node is not None and isinstance(node.layer, Slice):
+        cut, node = node.layer, nodes.get(node.inputs[0])
+    source = nodes.get(node.inputs[0]) if node is not None and isinstance(node.layer, Reshape) else None
+    if node is None or source is None or not isinstance(source.layer, Recurrent):
+        return None
+    whole, apart = (call.builder.tensors[name] for name in (source.name, node.name))
+    if cut is None:
+        return whole if whole.shape == sample else None
+    # Of all steps, (T, directions, H), one direction is some of the features, whatever T is.
+    if len(apart.shape) != 3 or cut.axis != 2 or whole.shape != (apart.shape[0], apart.shape[1] * apart.shape[2]):
+        return None
+    picked, size = range(apart.shape[1])[cut.start : cut.stop : cut.step], apart.shape[2]
+    if len(picked) != 1 or sample != (apart.shape[0], size):
+        return None
+    return call.emit(Slice(picked[0] * size, (picked[0] + 1) * size, 2), whole)
+
+
+def _reshaped(call: Call, x: Tensor, sample: Shape) -> Tensor:
+    if sample == x.shape:
+        return call.emit(Identity(), x)
+    flat = len(sample) == 1 and call.lead == 1
+    return call.emit(Flatten() if flat else Reshape(sample), x)
+
+
+def _reshape(call: Call) -> Tensor:
+    x = call.tensor()
+    given = call.integer_list(1)
+    full = reshaped(given or (), call.builder.full_shape(x), bool(call.integer("allowzero", 0)))
+    return reshape_to(call, x, full)
+
+
+def _flatten(call: Call) -> Tensor:
+    x = call.tensor()
+    full, axis = call.builder.full_shape(x), call.integer("axis", 1)
+    axis = axis + len(full) if axis < 0 else axis
+    if not 0 <= axis <= len(full):
+        raise FormatError(f"axis {axis} does not exist in shape {full}")
+    return reshape_to(call, x, (math.prod(full[:axis]), math.prod(full[axis:])))
+
+
+def _transpose(call: Call) -> Tensor:
+    x = call.tensor()
+    rank = call.rank(x)
+    order = call.integers("perm", tuple(reversed(range(rank))))
+    if sorted(order) != list(range(rank)):
+        raise FormatError(f"the attribute perm is {order}, which is no order of {rank} axes")
+    if call.lead and order == tuple(range(rank)):  # a move of the batch axis, which stays in front in the model
+        return x
+    axes = order if call.lead else (0, *(axis + 1 for axis in order))
+    return call.emit(Transpose(axes), x)
+
+
+def _squeeze(call: Call) -> Tensor:
+    x = call.tensor()
+    full = call.builder.full_shape(x)
+    given = call.listed(1, "axes", 13)
+    if x.before + x.behind:
+        return reshape_to(call, x, np.squeeze(np.broadcast_to(0, full), given).shape)
+    if given is None:
+        given = tuple(axis for axis, extent in enumerate(full) if extent == 1 and axis >= call.lead)
+    axes = {axis - 1 + call.lead for axis in call.axes(given, len(full))}
+    if any(full[axis] != 1 for axis in axes):
+        raise FormatError(f"axes {tuple(given)} of shape {full} are not all of extent 1")
+    return reshape_to(call, x, [extent for axis, extent in enumerate(full) if axis not in axes])
+
+
+def _unsqueeze(call: Call) -> Tensor:
+    x, given = call.tensor(), call.listed(1, "axes", 13)
+    if given is None or len(given) > 32:
+        raise FormatError("its axes are missing")
+    if x.before + x.behind:
+        return reshape_to(call, x, np.expand_dims(np.broadcast_to(0, call.builder.full_shape(x)), given).shape)
+    rank = call.rank(x) + len(given)
+    axes = {axis - 1 + call.lead for axis in call.axes(given, rank)}
+    rest = iter(call.builder.full_shape(x))
+    return reshape_to(call, x, [1 if axis in axes else next(rest) for axis in range(rank)])
+
+
+def _shape(call: Call) -> Array:
+    return shape_of(call, call.builder.full_shape(call.tensor()))
+
+
+def _size(call: Call) -> Array:
+    return np.asarray(math.prod(call.builder.full_shape(call.tensor())), dtype=np.int64)
+
+
+def _expand(call: Call) -> Tensor:
+    x, given = call.tensor(), call.integer_list(1) or ()
+    if len(given) > 32 or any(extent < 0 for extent in given):
+        raise FormatError(f"its target shape is {given}")
+    rank = call.rank(x)
+    if call.lead and len(given) > rank:
+        raise FormatError(f"the target {given} puts axes in front of the batch axis")
+    # An extent 1 in the batch's place leaves the batch as it is.
+    full = call.builder.full_shape(x)
+    sample = call.sample([int(extent) for extent in np.broadcast_shapes(full, given)])
+    call.builder.check(sample, "its output")
+    return call.emit(Identity() if sample == x.shape else Expand(sample), x)
+
+
+def _tile(call: Call) -> Tensor:
+    x, repeats = call.tensor(), call.integer_list(1) or ()
+    if len(repeats) != call.rank(x):
+        raise FormatError(f"{len(repeats)} repeats do not fit {call.rank(x)} axes")
+    if call.lead and repeats[0] != 1:
+        raise FormatError("it repeats samples along the batch axis")
+    call.builder.check(tuple(e * r for e, r in zip(x.shape, repeats[call.lead :], strict=True)), "its output")
+    return call.emit(Tile(repeats[call.lead :]), x)
+
+
+def _concat(call: Call) -> Tensor:
+    values = [call.value(index) for index in range(len(call.inputs))]
+    rank = max(call.rank(v) if isinstance(v, Tensor) else v.ndim for v in values)
+    axis = call.axis(call.integer("axis", 1), rank)
+    signals = [v for v in values if isinstance(v, Tensor)]
+    if len(signals) == len(values):
+        return call.emit(Concat(len(signals), axis) if len(signals) > 1 else Identity(), *signals)
+    if len(signals) == 1:
+        place = next(index for index, v in enumerate(values) if isinstance(v, Tensor))
+        return _attached(call, values[:place], signals[0], values[place + 1 :], axis, "")
+    parts: list[Tensor] = []
+    while values:
+        # A signal with the constants in front of it; the last one takes those behind it as well.
+        place = next(index for index, v in enumerate(values) if isinstance(v, Tensor))
+        last = not any(isinstance(v, Tensor) for v in values[place + 1 :])
+        behind = values[place + 1 :] if last else []
+        parts.append(_attached(call, values[:place], values[place], behind, axis, f"part_{len(parts)}"))
+        values = [] if last else values[place + 1 :]
+    return call.emit(Concat(len(parts), axis), *parts)
+
+
+def _attached(call: Call, before: Sequence[Value], x: Value, after: Sequence[Value], axis: int, part: str) -> Tensor:
+    """A signal with constants on either side along an axis."""
+    assert isinstance(x, Tensor)
+    if not before and not after:
+        return x
+    return call.emit(Attach(_joined(call, before, x, axis), _joined(call, after, x, axis), axis), x, part=part)
+
+
+def _joined(call: Call, constants: Sequence[Value], x: Tensor, axis: int) -> Array | None:
+    """Constants beside a signal, side by side, shaped like one sample."""
+    found = [call.per_sample(np.asarray(v), call.rank(x)) for v in constants]
+    return call.parameter(np.concatenate(found, axis=axis - 1)) if found else None
+
+
+def _split(call: Call) -> list[Tensor | None]:
+    x = call.tensor()
+    axis = call.axis(call.integer("axis", 0), call.rank(x))
+    sizes = split_sizes(call, x.shape[axis - 1])
+    ends = np.cumsum((0, *sizes))
+    parts = enumerate(itertools.pairwise(ends))
+    return [call.emit(Slice(int(start), int(stop), axis), x, part=f"part_{k}") for k, (start, stop) in parts]
+
+
+def _slice(call: Call) -> Tensor:
+    x = call.tensor()
+    full = call.builder.full_shape(x)
+    cuts = []
+    for axis, start, stop, step in slices(call, len(full)):
+        cells = python_slice(start, stop, step, full[axis])
+        if cells.indices(full[axis]) != (0, full[axis], 1):
+            cuts.append((call.axis(axis, len(full)), _from_the_end(start, stop, full[axis], cells)))
+    for number, (axis, cells) in enumerate(cuts):
+        last = number == len(cuts) - 1
+        x = call.emit(Slice(cells.start, cells.stop, axis, cells.step), x, part="" if last else f"axis_{axis}")
+    return x if cuts else call.emit(Identity(), x)
+
+
+def _from_the_end(start: int, stop: int, extent: int, cells: slice) -> slice:
+    """The same cells, counted from the end where the file does: the last step is the last of any number of steps."""
+    if cells.step < 0:
+        return cells
+    first = start if -extent <= start < 0 else cells.start
+    last = None if stop >= _END else stop if -extent <= stop < 0 else cells.stop
+    return slice(first, last, cells.step)
+
+
+def _gather(call: Call) -> Tensor:
+    source, picked = call.value(0), call.value(1)
+    if isinstance(picked, Tensor):
+        return _embedding(call, source, picked)
+    assert isinstance(source, Tensor)
+    if picked.dtype.kind not in "iu" or picked.size > 1_000_000:
+        raise FormatError("its indices must be a list of integers")
+    axis = call.axis(call.integer("axis", 0), call.rank(source))
+    if picked.ndim == 0 and isinstance(found := _of_part(call, source, axis, int(picked)), tuple):
+        source, picked = found
+    cells = tuple(int(index) for index in picked.reshape(-1))
+    if picked.ndim == 0 and source.shape[axis - 1] == 1 and cells[0] in (0, -1):
+        return reshape_to(call, source, [e for k, e in enumerate(call.builder.full_shape(source)) if k != axis])
+    shape = (*source.shape[: axis - 1], *picked.shape, *source.shape[axis:])
+    call.builder.check(shape, "its output")
+    if picked.ndim == 1:
+        return call.emit(Gather(cells, axis), source)
+    return call.emit(Reshape(shape), call.emit(Gather(cells, axis), source, part="gather"))
+
+
+def _of_part(call: Call, x: Tensor, axis: int, cell: int) -> tuple[Tensor, Array] | None:
+    """Where `x` is signals side by side along `axis`, the one that holds a cell, and which one it is there."""
+    node = call.builder.nodes.get(x.name)
+    if node is None or not isinstance(node.layer, Concat) or node.layer.axis != axis:
+        return None
+    cell += x.shape[axis - 1] if cell < 0 else 0
+    for name in node.inputs:
+        part = call.builder.tensors[name]
+        if 0 <= cell < part.shape[axis - 1]:
+            return part, np.asarray(cell)
+        cell -= part.shape[axis - 1]
+    return None
+
+
+def _embedding(call: Call, table: Value, picked: Tensor) -> Tensor:
+    if isinstance(table, Tensor):
+        held = ", ".join(f"fix={{{name!r}: …}}" for name in call.builder.sources(picked))
+        raise FormatError(
+            f"it picks elements of one signal by another, which is not supported; {held} holds what picks at a value"
+        )
+    if call.integer("axis", 0) not in (0, -table.ndim) or table.ndim != 2:
+        raise FormatError(f"rows of a table are picked by a signal; a table of shape {table.shape} has other axes")
+    return call.emit(Embedding(call.parameter(table)), picked)
+
+
+def _depth_to_space(call: Call) -> Tensor:
+    return call.emit(DepthToSpace(call.integer("blocksize"), call.text("mode", "DCR")), call.image())
+
+
+def _space_to_depth(call: Call) -> Tensor:
+    return call.emit(SpaceToDepth(call.integer("blocksize"), call.text("mode", "DCR")), call.image())
+
+
+_LATE = (21, 23, 24, 25)
+
+TABLE: dict[tuple[str, int], Operator] = {
+    **versions("Concat", _concat, 4, 11, 13),
+    **versions("DepthToSpace", _depth_to_space, 1, 11, 13, 28),
+    **versions("Expand", _expand, 8, 13),
+    **versions("Flatten", _flatten, 1, 9, 11, 13, *_LATE),
+    **versions("Gather", _gather, 1, 11, 13),
+    **versions("Reshape", _reshape, 5, 13, 14, 19, *_LATE),
+    **versions("Shape", _shape, 1, 13, 15, 19, *_LATE),
+    **versions("Size", _size, 1, 13, 19, *_LATE),
+    **versions("Slice", _slice, 1, 10, 11, 13),
+    **versions("SpaceToDepth", _space_to_depth, 1, 13, 28),
+    **versions("Split", _split, 2, 11, 13, 18),
+    **versions("Squeeze", _squeeze, 1, 11, 13, *_LATE),
+    **versions("Tile", _tile, 6, 13),
+    **versions("Transpose", _transpose, 1, 13, *_LATE),
+    **versions("Unsqueeze", _unsqueeze, 1, 11, 13, *_LATE),
+}

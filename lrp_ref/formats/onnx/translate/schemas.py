@@ -1,0 +1,64 @@
+"""Which version of every operator's schema a file means, and whether it is read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from ....errors import FormatError
+from ..read.reader import LEARNED, Branch, OpNode
+from .operators import FOLDED, FOREIGN, HINTS, OPERATORS, OTHERS
+
+
+def versions_of(nodes: Sequence[OpNode], opset: int, learned: int = 0) -> dict[str, int]:
+    """The version of every operator's schema, for the versions of ONNX's own and of ai.onnx.ml's operators.
+
+    Operators inside branches that are not read have the version 0: whether a branch is taken is not known yet.
+
+    Raises
+    ------
+    FormatError
+        Where operators are not known; all are listed, with what would help.
+    """
+    found: dict[str, int] = {}
+    wrong: dict[str, str] = {}
+    for node in nodes:
+        if node.op not in found and node.op not in wrong:
+            _look_up(node.op, opset, learned, found, wrong)
+    if wrong:
+        counts = Counter(node.op for node in nodes)
+        listed = [f"{op} ({counts[op]}×: {hint})" for op, hint in sorted(wrong.items())]
+        raise FormatError(f"the network uses operators that are not read: {'; '.join(listed)}")
+    for op in {node.op for node in _inside(nodes)} - found.keys():
+        _look_up(op, opset, learned, found, wrong)
+    return dict.fromkeys(wrong, 0) | found
+
+
+def _inside(nodes: Sequence[OpNode]) -> Iterator[OpNode]:
+    for node in nodes:
+        for branch in node.attributes.values():
+            if isinstance(branch, Branch):
+                yield from branch.nodes
+                yield from _inside(branch.nodes)
+
+
+def _look_up(op: str, opset: int, learned: int, found: dict[str, int], wrong: dict[str, str]) -> None:
+    from onnx import defs
+
+    own = not op.startswith(f"{LEARNED}.")
+    schema = (op, opset) if own else (op[len(LEARNED) + 1 :], learned, LEARNED)
+    try:
+        version = int(defs.get_schema(*schema).since_version)
+    except defs.SchemaError:
+        wrong[op] = FOREIGN if "." in op and own else f"ONNX has no such operator in version {schema[1]}"
+        return
+    if (op, version) in OPERATORS or op in FOLDED or op == "If":
+        found[op] = version
+    else:
+        newer = any(known == op for known, _ in OPERATORS)
+        wrong[op] = f"its schema of version {version} is not known yet" if newer else hint_of(op)
+
+
+def hint_of(op: str) -> str:
+    """What would help where an operator is not read."""
+    return HINTS.get(op, FOREIGN if "." in op and not op.startswith(LEARNED) else OTHERS)

@@ -1,0 +1,150 @@
+"""Steps for derivatives over the C core: dense layers and convolutions, packed for the way up and, when it is asked for, down."""
+
+from __future__ import annotations
+
+from dataclasses import field, replace
+from typing import Any
+
+import numpy as np
+
+from ...arrays import Array, Shape, like
+from ...layers.base import Elementwise, Linear
+from ...layers.conv import Conv, ConvTranspose
+from ...network.model import Model, Node
+from ...records import dataclass
+from ...rules import LinearRule, Zero
+from ...step import Request
+from ..numpy.derivatives import Derivative, ElementwiseDerivative, over
+from . import elementwise as compiled_elementwise
+from . import linear as compiled
+from .elementwise import PassedFunction, times
+from .linear import Compiled
+from .native import _core
+from .packed import Taps, cells_last
+from .prepared import Choice, Prepared, packed
+from .scheme import scheme
+
+_RULE = Zero()
+
+
+def offer(request: Request, node: Node) -> Any:
+    """The compiled step for a node under `Gradient`, else NumPy's, else None."""
+    if request.booked:
+        return None
+    inner, rule = compiled.offer(request.stand_ins, node), request.rules[node.name]
+    if type(inner) is Compiled:
+        return _product(request.model, inner, rule)
+    function = compiled_elementwise.forward(request, node) if inner is None or isinstance(node.layer, Elementwise) else None
+    if function is not None:
+        inner = PassedFunction((node,), rule, function, request.means.threads)
+    found = over(inner, node, rule)
+    if type(found) is ElementwiseDerivative and function is not None:
+        return CompiledElementwise((node,), rule, inner, threads=request.means.threads)
+    return found
+
+
+def _product(model: Model, inner: Compiled, rule: Any) -> ProductDerivative:
+    node, choice, threads = inner.nodes[0], inner.choice, inner.threads
+
+    def prepare(_: bool) -> Prepared:
+        return upward(model, node, _RULE, choice, threads)
+
+    # What goes down is R, and no share weighs anything.
+    bare = replace(inner, prepare=prepare, keeps=False)
+    return ProductDerivative(inner.nodes, rule, bare, model=model)
+
+
+def upward(model: Model, node: Node, rule: LinearRule, choice: Choice, threads: int) -> Prepared:
+    """The layer's own products, packed once for a model."""
+
+    def build() -> tuple[Prepared, int]:
+        made = scheme(node.layer, rule, False, model.dtype, False)  # type: ignore[arg-type]
+        assert made is not None
+        return packed(node.layer, replace(made, columns=()), choice, threads)
+
+    found: Prepared = model._memo.get(("upward", node.layer, choice), build)
+    return found
+
+
+class Downward(Taps):
+    """The adjoint of a convolution."""
+
+    def __init__(self, layer: Conv | ConvTranspose, dtype: Any, algorithm: int, threads: int) -> None:
+        super().__init__(layer)
+        weight = self._upward(like(layer.weight, np.empty(0, dtype))).swapaxes(1, 2)
+        self._product_down = self._product([weight], not self._transposed, algorithm, threads)
+        self.nbytes: int = self._product_down.nbytes
+
+    def __call__(self, cells: Array, mask: Array | None, shape: Shape, threads: int) -> Array:
+        """What comes down, channels last: of cells (N·T, …), where the mask (N, …), if there is one, is not 0."""
+        part = (cells, _core.COPY, None) if mask is None else (cells, _core.TIMES, mask)
+        found: Array = self._run(self._product_down, [part], not self._transposed, shape, None, threads)[0]
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class ProductDerivative(Derivative):
+    """Dense, convolution or transposed convolution, with the ReLU behind it."""
+
+    inner: Compiled
+    model: Model = field(kw_only=True)
+
+    @property
+    def label(self) -> str:
+        return "compiled, plain" if self.inner.dense else f"compiled, {self.inner.choice}, plain"
+
+    @property
+    def prepared(self) -> Prepared:
+        """The layer's own weights, packed for the way up."""
+        return self.inner.prepared
+
+    @property
+    def keeps_infinite(self) -> bool:
+        """Whether what is not finite in a message is not finite below either: no product of these looks past a number."""
+        return self.inner.keeps_infinite
+
+    def forward(self, *inputs: Array, **placed: Any) -> tuple[Array, Any]:
+        output, _ = self.inner.forward(*inputs, **placed)
+        # A ReLU's output tells where its derivative is 1.
+        return output, (output if self.inner.rectified else None, inputs[0].shape)
+
+    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[()]]:
+        output, shape = saved
+        mask = None if output is None else (output > 0).astype(output.dtype)
+        return (self._down_dense(message, mask) if self.inner.dense else self._down(message, mask, shape),), ()
+
+    def _down_dense(self, message: Array, mask: Array | None) -> Array:
+        layer = self.inner.layer
+        s = message if mask is None else message * mask[:, None]
+        rows = np.ascontiguousarray(s).reshape(-1, s.shape[-1])
+        found: Array = _core.rows(rows, _matrix(layer, s).T, self.inner.threads)
+        return found.reshape(*s.shape[:-1], found.shape[-1])
+
+    def _down(self, message: Array, mask: Array | None, shape: Shape) -> Array:
+        layer, threads, choice = self.inner.layer, self.inner.threads, self.inner.choice
+        assert isinstance(layer, (Conv, ConvTranspose))
+
+        def build() -> tuple[Downward, int]:
+            made = Downward(layer, message.dtype, choice.downward, threads)
+            return made, made.nbytes
+
+        product: Downward = self.model._memo.get(("downward", layer, message.dtype, choice.downward), build)
+        cells = self.inner._last(message, 2)
+        folded = cells.reshape(cells.shape[0] * cells.shape[1], *cells.shape[2:])
+        lower = product(folded, None if mask is None else cells_last(mask), shape[2:], threads)
+        return self.inner._first(lower.reshape(*cells.shape[:2], *lower.shape[1:]), 2)
+
+
+@dataclass(frozen=True, eq=False)
+class CompiledElementwise(ElementwiseDerivative):
+    """A function of each element in the core; its derivative is NumPy's."""
+
+    threads: int = 1
+
+    def _weighed(self, message: Array, slope: Array) -> Array:
+        return times(message, np.ascontiguousarray(slope)[:, None] if 0 in slope.strides else slope[:, None], self.threads)
+
+
+def _matrix(layer: Linear, some: Array) -> Array:
+    w = like(layer.weights[0], some)
+    return w if w.flags.c_contiguous or w.flags.f_contiguous else np.ascontiguousarray(w)

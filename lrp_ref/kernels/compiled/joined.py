@@ -1,0 +1,103 @@
+"""Concatenation without copies: the layers in front compute into their slices of its output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import accumulate, pairwise
+from typing import Any
+
+import numpy as np
+
+from ...arrays import Array, Shape
+from ...errors import LrpError
+from ...layers.merge import Concat
+from ...ledger import Entry, OpenEntry
+from ...network.model import Node
+from ...records import cached_property, dataclass
+from ...rules import Pass
+from ...step import Request
+from ..numpy.passing import PassThrough
+from .native import _core
+from .packed import channels_first, room_like
+
+
+@dataclass(frozen=True)
+class Room:
+    """Where an output goes: channels [first, first + channels) of the output of node `whole`."""
+
+    whole: str
+    first: int
+    channels: int
+
+
+def offer(request: Request, node: Node) -> Any:
+    """The step for a concatenation; None for other layers."""
+    layer, rule = node.layer, request.rules[node.name]
+    known = all(len(request.shapes.get(name, ())) > 1 for name in (*node.inputs, node.name))
+    if type(layer) is not Concat or type(rule) is not Pass or not known:
+        return None
+    axis = layer.axis if layer.axis > 0 else layer.axis + len(request.shapes[node.name]) + 1
+    extents = tuple(request.shapes[name][axis - 1] for name in node.inputs)
+    return Joined((node,), rule, booked=request.booked, axis=axis, extents=extents)
+
+
+@dataclass(frozen=True, eq=False)
+class Joined(PassThrough):
+    """Pass through a concatenation; of channels, some of its inputs may be in their place already."""
+
+    axis: int = 1
+    extents: tuple[int, ...] = ()
+
+    keeps_infinite = True
+
+    @cached_property
+    def parts(self) -> tuple[slice, ...]:
+        """Where each input lies along the axis."""
+        return tuple(slice(*ends) for ends in pairwise(accumulate(self.extents, initial=0)))
+
+    @property
+    def label(self) -> str:
+        return f"compiled, joined, {self.arrives}"
+
+    def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, Any]:
+        try:
+            shape = self.nodes[0].layer.shape(*(a.shape for a in inputs))
+        except LrpError as error:
+            raise error.at(self.nodes[0].place) from None
+        if into is None:
+            whole = np.concatenate(inputs, axis=self.axis, out=room_like(max(inputs, key=lambda a: a.nbytes), shape))
+            return whole, (None, tuple(a.shape for a in inputs), whole if self.booked else None)
+        first = 0
+        for a in inputs:
+            room = into[:, first : first + a.shape[1]]
+            if a.ctypes.data != room.ctypes.data or a.strides != room.strides:
+                room[...] = a
+            first += a.shape[1]
+        return into, (None, tuple(a.shape for a in inputs), into if self.booked else None)
+
+    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry | OpenEntry, ...]]:
+        _, shapes, output = saved
+        front = (slice(None),) * (self.axis + 1)
+        messages = tuple(message[(*front, part)] for part in self.parts)
+        return messages, self._entries(output, message, shapes) if self.booked else ()
+
+
+def rooms(steps: Sequence[Any]) -> Mapping[str, Room]:
+    """For each node whose output can be computed into that of a concatenation (and for the latter itself), where."""
+    places = {step.nodes[-1].name for step in steps if getattr(step, "places", False)}
+    found: dict[str, Room] = {}
+    for step in steps:
+        if not isinstance(step, Joined) or step.axis != 1:
+            continue
+        node, first = step.nodes[0], 0
+        for name, channels in zip(node.inputs, step.extents, strict=True):
+            if name in places and name not in found:
+                found[name] = Room(node.name, first, channels)
+                found[node.name] = Room(node.name, 0, sum(step.extents))
+            first += channels
+    return found
+
+
+def output(shape: Shape, dtype: Any) -> Array:
+    """An output (N, C, *spatial) of any content, channels last in memory."""
+    return channels_first(_core.room((shape[0], *shape[2:], shape[1]), np.dtype(dtype)))

@@ -1,0 +1,131 @@
+"""Layers that pick cells along an axis: upwards a slice is a view, and on the way down a message to the cells that it shows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from ...arrays import Array, Shape
+from ...errors import LrpError
+from ...layers.indexing import Expand, Gather, PadWith, Slice, Tile
+from ...ledger import Booking, Entry, OpenEntry, table
+from ...messages import Message, Placed
+from ...network.model import Model, Node
+from ...records import cached_property, dataclass
+from ...rules import Pass
+from ...step import Request
+from ..numpy.passing import PassThrough
+from .accounts import amounts
+
+#: Layers whose every cell along an axis is one of their input's, or a constant.
+_PICKING = (Slice, Gather, Tile, PadWith, Expand)
+#: Cells of an output, and those of an input that they are: each an index along an axis.
+Turn = tuple[Any, Any]
+
+
+def offer(request: Request, node: Node) -> Any:
+    """The step for a layer that picks cells along one axis; None for others."""
+    layer, rule = node.layer, request.rules[node.name]
+    if type(layer) not in _PICKING or type(rule) is not Pass or node.inputs[0] not in request.shapes:
+        return None
+    shape = (1, *request.shapes[node.inputs[0]])
+    try:
+        picks = layer.picks(shape)  # type: ignore[attr-defined]
+        rank = len(layer.shape(shape))
+    except LrpError:
+        return None  # the layer says what is wrong, with the data at hand
+    if len(picks) != 1 or rank != len(shape):
+        return None
+    ((axis, cells),) = picks.items()
+    return Picked((node,), rule, booked=request.booked, axis=axis, cells=tuple(cells.tolist()), threads=request.means.threads)
+
+
+@dataclass(frozen=True, eq=False)
+class Picked(PassThrough):
+    """Pass through a layer whose cell i along `axis` is cell `cells[i]` of its input, or a constant (−1)."""
+
+    axis: int = 1
+    cells: tuple[int, ...] = ()
+    threads: int = 1
+
+    @property
+    def label(self) -> str:
+        return f"compiled, picks, {self.arrives}"
+
+    @cached_property
+    def turns(self) -> tuple[Turn, ...]:
+        """All cells that are no constants, so that none of the input's comes twice in one turn."""
+        seen: Counter[int] = Counter()
+        found: list[tuple[list[int], list[int]]] = []
+        for place, cell in enumerate(self.cells):
+            if cell < 0:
+                continue
+            if seen[cell] == len(found):
+                found.append(([], []))
+            above, below = found[seen[cell]]
+            above.append(place)
+            below.append(cell)
+            seen[cell] += 1
+        return tuple((index_of(above), index_of(below)) for above, below in found)
+
+    @cached_property
+    def once(self) -> bool:
+        """Whether every cell of the output is a cell of the input that no other is."""
+        return min(self.cells, default=0) >= 0 and len(set(self.cells)) == len(self.cells)
+
+    @property
+    def keeps_infinite(self) -> bool:
+        """Whether nothing of a message is dropped."""
+        return min(self.cells, default=0) >= 0
+
+    @cached_property
+    def view(self) -> tuple[Any, ...] | None:
+        """The index of the input that is the output, where that takes no copy."""
+        shown = index_of(list(self.cells))
+        return (*(slice(None),) * self.axis, shown) if self.once and isinstance(shown, slice) else None
+
+    def forward(self, *inputs: Array) -> tuple[Array, Any]:
+        (a,) = inputs
+        output = Model.compute(self.nodes[0], inputs) if self.view is None else a[self.view]
+        weighs = self.booked and not self.once and self.arrives == "c"
+        return output, (a.shape, (a, output) if weighs else (None, None))
+
+    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Message, ...], tuple[Entry | OpenEntry, ...]]:
+        shape, (a, output) = saved
+        lower = self._placed(message, (*message.shape[:2], *shape[1:]))
+        return (lower,), (self._entry(a, output, message, lower),) if self.booked else ()
+
+    def _placed(self, message: Array, shape: Shape) -> Message:
+        front = (slice(None),) * (self.axis + 1)
+        if len(self.turns) == 1:
+            ((above, below),) = self.turns
+            return Placed(message[(*front, above)], (*front, below), shape)
+        lower = np.zeros(shape, message.dtype)
+        for above, below in self.turns:
+            lower[(*front, below)] += message[(*front, above)]
+        return lower
+
+    def _entry(self, a: Array | None, output: Array | None, message: Array, lower: Message) -> Entry | OpenEntry:
+        """What reaches one cell from several is added up there; what a constant got belongs to no input."""
+        node, named = self.nodes[0].name, self.named
+        if self.once:
+            return OpenEntry(node, named)
+        lower = lower.alone() if isinstance(lower, Placed) else lower
+        arriving, arriving_abs = amounts(message, output, self.threads)
+        inputs, inputs_abs = amounts(lower, a, self.threads)
+        none = np.zeros_like(arriving)
+        lost = none if lower.size == message.size else arriving - inputs
+        columns = table(arriving, inputs, none, none, lost, arriving_abs + inputs_abs, arriving_abs, inputs_abs)
+        return Entry(node, named, Booking.of(columns))
+
+
+def index_of(cells: list[int]) -> Any:
+    """An index for cells ≥ 0: a slice, which is a view, where they lie at one step."""
+    step = cells[1] - cells[0] if len(cells) > 1 else 1
+    if not cells or step == 0 or any(b - a != step for a, b in pairwise(cells)):
+        return np.array(cells, dtype=np.int64)
+    end = cells[-1] + step
+    return slice(cells[0], None if end < 0 else end, step)

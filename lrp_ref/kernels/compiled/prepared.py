@@ -1,0 +1,159 @@
+"""What compiled steps prepare once for a layer and a rule: how its products are computed, and weights as the core takes them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ...arrays import Array, Relative, Shape
+from ...held import root
+from ...layers.base import Linear
+from ...layers.conv import Conv, ConvTranspose
+from ...layers.linear import Dense
+from ...means import Means
+from ...network.model import Model, Node
+from ...records import cached_property, dataclass
+from ...rules import LinearRule
+from ...rules.shares import Feature
+from .accounts import Way, accounting, size_term, way_of
+from .native import _core
+from .packed import Rows, Sizes, Windows, fan_in, finishing, offset_last
+from .scheme import Column, Scheme, scheme
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A layer under a rule, ready: its shares without their weights, which the products hold."""
+
+    shares: tuple[Column, ...]
+    features: tuple[Feature, ...]
+    bias: Array | None
+    places: dict[int, int]  # where among the products each column's is
+    products: Rows | Windows
+    ways: tuple[Way | None, ...]  # how the sizes of the shares' denominators are found
+
+    def finishing(self, shares: tuple[Column, ...], rectified: bool, quotient: bool) -> Any:
+        """What becomes of the products."""
+        return finishing(shares, self.places, self.bias, rectified, quotient)
+
+    @cached_property
+    def relative(self) -> bool:
+        """Whether a stabiliser needs the whole sample."""
+        return any(isinstance(column.share.stabiliser, Relative) for column in self.shares)
+
+    @cached_property
+    def sizes(self) -> dict[tuple[bool, bool], tuple[int, ...]]:
+        """By whether a ReLU is behind and whether c arrives, the shares whose sizes take a product of their own.
+
+        γ tells them apart by a pre-activation that the output shows.
+        """
+        ways = tuple(enumerate(self.ways))
+        return {
+            (r, q): tuple(i for i, way in ways if way is None or not (way.alike or (way.tilt and (q or not r))))
+            for r in (False, True)
+            for q in (False, True)
+        }
+
+    @cached_property
+    def accounting(self) -> dict[bool, Any]:
+        """What the core knows of the shares, by whether c arrives."""
+        known = [Way(False, 0.0, 1, ()) if way is None else way for way in self.ways]
+        own = None if self.bias is None else offset_last(self.bias)
+        shares = [column.share for column in self.shares]
+        biases = [None if share.bias is None else offset_last(share.bias) for share in shares]
+        return {q: accounting(known, shares, biases, own, q) for q in (False, True)}
+
+    @cached_property
+    def usual(self) -> dict[tuple[bool, bool], Any]:
+        """That of all shares, by whether a ReLU is behind and whether c arrives: the same in every call."""
+        return {(r, q): self.finishing(self.shares, r, q) for r in (False, True) for q in (False, True)}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How a layer's products are computed."""
+
+    upward: int = _core.DIRECT
+    downward: int = _core.DIRECT
+    ties: bool = False  # whether windows that hold the same numbers need the same output
+
+    def __str__(self) -> str:
+        names = {_core.DIRECT: "direct", _core.F2: "F(2×2)", _core.F4: "F(4×4)"}
+        return names[self.upward] if self.upward == self.downward else f"{names[self.upward]}/{names[self.downward]}"
+
+
+def chosen(layer: Linear, lower: Shape | None, upper: Shape | None, means: Means, dtype: Any) -> Choice:
+    """The algorithms for inputs and outputs of these sample shapes (C, *spatial)."""
+    if not isinstance(layer, (Conv, ConvTranspose)) or means.memory == "low" or lower is None or upper is None:
+        return Choice()
+    window = layer.window
+    plain = window.kernel == (3, 3) and set(window.stride) == {1} and set(window.dilation) == {1} and layer.groups == 1
+    # Below that the transforms cost more than they save: measured by benchmarks/kernels.py.
+    if not plain or min(lower[0], upper[0]) < 16 or min(lower[1:] + upper[1:]) < 6:
+        return Choice()
+    larger = means.fast or np.dtype(dtype) == np.float64
+
+    def tile(spatial: Shape) -> int:
+        return _core.F4 if larger and min(spatial) > 14 else _core.F2
+
+    return Choice(tile(upper[1:]), tile(lower[1:]))
+
+
+def outline(model: Model, node: Node, rule: LinearRule, sure: bool) -> tuple[tuple[Feature, ...], bool, bool] | None:
+    """The features below, whether c can be handed on, and whether the place makes no difference, without packing anything.
+
+    None where the step does not serve.
+    """
+
+    def build() -> tuple[Any, int]:
+        made = scheme(node.layer, rule, sure, model.dtype, False)  # type: ignore[arg-type]
+        return (None if made is None else (made.features, made.keeps_quotient, made.even)), 0
+
+    found: tuple[tuple[Feature, ...], bool, bool] | None = model._memo.get(("outline", node.layer, rule, sure), build)
+    return found
+
+
+def prepared(model: Model, node: Node, rule: LinearRule, sure: bool, rectified: bool, choice: Choice, threads: int) -> Prepared:
+    """The layer under the rule, packed once for a model."""
+
+    def build() -> tuple[Prepared, int]:
+        halves = isinstance(node.layer, Conv) and choice.upward == _core.DIRECT  # the two products are added up alike
+        made = scheme(node.layer, rule, sure, model.dtype, rectified, halves)  # type: ignore[arg-type]
+        assert made is not None
+        return packed(node.layer, made, choice, threads)
+
+    found: Prepared = model._memo.get(("packed", node.layer, rule, sure, rectified, choice), build)
+    return found
+
+
+def packed(layer: Any, made: Scheme, choice: Choice, threads: int) -> tuple[Prepared, int]:
+    """The layer under the rule that the scheme was made for, and the bytes that were packed."""
+    order = [place for group in made.groups for place in group.places]
+    places = {place: index for index, place in enumerate(order) if place >= 0}
+    lean = tuple(replace(c, share=replace(c.share, terms=()), terms=()) for c in made.columns)
+    ways = tuple(way_of(column, made.rule, made.sure, fan_in(layer)) for column in made.columns)
+    if isinstance(layer, Dense):
+        rows = Rows(made)
+        own = {id(root(w)) for w in layer.weights}
+        extra = {id(root(w)): root(w).nbytes for w in rows.arrays() if id(root(w)) not in own}
+        return Prepared(lean, made.features, made.bias, places, rows, ways), sum(extra.values())
+    windows = Windows(layer, made, (choice.upward, choice.downward), threads, choice.ties)
+    lean_ways = tuple(way and replace(way, terms=()) for way in ways)
+    return Prepared(lean, made.features, made.bias, places, windows, lean_ways), windows.nbytes
+
+
+def sizes(model: Model, node: Node, rule: LinearRule, sure: bool, rectified: bool, choice: Choice, threads: int) -> Sizes:
+    """The products of sizes of a convolution under the rule, packed once for a model, when it is first asked for its accounts."""
+
+    def build() -> tuple[Sizes, int]:
+        made = scheme(node.layer, rule, sure, model.dtype, rectified)  # type: ignore[arg-type]
+        assert made is not None
+        ways = [way_of(column, rule, sure, fan_in(node.layer)) for column in made.columns]
+        terms = [() if way is None else tuple(size_term(term, sure) for term in way.terms) for way in ways]
+        found = Sizes(node.layer, terms, choice.upward, threads)  # type: ignore[arg-type]
+        return found, found.nbytes
+
+    found: Sizes = model._memo.get(("sizes", node.layer, rule, sure, rectified, choice), build)
+    return found

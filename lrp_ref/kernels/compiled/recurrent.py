@@ -1,0 +1,161 @@
+"""The usual LSTM under the ε-rule and any of the four product rules, in C; what the pass upwards leaves are factors.
+
+Everything that a step does to relevance is linear in it (`_ext/recurrent/recurrent_weights.inc`), so its denominators and product
+rules are taken care of on the way up, and the way down is multiplications alone. What is lost at each unit is linear in it too,
+and is accounted for on the way down (`_ext/recurrent/recurrent_account.inc`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ...arrays import Array
+from ...errors import LrpError
+from ...layers.recurrent import LSTM
+from ...layers.recurrent.base import Cells, ends
+from ...ledger import PLACES, Entry, OpenEntry
+from ...network.model import Node
+from ...records import dataclass
+from ...rules import (
+    AbsoluteProduct,
+    Epsilon,
+    HalfProduct,
+    LinearRule,
+    ProportionalProduct,
+    RelativeEpsilon,
+    SignalTakesAll,
+    ThroughTime,
+    Zero,
+)
+from ...rules.recurrent.over_time import walk, way_of
+from ...step import Request
+from ..numpy import recurrent
+from ..numpy.recurrent import Sweep
+from .accounts import amounts
+from .native import _core
+
+_RETURNS = {"last": 0, "all": 1, "cell": 2}
+
+
+def offer(request: Request, node: Node) -> Any:
+    """The compiled step for an LSTM, else NumPy's for a recurrent layer, else None."""
+    layer, rule, model = node.layer, request.rules[node.name], request.model
+    code = _code(rule) if type(rule) is ThroughTime else None
+    if type(layer) is not LSTM or not _usual(layer) or code is None:
+        return recurrent.offer(request, node)
+    assert isinstance(rule, ThroughTime)
+
+    all_gates, booked = code[0] != 0, request.booked
+
+    def prepare() -> Any:
+        return model._memo.get(("lstm", layer, all_gates, booked), lambda: _prepared(layer, all_gates, booked, model.dtype))
+
+    return CompiledSweep((node,), rule, prepare=prepare, code=code, threads=request.means.threads, booked=booked)
+
+
+def _usual(layer: LSTM) -> bool:
+    squashes = (layer.gate_activation, layer.activation, layer.state_activation) == ("sigmoid", "tanh", "tanh")
+    return squashes and layer.gates == "ifog" and layer.peepholes is None and layer.scale == layer.state_scale == 1
+
+
+def _code(rule: ThroughTime) -> tuple[int, bool, float, float, float] | None:
+    """Product rule, operands, and the ε of products, linear maps and sums, as the C core takes them."""
+    kinds: tuple[type, ...] = (SignalTakesAll, ProportionalProduct, AbsoluteProduct, HalfProduct)
+    linear, total = _epsilon(rule.linear), _epsilon(rule.accumulation)
+    if type(rule.product) not in kinds or linear is None or total is None:
+        return None
+    epsilon = float(getattr(rule.product, "epsilon", 0))
+    return kinds.index(type(rule.product)), rule.operands == "pre", epsilon, linear, total
+
+
+def _epsilon(rule: LinearRule) -> float | None:
+    """The ε of a signed ε-rule, 0 of LRP-0; None of any other rule."""
+    if type(rule) is Zero:
+        return 0.0
+    if type(rule) is not Epsilon or not rule.signed or isinstance(rule.epsilon, RelativeEpsilon):
+        return None
+    return float(rule.epsilon)
+
+
+def _prepared(layer: LSTM, all_gates: bool, booked: bool, dtype: Any) -> tuple[Any, int]:
+    weight, recurrent_weight = (np.ascontiguousarray(a, dtype) for a in (layer.weight_input, layer.weight_recurrent))
+    bias = None if layer.bias is None else np.ascontiguousarray(layer.bias, dtype)
+    backwards = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}[layer.direction]
+    made = _core.LSTM(weight, recurrent_weight, bias, backwards, all_gates, booked)
+    return made, made.nbytes
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CompiledSweep(Sweep):
+    """One pass over time and back."""
+
+    prepare: Callable[[], Any]
+    code: tuple[int, bool, float, float, float]
+    threads: int = 1
+
+    @property
+    def label(self) -> str:
+        return "compiled, through time"
+
+    def forward(self, *inputs: Array) -> tuple[Array, Any]:
+        layer, a, lengths = self.layer, inputs[0], None
+        read = dict(zip(layer.reads, inputs[1:], strict=True))
+        if "lengths" in read:
+            try:
+                lengths = ends(read["lengths"], a.shape[1])
+            except LrpError as error:
+                raise error.at(self.nodes[0].place) from None
+        states = [_state(layer, name, read, a) for name in layer.states]
+        given = (np.ascontiguousarray(a), lengths, states, _RETURNS[layer.returns], self.code)
+        made = self.prepare()
+        output, kept, odd = made.forward(*given, self.threads)
+        return output, (made, kept, given, inputs if odd else None)
+
+    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry | OpenEntry, ...]]:
+        made, kept, given, inputs = saved
+        lower, hidden, cell, accounts = made.relevance(kept, np.ascontiguousarray(message), *given, self.threads)
+        states = {"hidden": hidden, "cell": cell}
+        messages: tuple[Array, ...] = (lower,)
+        if self.layer.reads:
+            below = states | {"lengths": np.zeros(message.shape[:2], message.dtype)}
+            messages = (lower, *(below[name] for name in self.layer.reads))
+        if inputs is not None:
+            # A denominator is out of range: the definition refuses it, or finds an exact zero, and then says the same.
+            for t in range(message.shape[1]):
+                self._walk(inputs, message[:, t])
+        return messages, (self._entry(accounts, states),) if self.booked else ()
+
+    def _entry(self, accounts: tuple[Array, ...], states: dict[str, Array]) -> OpenEntry:
+        """The accounts of the core, and what an initial state that is a constant keeps."""
+        columns, stabiliser, unassigned, bias = accounts
+        details = {"bias": bias, "stabiliser": stabiliser, "unassigned": unassigned}
+        for name in self.layer.states:
+            if name in self.layer.reads:
+                continue
+            if getattr(self.layer, f"initial_{name}") is None:
+                details[f"initial {name}"] = np.zeros(columns.shape[:2])  # 0 takes nothing
+                continue
+            details[f"initial {name}"], size = amounts(states[name], None, self.threads)
+            columns[..., PLACES["bias"]] += details[f"initial {name}"]
+            columns[..., PLACES["turnover"]] += size
+        return OpenEntry(self.nodes[0].name, str(self.rule), columns, details=details, adds=True)
+
+    def _walk(self, inputs: tuple[Array, ...], relevance: Array) -> None:
+        """The definition's way back, for its errors."""
+        try:
+            walk(way_of(self.rule, self.layer, self.layer.unroll(*inputs), False), np.ascontiguousarray(relevance))
+        except LrpError as error:
+            raise error.at(self.nodes[0].place) from None
+
+
+def _state(layer: Cells, name: str, read: dict[str, Array], a: Array) -> Array | None:
+    """An initial state as (N, directions·hidden), None where it is 0."""
+    if name in read:
+        return np.ascontiguousarray(read[name])
+    constant = getattr(layer, f"initial_{name}")
+    if constant is None:
+        return None
+    return np.ascontiguousarray(np.broadcast_to(constant.reshape(-1), (len(a), constant.size)), a.dtype)

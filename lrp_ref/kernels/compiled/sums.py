@@ -1,0 +1,287 @@
+"""Linear layers without a matrix, and maximum pooling, over the C core: windows are summed there, and factors made there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+
+from ...arrays import Array, Relative, Shape
+from ...layers.linear import Add, Subtract
+from ...layers.pooling import AvgPool, GlobalAvgPool, GlobalSumPool, MaxPool, SumPool, pool_window
+from ...layers.shape import Upsample
+from ...layers.window import Window, per_axis
+from ...ledger import PLACES, Entry, OpenEntry
+from ...records import cached_property, dataclass
+from ..numpy.linear import FusedLinear
+from ..numpy.oddities import noted
+from ..numpy.passing import PASS, Winners, folded
+from ..numpy.pooling import Surrogate
+from ..numpy.prepared import Prepared, Reduced
+from .accounts import Way, accounting, sign_of, totals
+from .native import _core
+from .packed import channels_first, channels_last, room_like, share_of
+
+
+def geometry(window: Window) -> tuple[Any, Any, Any, Any]:
+    """Kernel, stride, dilation and the padding before, as the C core takes them."""
+    return window.kernel, window.stride, window.dilation, tuple(before for before, _ in window.padding)
+
+
+#: Sums each of whose outputs sees a cell of every input.
+_WHOLE = (Add, Subtract, Upsample, GlobalSumPool, GlobalAvgPool)
+
+
+@dataclass(frozen=True, eq=False)
+class CompiledSum(FusedLinear):
+    """A sum over inputs or windows, with the ReLU behind it."""
+
+    threads: int = 1
+    nonnegative: bool = False  # whether no input is ever negative
+
+    @property
+    def label(self) -> str:
+        return f"compiled, sums, {self.arrives} → c"
+
+    @cached_property
+    def keeps_infinite(self) -> bool:
+        """Whether what is not finite in a message is not finite below either: each number reaches a cell through every share."""
+        return type(self.layer) in _WHOLE and all(share.weighted for share in self.prepared.shares)
+
+    @cached_property
+    def prepared(self) -> Prepared:
+        """Of weights as small as these nothing has to be dropped."""
+        return super().prepared
+
+    @cached_property
+    def finishing(self) -> Any:
+        """What becomes of the products."""
+        places = accumulate((not share.plain for share in self.prepared.shares), initial=0)
+        shares = [
+            share_of(share, 0 if share.plain else place + 1) for place, share in zip(places, self.prepared.shares, strict=False)
+        ]
+        return _core.Finish(None, len(self.nodes) == 2, self.arrives == "c", shares)
+
+    @cached_property
+    def relative(self) -> bool:
+        """Whether a stabiliser needs the whole sample."""
+        return any(isinstance(share.stabiliser, Relative) for share in self.prepared.shares)
+
+    @cached_property
+    def alike(self) -> tuple[bool, ...]:
+        """For each share whether all terms of a denominator, and its bias, are known to have one sign."""
+        found = []
+        for share in self.prepared.shares:
+            parts = [part for part in (*share.weights, share.bias) if part is not None]
+            single = type(self.layer) is Upsample and share.bias is None
+            found.append(single or (self.nonnegative and all(sign_of(part) == 1 for part in parts)))
+        return tuple(found)
+
+    @cached_property
+    def unit(self) -> bool:
+        """Whether the terms are the inputs themselves, but for their signs."""
+        weights = [w for share in self.prepared.shares for w in share.weights if w is not None]
+        return isinstance(self.layer, (Add, Subtract)) and all(w.size == 1 and abs(w.item()) == 1 for w in weights)
+
+    @cached_property
+    def core(self) -> Any:
+        """What accounts for the shares, where no bias has a shape to be known before."""
+        return self._accounting([None] * len(self.alike)) if all(s.bias is None for s in self.prepared.shares) else None
+
+    def _accounting(self, biases: list[Array | None]) -> Any:
+        ways = [Way(alike, 0.0, 1, ()) for alike in self.alike]
+        return accounting(ways, self.prepared.shares, biases, None, self.arrives == "c")
+
+    def forward(self, *inputs: Array) -> tuple[Array, Any]:
+        made = self.prepared
+        if self.relative:
+            return super().forward(*inputs)
+        z, bottoms = self._products(made, inputs)
+        if z.ndim == 1:  # a sum over everything but the batch leaves the core no channels
+            return self._kept(made, inputs, z, bottoms)
+        output, factors, odd = self._finish(made, z, bottoms)
+        seen = (inputs, z, output) if self.booked else None
+        return output, (made, factors, tuple(a.shape for a in inputs), seen, noted(odd, inputs, output))
+
+    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry | OpenEntry, ...]]:
+        made, factors, shapes, seen, odd = saved
+        own = None if odd is None else self._settled(odd, made, factors, message)
+        if own is not None or not self.booked or self.relative:
+            return super().relevance(saved, message)
+        return self._down(made, factors, shapes, message), self._accounts(made, factors, seen, message)
+
+    def _accounts(self, made: Prepared, factors: list[Array], seen: Any, message: Array) -> tuple[OpenEntry, ...]:
+        """Sums have few terms: their sizes are found anew, unless all of them are known to have one sign."""
+        inputs, _, output = seen
+        pairs = zip(made.shares, self.alike, strict=True)
+        sizes = [None if alike else self._size(inputs, share) for share, alike in pairs]
+        turn = output.ndim > 2 and not output.flags.c_contiguous
+
+        def ordered(x: Array, axis: int = 1) -> Array:
+            x = x if message.ndim > 2 else x[..., None]
+            return channels_last(x, axis) if turn else np.ascontiguousarray(x)
+
+        def spread(bias: Array | None) -> Array | None:
+            return None if bias is None else ordered(np.broadcast_to(bias, (1, *output.shape[1:])))[0]
+
+        core = self.core if self.core is not None else self._accounting([spread(share.bias) for share in made.shares])
+        given = [None if size is None else ordered(size) for size in sizes]
+        shown = ordered(output) if self.arrives == "c" else None
+        divided = [ordered(factor) for factor in factors]
+        columns = core(ordered(message, 2), shown, divided, [None] * len(sizes), given, self.threads)
+        account = OpenEntry(self.nodes[0].name, self.named, columns, self.rule.flags(inputs))
+        return (OpenEntry(self.nodes[1].name, PASS), account) if len(self.nodes) == 2 else (account,)
+
+    def _size(self, inputs: tuple[Array, ...], share: Reduced) -> Array:
+        """Σ |terms| of a share's denominators."""
+        pairs = [(a, w) for a, w in zip(inputs, share.weights, strict=True) if w is not None]
+        if self.unit and len({a.shape for a, _ in pairs}) == 1:
+            return _sizes([a for a, _ in pairs])
+        sizes = [self.layer.map_absolute(a, w) for a, w in pairs]
+        return np.asarray(sum(sizes[1:], sizes[0])) if sizes else np.zeros_like(inputs[0])
+
+    def _finish(self, made: Prepared, z: Array, bottoms: list[Array]) -> tuple[Array, list[Array], int]:
+        """The biases are in the products already, so any order of the elements serves."""
+        turn = not z.flags.c_contiguous
+
+        def ordered(x: Array) -> Array:
+            return channels_last(x) if turn else np.ascontiguousarray(x)
+
+        pairs = zip(made.shares, bottoms, strict=True)
+        products = [ordered(z), *(ordered(bottom) for share, bottom in pairs if not share.plain)]
+        output, factors, odd = _core.finish(self.finishing, products, self.threads)
+        return (channels_first(output), [channels_first(factor) for factor in factors], odd) if turn else (output, factors, odd)
+
+    def _total(self, inputs: tuple[Array, ...], weights: tuple[Array | None, ...]) -> Array:
+        if isinstance(self.layer, SumPool):
+            assert weights[0] is not None
+            return self._pooled(inputs[0], weights[0])
+        parts = [_times(self.layer, a, w) for a, w in zip(inputs, weights, strict=True) if w is not None]
+        # Fresh memory: what comes out may get a bias added in place.
+        if len(parts) == 1:
+            return np.array(parts[0])
+        alike = parts[0].shape == parts[1].shape
+        return np.asarray(sum(parts[2:], np.add(parts[0], parts[1], out=room_like(parts[0]) if alike else None)))
+
+    def _pooled(self, a: Array, weight: Array) -> Array:
+        layer = self.layer
+        assert isinstance(layer, SumPool)
+        window = pool_window(layer, a.ndim - 2)
+        out = window.outputs(a.shape[2:])
+        total = channels_first(_core.window_sums(channels_last(a), *geometry(window), out, self.threads))
+        return layer.settle(layer._share(total * weight, a.shape[2:]), a, weight, self._largest)
+
+    def _largest(self, a: Array, window: Window) -> Array:
+        """The largest cell of each window."""
+        best, _ = _core.winners(channels_last(a), *geometry(window), window.outputs(a.shape[2:]), self.threads)
+        return channels_first(best)
+
+    def _quotient(self, message: Array, factor: Array) -> Array:
+        how = np.multiply if self.arrives == "c" else np.divide
+        return np.asarray(how(message, factor[:, None], out=room_like(message)))
+
+    def _adjoint(self, made: Prepared, i: int, quotients: list[Array], shape: Shape) -> Array:
+        layer = self.layer
+        pairs = [(s, w) for s, share in zip(quotients, made.shares, strict=True) if (w := share.weights[i]) is not None]
+        if type(layer) in (SumPool, AvgPool) and pairs:
+            assert isinstance(layer, SumPool)
+            s = sum((s * w for s, w in pairs[1:]), pairs[0][0] * pairs[0][1])
+            window = pool_window(layer, len(shape) - 2)
+            below = channels_last(layer._share(s, shape[2:]))
+            return channels_first(_core.window_spread(below, *geometry(window), shape[2:], self.threads))
+        if len(pairs) == 1 and isinstance(layer, (Add, Subtract)) and pairs[0][0].shape == shape:
+            return _times(layer, *pairs[0])
+        if type(layer) in (GlobalSumPool, GlobalAvgPool) and pairs:
+            assert isinstance(layer, GlobalSumPool)
+            every = sum((layer._share(s * w, shape[2:]) for s, w in pairs), np.zeros((), pairs[0][0].dtype))
+            return np.broadcast_to(every, shape)
+        if type(layer) is Upsample and len(pairs) == 1:
+            return self._gathered(*pairs[0], layer.factor, len(shape) - 2)
+        return super()._adjoint(made, i, quotients, shape)
+
+    def _gathered(self, s: Array, w: Array, factor: Any, dims: int) -> Array:
+        """The sum of the cells that each cell was repeated to, axis by axis."""
+        cells = channels_last(s)
+        for axis, count in enumerate(per_axis(factor, "factor", dims)):
+            kernel = tuple(count if other == axis else 1 for other in range(dims))
+            out = tuple(extent // size for extent, size in zip(cells.shape[1:-1], kernel, strict=True))
+            cells = _core.window_sums(cells, kernel, kernel, (1,) * dims, (0,) * dims, out, self.threads)
+        return np.multiply(channels_first(cells), w)
+
+
+def _sizes(parts: list[Array]) -> Array:
+    """Σ |a| over arrays of one shape."""
+    total = np.abs(parts[0], out=room_like(parts[0]))
+    for part in parts[1:]:
+        np.add(total, np.abs(part, out=room_like(total)), out=total)
+    return total
+
+
+def _times(layer: Any, a: Array, w: Array) -> Array:
+    """a·w, without a pass over a where w is the 1 of an Add."""
+    return a if isinstance(layer, (Add, Subtract)) and w.size == 1 and w.item() == 1 else layer.map(a, w)
+
+
+@dataclass(frozen=True, eq=False)
+class CompiledWinners(Winners):
+    """Winner-takes-all through maximum pooling."""
+
+    threads: int = 1
+
+    keeps_infinite = True
+
+    @property
+    def label(self) -> str:
+        return f"compiled, winners, {self.arrives}"
+
+    def forward(self, *inputs: Array) -> tuple[Array, Any]:
+        layer, (a,) = self.nodes[0].layer, inputs
+        assert isinstance(layer, MaxPool)
+        window = pool_window(layer, a.ndim - 2)
+        seen = geometry(window)
+        best, winner = _core.winners(channels_last(a), *seen, window.outputs(a.shape[2:]), self.threads)
+        best = channels_first(best)
+        return best, (winner, a.shape, (a, best) if self.booked else None, seen)
+
+    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], Any]:
+        winner, shape, looked, (kernel, stride, dilation, before) = saved
+        below = folded(channels_last(message, 2))
+        found = _core.to_winners(below, winner, kernel, stride, dilation, before, shape[2:], self.threads)
+        lower = channels_first(found.reshape(shape[0], message.shape[1], *found.shape[1:]), 2)
+        apart = all(step > reach * (wide - 1) for wide, step, reach in zip(kernel, stride, dilation, strict=True))
+        return (lower,), (self._account(apart, looked[1], message),) if self.booked else ()
+
+    @cached_property
+    def named(self) -> str:
+        """The rule, as accounts name it."""
+        return str(self.rule)
+
+    def _account(self, apart: bool, output: Array, message: Array) -> OpenEntry:
+        """Every message to a winner is a whole R_k; unless windows lie apart they add up below, and may cancel there."""
+        if apart:
+            return OpenEntry(self.nodes[0].name, self.named)
+        columns = totals(message, output if self.arrives == "c" else None, self.threads)
+        columns[..., PLACES["turnover"]] += columns[..., PLACES["arriving_abs"]]
+        return OpenEntry(self.nodes[0].name, self.named, columns)
+
+
+@dataclass(frozen=True, eq=False)
+class CompiledSurrogate(Surrogate, CompiledSum):
+    """Maximum pooling treated as a sum: the sum's windows and the maximum in C."""
+
+    @property
+    def label(self) -> str:
+        return f"compiled, as a sum, {self.arrives} → c"
+
+    def _maximum(self, a: Array) -> Array:
+        layer = self.nodes[0].layer
+        if not isinstance(layer, MaxPool):
+            return layer.forward(a)
+        window = pool_window(layer, a.ndim - 2)
+        best, _ = _core.winners(channels_last(a), *geometry(window), window.outputs(a.shape[2:]), self.threads)
+        return channels_first(best)
+
+    def _accounts(self, made: Prepared, factors: list[Array], seen: Any, message: Array) -> tuple[OpenEntry, ...]:
+        return tuple(replace(entry, rule=str(self.outer)) for entry in super()._accounts(made, factors, seen, message))

@@ -1,0 +1,1 @@
+"""The `jit` backend: the steps of NumPy, with loops that Numba compiles. Only `loops` imports Numba."""

@@ -1,0 +1,133 @@
+"""What the fused steps prepare once for a layer and a rule: its shares with features taken as the input, weights in one array."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ...arrays import Array, Stabiliser, like
+from ...errors import LrpError
+from ...held import root
+from ...layers.base import Layer, Linear
+from ...layers.conv import Conv
+from ...layers.linear import Dense
+from ...network.model import Model, Node
+from ...records import dataclass
+from ...rules import LinearRule
+from ...rules.shares import IDENTITY, NEGATIVE, NEGATIVE_ONLY, POSITIVE, Share, Where
+from .products import stack
+
+
+@dataclass(frozen=True, eq=False)
+class Reduced:
+    """A share whose features are the input itself: λ, one weight for each input (None: no term), bias, stabiliser, where."""
+
+    coefficient: Array
+    weights: tuple[Array | None, ...]
+    bias: Array | None
+    stabiliser: Stabiliser
+    where: Where
+    plain: bool  # whether its denominator is the layer's own pre-activation
+
+    @property
+    def weighted(self) -> bool:
+        """Whether any input has a term."""
+        return any(w is not None for w in self.weights)
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A layer under a rule: its shares, and for Dense and Conv their weights stacked for one product."""
+
+    shares: tuple[Reduced, ...]
+    bias: Array | None
+    weights: tuple[Array, ...]  # the layer's own, in the model's number type
+    forward: Array | None = None  # stacked: the layer's own weight, then those of the shares that are not plain
+    backward: Array | None = None  # stacked: the shares' weights
+
+
+def prepared(model: Model, node: Node, rule: LinearRule, nonnegative: tuple[bool, ...], rectified: bool) -> Prepared | None:
+    """The layer under the rule; `rectified` leaves out the shares for z < 0."""
+    if not declares(rule):
+        return None  # a rule that does more than declare shares takes the reference step
+
+    def build() -> tuple[Prepared | None, int]:
+        made = _prepare(node.layer, rule, nonnegative, model.dtype, rectified)  # type: ignore[arg-type]
+        return made, 0 if made is None else _size(made, node.layer)
+
+    if type(rule).__hash__ is None:
+        return build()[0]
+    found: Prepared | None = model._memo.get((node.layer, rule, nonnegative, rectified), build)
+    return found
+
+
+def prepared_sum(layer: Linear, rule: LinearRule, nonnegative: tuple[bool, ...], dtype: Any) -> Prepared | None:
+    """A layer of no node, whose weights are too small to keep."""
+    return _prepare(layer, rule, nonnegative, dtype, False) if declares(rule) else None
+
+
+def declares(rule: LinearRule) -> bool:
+    """Whether the rule does nothing but declare shares."""
+    more = any(getattr(type(rule), name) is not getattr(LinearRule, name) for name in ("divided", "propagate", "relevances"))
+    return not more and rule.empty == "drop"
+
+
+def _size(made: Prepared, layer: Layer) -> int:
+    """The bytes that preparing took beyond the layer's own parameters."""
+    arrays = [made.forward, made.backward, *(w for share in made.shares for w in share.weights)]
+    whole = {id(base): base for a in arrays if a is not None for base in [root(a)]}
+    own = {id(root(w)) for w in layer.parameters.values()}
+    return sum(base.nbytes for key, base in whole.items() if key not in own)
+
+
+def _prepare(layer: Linear, rule: LinearRule, nonnegative: tuple[bool, ...], dtype: Any, rectified: bool) -> Prepared | None:
+    some = np.empty(0, dtype)
+    weights = tuple(like(w, some) for w in layer.weights)
+    offset = layer.offset(0)  # of these layers it does not depend on the rank
+    bias = None if offset is None else like(offset, some)
+    try:
+        positions = list(zip(*(rule.shares(w, bias) for w in weights), strict=True))
+    except LrpError:
+        return None  # the reference step says what is wrong, with the data at hand
+    shares = []
+    for position in positions:
+        reduced = _reduce(position, weights, bias, nonnegative, some)
+        if reduced is None:
+            return None
+        if not (rectified and reduced.where is NEGATIVE_ONLY):
+            shares.append(reduced)
+    if isinstance(layer, (Dense, Conv)):
+        return _stacked(layer, tuple(shares), bias, weights)
+    return Prepared(tuple(shares), bias, weights)
+
+
+def _stacked(layer: Dense | Conv, shares: tuple[Reduced, ...], bias: Array | None, own: tuple[Array, ...]) -> Prepared:
+    """The layer's own weight and the shares' in one array, and the part of it that the way back needs: a view, if it can be."""
+    upward = [(s, w) for s in shares if (w := s.weights[0]) is not None]
+    extra = [w for s, w in upward if not s.plain]
+    forward = stack(layer, [own[0], *extra])
+    if len(extra) == len(upward):
+        backward = forward[:, forward.shape[1] // (1 + len(extra)) :]
+    else:
+        backward = stack(layer, [w for _, w in upward])
+    # From here on the stacked arrays hold the numbers; a share has to know only that it has a weight.
+    lean = tuple(s if s.plain or s.weights[0] is None else replace(s, weights=(forward[:0],)) for s in shares)
+    return Prepared(lean, bias, own, forward, backward if upward else None)
+
+
+def _reduce(
+    position: tuple[Share, ...], own: tuple[Array, ...], bias: Array | None, nonnegative: tuple[bool, ...], some: Array
+) -> Reduced | None:
+    """A share with its features taken as the input itself, which holds for a⁺ where a ≥ 0; None where it does not."""
+    weights: list[Array | None] = []
+    for share, sure in zip(position, nonnegative, strict=True):
+        kept = [t.weight for t in share.terms if not (sure and t.feature is NEGATIVE)]
+        features = [t.feature for t in share.terms if not (sure and t.feature is NEGATIVE)]
+        if any(not (f is IDENTITY or (sure and f is POSITIVE)) for f in features) or len(kept) > 1:
+            return None
+        weights.append(kept[0] if kept else None)
+    first = position[0]
+    plain = first.bias is bias and all(w is o for w, o in zip(weights, own, strict=True))
+    return Reduced(like(first.coefficient, some), tuple(weights), first.bias, first.stabiliser, first.where, plain)

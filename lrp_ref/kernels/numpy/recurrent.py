@@ -1,0 +1,70 @@
+"""Recurrent layers under `ThroughTime`: one pass over time serves the prediction and the way back, for all targets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...arrays import Array
+from ...errors import LrpError
+from ...layers.recurrent import GRU, LSTM, RNN
+from ...layers.recurrent.base import Cells
+from ...ledger import Booking, Entry, OpenEntry
+from ...messages import Currency
+from ...network.model import Node
+from ...records import cached_property, dataclass
+from ...rules import ThroughTime
+from ...rules.recurrent.over_time import walk, way_of
+from ...step import Request
+
+
+def offer(request: Request, node: Node) -> Any:
+    """The step for a recurrent layer, None where there is none."""
+    rule = request.rules[node.name]
+    if type(node.layer) not in (LSTM, GRU, RNN) or type(rule) is not ThroughTime:
+        return None
+    return Sweep((node,), rule, booked=request.booked)
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """The reference's steps over values that the prediction has left, with their denominators made once."""
+
+    nodes: tuple[Node, ...]
+    rule: ThroughTime
+    arrives: Currency = "R"
+    booked: bool = False
+
+    accepts_quotient = False
+    hands_on: Currency = "R"
+
+    @property
+    def label(self) -> str:
+        return "numpy, through time"
+
+    @cached_property
+    def layer(self) -> Cells:
+        """The layer that the step serves."""
+        layer = self.nodes[0].layer
+        assert isinstance(layer, Cells)
+        return layer
+
+    def forward(self, *inputs: Array) -> tuple[Array, Any]:
+        try:
+            u = self.layer.unroll(*inputs)
+        except LrpError as error:
+            raise error.at(self.nodes[0].place) from None
+        return self.layer.output(u), u
+
+    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry | OpenEntry, ...]]:
+        way = way_of(self.rule, self.layer, saved, self.booked)
+        try:
+            targets = [walk(way, np.ascontiguousarray(message[:, t])) for t in range(message.shape[1])]
+        except LrpError as error:
+            raise error.at(self.nodes[0].place) from None
+        messages = tuple(np.stack(parts, axis=1) for parts in zip(*(lower for lower, _ in targets), strict=True))
+        return messages, self._entries([booking for _, booking in targets if booking is not None])
+
+    def _entries(self, bookings: list[Booking]) -> tuple[Entry, ...]:
+        return (Entry(self.nodes[0].name, str(self.rule), Booking.stacked(bookings)),) if self.booked else ()

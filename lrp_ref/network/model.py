@@ -1,0 +1,412 @@
+"""A network: named nodes wired into a directed acyclic graph."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import field, replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array, Shape, check_finite, fractions, frozen, integer, is_exact, unmasked
+from ..errors import DomainError, GraphError, LrpError, NumberTypeError, ShapeError, UnknownNameError, unknown
+from ..layers.base import Layer
+from ..memo import Memo
+from ..records import cached_property, dataclass
+from .domain import Domain
+from .extents import Extents
+from .wiring import Node, check_layer, check_names, ordered
+
+__all__ = ["Domain", "Model", "Node", "Trace", "ancestors", "default_names"]
+
+#: Names of up to this length set the width of a table's column; longer ones stand out of it.
+COLUMN = 40
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """All activations of one forward pass, by node name; inputs of the model included."""
+
+    activations: Mapping[str, Array]
+
+    def __getitem__(self, name: str) -> Array:
+        if name not in self.activations:
+            raise unknown("node", name, self.activations)
+        return self.activations[name]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Model:
+    """A network as a graph of layers. Calling it predicts.
+
+    Parameters
+    ----------
+    nodes : the nodes, in any order; names must be unique. A layer used twice is two nodes that share weights
+    inputs : the names of the model's inputs
+    outputs : the names of the nodes that are outputs; None: those that nobody reads
+    domain : for each input a (low, high) pair, or one pair for the only input
+    input_shape : for each input the shape of one sample, or one shape for the only input
+    default_dtype : the number type where no layer has parameters, which otherwise say it; None: float64
+    whole : the inputs that hold whole numbers (or truth values), and are taken as integers too
+    remarks : what is otherwise in this network than in the file that it comes from
+    extents : how the network is laid out for inputs of other shapes; None: it is the same for all
+
+    Raises
+    ------
+    GraphError
+        Where names clash or are missing, or the graph has a cycle.
+    DomainError
+        Where the bounds of an input do not fit its samples.
+    """
+
+    nodes: tuple[Node, ...]
+    inputs: tuple[str, ...] = ("input",)
+    outputs: tuple[str, ...] = None  # type: ignore[assignment]
+    domain: Mapping[str, Domain] = None  # type: ignore[assignment]
+    input_shape: Mapping[str, Shape] = None  # type: ignore[assignment]
+    default_dtype: Any = None
+    whole: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    extents: Extents | None = None
+    _named: Mapping[str, Node] = field(init=False)
+    _readers: Mapping[str, tuple[Node, ...]] = field(init=False)
+    _memo: Memo = field(init=False)
+
+    def __post_init__(self) -> None:
+        inputs = (self.inputs,) if isinstance(self.inputs, str) else tuple(self.inputs)
+        nodes = (self.nodes,) if isinstance(self.nodes, Node) else tuple(self.nodes)
+        check_names(nodes, inputs)
+        nodes = ordered(nodes, inputs)
+        readers: dict[str, list[Node]] = {}
+        for node in nodes:
+            for name in dict.fromkeys(node.inputs):
+                readers.setdefault(name, []).append(node)
+        outputs = self.outputs if self.outputs is not None else [n.name for n in nodes if n.name not in readers]
+        outputs = _check_outputs((outputs,) if isinstance(outputs, str) else tuple(outputs), nodes)
+        shapes = {name: _sample(shape, name) for name, shape in _by_input(self.input_shape, inputs).items()}
+        domain = {name: Domain.of(pair) for name, pair in _by_input(self.domain, inputs).items()}
+        for name, found in domain.items():
+            if name in shapes and not found.fits(shapes[name]):
+                raise DomainError(f"the domain {found} of input {name!r} does not fit samples of shape {shapes[name]}")
+        for name in self.whole:
+            if name not in inputs:
+                raise unknown("input", name, inputs)
+        for name, value in (
+            ("nodes", nodes),
+            ("inputs", inputs),
+            ("outputs", outputs),
+            ("domain", MappingProxyType(domain)),
+            ("input_shape", MappingProxyType(shapes)),
+            ("default_dtype", None if self.default_dtype is None else _number_type(self.default_dtype)),
+            ("_named", {node.name: node for node in nodes}),
+            ("_readers", {name: tuple(found) for name, found in readers.items()}),
+            ("_memo", Memo(light=4 * len(nodes) + 64)),  # what some explainers of one model need at a time
+        ):
+            object.__setattr__(self, name, value)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        domain, shapes = dict(self.domain), dict(self.input_shape)
+        rest = (self.default_dtype, self.whole, self.remarks, self.extents)
+        return Model, (self.nodes, self.inputs, self.outputs, domain, shapes, *rest)
+
+    @classmethod
+    def sequential(
+        cls, layers: Iterable[Layer], names: Sequence[str] | None = None, *, domain: Any = None, input_shape: Any = None
+    ) -> Model:
+        """Layers one after the other; the default names are conv1, relu1, conv2 and so on."""
+        layers = tuple(layers)
+        for position, layer in enumerate(layers, start=1):
+            check_layer(layer, f"layer {position} of {len(layers)}")
+        names = default_names(layers) if names is None else tuple(names)
+        if len(names) != len(layers):
+            raise GraphError(f"{len(layers)} layers need as many names, found {len(names)}")
+        before = ("input", *names)
+        nodes = tuple(Node(n, layer, (b,)) for n, layer, b in zip(names, layers, before, strict=False))
+        return cls(nodes, domain=domain, input_shape=input_shape)
+
+    def __getitem__(self, name: str) -> Node:
+        if name not in self._named:
+            raise unknown("node", name, self._named)
+        return self._named[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._named
+
+    def readers(self, name: str) -> tuple[Node, ...]:
+        """The nodes that read the node or input `name`."""
+        return self._readers.get(name, ())
+
+    @cached_property
+    def dtype(self) -> np.dtype[Any]:
+        """The number type that the model computes in: that of its parameters, `default_dtype` where it has none."""
+        kinds = {value.dtype for node in self.nodes for value in node.layer.parameters.values()}
+        if np.dtype(object) in kinds:
+            return np.dtype(object)
+        return np.dtype(np.result_type(*kinds) if kinds else self.default_dtype or np.float64)
+
+    def astype(self, dtype: Any) -> Model:
+        """The same model in float64, float32 or exact rationals (`object`), domain included; shared layers stay shared."""
+        dtype = _number_type(dtype)
+        cast = {id(node.layer): node.layer.astype(dtype) for node in self.nodes}
+        nodes = tuple(Node(node.name, cast[id(node.layer)], node.inputs) for node in self.nodes)
+        domain = {name: bounds.astype(dtype) for name, bounds in self.domain.items()}
+        extents = None if self.extents is None else replace(self.extents, nodes=nodes)
+        return replace(self, nodes=nodes, domain=domain, default_dtype=dtype, extents=extents)
+
+    def fitted(self, shapes: Mapping[str, Shape]) -> Model:
+        """The network for samples of these shapes, by input: this one, but for a network with open extents.
+
+        Raises
+        ------
+        ShapeError
+            Where the network cannot be laid out for them.
+        """
+        if self.extents is None:
+            return self
+        asked, extents = {name: tuple(int(extent) for extent in shapes[name]) for name in self.inputs}, self.extents
+
+        def build() -> tuple[Model, int]:
+            found: Model = extents.fitted(self.nodes, asked).astype(self.dtype)
+            found = replace(found, outputs=self.outputs, domain=self.domain)
+            own = {id(a) for node in self.nodes for a in node.layer.parameters.values()}
+            return found, sum(a.nbytes for n in found.nodes for a in n.layer.parameters.values() if id(a) not in own)
+
+        made: Model = self._memo.get(("fitted", self.dtype, tuple(asked.items())), build)
+        return made
+
+    def forget(self) -> None:
+        """Free the prepared weights that explainers of this model keep."""
+        self._memo.clear()
+
+    def shapes(self, inputs: Mapping[str, Shape] | Shape) -> dict[str, Shape]:
+        """The shape of every input's and node's output, batch axis included, for inputs of these shapes."""
+        found: dict[str, Shape] = {name: tuple(shape) for name, shape in self._given(inputs).items()}
+        for node in self.fitted({name: shape[1:] for name, shape in found.items()}).nodes:
+            try:
+                found[node.name] = node.layer.shape(*(found[name] for name in node.inputs))
+            except LrpError as error:
+                raise error.at(node.place) from None
+        return found
+
+    def prepare(self, x: Any) -> dict[str, Array]:
+        """The inputs by name, checked and cast to the model's number type."""
+        arrays = self._cast(x)
+        self._check_shapes(arrays)
+        return arrays
+
+    def _cast(self, x: Any) -> dict[str, Array]:
+        """`prepare` without the check of the shapes."""
+        return {name: _cast(value, name, self.dtype, name in self.whole) for name, value in self._given(x).items()}
+
+    def _given(self, x: Any) -> dict[str, Any]:
+        """What is given for each input, from a mapping or, where there is one input, from what is given for it."""
+        if isinstance(x, Mapping):
+            for name in x:
+                if name not in self.inputs:
+                    raise unknown("input", name, self.inputs)
+            missing = [name for name in self.inputs if name not in x]
+            if missing:
+                raise UnknownNameError(f"the model also needs the input(s) {', '.join(missing)}")
+            return {name: x[name] for name in self.inputs}
+        if len(self.inputs) > 1:
+            raise UnknownNameError(f"the model has {len(self.inputs)} inputs; give a mapping with {', '.join(self.inputs)}")
+        return {self.inputs[0]: x}
+
+    def _check_shapes(self, arrays: Mapping[str, Array]) -> None:
+        for name, array in arrays.items():
+            if array.ndim == 0:
+                raise ShapeError(f"input {name!r} is a single number; samples with a batch axis are needed")
+            expected = self.input_shape.get(name)
+            if expected is None or array.shape[1:] == expected:
+                continue
+            hint = ". The batch axis is required: x[None] adds it to a single sample" if array.shape == expected else ""
+            wanted = ", ".join(map(str, ("N", *expected)))
+            raise ShapeError(f"input {name!r} must have shape ({wanted}), found {array.shape}{hint}")
+        batches = {array.shape[0] for array in arrays.values()}
+        if len(batches) > 1:
+            raise ShapeError(f"the inputs' batch extents differ: {sorted(batches)}")
+        self.shapes({name: array.shape for name, array in arrays.items()})
+
+    def trace(self, x: Any) -> Trace:
+        """Predict, and keep all activations."""
+        found = self.prepare(x)
+        for node in self._fitting(found).nodes:
+            found[node.name] = self.compute(node, [found[name] for name in node.inputs])
+        return Trace(MappingProxyType({name: frozen(array) for name, array in found.items()}))
+
+    def _fitting(self, arrays: Mapping[str, Array]) -> Model:
+        return self.fitted({name: array.shape[1:] for name, array in arrays.items()})
+
+    @staticmethod
+    def compute(node: Node, inputs: Sequence[Array]) -> Array:
+        """One node's output; errors name the node."""
+        try:
+            return node.layer.forward(*inputs)
+        except LrpError as error:
+            raise error.at(node.place) from None
+
+    def __call__(self, x: Any) -> Any:
+        """The output for a batch of inputs (a mapping, where there are several outputs): the definition, layer by layer.
+
+        `lrp_ref.Predictor(model)` gives the same within the rounding of floats, and is there for speed.
+
+        What no output depends on is not computed, and an activation is dropped when its last reader has seen it.
+        """
+        found = self.prepare(x)
+        all_nodes = self._fitting(found).nodes
+        needed = set(self.outputs)
+        for node in reversed(all_nodes):
+            if node.name in needed:
+                needed.update(node.inputs)
+        nodes = [node for node in all_nodes if node.name in needed]
+        left = Counter(name for node in nodes for name in set(node.inputs))
+        for node in nodes:
+            found[node.name] = self.compute(node, [found[name] for name in node.inputs])
+            for name in set(node.inputs):
+                left[name] -= 1
+                if not left[name] and name not in self.outputs:
+                    del found[name]
+        if len(self.outputs) == 1:
+            return found[self.outputs[0]]
+        return {name: found[name] for name in self.outputs}
+
+    def rows(self) -> list[tuple[str, str, str, int]]:
+        """For each node: name, layer, what it reads, how many parameters."""
+        return [
+            (n.name, repr(n.layer), ", ".join(n.inputs), sum(v.size for v in n.layer.parameters.values())) for n in self.nodes
+        ]
+
+    def __repr__(self) -> str:
+        count = sum({id(n.layer): row[3] for n, row in zip(self.nodes, self.rows(), strict=True)}.values())
+        head = f"Model: {len(self.nodes)} nodes, {count} parameters, {self.dtype}"
+        about = [
+            f"  {name}: {self.input_shape.get(name, 'any shape')}, domain {self.domain.get(name, 'unknown')}"
+            for name in self.inputs
+        ]
+        width = min(COLUMN, max(len(n.name) for n in self.nodes))
+        lines = [f"  {name:<{width}}  {layer}  ← {reads}" for name, layer, reads, _ in self.rows()]
+        return "\n".join([head, *about, *lines])
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        body = "".join(
+            f"<tr><td>{escape(name)}</td><td>{escape(layer)}</td><td>{escape(reads)}</td><td>{count}</td></tr>"
+            for name, layer, reads, count in self.rows()
+        )
+        return f"<table><tr><th>node</th><th>layer</th><th>reads</th><th>parameters</th></tr>{body}</table>"
+
+
+def ancestors(model: Model, *names: str) -> frozenset[str]:
+    """The nodes that `names` are computed from, themselves included; inputs of the model are none."""
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        current = waiting.pop()
+        if current in model.inputs or current in found:
+            continue
+        found.add(current)
+        waiting += model[current].inputs
+    return frozenset(found)
+
+
+def default_names(layers: Iterable[Layer]) -> tuple[str, ...]:
+    """conv1, relu1, conv2, …: the layers' class names in lower case, counted."""
+    counts: Counter[str] = Counter()
+    names = []
+    for layer in layers:
+        kind = re.sub(r"\W", "", type(layer).__name__).lower()
+        counts[kind] += 1
+        names.append(f"{kind}{counts[kind]}")
+    return tuple(names)
+
+
+def _number_type(dtype: Any) -> np.dtype[Any]:
+    try:
+        found: np.dtype[Any] = np.dtype(dtype)
+    except TypeError:
+        found = np.dtype(np.void)
+    if found not in (np.float32, np.float64, np.dtype(object)):
+        raise NumberTypeError(f"a model computes in float64, float32 or object (Fraction), not {dtype!r}")
+    return found
+
+
+def _cast(value: Any, name: str, dtype: np.dtype[Any], whole: bool = False) -> Array:
+    """One input, checked, in the model's number type; `whole`: whether it is taken as integers, too."""
+    is_rational = dtype.hasobject
+    place = f"input {name!r}"
+    try:
+        array = np.asarray(unmasked(value, place))
+    except ValueError as error:
+        raise ShapeError(f"{place} is no array of numbers: {error}") from None
+    if array.dtype.kind in "iub" and whole:
+        return _of_integers(array, place, dtype)
+    if array.dtype.kind in "iub":
+        to = "object" if is_rational else f"np.{dtype.name}"
+        raise NumberTypeError(f"{place} has the number type {array.dtype}; convert it, as in x.astype({to})")
+    if array.dtype.kind not in "fO":
+        raise NumberTypeError(f"{place} has the number type {array.dtype}; floating point numbers (or Fractions) are needed")
+    if is_exact(array) and not is_rational:
+        raise NumberTypeError(
+            f"{place} holds Python objects and the model computes in {dtype}: model.astype(object) computes in exact "
+            f"rationals, x.astype(np.{dtype.name}) rounds the input"
+        )
+    check_finite(array, place)
+    if is_rational:
+        try:
+            return fractions(array)
+        except LrpError as error:
+            raise error.at(place) from None
+    if array.dtype == dtype:
+        return np.array(array, order="C")  # a copy: what is computed and kept must not follow the caller's buffer
+    with np.errstate(over="ignore"):
+        cast = np.asarray(array, dtype=dtype, order="C")
+    check_finite(cast, f"{place}, cast to {dtype},")
+    return cast
+
+
+def _of_integers(array: Array, place: str, dtype: np.dtype[Any]) -> Array:
+    """Integers in the model's number type, which must hold each of them."""
+    if dtype.hasobject:
+        return fractions(array.astype(object))
+    cast = np.asarray(array, dtype=dtype, order="C")
+    most = 2 ** (np.finfo(dtype).nmant + 1)
+    if array.dtype.itemsize > 2 and array.size and not -most <= int(array.min()) <= int(array.max()) <= most:
+        raise NumberTypeError(f"{place} holds integers beyond ±{most}, which {dtype} cannot tell apart; model.astype(np.float64)")
+    return cast
+
+
+def _sample(shape: Any, name: str) -> Shape:
+    """The shape of one sample of an input."""
+    if not isinstance(shape, (tuple, list)):
+        raise GraphError(f"input_shape of {name!r} is a tuple such as (3, 224, 224), without the batch axis; found {shape!r}")
+    return tuple(integer(extent, f"an extent of input_shape of {name!r}", 0) for extent in shape)
+
+
+def _by_input(value: Any, inputs: tuple[str, ...]) -> dict[str, Any]:
+    """A mapping by input name from a mapping, from one value for the only input, or from None."""
+    if value is None:
+        return {}
+    if isinstance(value, Mapping):
+        for name in value:
+            if name not in inputs:
+                raise unknown("input", name, inputs)
+        return dict(value)
+    if len(inputs) == 1:
+        return {inputs[0]: value}
+    raise GraphError(f"expected a mapping from the inputs {', '.join(inputs)}, found {value!r}")
+
+
+def _check_outputs(outputs: tuple[str, ...], nodes: tuple[Node, ...]) -> tuple[str, ...]:
+    if not nodes:
+        raise GraphError("a model needs at least one node")
+    if not outputs or len(set(outputs)) != len(outputs):
+        raise GraphError(f"outputs must be different nodes, at least one, found {outputs}")
+    known = {node.name: node for node in nodes}
+    for name in outputs:
+        if name not in known:
+            raise unknown("output", name, known)
+    return outputs

@@ -1,0 +1,102 @@
+"""How nodes are wired into a graph: names, arity, and an order in which everything is computed before it is read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from ..errors import GraphError, unknown
+from ..layers.base import Layer
+from ..names import complaint
+from ..records import dataclass
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """A layer with a name and the names of what it reads: other nodes, or inputs of the model."""
+
+    name: str
+    layer: Layer
+    inputs: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        given = (self.inputs,) if isinstance(self.inputs, str) else tuple(self.inputs)
+        object.__setattr__(self, "inputs", given)
+        for name in (self.name, *given):
+            _check_name(name)
+        check_layer(self.layer, f"node {self.name!r}")
+
+    @property
+    def place(self) -> str:
+        """How error messages call the node."""
+        return f"node {self.name!r} ({type(self.layer).__name__})"
+
+
+def _check_name(name: Any) -> None:
+    if not isinstance(name, str) or not name:
+        raise GraphError(f"names must be non-empty strings, found {name!r}")
+    if wrong := complaint(name):
+        raise GraphError(f"the name {name[:40]!r}{'…' if len(name) > 40 else ''} {wrong}")
+
+
+def check_layer(layer: Any, place: str) -> None:
+    """Raise `GraphError` unless `layer` is a layer; the class of one is a common slip."""
+    if isinstance(layer, Layer):
+        return
+    hint = f"; did you mean {layer.__name__}(…)?" if isinstance(layer, type) and issubclass(layer, Layer) else ""
+    raise GraphError(f"{place} needs a layer, found {layer!r}{hint}")
+
+
+def check_names(nodes: tuple[Node, ...], inputs: tuple[str, ...]) -> None:
+    """Refuse names that clash or do not exist, and nodes that read another number of inputs than their layers have."""
+    for node in nodes:
+        if not isinstance(node, Node):
+            raise GraphError(f"nodes are Node(name, layer, inputs), found {node!r}; Model.sequential takes bare layers")
+    for name in inputs:
+        _check_name(name)
+    counts = Counter([*inputs, *(node.name for node in nodes)])
+    for name, count in counts.items():
+        if count > 1:
+            raise GraphError(f"the name {name!r} is used {count} times")
+    for node in nodes:
+        for name in node.inputs:
+            if name not in counts:
+                raise GraphError(f"{node.place} reads what does not exist: {unknown('node or input', name, counts)}")
+        if node.layer.arity != len(node.inputs):
+            raise GraphError(f"{node.place} has {node.layer.arity} input(s) and reads {len(node.inputs)}: {node.inputs}")
+
+
+def ordered(nodes: tuple[Node, ...], inputs: tuple[str, ...]) -> tuple[Node, ...]:
+    """The nodes in an order in which everything is computed before it is read; the given order where it is one."""
+    from heapq import heappop, heappush  # here and not above: importing lrp_ref must stay cheap
+
+    readers: dict[str, list[int]] = {}
+    waits = []
+    for position, node in enumerate(nodes):
+        reads = set(node.inputs).difference(inputs)
+        waits.append(len(reads))
+        for name in reads:
+            readers.setdefault(name, []).append(position)
+    ready = [position for position, count in enumerate(waits) if not count]
+    order = []
+    while ready:
+        position = heappop(ready)  # the earliest of those that can be computed
+        order.append(nodes[position])
+        for reader in readers.get(nodes[position].name, ()):
+            waits[reader] -= 1
+            if not waits[reader]:
+                heappush(ready, reader)
+    if len(order) < len(nodes):
+        raise GraphError(f"the graph has a cycle: {_cycle([n for n, count in zip(nodes, waits, strict=True) if count])}")
+    return tuple(order)
+
+
+def _cycle(waiting: list[Node]) -> str:
+    """One cycle among nodes that all wait for one of them, in the direction in which data would flow."""
+    known = {node.name: node for node in waiting}
+    name, path = waiting[0].name, dict[str, int]()
+    while name not in path:
+        path[name] = len(path)
+        name = next(read for read in known[name].inputs if read in known)
+    loop = [*list(path)[path[name] :], name][::-1]
+    return " → ".join(loop if len(loop) <= 12 else [*loop[:10], "…", loop[-1]])

@@ -1,0 +1,74 @@
+"""The forward half of a plan: outputs in computing order, each dropped when nothing reads it any more."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+
+from ..arrays import Array, Shape, check_finite
+from ..errors import NonFiniteError
+from ..network.model import Model
+from .plan import Plan, Step
+
+
+def last_reads(steps: Sequence[Step], wanted: Iterable[str | None]) -> tuple[tuple[str, ...], ...]:
+    """For each step the nodes and inputs whose outputs nothing reads after it, those left out that are `wanted` in the end."""
+    later = set(wanted)
+    found: list[tuple[str, ...]] = []
+    for step in reversed(steps):
+        reads = dict.fromkeys(step.nodes[0].inputs)
+        found.append(tuple(name for name in reads if name not in later))
+        later.update(reads)
+    return tuple(reversed(found))
+
+
+def forward(
+    plan: Plan,
+    inputs: Mapping[str, Array],
+    shapes: Mapping[str, Shape],
+    done: Sequence[Collection[str]],
+    saved: list[Any] | None = None,
+) -> dict[str, Array]:
+    """The outputs, by node, that are still there in the end.
+
+    Parameters
+    ----------
+    plan : the steps
+    inputs : (N, …) each
+    shapes : of every input and node, batch axis included
+    done : for each step what is dropped behind it (`last_reads`)
+    saved : gets what each step keeps for the way back; None: nothing goes back, and nothing is kept
+    """
+    values = dict(inputs)
+    wholes: dict[str, Array] = {}
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # checked at the end, by node
+        for step, dropped in zip(plan.steps, done, strict=True):
+            name = step.nodes[-1].name
+            placed = {"into": _room(plan, name, shapes, wholes)} if name in plan.rooms else {}
+            values[name], kept = step.forward(*[values[source] for source in step.nodes[0].inputs], **placed)
+            if saved is not None:
+                saved.append(kept)
+            del kept
+            for last in dropped:
+                del values[last]
+    return values
+
+
+def _room(plan: Plan, name: str, shapes: Mapping[str, Shape], wholes: dict[str, Array]) -> Array:
+    """Where a node's output goes: a slice of another's, which is made when the first of them comes."""
+    room = plan.rooms[name]
+    if room.whole not in wholes:
+        wholes[room.whole] = plan.output(shapes[room.whole])
+    whole = wholes[room.whole] if name != room.whole else wholes.pop(name)
+    return whole[:, room.first : room.first + room.channels]
+
+
+def refuse_values(model: Model, inputs: Mapping[str, Array], names: Iterable[str]) -> NoReturn:
+    """Raise `NonFiniteError`, which names the first node whose output is not finite; `names` have such an output."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        activations = model.trace(inputs).activations
+    for name, array in activations.items():
+        check_finite(array, f"the output of node {name!r}")
+    raise NonFiniteError(f"the output of node {', '.join(map(repr, names))} is not finite")

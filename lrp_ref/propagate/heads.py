@@ -1,0 +1,149 @@
+"""Where relevance starts: the score before a softmax or sigmoid, the log-odds of a class, or the probability itself."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array, is_exact, like, total, zeros
+from ..errors import ExactnessError, HeadError, unknown
+from ..records import dataclass
+
+
+class Head(ABC):
+    """What of the output scores is explained."""
+
+    @abstractmethod
+    def start(self, scores: Array, targets: Array) -> tuple[Array, Array]:
+        """The starting relevance, and the explained values.
+
+        Parameters
+        ----------
+        scores : (N, *output), before any softmax
+        targets : (N, T) indices into the flattened output of a sample
+
+        Returns
+        -------
+        relevance : (N, T, *output)
+        values : (N, T), what is explained; the relevance adds up to them, or the ledger books the difference
+        """
+
+    def over(self, scores: Array, targets: Array, axis: int) -> tuple[Array, Array]:
+        """`start` of scores that a softmax over `axis` reads; a head that looks at one score alone need not know which."""
+        return self.start(scores, targets)
+
+    @property
+    def name(self) -> str:
+        """What an explanation calls it."""
+        return next((name for name, head in HEADS.items() if head == self), str(self))
+
+
+@dataclass(frozen=True)
+class Logit(Head):
+    """R_c = z_c, nothing for the other outputs (Montavon et al. 2019, §10.3.1)."""
+
+    def start(self, scores: Array, targets: Array) -> tuple[Array, Array]:
+        size = math.prod(scores.shape[1:])
+        values = np.asarray(scores, order="C").take(targets + size * np.arange(len(scores))[:, None])
+        relevance = zeros((*targets.shape, *scores.shape[1:]), scores)
+        relevance.put(targets.ravel() + size * np.arange(targets.size), self._begin(values))
+        return relevance, values
+
+    def _begin(self, values: Array) -> Array:
+        """The relevance of the explained scores, (N, T)."""
+        return values
+
+
+@dataclass(frozen=True)
+class Probability(Logit):
+    """R_c = p_c, the number that the network ends in, and through its softmax or sigmoid as through an activation.
+
+    Below the squash relevance is that of p_c, not of a score: its sign is inverted where the logit is negative.
+    """
+
+
+@dataclass(frozen=True)
+class Unit(Logit):
+    """1 at the score that is explained, which is where a gradient starts; nothing for the other outputs."""
+
+    def _begin(self, values: Array) -> Array:
+        return zeros(values.shape, values) + like(1, values)
+
+
+@dataclass(frozen=True)
+class LogOdds(Head):
+    r"""The log-odds of a class (Montavon et al. 2019, §10.3.1).
+
+    .. math:: \eta_c = \log\frac{P_c}{1 - P_c} = -\log\sum_{c' \ne c} e^{-(z_c - z_{c'})}
+
+    The "min-take-most" redistribution gives each contrast :math:`z_{c,c'} = z_c - z_{c'}` the relevance :math:`q_{c'} z_{c,c'}`,
+    with :math:`q_{c'} = e^{-z_{c,c'}} / \sum_{c'' \ne c} e^{-z_{c,c''}}`; LRP-0 through the difference gives, in closed form,
+
+    .. math:: R_c = z_c, \qquad R_{c'} = -q_{c'} z_{c'} .
+
+    This printed form over-distributes by the entropy of q (0 for two classes), which the ledger books.
+
+    Parameters
+    ----------
+    conserve : give each contrast q_{c'} η_c instead, and divide it by LRP-0 through z_c − z_{c'}: adds up to η_c. A contrast of
+        exactly 0 takes nothing
+    """
+
+    conserve: bool = False
+
+    def start(self, scores: Array, targets: Array) -> tuple[Array, Array]:
+        if scores.ndim != 2:
+            raise HeadError(f'head="log-odds" needs scores (N, classes) of at least two classes, found {scores.shape}')
+        return self.over(scores, targets, 1)
+
+    def over(self, scores: Array, targets: Array, axis: int) -> tuple[Array, Array]:
+        if is_exact(scores):
+            raise ExactnessError('the log-odds are not rational; use head="logit" or float64 arrays')
+        if scores.shape[axis] < 2:
+            raise HeadError(f'head="log-odds" needs scores (N, classes) of at least two classes, found {scores.shape}')
+        classes = _classes(scores.shape[1:], axis % scores.ndim - 1)
+        found = np.empty(classes.size, dtype=np.intp)
+        found[classes] = np.arange(len(classes))[:, None]
+        members = classes[found[targets]]  # (N, T, classes), flat indices
+        rows = np.arange(len(scores))[:, None, None]
+        z = np.asarray(scores, order="C").reshape(len(scores), classes.size)[rows, members]
+        shares, values = self._shares(z, members == targets[:, :, None])
+        relevance = zeros((*targets.shape, classes.size), scores)
+        np.put_along_axis(relevance, members, shares, axis=2)
+        return relevance.reshape(*targets.shape, *scores.shape[1:]), values
+
+    def _shares(self, z: Array, chosen: Array) -> tuple[Array, Array]:
+        """R and η (N, T) of scores (N, T, classes), where `chosen` marks the class of each."""
+        own = like(chosen.astype(np.int8), z)
+        z_c = total(own * z, (2,), keepdims=True)
+        contrast = np.where(chosen, np.inf, z_c - z).astype(z.dtype)
+        nearest = contrast.min(axis=2, keepdims=True)
+        powers = np.exp(nearest - contrast)
+        whole = total(powers, (2,), keepdims=True)
+        q = powers / whole
+        eta = nearest - np.log(whole)
+        if not self.conserve:
+            return own * z_c - q * z, eta[:, :, 0]
+        s = np.divide(q * eta, contrast, out=np.zeros_like(q), where=(contrast != 0) & ~chosen)
+        return own * (z_c * total(s, (2,), keepdims=True)) - s * z, eta[:, :, 0]
+
+
+def _classes(sample: tuple[int, ...], axis: int) -> Array:
+    """Which elements of a sample compete: a row of flat indices for each cell beside `axis`."""
+    places = np.moveaxis(np.arange(math.prod(sample)).reshape(sample), axis, -1)
+    return places.reshape(-1, sample[axis])
+
+
+HEADS: dict[str, Head] = {"logit": Logit(), "log-odds": LogOdds(), "probability": Probability(), "unit": Unit()}
+
+
+def head_of(value: Any) -> Head:
+    """A head from a `Head` or its name."""
+    if isinstance(value, Head):
+        return value
+    if not isinstance(value, str) or value not in HEADS:
+        raise unknown("head", value, HEADS)
+    return HEADS[value]

@@ -1,0 +1,87 @@
+"""Where relevance goes: from the nodes where it starts down to the inputs, under the rules of a composite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import field
+
+from ..arrays import Shape
+from ..composites import Composite
+from ..errors import RuleError
+from ..network.model import Model, ancestors
+from ..records import dataclass
+from ..rules import Rule
+from ..rules.passing import PassSquash
+from .scores import Scores
+
+
+@dataclass(frozen=True, eq=False)
+class Route:
+    """What is explained of a model under a composite, and by which rules.
+
+    Attributes
+    ----------
+    scores : what of the output, and where that begins
+    rules : of the nodes below, where one serves them
+    idle : the nodes below without a rule, where no relevance arrives
+    unserved : where relevance cannot begin, since a node below has no rule: which nodes, and what would fit
+    """
+
+    scores: Scores
+    rules: Mapping[str, Rule]
+    idle: frozenset[str]
+    unserved: Mapping[str, str] = field(default_factory=dict)
+
+    def require(self, *begins: str) -> None:
+        """Raise `RuleError` where relevance is to begin above a node without a rule."""
+        wrong = [self.unserved[name] for name in begins if name in self.unserved]
+        if wrong:
+            raise RuleError("; ".join(dict.fromkeys(wrong)))
+
+
+def route(
+    model: Model, composite: Composite, scores: Scores, shapes: Mapping[str, Shape] | None = None, start_at: str | None = None
+) -> Route:
+    """Where relevance goes in `model`.
+
+    Where it begins at several nodes, those under which every node has a rule that needs one are served.
+
+    Parameters
+    ----------
+    model : canonised
+    composite : which rule goes where
+    scores : of the model
+    shapes : of every input and node, for a batch of one sample; None where they are not known
+    start_at : where a given start begins; None: where the scores are
+
+    Raises
+    ------
+    RuleError
+        Where nodes that relevance reaches have no rule, wherever it begins; all are listed, with what would fit.
+    """
+    others = dict.fromkeys(scores.squashes, PassSquash())
+
+    def served(needed: frozenset[str], *starts: str) -> dict[str, Rule]:
+        return composite.assign(model, needed, others, starts)
+
+    below = ancestors(model, *scores.begins)
+    begins = scores.begins if start_at is None else (start_at,)
+    try:
+        rules = served(below, *begins)
+        return Route(scores, rules, below.difference(rules))
+    except RuleError as error:
+        if start_at is not None:
+            raise
+        scores = scores.split(model, shapes or {})
+        begins, below = scores.begins, ancestors(model, *scores.begins)
+        unserved = {}
+        for name in begins:
+            try:
+                served(below, name)
+            except RuleError as wrong:
+                unserved[name] = str(wrong)
+        good = tuple(name for name in begins if name not in unserved)
+        if not good:
+            raise error from None
+    rules = served(below, *good)
+    return Route(scores, rules, below.difference(rules), unserved)

@@ -1,0 +1,66 @@
+"""From what the steps of a run account for to the entries of its ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ..arrays import Array, like
+from ..ledger import PLACES, Amounts, Entry, OpenEntry, table
+
+#: What a message amounts to, or where that is found: the node or input at which it arrives alone.
+Handed: TypeAlias = str | Amounts
+#: An entry, and where it is not complete what its step has handed on.
+Booked: TypeAlias = tuple[Entry | OpenEntry, list[Handed]]
+ARRIVING, ARRIVING_ABS = PLACES["arriving"], PLACES["arriving_abs"]
+
+
+def settled(
+    entries: tuple[Booked, ...],
+    reached: Mapping[str, Array],
+    begun: tuple[Mapping[str, Array], Any, Array] | None,
+    single: bool,
+    amounts: Callable[[Array, None], Amounts],
+) -> tuple[tuple[Entry, ...], Array]:
+    """The entries, and what reached the inputs; from below: what is handed on is what arrives at the nodes in front.
+
+    Parameters
+    ----------
+    reached : the relevance of each input
+    begun : where a head has begun, the relevances that it gave to nodes, the head, and the value that it explains
+    single : the accounts of the first target alone
+    amounts : Σ R and Σ|R| of a relevance
+    """
+    arrived = {name: amounts(part, None) for name, part in reached.items()}
+    first, *rest = [inputs for inputs, _ in arrived.values()]
+    whole = np.asarray(sum(rest, first))
+    found: list[Entry] = []
+    for entry, handed in reversed(entries):
+        if isinstance(entry, Entry):
+            arrived[entry.node] = entry.booking.amounts()
+            found.append(Entry(entry.node, entry.rule, entry.booking.first()) if single else entry)
+        else:
+            columns = entry.settled(*added(handed, arrived))
+            arrived[entry.node] = columns[..., ARRIVING], columns[..., ARRIVING_ABS]
+            found.append(entry.entry(columns, single))
+    if begun is not None:
+        relevances, head, value = begun
+        inputs, sizes = added([amounts(part, None) for part in relevances.values()], {})
+        none, size = value * like(0, value), abs(value)
+        # What its relevance adds up to beyond the explained value is unassigned (negative: too much).
+        columns = table(value, inputs, none, none, value - inputs, size + sizes, size, sizes)
+        found.append(OpenEntry(f"start at {', '.join(relevances)}", str(head)).entry(columns, single))
+    return tuple(found[::-1]), whole[:, 0] if single else whole
+
+
+def added(parts: Sequence[Handed], arrived: Mapping[str, Amounts]) -> Amounts:
+    """Σ R and Σ|R| over a step's messages."""
+    if len(parts) == 1:
+        (part,) = parts
+        return arrived[part] if isinstance(part, str) else part
+    (inputs, sizes), *rest = [arrived[part] if isinstance(part, str) else part for part in parts]
+    for more, larger in rest:
+        inputs, sizes = inputs + more, sizes + larger
+    return inputs, sizes

@@ -1,0 +1,150 @@
+r"""Which outputs are explained: what a target may look like, and which flat indices it means.
+
+The number of axes decides, never the container: lists, tuples, arrays and their mixtures of the same numbers ask the same. r is
+the rank of the output without its batch axis, N the number of samples, T that of targets.
+
+=====  ===========================  ==============================
+\      ``target=``, ``contrast=``   ``targets=``
+=====  ===========================  ==============================
+r ≤ 1  int: all samples             (T,): all samples
+\      (N,): one per sample         (N, T): T per sample
+r > 1  int, flat: all samples       (T,), flat: all samples
+\      (r,): an index, all samples  (T, r): T indices, all samples
+\      (N, r): one per sample       (N, T, r): T per sample
+=====  ===========================  ==============================
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array, Shape, unmasked
+from ..errors import TargetError
+
+
+def indices(value: Any, scores: Array, what: str = "target") -> Array:
+    """Flat output indices (N, T) from "predicted", "all", an index, or one index per sample.
+
+    Parameters
+    ----------
+    value : as the table of this module says
+    scores : (N, *output)
+    what : how messages call it
+
+    Raises
+    ------
+    TargetError
+        Where an index is out of range or not an integer, or the axes fit neither line of the table.
+    """
+    count, outputs = scores.shape[0], scores.shape[1:]
+    size = math.prod(outputs)
+    if size == 0:
+        raise TargetError(f"the output of shape {scores.shape} has no elements to explain")
+    if type(value) is int and 0 <= value < size:
+        return np.full((count, 1), value, dtype=np.intp)
+    if isinstance(value, str):
+        return _named(value, scores.reshape(count, size), what)
+    found = _whole_numbers(value, what)
+    if found.ndim == 0:
+        return np.full((count, 1), _flat(found, outputs, what))
+    rank = len(outputs)
+    if rank > 1 and found.shape in ((rank,), (count, rank)):
+        return np.broadcast_to(_joined(found, outputs, what), (count,))[:, None]
+    if found.shape == (count,) and (rank < 2 or not count):
+        return _flat(found, outputs, what)[:, None]
+    raise TargetError(f"{what} of shape {found.shape} {_wanted(count, rank)}; targets= takes several{_hint(found, count, rank)}")
+
+
+def _wanted(count: int, rank: int) -> str:
+    if rank < 2:
+        return f"is not one index for each of {count} sample(s)"
+    return (
+        f"does not fit an output of {rank} axes, whose last axis is the index: ({rank},) for all samples, or ({count}, {rank}) "
+        f"for {count} sample(s)"
+    )
+
+
+def _hint(found: Array, count: int, rank: int) -> str:
+    flat = rank > 1 and found.shape == (count,)
+    return ". Flat indices, one per sample: np.stack(np.unravel_index(flat, output.shape[1:]), axis=-1)" if flat else ""
+
+
+def several(value: Any, scores: Array) -> Array:
+    """Flat output indices (N, T) from indices for all samples, or T of them for each; see the table of this module.
+
+    Raises
+    ------
+    TargetError
+        As `indices`, and where there is no target at all.
+    """
+    count, outputs = scores.shape[0], scores.shape[1:]
+    found, rank = _whole_numbers(value, "targets"), len(outputs)
+    if found.ndim == 1 and len(found):
+        return np.tile(_flat(found, outputs, "targets"), (count, 1))
+    flat = found
+    if rank > 1 and found.ndim in (2, 3) and found.shape[-1] == rank:
+        flat = _joined(found, outputs, "targets")
+        flat = np.tile(flat, (count, 1)) if flat.ndim == 1 else flat
+    elif rank < 2 and found.ndim == 2:
+        flat = _flat(found, outputs, "targets")
+    else:
+        raise _unfit(found, count, rank)
+    if flat.shape[0] != count or not flat.shape[1]:
+        raise _unfit(found, count, rank)
+    return flat
+
+
+def _unfit(found: Array, count: int, rank: int) -> TargetError:
+    ways = (
+        f"({count}, T) of them"
+        if rank < 2
+        else f"flat (T,), or with the index as the last axis (T, {rank}) or ({count}, T, {rank})"
+    )
+    return TargetError(f"targets must be indices for all samples, or {ways}, found shape {found.shape}")
+
+
+def spelled(flat: Array, outputs: Shape) -> Array:
+    """Flat indices (…) as target= and targets= take them for each sample: (…, r) where the output has r > 1 axes."""
+    return flat if len(outputs) < 2 else np.stack(np.unravel_index(flat, outputs), axis=-1)
+
+
+def _named(value: str, flat: Array, what: str) -> Array:
+    """The indices of "predicted" and "all"; `flat` are the scores (N, outputs)."""
+    if value == "predicted":
+        return flat.argmax(axis=1)[:, None] if len(flat) else np.zeros((0, 1), dtype=np.intp)
+    if value == "all":
+        return np.tile(np.arange(flat.shape[1]), (len(flat), 1))
+    raise TargetError(f'{what} must be "predicted", "all", an index or one index per sample, found {value!r}')
+
+
+def _whole_numbers(value: Any, what: str) -> Array:
+    """An array of integers; nothing at all counts as none."""
+    value = unmasked(value, what)
+    try:
+        found = np.asarray(value)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise TargetError(f"{what} must be integer, all indices of the same length: {error}") from None
+    if found.dtype.kind not in "iu" and found.size:
+        raise TargetError(f"{what} must be integer, found {found.dtype}: {value!r}")
+    return found if found.size else found.astype(np.intp)
+
+
+def _flat(found: Array, outputs: Shape, what: str) -> Array:
+    """Flat indices, none out of range."""
+    size = math.prod(outputs)
+    if found.size and (found.min() < 0 or found.max() >= size):
+        bad = int(found.min() if found.min() < 0 else found.max())
+        raise TargetError(f"{what} {bad} is out of range: the output has {size} element(s), 0 to {size - 1}")
+    return found.astype(np.intp)
+
+
+def _joined(found: Array, outputs: Shape, what: str) -> Array:
+    """Flat indices (…) from indices (…, r)."""
+    wrong = np.argwhere(((found < 0) | (found >= np.array(outputs))).any(axis=-1))
+    if len(wrong):
+        index = tuple(int(i) for i in found[tuple(wrong[0])])
+        raise TargetError(f"{what} {index} is out of range of an output of shape {outputs}")
+    return np.asarray(np.ravel_multi_index(tuple(np.moveaxis(found.astype(np.intp), -1, 0)), outputs))

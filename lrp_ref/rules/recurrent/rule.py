@@ -1,0 +1,91 @@
+"""The rule of recurrent layers: relevance goes back through time (Arras et al. 2017; Arras et al. 2019, §11.3)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from ...arrays import Array
+from ...errors import ParameterError
+from ...layers.base import Layer, Recurrent
+from ...ledger import Booking
+from ...records import dataclass
+from ..base import LinearRule, Rule
+from ..linear import Epsilon, ZBox
+from ..products import ProductRule, SignalTakesAll
+
+RECURRENT_EPSILON = 0.001  # Arras et al. 2019, §11.5.1
+
+
+@dataclass(frozen=True)
+class ThroughTime(Rule):
+    r"""LRP through a recurrent cell: its linear maps, its products and its sums, step by step from the last one to the first.
+
+    Linear maps of :math:`x_t` and :math:`h_{t-1}` have one denominator, here with the ε-rule,
+
+    .. math::
+
+        R_{x_t} = x_t \sum_k \frac{w_k}{z_k + \epsilon\,s(z_k)} R_k, \qquad
+        R_{h_{t-1}} = h_{t-1} \sum_k \frac{u_k}{z_k + \epsilon\,s(z_k)} R_k, \qquad z_k = x_t w_k + h_{t-1} u_k + b_k .
+
+    A sum such as :math:`c_t = f_t \odot c_{t-1} + i_t \odot g_t` shares its relevance in proportion to its terms, a product by
+    the product rule, and an activation passes it on, whatever its scale. What reaches an initial state that is a constant stays
+    there, as in a bias, and so does what reaches the biases; what reaches the output beyond a sample's length is unassigned.
+
+    Parameters
+    ----------
+    product : LRP-all, -prop, -abs or -half: `SignalTakesAll()`, `ProportionalProduct(ε)`, `AbsoluteProduct(ε)`, `HalfProduct()`.
+        Gates are the first factor; the signals are :math:`g_t`, :math:`c_{t-1}` and :math:`h(c_t)` of an LSTM, and
+        :math:`h_{t-1}`, :math:`n_t` and what is reset of a GRU
+    linear : a rule for the linear maps; an ε relative to z is relative to each gate's z at each step
+    accumulation : a rule for the sums
+    operands : "activated": product rules weigh the factors' values (Samek et al. 2021, §1.4.3); "pre": their pre-activations, as
+        Arras et al. 2019 print it in Table 11.1, where a state is its own, and that of :math:`1 - z_t` is :math:`-z`'s
+    """
+
+    product: ProductRule = SignalTakesAll()
+    linear: LinearRule = Epsilon(RECURRENT_EPSILON)
+    accumulation: LinearRule = Epsilon(RECURRENT_EPSILON)
+    operands: str = "activated"
+    source: ClassVar[str] = "Arras et al. 2017; Arras et al. 2019, §11.3; Samek et al. 2021, §1.4.3"
+    serves: ClassVar[str] = "recurrent layers (LSTM, GRU, RNN)"
+    formula: ClassVar[str] = (
+        r"R_{x_t} = x_t \sum_k \frac{w_k R_k}{z_k + \epsilon\,s(z_k)},\quad"
+        r" R_h = h_{t-1} \sum_k \frac{u_k R_k}{z_k + \epsilon\,s(z_k)},\quad"
+        r" (R_g, R_s) \text{ by the product rule}"
+    )
+    usage: ClassVar[str] = "LSTM, GRU and RNN in every preset"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.product, ProductRule):
+            raise ParameterError(f"ThroughTime.product must be a rule for products, found {self.product!r}")
+        for name in ("linear", "accumulation"):
+            rule = getattr(self, name)
+            if not isinstance(rule, LinearRule) or isinstance(rule, ZBox):
+                hint = " without bounds: a state has none" if isinstance(rule, ZBox) else ""
+                raise ParameterError(f"ThroughTime.{name} must be a rule for linear layers{hint}, found {rule!r}")
+        if self.operands not in ("activated", "pre"):
+            raise ParameterError(f'ThroughTime.operands must be "activated" or "pre", found {self.operands!r}')
+
+    def fits(self, layer: Layer) -> bool:
+        return isinstance(layer, Recurrent)
+
+    def propagate(
+        self, layer: Layer, inputs: tuple[Array, ...], output: Array, relevance: Array
+    ) -> tuple[tuple[Array, ...], Booking]:
+        from .over_time import walk
+
+        relevances, booking = walk(self._way(layer, inputs, True), relevance)
+        assert booking is not None
+        return relevances, booking
+
+    def relevances(self, layer: Layer, inputs: tuple[Array, ...], output: Array, relevance: Array) -> tuple[Array, ...]:
+        from .over_time import walk
+
+        return walk(self._way(layer, inputs, False), relevance)[0]
+
+    def _way(self, layer: Layer, inputs: tuple[Array, ...], booked: bool) -> Any:
+        self.require(layer)
+        assert isinstance(layer, Recurrent)
+        from .over_time import way_of  # here, because few networks are recurrent
+
+        return way_of(self, layer, layer.unroll(*inputs), booked)
