@@ -16,7 +16,7 @@ import numpy as np
 
 from .errors import ExactnessError, NonFiniteError, NumberTypeError, ParameterError
 from .held import adopt, held
-from .records import dataclass
+from .lazy_dataclass import lazy_dataclass
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -284,7 +284,7 @@ def _is_lost(epsilon: Number, dtype: Any) -> Array:
     return np.asarray(small and (not exact or abs(held - exact) > 4 * float(np.finfo(dtype).eps) * exact))
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class Exact(Stabiliser):
     """Nothing is added; a zero denominator is dead, 0/0 := 0."""
 
@@ -296,7 +296,7 @@ class Exact(Stabiliser):
         return "0"
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class Signed(Stabiliser):
     """e = ε·s(z), s(±0) = +1: pushes z away from 0 (Arras et al. 2019, §11.3.1)."""
 
@@ -313,7 +313,7 @@ class Signed(Stabiliser):
         return rf"{self.epsilon}\,s(z_k)"
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class Unsigned(Stabiliser):
     """e = ε whatever the sign of z (Montavon et al. 2019, §10.2.1); vanishes against z = −ε."""
 
@@ -330,7 +330,7 @@ class Unsigned(Stabiliser):
         return f"{self.epsilon}"
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class Relative(Stabiliser):
     """e = r·rms(z)·s(z), the root mean square over all axes but the batch, per sample.
 

@@ -9,7 +9,7 @@ from typing import Any
 from .arrays import Array, Shape, like
 from .composites import Composite, composite_of, uniform
 from .errors import HeadError, ParameterError, TargetError, unknown
-from .means import Means, chosen_threads
+from .lazy_dataclass import lazy_dataclass
 from .memo import Memo
 from .network.model import COLUMN, Model, ancestors
 from .propagate import versions
@@ -20,7 +20,7 @@ from .propagate.plan import Plan, plan
 from .propagate.route import Route, route
 from .propagate.run import Order, Run, unknown_node, unreached
 from .propagate.scores import Scores, scores
-from .records import dataclass
+from .resources import Resources, chosen_threads
 from .rules import LinearRule, Rule
 
 #: Plans that an explainer keeps: one for each shape of its inputs and set of nodes that are cut.
@@ -64,7 +64,7 @@ def explain(
     return explainer(x, **call)
 
 
-@dataclass(frozen=True, eq=False, repr=False, init=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False, init=False)
 class Explainer:
     """Layer-wise relevance propagation through one model under one composite.
 
@@ -104,7 +104,7 @@ class Explainer:
     precision: str | None
     canonical: bool
     allow_negative: bool
-    means: Means
+    resources: Resources
 
     # Not generated: the argument `memory` is a choice, the method `memory` an estimate.
     def __init__(
@@ -131,7 +131,7 @@ class Explainer:
         if not isinstance(keep, (str, Iterable)) or isinstance(keep, bytes):
             raise ParameterError(f'keep is "input", "all", a node\'s name or several, found {keep!r}')
         self._set(keep=keep if isinstance(keep, str) else tuple(keep))
-        self._set(means=Means(chosen_threads(threads), memory, precision == "fast"), _threads=threads)
+        self._set(resources=Resources(chosen_threads(threads), memory, precision == "fast"), _threads=threads)
         self._derive()
 
     def _set(self, **values: Any) -> None:
@@ -176,7 +176,7 @@ class Explainer:
         """The arguments of the constructor, in its order."""
         names = ("model", "composite", "rule", "head", "output", "keep", "ledger", "backend", "precision", "canonical")
         chosen = {name: getattr(self, name) for name in (*names, "allow_negative")}
-        return chosen | {"threads": self._threads, "memory": self.means.memory}
+        return chosen | {"threads": self._threads, "memory": self.resources.memory}
 
     def changed(self, **choices: Any) -> Explainer:
         """An explainer of the same choices but for these; what was prepared for the model serves both."""
@@ -299,7 +299,7 @@ class Explainer:
         cuts = cuts | (frozenset(found.begins) if len(found.begins) > 1 else frozenset())
         samples = {name: shape[1:] for name, shape in self._known(model, shapes).items()}
         backend = versions.backend_for(model, self.backend)
-        return plan(model, way.rules, backend, seen, self.ledger, cuts, samples, self.means)
+        return plan(model, way.rules, backend, seen, self.ledger, cuts, samples, self.resources)
 
     @property
     def rules(self) -> Mapping[str, Rule]:

@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .arrays import Array, frozen, is_exact, like, per_sample
-from .records import cached_property, dataclass
+from .forks import cached_property
+from .lazy_dataclass import lazy_dataclass
 
 COLUMNS = ("arriving", "inputs", "bias", "stabiliser", "unassigned")
 AMOUNTS = ("turnover", "arriving_abs", "inputs_abs")
@@ -27,7 +28,7 @@ def table(arriving: Array, *others: Array) -> Array:
     return made
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class Booking:
     r"""What one step accounts for, per sample (arrays of shape (N,), or (N, targets)).
 
@@ -158,7 +159,7 @@ def _read_only(parts: Mapping[str, Array]) -> Mapping[str, Array]:
     return MappingProxyType({name: frozen(np.asarray(part)) for name, part in parts.items()}) if parts else _NONE
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class Entry:
     """One line of the ledger: a node, the rule that served it, and its booking."""
 
@@ -171,7 +172,7 @@ class Entry:
 Amounts: TypeAlias = tuple[Array, Array]
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class OpenEntry:
     """An entry of which it is not yet known what its messages amount to: that is found where they arrive.
 
@@ -214,7 +215,7 @@ class OpenEntry:
         return Entry(self.node, self.rule, Booking.of(columns, self.flags, details))
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class Ledger:
     """All bookings of an explanation, from the output down to the input.
 

@@ -7,13 +7,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from .records import kept_by_forks
+from .forks import fork_safe
 
 LIMIT = 2**30  # bytes; VGG-16's stacked weights under one composite are 0.1 GB
 LIGHT = 2**16  # bytes; what is smaller is counted: records of a model or a plan have no size that is worth telling
 
 #: Of all memos: it is held for a look alone, never while something is made. A child of fork() finds every memo whole.
-_lock = kept_by_forks(RLock())
+_lock = fork_safe(RLock())
 
 
 class Memo:

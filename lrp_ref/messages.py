@@ -7,12 +7,12 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from .arrays import Array, Shape
-from .records import dataclass
+from .lazy_dataclass import lazy_dataclass
 
 Currency = Literal["R", "c"]
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class Placed:
     """A message to some cells of a node, each at most once; the others get 0.
 

@@ -11,21 +11,21 @@ import numpy as np
 from .arrays import Array, Shape
 from .layers.base import Layer
 from .layers.pooling import Selecting
-from .means import Means, chosen_threads
+from .lazy_dataclass import lazy_dataclass
 from .memo import Memo
 from .network.model import COLUMN, Model, ancestors
 from .propagate import versions
 from .propagate.footprint import forward_footprint
 from .propagate.forward import forward, last_reads, refuse_values
 from .propagate.plan import Plan, plan
-from .records import dataclass
+from .resources import Resources, chosen_threads
 from .rules import Gradient
 
 #: Plans that a predictor keeps: one for each shape of its inputs.
 PLANS = 32
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class _Way:
     """What serves inputs of some shapes: steps, shapes at every node, what is dropped behind each step."""
 
@@ -34,7 +34,7 @@ class _Way:
     done: tuple[tuple[str, ...], ...]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Predictor:
     r"""A model that predicts by the steps of a backend: :math:`f(x)` alone, nothing kept for a way back.
 
@@ -70,14 +70,14 @@ class Predictor:
     memory: str = "normal"
     canonical: bool = True
     _model: Model = field(init=False)
-    _means: Means = field(init=False)
+    _resources: Resources = field(init=False)
     _ways: Memo = field(init=False)
 
     def __post_init__(self) -> None:
         versions.check_computing(self.backend, self.precision)
         model = versions.cast(self.model, self.precision)
-        means = Means(chosen_threads(self.threads), self.memory, self.precision == "fast")
-        for name, value in (("_model", model), ("_means", means), ("_ways", Memo(PLANS))):
+        resources = Resources(chosen_threads(self.threads), self.memory, self.precision == "fast")
+        for name, value in (("_model", model), ("_resources", resources), ("_ways", Memo(PLANS))):
             object.__setattr__(self, name, value)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -149,7 +149,7 @@ class Predictor:
         known = model.shapes({name: (1, *s) for name, s in shapes.items()}) if len(shapes) == len(model.inputs) else {}
         backend = versions.backend_for(model, self.backend)
         rules = {node.name: Gradient() for node in model.nodes if _helps(backend, node.layer)}
-        return plan(model, rules, backend, shapes={name: shape[1:] for name, shape in known.items()}, means=self._means)
+        return plan(model, rules, backend, shapes={name: shape[1:] for name, shape in known.items()}, resources=self._resources)
 
     def memory_needed(self, shape: Shape | Mapping[str, Shape]) -> int:
         """An estimate, in bytes, of what predicting an input of this shape takes beside the model, prepared weights included.

@@ -6,18 +6,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from .arrays import Shape
+from .forks import cached_property
 from .layers.activations import ReLU
 from .layers.base import Layer, Linear, Recurrent
 from .layers.merge import Multiply
 from .layers.normalization import BatchNorm
 from .layers.pooling import Selecting
-from .means import Means
+from .lazy_dataclass import lazy_dataclass
 from .network.model import Model, Node
-from .records import cached_property, dataclass
+from .resources import Resources
 from .rules import Gradient, Pass, Rule, SignalTakesAll, ThroughTime, WinnerTakesAll, Zero
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class Request:
     """Steps for the nodes of a model.
 
@@ -30,7 +31,7 @@ class Request:
     cuts : nodes and inputs whose relevance is filtered, or given: no run goes across one
     before_maxima : nodes from which a maximum is reached
     shapes : of one sample at each node and input, where they are known
-    means : what may be spent
+    resources : what may be spent
     observed : nodes and inputs whose relevance is looked at
     """
 
@@ -41,7 +42,7 @@ class Request:
     cuts: frozenset[str]
     before_maxima: frozenset[str]
     shapes: Mapping[str, Shape]
-    means: Means
+    resources: Resources
     observed: frozenset[str] = frozenset()
 
     @cached_property

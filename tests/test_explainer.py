@@ -266,8 +266,8 @@ def test_a_choice_can_be_changed():
     changed = explainer.changed(ledger=False, backend="reference")
     assert changed(x).ledger is None
     assert explainer(x).ledger is not None
-    assert (changed.keep, changed.composite, changed.means, changed.backend) == (
-        *(explainer.keep, explainer.composite, explainer.means),
+    assert (changed.keep, changed.composite, changed.resources, changed.backend) == (
+        *(explainer.keep, explainer.composite, explainer.resources),
         "reference",
     )
     with pytest.raises(TypeError, match="colour"):

@@ -20,7 +20,7 @@ from . import digests, parsing
 from .inputs import files_of, kinds_of, samples_of
 from .journal import Journal
 from .network import Network, labels_of, network_of, zoo_labels
-from .options import READING, TEXT, means, shared, text
+from .options import READING, TEXT, resources, shared, text
 from .output import Output
 from .question import Question
 from .runs import Run
@@ -101,7 +101,7 @@ def explain(
         keep=tuple(tables(network.model).values()),
         ledger=True,
         allow_negative=allow_negative,
-        **means(given),
+        **resources(given),
     )
     files = files_of(inputs, kinds_of(network))
     settings = {

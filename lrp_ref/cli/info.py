@@ -13,9 +13,9 @@ import numpy as np
 from .. import __version__, zoo
 from ..composites import PRESETS
 from ..formats import SUFFIXES
-from ..means import chosen_threads
 from ..propagate.plan import BACKENDS, instruction_set
 from ..propagate.versions import PRECISIONS
+from ..resources import chosen_threads
 from .output import Output
 
 _OPTIONAL = {"click": "cli", "rich": "cli", "matplotlib": "plot", "Pillow": "plot", "numba": "numba", "threadpoolctl": None}

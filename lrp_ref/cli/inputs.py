@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,6 @@ from .. import preprocess
 from ..arrays import Array
 from ..errors import FormatError, LrpError, MissingExtraError, ShapeError
 from ..network.model import Model
-from ..records import dataclass
 from . import text
 from .network import Network
 

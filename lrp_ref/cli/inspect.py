@@ -15,7 +15,7 @@ from ..network.model import Model
 from ..preprocess import spelled
 from . import parsing
 from .network import Network, network_of
-from .options import means, shared
+from .options import resources, shared
 from .output import Output
 from .stops import stops
 
@@ -75,7 +75,7 @@ def _explainer(model: Model, heads: list[str | None], chosen: Composite, output:
     """Under the first head that the output has; explaining wants a choice where there is one, looking does not."""
     head, *others = heads
     try:
-        return Explainer(model, chosen, head=head, output=output, **means(given))
+        return Explainer(model, chosen, head=head, output=output, **resources(given))
     except HeadError:
         if not others:
             raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from ..errors import FormatError, LrpError, ParameterError
 from ..network.domain import Domain
 from ..network.model import Model
 from ..preprocess import Preprocessing, stored
-from ..records import dataclass
 from . import reading
 from .options import RECIPE
 from .text import Text

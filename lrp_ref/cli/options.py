@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from ..composites import PRESETS
-from ..means import MEMORY
 from ..preprocess import PRESETS as PREPROCESSINGS
 from ..propagate.plan import BACKENDS
+from ..resources import MEMORY
 
 _NETWORK = (
     click.option(
@@ -156,7 +156,7 @@ def network(command: Callable[..., Any]) -> Callable[..., Any]:
     return _put((*_NETWORK, _JSON), command)
 
 
-def means(given: Mapping[str, Any]) -> dict[str, Any]:
+def resources(given: Mapping[str, Any]) -> dict[str, Any]:
     """Of the options MEANS those that were typed, as an explainer takes them."""
     return {name: given[name] for name in MEANS if given[name] is not None}
 

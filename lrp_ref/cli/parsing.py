@@ -7,13 +7,13 @@ import fnmatch
 import inspect
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from .. import rules
 from ..composites import PRESETS, Composite, Matcher, composite_of
 from ..errors import LrpError, ParameterError, UnknownNameError, unknown
 from ..network.model import Model
-from ..records import dataclass
 from ..rules import Rule
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,6 @@ from ..arrays import Array
 from ..errors import ParameterError, TargetError
 from ..network.model import Model
 from ..propagate.targets import spelled
-from ..records import dataclass
 from . import parsing
 
 

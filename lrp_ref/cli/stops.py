@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from shlex import quote
 from typing import Any
 
@@ -13,7 +14,6 @@ from ..layers import Divide, Multiply, Rearrangement, Recurrent
 from ..layers.functions import Function
 from ..network.canonize import canonized
 from ..network.model import Model, Node, ancestors
-from ..records import dataclass
 from ..rules import SignalTakesAll
 
 #: A node in a message: its name, and its layer's.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ from ..layers import Activation, Dense, Embedding, Identity, Rearrangement, Recu
 from ..network.model import Model
 from ..preprocess import Vocabulary, read_sentences
 from ..preprocess.words import sentences_in
-from ..records import dataclass
 
 #: What is typed for text from the standard input.
 STDIN = Path("-")

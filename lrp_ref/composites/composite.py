@@ -21,10 +21,10 @@ from ..layers.norms import LRN, Normalised
 from ..layers.pooling import Pooling, Selecting
 from ..layers.selection import Where
 from ..layers.shape import Identity, Pad, Rearrangement
+from ..lazy_dataclass import lazy_dataclass
 from ..names import complaint
 from ..network.model import COLUMN, Domain, Model, Node, ancestors
 from ..network.squash import shown
-from ..records import dataclass
 from ..rules import Rule, ZBox
 from .matchers import Matcher, matcher_of
 
@@ -35,7 +35,7 @@ _CHANGED = ", changed"
 _RANK_KEPT = (Scale, BatchNorm, Identity, Pad)
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class Composite:
     """An ordered tuple of (matcher, rule) pairs; the first that matches a node gives its rule.
 

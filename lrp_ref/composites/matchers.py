@@ -14,8 +14,8 @@ from ..layers.conv import Conv, ConvTranspose
 from ..layers.linear import Scale
 from ..layers.normalization import BatchNorm
 from ..layers.pooling import GlobalSumPool, Pooling, SumPool
+from ..lazy_dataclass import lazy_dataclass
 from ..network.model import Model, Node
-from ..records import dataclass
 
 
 class Matcher(ABC):
@@ -35,7 +35,7 @@ class Matcher(ABC):
         return _Not(self)
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class _Both(Matcher):
     left: Matcher
     right: Matcher
@@ -47,7 +47,7 @@ class _Both(Matcher):
         return f"{_enclosed(self.left)} & {_enclosed(self.right)}"
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class _Either(Matcher):
     left: Matcher
     right: Matcher
@@ -59,7 +59,7 @@ class _Either(Matcher):
         return f"{self.left} | {self.right}"
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class _Not(Matcher):
     inner: Matcher
 
@@ -75,7 +75,7 @@ def _enclosed(matcher: Matcher) -> str:
     return f"({matcher})" if several else repr(matcher)
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class Type(Matcher):
     """Nodes whose layer is of one of these classes."""
 
@@ -93,7 +93,7 @@ class Type(Matcher):
         return " | ".join(t.__name__ for t in self.types)
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class Name(Matcher):
     """Nodes whose name fits a glob such as "conv1*"; a plain name must exist."""
 
@@ -110,7 +110,7 @@ class Name(Matcher):
         return f"name {self.pattern!r}"
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class Predicate(Matcher):
     """Nodes for which a function of (model, node) is true."""
 
@@ -124,7 +124,7 @@ class Predicate(Matcher):
         return self.description
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class First(Matcher):
     """Every linear layer that no linear layer precedes on some path from an input.
 
@@ -147,7 +147,7 @@ class First(Matcher):
         return "first linear"
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class Bounded(Matcher):
     """Nodes that depend on no input but those whose domain the model knows."""
 
@@ -162,7 +162,7 @@ class Bounded(Matcher):
         return "domain known"
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class Depth(Matcher):
     """Nodes by position: `start` ≤ position < `stop` of the computing order, where negative numbers count from the end."""
 
@@ -200,7 +200,7 @@ def _shrinks(layer: Layer) -> bool:
     return isinstance(layer, (SumPool, Pooling, GlobalSumPool))
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class Stages(Matcher):
     """Convolutions of the lower stages: the first ⌈3/5⌉ of the stages that hold a convolution, or the first `count`."""
 

@@ -25,7 +25,7 @@ from ..layers.normalization import BatchNorm
 from ..layers.norms import LRN, Normalised
 from ..layers.pooling import Pooling, Selecting
 from ..layers.shape import Rearrangement
-from ..records import dataclass
+from ..lazy_dataclass import lazy_dataclass
 from ..rules import (
     AbsoluteProduct,
     AlphaBeta,
@@ -63,7 +63,7 @@ _CONVOLUTIONS = (Conv, ConvTranspose)
 _CONSTANTS = (BatchNorm, Scale)
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class _Row:
     """One preset: the rule of each kind of node. `first` is the rule of the first linear layer, None: like the others."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import Any
 
@@ -13,7 +13,6 @@ from ..errors import ParameterError, RuleError, ShapeError
 from ..layers.activations import Activation, Sigmoid, Softmax, Tanh
 from ..layers.base import Layer
 from ..layers.shape import Identity
-from ..records import dataclass
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,6 @@ import numpy as np
 from .. import rules
 from ..arrays import Array, Shape, is_exact, like, root_mean_square, signs, total, zeros
 from ..errors import DomainError, ExactnessError, RuleError
-from ..records import dataclass
 
 
 @dataclass(frozen=True, eq=False)

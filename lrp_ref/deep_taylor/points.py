@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,6 @@ from .. import rules
 from ..arrays import Array, Number, Shape, frozen, total
 from ..errors import ParameterError
 from ..layers.base import Linear
-from ..records import dataclass
 from .lines import root_of
 
 #: Rows of a printed table; of neurons below that are not among them the number is told.

@@ -18,6 +18,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -25,7 +26,6 @@ import numpy as np
 
 from ..arrays import Array, Shape
 from ..errors import ExistingFileError, FormatError
-from ..records import dataclass
 
 MEMBERS = 100_000
 DIRECTORY = 16 * 2**20  # bytes of the archive's directory: it is parsed before anything can be checked

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..arrays import Array, Shape, check_number, check_type, integer, is_exact, like, positive, total
 from ..errors import DerivativeError, ExactnessError, ParameterError, ShapeError
-from ..records import dataclass
+from ..lazy_dataclass import lazy_dataclass
 from .base import Elementwise, need_arity
 
 
@@ -28,7 +28,7 @@ class _Irrational(Activation):
         return super().forward(*inputs)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class ReLU(Activation):
     """max(0, z)."""
 
@@ -39,7 +39,7 @@ class ReLU(Activation):
         return np.where(z > like(0, z), like(1, z), like(0, z))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class LeakyReLU(Activation):
     """z where z ≥ 0, slope·z elsewhere."""
 
@@ -56,7 +56,7 @@ class LeakyReLU(Activation):
         return np.where(z > like(0, z), like(1, z), like(self.slope, z))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Tanh(_Irrational):
     """tanh(z)."""
 
@@ -70,7 +70,7 @@ class Tanh(_Irrational):
         return np.asarray(two * two * small / ((one + small) * (one + small)))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Sigmoid(_Irrational):
     """1 / (1 + exp(−z)), without overflow for either sign."""
 
@@ -81,7 +81,7 @@ class Sigmoid(_Irrational):
         return _logistic(z) * _logistic(-z)  # σ(−z) is 1 − σ(z) without cancellation
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class LogSigmoid(_Irrational):
     """log(1 / (1 + exp(−z))), without overflow for either sign.
 
@@ -102,7 +102,7 @@ def _logistic(z: Array) -> Array:
     return np.asarray(np.where(z >= 0, one, small) / (one + small))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class GELU(_Irrational):
     """z·Φ(z) (Hendrycks & Gimpel 2016); `approximate="tanh"` is their approximation."""
 
@@ -139,7 +139,7 @@ def _normal(z: Array) -> Array:
     return np.asarray(0.5 * tail)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Softplus(_Irrational):
     """log(1 + exp(β z)) / β, without overflow."""
 
@@ -171,7 +171,7 @@ class _Normalising(_Irrational):
         return total(a, (self.axis % a.ndim,), keepdims=True)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Softmax(_Normalising):
     """exp(z) / Σ exp(z) over `axis`.
 
@@ -202,7 +202,7 @@ class Softmax(_Normalising):
         return (np.asarray(output * (upper - self._sum(upper * output))),)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class LogSoftmax(Softmax):
     """log(softmax(z)) over `axis`."""
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..arrays import Array, Shape, like, total, zeros
 from ..errors import ParameterError, ShapeError
-from ..records import dataclass
+from ..lazy_dataclass import lazy_dataclass
 from .base import Layer, Linear, need_arity, need_rank, ones
 from .pooling import Selecting
 from .window import per_axis
@@ -50,7 +50,7 @@ def _mean(a: Array, axis: int) -> Array:
     return np.where(flat, first.squeeze(axis), total(a, (axis,)) / like(a.shape[axis], a))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class AdaptiveAvgPool(Linear):
     """The average over windows that divide the input into `size` parts, which overlap where it does not divide evenly.
 
@@ -88,7 +88,7 @@ class AdaptiveAvgPool(Linear):
         return s
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class AdaptiveMaxPool(Selecting):
     """The largest cell of windows that divide the input into `size` parts, which overlap where it does not divide evenly.
 

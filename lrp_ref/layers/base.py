@@ -11,10 +11,10 @@ import numpy as np
 from ..arrays import Array, Shape, frozen, like, parameter, total
 from ..errors import DerivativeError, ShapeError
 from ..held import adopt
-from ..records import dataclass
+from ..lazy_dataclass import lazy_dataclass
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Layer(ABC):
     """One computation of a network. Layers know no rules, no names and no neighbours."""
 
@@ -111,7 +111,7 @@ def _short(value: Any) -> Any:
     return entries[0] if len(set(entries)) == 1 else entries
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Linear(Layer):
     r"""A layer that is a pair of maps, each the other's transpose, plus a bias.
 

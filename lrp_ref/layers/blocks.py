@@ -8,7 +8,7 @@ import numpy as np
 
 from ..arrays import Array, Shape, integer, like
 from ..errors import ParameterError, ShapeError
-from ..records import dataclass
+from ..lazy_dataclass import lazy_dataclass
 from .base import need_arity, need_rank
 from .indexing import axis_of
 from .shape import Rearrangement
@@ -51,7 +51,7 @@ class _Blocks(Rearrangement):
         return a.reshape(n, c, h // b, b, w // b, b).transpose(order).reshape(self._deeper(a.shape))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class DepthToSpace(_Blocks):
     """Channels laid out as blocks of `block` × `block` cells (pixel shuffle; Shi et al. 2016).
 
@@ -76,7 +76,7 @@ class DepthToSpace(_Blocks):
         return (self._deepen(relevance),)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class SpaceToDepth(_Blocks):
     """Blocks of `block` × `block` cells laid out as channels: `DepthToSpace` backwards."""
 
@@ -95,7 +95,7 @@ class SpaceToDepth(_Blocks):
         return (self._widen(relevance),)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Attach(Rearrangement):
     """Constants beside every sample along `axis`, such as the class token of a transformer.
 

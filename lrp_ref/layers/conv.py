@@ -10,7 +10,8 @@ import numpy as np
 
 from ..arrays import Array, Shape, integer, zeros
 from ..errors import ParameterError, ShapeError
-from ..records import cached_property, dataclass
+from ..forks import cached_property
+from ..lazy_dataclass import lazy_dataclass
 from .base import Linear, need_arity, need_rank
 from .ties import gathered, scattered, settle_filters, settle_windows
 from .window import Window, gather, paddings, per_axis, scatter
@@ -64,7 +65,7 @@ def correlate_adjoint(s: Array, weight: Array, window: Window, groups: int, shap
     return scatter(columns, window, shape)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class _Convolution(Linear):
     weight: Any
     bias: Any = None
@@ -141,7 +142,7 @@ class _Convolution(Linear):
         return (inputs[0][0], self.upper, *out)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Conv(_Convolution):
     """Convolution (cross-correlation, as in every deep-learning framework), 1 to 3 dimensions.
 
@@ -182,7 +183,7 @@ class Conv(_Convolution):
         return correlate_adjoint(s, weight, self.window, self.groups, shape)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class ConvTranspose(_Convolution):
     """Transposed convolution: the two maps of `Conv` exchanged.
 

@@ -8,13 +8,13 @@ import numpy as np
 
 from ..arrays import Array, Shape, check_number, like
 from ..errors import ParameterError, ShapeError
-from ..records import dataclass
+from ..lazy_dataclass import lazy_dataclass
 from .activations import Activation, Tanh, _Irrational, _logistic
 from .base import need_arity
 from .linear import broadcast_sample
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class PReLU(Activation):
     """z where z ≥ 0, slope·z elsewhere, with trained slopes (He et al. 2015).
 
@@ -48,7 +48,7 @@ class _Numbers(_Irrational):
             check_number(value, f"{type(self).__name__}.{name}")
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class ELU(_Numbers):
     """z where z > 0, α(exp(z) − 1) elsewhere (Clevert et al. 2016)."""
 
@@ -61,7 +61,7 @@ class ELU(_Numbers):
         return np.where(z > 0, like(1, z), like(self.alpha, z) * np.exp(np.minimum(z, like(0, z))))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class SELU(_Numbers):
     """γ·ELU(z; α) with the constants that keep mean 0 and variance 1 (Klambauer et al. 2017)."""
 
@@ -75,7 +75,7 @@ class SELU(_Numbers):
         return np.asarray(like(self.gamma, z) * ELU(self.alpha).derivative(z, output))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class CELU(_Numbers):
     """max(0, z) + min(0, α(exp(z/α) − 1)) (Barron 2017)."""
 
@@ -96,7 +96,7 @@ class CELU(_Numbers):
         return np.where(z > 0, like(1, z), np.exp(np.minimum(z, like(0, z)) / like(self.alpha, z)))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class SiLU(_Numbers):
     """z·σ(β z), also called swish (Ramachandran et al. 2017); β = 1.702 approximates GELU."""
 
@@ -110,7 +110,7 @@ class SiLU(_Numbers):
         return np.asarray(_logistic(inner) + inner * _logistic(inner) * _logistic(-inner))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Mish(_Irrational):
     """z·tanh(log(1 + exp(z))) (Misra 2019)."""
 
@@ -123,7 +123,7 @@ class Mish(_Irrational):
         return np.asarray(np.tanh(inner) + z * _logistic(z) * Tanh().derivative(inner, inner))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class HardSigmoid(Activation):
     """max(0, min(1, αz + β))."""
 
@@ -144,7 +144,7 @@ class HardSigmoid(Activation):
         return np.where((inner > like(0, z)) & (inner < like(1, z)), like(self.alpha, z), like(0, z))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class HardSwish(Activation):
     """z·max(0, min(1, z/6 + 1/2)) (Howard et al. 2019)."""
 
@@ -158,7 +158,7 @@ class HardSwish(Activation):
         return np.where(z <= -three, like(0, z), np.where(z >= three, like(1, z), middle))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Softsign(Activation):
     """z / (1 + |z|)."""
 
@@ -170,7 +170,7 @@ class Softsign(Activation):
         return np.asarray(like(1, z) / (scale * scale))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Clip(Activation):
     """min(high, max(low, z)); None: no bound on that side. `Clip(0, 6)` is ReLU6."""
 
@@ -195,7 +195,7 @@ class Clip(Activation):
         return np.where(inside, like(1, z), like(0, z))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Abs(Activation):
     """|z|, of slope 1 or −1: under LRP-0 what passes is gradient × input."""
 
@@ -207,7 +207,7 @@ class Abs(Activation):
         return np.where(z > zero, one, np.where(z < zero, -one, zero))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Threshold(Activation):
     """z where z > threshold, value elsewhere (ONNX's ThresholdedRelu has the value 0)."""
 
@@ -226,7 +226,7 @@ class Threshold(Activation):
         return np.where(z > like(self.threshold, z), like(1, z), like(0, z))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Shrink(Activation):
     """z − shift where z > threshold, z + shift where z < −threshold, 0 between.
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..arrays import Array, Shape, check_type, integer, is_exact, like, square_root, sum_to
 from ..errors import ExactnessError, ParameterError, ShapeError
-from ..records import dataclass
+from ..lazy_dataclass import lazy_dataclass
 from .base import Elementwise, Layer, Lookup, broadcast, need_arity
 from .linear import broadcast_sample
 
@@ -25,7 +25,7 @@ def _need_floats(layer: Layer, a: Array) -> None:
     check_type(a)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Exp(Function):
     """exp(z)."""
 
@@ -37,7 +37,7 @@ class Exp(Function):
         return output
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Log(Function):
     """log(z), the natural logarithm; not a number where z < 0."""
 
@@ -51,7 +51,7 @@ class Log(Function):
             return np.asarray(like(1, z) / z)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Sqrt(Function):
     """√z; of rationals only where it is rational, not a number where z < 0."""
 
@@ -64,7 +64,7 @@ class Sqrt(Function):
             return np.asarray(like(0.5, z) / output)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Sign(Function):
     """−1, 0 or 1, as z is negative, 0 or positive."""
 
@@ -75,7 +75,7 @@ class Sign(Function):
         return like(0, z)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Reciprocal(Function):
     """1/z."""
 
@@ -89,7 +89,7 @@ class Reciprocal(Function):
         return np.asarray(-output * output)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Erf(Function):
     """The error function, 2/√π ∫₀ᶻ exp(−t²) dt; computed in float64."""
 
@@ -101,7 +101,7 @@ class Erf(Function):
         return np.asarray(like(2 / math.sqrt(math.pi), z) * np.exp(-z * z))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Pow(Function):
     """z raised to `exponent`, which broadcasts against one sample; of rationals only where all exponents are integers."""
 
@@ -174,7 +174,7 @@ class _Extreme(Choice):
         return tuple(found)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Maximum(_Extreme):
     """The largest of its inputs, element by element."""
 
@@ -187,7 +187,7 @@ class Maximum(_Extreme):
         return np.asarray(found)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Minimum(_Extreme):
     """The smallest of its inputs, element by element."""
 
@@ -200,7 +200,7 @@ class Minimum(_Extreme):
         return np.asarray(found)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Divide(Pairwise):
     """first / second."""
 
@@ -222,7 +222,7 @@ class Divide(Pairwise):
             return sum_to(share, top.shape), sum_to(-share * output, bottom.shape)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Power(Pairwise):
     """first raised to the power of second."""
 
@@ -245,7 +245,7 @@ class Power(Pairwise):
         return sum_to(upper * slope, base.shape), sum_to(upper * growth, exponent.shape)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Embedding(Lookup):
     """Rows of a table: (N, …) whole numbers → (N, …, features).
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..arrays import Array, Shape, check_number, integer, integers, like, zeros
 from ..errors import ParameterError, ShapeError
-from ..records import dataclass
+from ..lazy_dataclass import lazy_dataclass
 from .base import need_arity, need_rank
 from .shape import Rearrangement
 
@@ -58,7 +58,7 @@ def _nothing(a: Array, axis: int, extent: int) -> Array:
     return zeros((*a.shape[:axis], extent, *a.shape[axis + 1 :]), a)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Slice(_Picking):
     """Every `step`-th cell from `start` to before `stop` along `axis`, counted as Python's slices are.
 
@@ -97,7 +97,7 @@ class Slice(_Picking):
         return {axis: np.asarray(self._range(shape[axis]), dtype=np.int64)}
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Gather(_Picking):
     """The cells `indices` along `axis`, in this order; cells may repeat.
 
@@ -131,7 +131,7 @@ class Gather(_Picking):
         return {axis: np.where(cells < 0, cells + shape[axis], cells)}
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Expand(_Picking):
     """A sample broadcast to shape `to`: axes of extent 1 repeated, new axes in front of the sample's."""
 
@@ -167,7 +167,7 @@ class Expand(_Picking):
         return (found.reshape(shapes[0]),)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Tile(_Picking):
     """A sample repeated `repeats` times along each of its axes."""
 
@@ -192,7 +192,7 @@ class Tile(_Picking):
 _MODES = ("constant", "reflect", "edge", "wrap")
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class PadWith(_Picking):
     """Cells around the axes of a sample, made from what is inside; `Pad` adds zeros around spatial axes.
 

@@ -9,13 +9,13 @@ import numpy as np
 
 from ..arrays import Array, Shape, check_number, is_exact, like, square_root, sum_to, zeros
 from ..errors import ParameterError, UnderflowError
-from ..records import dataclass
+from ..lazy_dataclass import lazy_dataclass
 from .base import need_arity
 from .norms import LastAxes, Normalised, _finite, _need_elements
 from .reductions import _counted, _kept, _reduced_axes
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class RMSNorm(LastAxes):
     r"""Each sample divided by its root mean square over the last `axes` axes (Zhang & Sennrich 2019).
 
@@ -67,7 +67,7 @@ class _OverAxes(Normalised):
         return np.where(nothing, like(0, size), like(1, size) / np.where(nothing, like(1, size), size))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class LpNorm(_OverAxes):
     r"""Groups divided by their p-norm, :math:`z = a / \max\bigl((\sum |a|^p + \epsilon)^{1/p} + \delta, f\bigr)`.
 
@@ -122,7 +122,7 @@ class LpNorm(_OverAxes):
         return (np.asarray((upper - slope * inner) * self._inverse(divisor)),)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class MinMaxNorm(_OverAxes):
     r"""Groups moved to begin at 0 and divided by their range, :math:`z = (a - \min a) / \max(\max a - \min a + \epsilon, f)`.
 

@@ -9,12 +9,12 @@ import numpy as np
 
 from ..arrays import Array, Shape, integer, integers, like, sum_to, zeros
 from ..errors import ParameterError, ShapeError
-from ..records import dataclass
+from ..lazy_dataclass import lazy_dataclass
 from .base import Linear, broadcast, need_arity, ones
 from .ties import settle_rows
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Dense(Linear):
     r"""Fully connected: :math:`z_k = \sum_j a_j w_{jk} + b_k`.
 
@@ -79,7 +79,7 @@ def _rows_times(a: Array, weight: Array) -> Array:
     return np.asarray(np.matmul(rows, weight).reshape(*a.shape[:-1], weight.shape[1]))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class StackedDense(Linear):
     r"""A dense layer for each cell of a stack: :math:`z_{sk} = \sum_j a_{sj} w_{sjk}`, where s counts the stack's cells.
 
@@ -131,7 +131,7 @@ def _stacked_product(a: Array, weight: Array) -> Array:
     return np.asarray(np.matmul(np.ascontiguousarray(a), np.ascontiguousarray(weight)))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Scale(Linear):
     """An elementwise affine map, z = a·w + b with constants that broadcast against (N, …).
 
@@ -187,7 +187,7 @@ class _Combination(Linear):
         return sum_to(s * weight, shape)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Add(_Combination):
     """The sum of its inputs (a residual connection), which may broadcast against each other."""
 
@@ -206,7 +206,7 @@ class Add(_Combination):
         return ones(of=(1.0,) * self.inputs)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Subtract(_Combination):
     """first − second, which may broadcast against each other: weights 1 and −1."""
 
@@ -219,7 +219,7 @@ class Subtract(_Combination):
         return ones(of=(1.0, -1.0))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Mean(Linear):
     """The mean over `axes` (numbered with the batch as axis 0, which may not be among them)."""
 

@@ -6,11 +6,11 @@ import numpy as np
 
 from ..arrays import Array, Shape, sum_to, zeros
 from ..errors import ShapeError
-from ..records import dataclass
+from ..lazy_dataclass import lazy_dataclass
 from .base import Layer, broadcast, need_arity
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class MatMul(Layer):
     """The matrix product of two inputs over their last two axes, (N, …, m, k) and (N, …, k, n) → (N, …, m, n)."""
 

@@ -8,13 +8,13 @@ import numpy as np
 
 from ..arrays import Array, Shape, integer, like, sum_to
 from ..errors import ParameterError, ShapeError
-from ..records import dataclass
+from ..lazy_dataclass import lazy_dataclass
 from .base import Layer, broadcast, need_arity
 from .linear import broadcast_sample
 from .shape import Rearrangement
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Concat(Rearrangement):
     """Its inputs side by side along `axis`."""
 
@@ -52,7 +52,7 @@ class Concat(Rearrangement):
         return tuple(np.split(relevance, ends, axis=self.axis))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Multiply(Layer):
     """The product of two inputs, which may broadcast against each other: a signal and its gate.
 

@@ -8,11 +8,11 @@ import numpy as np
 
 from ..arrays import Array, Shape, check_number, like, square_root
 from ..errors import ParameterError, ShapeError
-from ..records import dataclass
+from ..lazy_dataclass import lazy_dataclass
 from .base import Linear, need_arity, need_rank
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class BatchNorm(Linear):
     r"""Batch normalisation of a trained network, :math:`z = \gamma\,(a - \mu)/\sqrt{\sigma^2 + \epsilon} + \beta`.
 

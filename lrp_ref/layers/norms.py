@@ -9,12 +9,12 @@ import numpy as np
 
 from ..arrays import Array, Shape, check_number, check_type, integer, is_exact, like, square_root, sum_to, zeros
 from ..errors import ExactnessError, NonFiniteError, ParameterError, ShapeError
-from ..records import dataclass
+from ..lazy_dataclass import lazy_dataclass
 from .base import Layer, Linear, need_arity, need_rank
 from .linear import broadcast_sample
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class LRN(Layer):
     r"""Local response normalisation across channels, :math:`z_c = a_c / (k + \frac{\alpha}{n} \sum_{c'} a_{c'}^2)^\beta`.
 
@@ -214,7 +214,7 @@ class Normalised(Layer):
         return found[0], found[1]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class _Held(Linear):
     """z = a·w + b elementwise, with a weight and a bias for every element of every sample."""
 
@@ -239,7 +239,7 @@ class _Held(Linear):
         return np.asarray(s * weight)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class _Centring(_Held):
     """z = (a − mean of a's group)·w + b: every output of a group reads all of the group."""
 
@@ -271,7 +271,7 @@ def _need_elements(shape: Shape, axes: tuple[int, ...]) -> None:
         raise ShapeError(f"nothing to normalise over in an input of shape {shape}")
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class InstanceNorm(Normalised):
     """Each channel of each sample normalised over its spatial axes (Ulyanov et al. 2016).
 
@@ -299,7 +299,7 @@ class InstanceNorm(Normalised):
         return self._on_channels(shape)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class GroupNorm(Normalised):
     """Groups of channels of each sample normalised together (Wu & He 2018).
 
@@ -336,7 +336,7 @@ class GroupNorm(Normalised):
         return self._on_channels(shape)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class LastAxes(Normalised):
     """A normalisation of each sample over its last `axes` axes; `scale` and `shift` broadcast against these."""
 
@@ -371,7 +371,7 @@ class LastAxes(Normalised):
         return self.scale, self.shift
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class LayerNorm(LastAxes):
     r"""Each sample normalised over its last `axes` axes (Ba et al. 2016).
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..arrays import Array, Shape, is_exact, like, sum_to
 from ..errors import ParameterError, ShapeError
-from ..records import dataclass
+from ..lazy_dataclass import lazy_dataclass
 from .base import Layer, Linear, need_arity, need_rank, ones
 from .window import Window, gather, scatter, window_spread, window_sum
 
@@ -70,7 +70,7 @@ def _pool_shape(layer: Any, inputs: tuple[Shape, ...]) -> Shape:
     return (*inputs[0][:2], *pool_window(layer, len(inputs[0]) - 2).outputs(inputs[0][2:]))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class SumPool(Linear):
     """The sum over each window.
 
@@ -115,7 +115,7 @@ class SumPool(Linear):
         return z
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class AvgPool(SumPool):
     """The average over each window: a sum pooling whose 1/n belongs to both maps.
 
@@ -156,7 +156,7 @@ class AvgPool(SumPool):
         return np.where(even, np.where(even, high, like(0, high)) * weight, z)  # a window without cells has the end −∞
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class GlobalSumPool(Linear):
     """The sum over all spatial axes, (N, C, *spatial) → (N, C, 1, …)."""
 
@@ -181,7 +181,7 @@ class GlobalSumPool(Linear):
         return z
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class GlobalAvgPool(GlobalSumPool):
     """The mean over all spatial axes, (N, C, *spatial) → (N, C, 1, …)."""
 
@@ -246,7 +246,7 @@ def lowered(cells: Array, exist: Array) -> Array:
     return np.where(exist, cells, below)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class MaxPool(Selecting):
     """The largest cell of each window; padding is never a cell.
 
@@ -288,7 +288,7 @@ class MaxPool(Selecting):
         return SumPool(self.kernel, self.stride, self.padding, self.dilation, self.ceil_mode)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class GlobalMaxPool(Selecting):
     """The largest cell of each channel, (N, C, *spatial) → (N, C, 1, …)."""
 

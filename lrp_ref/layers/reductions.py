@@ -9,7 +9,7 @@ import numpy as np
 
 from ..arrays import Array, Shape, check_number, check_type, divide, integers, is_exact, like, sum_to
 from ..errors import ExactnessError, ParameterError, ShapeError
-from ..records import dataclass
+from ..lazy_dataclass import lazy_dataclass
 from .base import Layer, Linear, need_arity, need_rank, ones
 from .functions import Sign
 from .pooling import GlobalSumPool, Pooling, Selecting, SumPool, _check_pool, _pool_shape, pool_window
@@ -40,7 +40,7 @@ def _reduced(shape: Shape, axes: tuple[int, ...], keepdims: bool) -> Shape:
     return _kept(shape, axes) if keepdims else tuple(e for axis, e in enumerate(shape) if axis not in axes)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Sum(Linear):
     """The sum over `axes` (numbered with the batch as axis 0, which may not be among them)."""
 
@@ -68,7 +68,7 @@ class Sum(Linear):
         return np.asarray(np.broadcast_to(s.reshape(kept), shape) * weight)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class ReduceMax(Selecting):
     """The largest element over `axes` (numbered with the batch as axis 0, which may not be among them)."""
 
@@ -131,7 +131,7 @@ def _powered(layer: Layer, a: Array, p: Any) -> Array:
     return np.asarray(a * a if p == 2 else abs(a) ** a.dtype.type(p))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class LpPool(Pooling):
     r"""The p-norm of each window, :math:`(\sum |a|^p)^{1/p}`; padding counts as 0.
 
@@ -170,7 +170,7 @@ class LpPool(Pooling):
         return SumPool(self.kernel, self.stride, self.padding, self.dilation, self.ceil_mode)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class GlobalLpPool(Pooling):
     r"""The p-norm of each channel, (N, C, \*spatial) → (N, C, 1, …)."""
 

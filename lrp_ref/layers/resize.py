@@ -11,7 +11,7 @@ import numpy as np
 
 from ..arrays import Array, Shape, check_number, integers, like, zeros
 from ..errors import ParameterError, ShapeError
-from ..records import dataclass
+from ..lazy_dataclass import lazy_dataclass
 from .base import Linear, need_arity, need_rank, ones
 
 COORDINATES = (
@@ -49,7 +49,7 @@ ROUNDINGS: dict[str, Callable[[Fraction], int]] = {
 }
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Resize(Linear):
     """A sample resampled to extents `to` by nearest, linear or cubic interpolation along each axis.
 

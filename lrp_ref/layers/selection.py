@@ -10,7 +10,7 @@ import numpy as np
 
 from ..arrays import Array, Shape, like
 from ..errors import ParameterError, ShapeError
-from ..records import dataclass
+from ..lazy_dataclass import lazy_dataclass
 from .base import broadcast, need_arity
 from .functions import Choice, Function
 from .linear import broadcast_sample
@@ -25,7 +25,7 @@ RELATIONS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Compare(Function):
     """1 where z stands in `relation` to `other`, 0 elsewhere.
 
@@ -58,7 +58,7 @@ class Compare(Function):
         return like(0, z)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Where(Choice):
     """One of two signals: the second input where the first is not 0, the third elsewhere.
 

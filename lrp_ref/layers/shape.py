@@ -10,7 +10,7 @@ import numpy as np
 
 from ..arrays import Array, Shape, check_number, integer, integers, zeros
 from ..errors import ParameterError, ShapeError
-from ..records import dataclass
+from ..lazy_dataclass import lazy_dataclass
 from .base import Layer, Linear, need_arity, need_rank, ones
 from .window import paddings, per_axis
 
@@ -26,7 +26,7 @@ class Rearrangement(Layer):
         return self.restore(upper, *(a.shape for a in inputs))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Identity(Rearrangement):
     """Its input."""
 
@@ -42,7 +42,7 @@ class Identity(Rearrangement):
         return (relevance,)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Dropout(Identity):
     """Dropout of a trained network: its input. The rate is kept for the record only."""
 
@@ -62,7 +62,7 @@ class _Reshaping(Rearrangement):
         return (relevance.reshape(shapes[0]),)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Flatten(_Reshaping):
     """(N, …) → (N, features); axes before `start` stay."""
 
@@ -79,7 +79,7 @@ class Flatten(_Reshaping):
         return (*inputs[0][: self.start], math.prod(inputs[0][self.start :]))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Reshape(_Reshaping):
     """(N, …) → (N, *to); one entry of `to` may be −1."""
 
@@ -102,7 +102,7 @@ class Reshape(_Reshaping):
         return (inputs[0][0], *to)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Transpose(Rearrangement):
     """The axes in another order, numbered with the batch as axis 0, which stays first."""
 
@@ -137,7 +137,7 @@ def _axes_of(value: Any) -> int:
     return len(value) if isinstance(value, (tuple, list, np.ndarray)) else 1
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Pad(Rearrangement):
     """Zeros around the spatial axes.
 
@@ -178,7 +178,7 @@ class Pad(Rearrangement):
         return (relevance[self._inner(shapes[0])],)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Upsample(Linear):
     """Each cell repeated `factor` times along each spatial axis (nearest neighbour)."""
 

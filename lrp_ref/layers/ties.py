@@ -17,7 +17,7 @@ from itertools import count
 import numpy as np
 
 from ..arrays import Array, Shape, is_exact
-from ..records import dataclass
+from ..lazy_dataclass import lazy_dataclass
 from .window import Window
 
 #: From marks (N, groups, *spatial), for each tap, what the output cells see through it: (N, groups, *out), 0 where it is padding.
@@ -26,7 +26,7 @@ Views = Callable[[Array], Iterator[Array]]
 PROBED = 8  # numbers of a filter that are looked at before all of them are
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class Repeats:
     """Places that repeat an earlier one.
 

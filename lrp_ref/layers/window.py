@@ -10,12 +10,12 @@ import numpy as np
 
 from ..arrays import Array, Shape, zeros
 from ..errors import ParameterError, ShapeError
-from ..records import dataclass
+from ..lazy_dataclass import lazy_dataclass
 
 Pair = tuple[int, int]
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class Window:
     """Where a kernel sees its input: one entry for each spatial axis.
 

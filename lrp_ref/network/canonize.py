@@ -19,7 +19,7 @@ from ..layers.conv import Conv, ConvTranspose
 from ..layers.linear import Dense, Scale
 from ..layers.normalization import BatchNorm
 from ..layers.shape import Transpose
-from ..records import dataclass
+from ..lazy_dataclass import lazy_dataclass
 from .draft import Draft
 from .model import Model, Node
 
@@ -27,7 +27,7 @@ Weighted: TypeAlias = Dense | Conv | ConvTranspose
 Affine: TypeAlias = BatchNorm | Scale
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class Merge:
     """A node that was merged, and the linear nodes that it was merged into."""
 

@@ -12,10 +12,10 @@ from ..layers.base import Layer
 from ..layers.linear import Scale
 from ..layers.normalization import BatchNorm
 from ..layers.shape import Flatten, Identity, Pad, Rearrangement, Reshape, Transpose
-from ..records import dataclass
+from ..lazy_dataclass import lazy_dataclass
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class Domain:
     """The values that an input can take: low ≤ x ≤ high, numbers or arrays that broadcast against one sample."""
 

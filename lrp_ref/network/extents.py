@@ -7,11 +7,11 @@ from typing import Any
 
 from ..arrays import Shape
 from ..errors import GraphError, LrpError, ShapeError
-from ..records import dataclass
+from ..lazy_dataclass import lazy_dataclass
 from .wiring import Node
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class Extents:
     """How a network is laid out for inputs of other shapes.
 

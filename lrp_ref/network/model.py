@@ -13,9 +13,10 @@ import numpy as np
 
 from ..arrays import Array, Shape, check_finite, fractions, frozen, integer, is_exact, unmasked
 from ..errors import DomainError, GraphError, LrpError, NumberTypeError, ShapeError, UnknownNameError, unknown
+from ..forks import cached_property
 from ..layers.base import Layer
+from ..lazy_dataclass import lazy_dataclass
 from ..memo import Memo
-from ..records import cached_property, dataclass
 from .domain import Domain
 from .extents import Extents
 from .wiring import Node, check_layer, check_names, ordered
@@ -26,7 +27,7 @@ __all__ = ["Domain", "Model", "Node", "Trace", "ancestors", "default_names"]
 COLUMN = 40
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class Trace:
     """All activations of one forward pass, by node name; inputs of the model included."""
 
@@ -38,7 +39,7 @@ class Trace:
         return self.activations[name]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Model:
     """A network as a graph of layers. Calling it predicts.
 

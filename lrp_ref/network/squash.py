@@ -20,7 +20,7 @@ from ..layers.merge import Multiply
 from ..layers.normalization import BatchNorm
 from ..layers.pooling import Pooling
 from ..layers.shape import Rearrangement
-from ..records import dataclass
+from ..lazy_dataclass import lazy_dataclass
 from .model import Model, Node
 
 Kind: TypeAlias = Literal["number", "squash", "combined"]
@@ -34,7 +34,7 @@ TOLERANCE = 1e-3
 PROBES, UNKNOWN = 17, 32.0
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class Source:
     """A node that elements of an output come from.
 
@@ -50,7 +50,7 @@ class Source:
     begin: str
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class Elements:
     """What the elements of a node's output are: `weight` · (element `element` of `sources[source]`) + `shift`, each (size,).
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from ..errors import GraphError, unknown
 from ..layers.base import Layer
+from ..lazy_dataclass import lazy_dataclass
 from ..names import complaint
-from ..records import dataclass
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class Node:
     """A layer with a name and the names of what it reads: other nodes, or inputs of the model."""
 

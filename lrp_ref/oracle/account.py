@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
 from ..arrays import Array, Shape
+from ..forks import cached_property
 from ..layers.base import Layer
-from ..records import cached_property, dataclass
 from .matrix import constant
 
 #: One element below: which input of the layer it belongs to, and its place in it, numbered in row-major order.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 from html import escape
 from typing import Any
@@ -14,7 +15,6 @@ from .. import rules
 from ..arrays import Shape
 from ..errors import ParameterError
 from ..layers.base import Layer, Linear
-from ..records import dataclass
 from .account import Account, Lower, Pool
 from .messages import formula_of, upper_neurons
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -12,7 +12,6 @@ import numpy as np
 from ..arrays import Array
 from ..errors import ParameterError, ShapeError
 from ..network.domain import Domain
-from ..records import dataclass
 from .checks import crop_of, extents, number, numbers, pair
 
 if TYPE_CHECKING:

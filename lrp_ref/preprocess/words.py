@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -12,7 +13,6 @@ import numpy as np
 
 from ..arrays import Array
 from ..errors import FormatError, UnknownNameError
-from ..records import dataclass
 
 #: Files that are read as text, by suffix.
 TEXT_SUFFIXES = (".txt",)

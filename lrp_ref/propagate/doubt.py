@@ -11,16 +11,17 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..arrays import Array, is_exact, like
+from ..forks import cached_property
 from ..layers.activations import ReLU
 from ..layers.base import Layer, Linear
 from ..layers.conv import Conv, ConvTranspose
 from ..layers.linear import Dense
 from ..layers.shape import Rearrangement
+from ..lazy_dataclass import lazy_dataclass
 from ..network.model import Model, Node
-from ..records import cached_property, dataclass
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class Origin:
     """The linear node whose sum a score is, and the layers that hand the sum on, from the node up."""
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from ..arrays import Array, frozen, is_exact, like, total
 from ..errors import GraphError, ParameterError, ShapeError, unknown
+from ..lazy_dataclass import lazy_dataclass
 from ..ledger import Ledger, plain
-from ..records import dataclass
 from .share import remarks, share_arrived
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 FORMAT, VERSION = "lrp_ref.explanation", 1
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
     """Relevance, and what it explains.
 

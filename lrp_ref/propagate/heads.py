@@ -10,7 +10,7 @@ import numpy as np
 
 from ..arrays import Array, is_exact, like, total, zeros
 from ..errors import ExactnessError, HeadError, unknown
-from ..records import dataclass
+from ..lazy_dataclass import lazy_dataclass
 
 
 class Head(ABC):
@@ -41,7 +41,7 @@ class Head(ABC):
         return next((name for name, head in HEADS.items() if head == self), str(self))
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class Logit(Head):
     """R_c = z_c, nothing for the other outputs (Montavon et al. 2019, §10.3.1)."""
 
@@ -57,7 +57,7 @@ class Logit(Head):
         return values
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class Probability(Logit):
     """R_c = p_c, the number that the network ends in, and through its softmax or sigmoid as through an activation.
 
@@ -65,7 +65,7 @@ class Probability(Logit):
     """
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class Unit(Logit):
     """1 at the score that is explained, which is where a gradient starts; nothing for the other outputs."""
 
@@ -73,7 +73,7 @@ class Unit(Logit):
         return zeros(values.shape, values) + like(1, values)
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class LogOdds(Head):
     r"""The log-odds of a class (Montavon et al. 2019, §10.3.1).
 

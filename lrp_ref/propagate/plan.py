@@ -18,16 +18,17 @@ import numpy as np
 
 from ..arrays import Array, Shape, is_exact, per_sample
 from ..errors import LrpError, missing_extra, unknown
+from ..forks import cached_property
 from ..layers.activations import ReLU, Sigmoid, Softmax, Softplus
 from ..layers.linear import Add, Mean
 from ..layers.merge import Concat, Multiply
 from ..layers.pooling import AvgPool, GlobalAvgPool, GlobalMaxPool, GlobalSumPool, MaxPool, Selecting, SumPool
 from ..layers.shape import Dropout, Flatten, Identity, Pad, Reshape, Transpose, Upsample
+from ..lazy_dataclass import lazy_dataclass
 from ..ledger import Booking, Entry, OpenEntry
-from ..means import Means
 from ..messages import Currency, Message
 from ..network.model import Model, Node
-from ..records import cached_property, dataclass
+from ..resources import Resources
 from ..rules.base import Rule
 
 
@@ -103,7 +104,7 @@ class Step(Protocol):
         """
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class ReferenceStep:
     """One node, its layer's forward and its rule's propagate: the definition."""
 
@@ -137,7 +138,7 @@ class ReferenceStep:
         return self.rule.relevances(layer, inputs, output, relevance), None
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class ForwardStep:
     """A node above the start: predicted, never explained; `compute` is the backend's own way, where it has one."""
 
@@ -162,7 +163,7 @@ def _finite(message: Array) -> bool:
     return math.isfinite(message.ravel(order="K").sum()) or bool(np.isfinite(message).all())
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class Plan:
     """Which step serves which node, and in which currency messages reach each node.
 
@@ -173,7 +174,7 @@ class Plan:
     currency : of the message at each node and input
     kept : nodes and inputs whose activations the way back needs
     alias : a node inside a run, and the node at its end that has the same relevance
-    means : what it may spend
+    resources : what it may spend
     rooms : nodes whose output goes into a slice of another's, and where
     """
 
@@ -183,7 +184,7 @@ class Plan:
     currency: Mapping[str, Currency]
     kept: frozenset[str]
     alias: Mapping[str, str]
-    means: Means = field(default_factory=Means)
+    resources: Resources = field(default_factory=Resources)
     rooms: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
@@ -193,7 +194,7 @@ class Plan:
             return _finite
         from ..kernels.compiled.packed import finite
 
-        return lambda message: finite(message, self.means.threads)
+        return lambda message: finite(message, self.resources.threads)
 
     def finite(self, message: Array) -> bool:
         """Whether no number of a message is infinite or NaN."""
@@ -209,7 +210,7 @@ class Plan:
         if self.backend == "compiled":
             from ..kernels.compiled.accounts import amounts
 
-            return amounts(message, activation, self.means.threads)
+            return amounts(message, activation, self.resources.threads)
         whole = message if activation is None else message * activation[:, None]
         columns = [(per_sample(whole[:, t]), per_sample(abs(whole[:, t]))) for t in range(whole.shape[1])]
         found, sizes = zip(*columns, strict=True)
@@ -230,15 +231,15 @@ class Plan:
         """The number type, or "fast" where float32 convolutions may take the larger Winograd tiles."""
         if self.model.dtype == object:
             return "exact"
-        return "fast" if self.means.fast and self.backend == "compiled" else str(self.model.dtype)
+        return "fast" if self.resources.fast and self.backend == "compiled" else str(self.model.dtype)
 
     @property
     def described(self) -> str:
         """What computes, in one line."""
         facts = [self.precision, f"backend {self.backend}"]
         if self.backend == "compiled":
-            facts.append(f"{self.means.threads} thread{'s' if self.means.threads > 1 else ''}")
-            facts += ["low memory"] if self.means.memory == "low" else []
+            facts.append(f"{self.resources.threads} thread{'s' if self.resources.threads > 1 else ''}")
+            facts += ["low memory"] if self.resources.memory == "low" else []
         return ", ".join(facts)
 
     def __repr__(self) -> str:
@@ -257,7 +258,7 @@ def plan(
     booked: bool = False,
     cuts: frozenset[str] = frozenset(),
     shapes: Mapping[str, Shape] | None = None,
-    means: Means | None = None,
+    resources: Resources | None = None,
 ) -> Plan:
     """The steps that serve `model` under `rules`.
 
@@ -270,12 +271,12 @@ def plan(
     booked : whether every step makes its bookings
     cuts : nodes and inputs whose relevance is filtered, or given: no run goes across one, and what is there is R
     shapes : of one sample at each node and input, where they are known: they decide how convolutions are computed
-    means : what the plan may spend
+    resources : what the plan may spend
     """
     if backend not in BACKENDS:
         raise absent(backend)
-    means = Means() if means is None else means
-    steps = _candidates(model, rules, backend, booked, cuts, shapes or {}, means, observe)
+    resources = Resources() if resources is None else resources
+    steps = _candidates(model, rules, backend, booked, cuts, shapes or {}, resources, observe)
     alias = {node.name: step.nodes[-1].name for step in steps for node in step.nodes[:-1]}
     steps, currency, arriving = _currencies(model, steps, frozenset((*model.inputs, *model.outputs, *cuts)))
     # What several messages meet at is accounted for message by message.
@@ -283,7 +284,7 @@ def plan(
     seen = {alias.get(name, name) for name in observe} | met
     # R = a·c is taken where someone looks at a node, and where the messages' currencies meet.
     kept = {name for name, kinds in arriving.items() if "c" in kinds and (name in seen or currency.get(name) == "R")}
-    return Plan(model, steps, backend, currency, frozenset(kept), alias, means, _rooms(steps, backend))
+    return Plan(model, steps, backend, currency, frozenset(kept), alias, resources, _rooms(steps, backend))
 
 
 def _readings(steps: tuple[Step, ...]) -> dict[str, int]:
@@ -306,14 +307,14 @@ def _candidates(
     booked: bool,
     cuts: frozenset[str],
     shapes: Mapping[str, Shape],
-    means: Means,
+    resources: Resources,
     observe: frozenset[str],
 ) -> tuple[Step, ...]:
     offer, predict = _offers(backend), _predicts(backend)
     if offer is not None:
         from ..step import Request
 
-        request = Request(model, rules, nonnegative_nodes(model), booked, cuts, before_maxima(model), shapes, means, observe)
+        request = Request(model, rules, nonnegative_nodes(model), booked, cuts, before_maxima(model), shapes, resources, observe)
     steps: list[Step] = []
     served: set[str] = set()
     for node in model.nodes:

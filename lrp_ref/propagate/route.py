@@ -8,14 +8,14 @@ from dataclasses import field
 from ..arrays import Shape
 from ..composites import Composite
 from ..errors import RuleError
+from ..lazy_dataclass import lazy_dataclass
 from ..network.model import Model, ancestors
-from ..records import dataclass
 from ..rules import Rule
 from ..rules.passing import PassSquash
 from .scores import Scores
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class Route:
     """What is explained of a model under a composite, and by which rules.
 

@@ -12,11 +12,12 @@ import numpy as np
 
 from ..arrays import Array, Shape, check_finite, fractions, is_exact, like, per_sample, unmasked, zeros
 from ..errors import LrpError, NonFiniteError, ShapeError, TargetError, UnknownNameError, unknown
+from ..forks import cached_property
 from ..layers.base import Recurrent
+from ..lazy_dataclass import lazy_dataclass
 from ..ledger import PLACES, Amounts, Booking, Entry, Ledger, OpenEntry
 from ..messages import Currency, Heap, Message, Placed
 from ..network.model import Model, ancestors
-from ..records import cached_property, dataclass
 from .doubt import Origin, doubt, origin
 from .explanation import Explanation
 from .forward import forward, last_reads, refuse_values
@@ -38,7 +39,7 @@ def unreached(what: str, name: str) -> UnknownNameError:
     return UnknownNameError(f"{what} {name!r} is not below the explained output, so no relevance reaches it")
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class Order:
     """What an explainer asks of a run.
 
@@ -113,7 +114,7 @@ class Order:
         return self.plan.precision
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class Start:
     """Where relevance starts: R (N, T, …) at nodes, what it explains (N, T), and the targets (N, T) if it was not given.
 

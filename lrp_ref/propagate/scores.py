@@ -11,13 +11,14 @@ import numpy as np
 
 from ..arrays import Array, Shape, like, zeros
 from ..errors import HeadError, TargetError
+from ..forks import cached_property
 from ..layers.activations import Softmax
 from ..layers.base import Layer
 from ..layers.linear import Scale
 from ..layers.shape import Rearrangement
+from ..lazy_dataclass import lazy_dataclass
 from ..network.model import Model
 from ..network.squash import CONSTANT, SQUASHES, Elements, Source, shown, survey
-from ..records import cached_property, dataclass
 from .heads import Head, Logit, LogOdds, Probability
 
 _CHOICES = (
@@ -26,7 +27,7 @@ _CHOICES = (
 )
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class Scores:
     """What is explained of every element of an output under one head.
 

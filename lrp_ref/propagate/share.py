@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..arrays import Array
+from ..lazy_dataclass import lazy_dataclass
 from ..ledger import Ledger
-from ..records import dataclass
 
 #: Shares below and above which there is a remark.
 LITTLE, MUCH = 0.05, 2.0
@@ -80,7 +80,7 @@ def _remark(share: Array, value: Array, ledger: Ledger | None, kind: str, found:
     return f"{text}; {_reason(value, ledger, n, t)}"
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class _Keeper:
     """A node, its rule, and what it kept of a value in which column."""
 

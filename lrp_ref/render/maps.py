@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,6 @@ import numpy as np
 from ..arrays import Array
 from ..errors import ParameterError, ShapeError, unknown
 from ..propagate.explanation import Explanation
-from ..records import dataclass
 from .canvas import SLIM, as_image, shown
 from .colours import heatmap, limit_of, plain_map
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from textwrap import fill
 from typing import TYPE_CHECKING
 
 from ..arrays import Array
+from ..forks import cached_property
 from ..propagate.explanation import Explanation
-from ..records import cached_property, dataclass
 from .canvas import GREY, PLAIN, SMALL, bare, characters, colour_bar, facts_of, figure, show, shown, slim
 from .maps import Content, shortened
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -11,7 +11,6 @@ import numpy as np
 from ..arrays import Array
 from ..memo import Memo
 from ..propagate.explanation import Explanation
-from ..records import dataclass
 from .canvas import PLAIN, TICKS, averaged, figure
 from .figures import figure_of
 from .maps import content

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,7 +11,6 @@ from ..arrays import Array
 from ..errors import ParameterError, ShapeError
 from ..propagate.explanation import Explanation
 from ..propagate.share import percent
-from ..records import dataclass
 from .colours import heatmap, limit_of
 from .maps import caption_of
 

@@ -10,12 +10,12 @@ from ..arrays import Array, like, sum_to
 from ..layers.base import Layer
 from ..layers.functions import Choice
 from ..layers.selection import Where
+from ..lazy_dataclass import lazy_dataclass
 from ..ledger import Booking
-from ..records import dataclass
 from .base import Rule
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class ChoiceTakesAll(Rule):
     r""":math:`R_j = \sum_k 1[z_k \text{ is } x_j]\, R_k`: the signal that was chosen takes all, of equal ones the first.
 

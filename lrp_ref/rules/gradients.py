@@ -6,12 +6,12 @@ from typing import ClassVar
 
 from ..arrays import Array
 from ..layers.base import Layer, Lookup
+from ..lazy_dataclass import lazy_dataclass
 from ..ledger import Booking
-from ..records import dataclass
 from .base import Rule
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class Gradient(Rule):
     r""":math:`R_j = \sum_k \frac{\partial z_k}{\partial x_j} R_k`, the chain rule.
 

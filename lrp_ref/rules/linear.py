@@ -23,7 +23,7 @@ from ..arrays import (
 )
 from ..errors import DomainError, ParameterError
 from ..held import held
-from ..records import dataclass
+from ..lazy_dataclass import lazy_dataclass
 from .base import LinearRule
 from .shares import (
     IDENTITY,
@@ -42,7 +42,7 @@ GAMMA = 0.25  # Montavon et al. 2019, Fig. 10.4
 EPSILON = 1e-6
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class RelativeEpsilon:
     """An ε that is a fraction of the root mean square of each share's z (see `relative`)."""
 
@@ -72,7 +72,7 @@ def check_epsilon(epsilon: Any, name: str) -> None:
         check_number(epsilon, name, 0)
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class Zero(LinearRule):
     r"""LRP-0: :math:`R_j = \sum_k \frac{a_j w_{jk}}{\sum_{0,j} a_j w_{jk}} R_k`.
 
@@ -87,7 +87,7 @@ class Zero(LinearRule):
         return (Share(1, (Term(IDENTITY, weight),), bias),)
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class Epsilon(LinearRule):
     r"""LRP-ε: :math:`R_j = \sum_k \frac{a_j w_{jk}}{z_k + \epsilon\,s(z_k)} R_k`, :math:`z_k = \sum_{0,j} a_j w_{jk}`.
 
@@ -111,7 +111,7 @@ class Epsilon(LinearRule):
         return (Share(1, (Term(IDENTITY, weight),), bias, _stabiliser(self.epsilon, self.signed)),)
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class Gamma(LinearRule):
     r"""LRP-γ.
 
@@ -154,7 +154,7 @@ def _tilt(w: Array | None, gamma: Number, sign: int = 1) -> Any:
     return tilted
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class GeneralizedGamma(LinearRule):
     r"""LRP-γ for inputs and pre-activations of any sign: the part of z that has z's own sign is favoured (Andéol et al. 2021).
 
@@ -187,7 +187,7 @@ class GeneralizedGamma(LinearRule):
         )
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class AlphaBeta(LinearRule):
     r"""LRP-αβ.
 
@@ -235,7 +235,7 @@ class AlphaBeta(LinearRule):
         return (excitatory, Share(-self.beta, (Term(POSITIVE, down), Term(NEGATIVE, up)), pools[1]))
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class ZPlus(LinearRule):
     r"""The z⁺ rule: :math:`R_j = \sum_k \frac{(a_j w_{jk})^+}{\sum_j (a_j w_{jk})^+} R_k`, without bias.
 
@@ -250,7 +250,7 @@ class ZPlus(LinearRule):
         return (Share(1, (Term(POSITIVE, positive(weight)), Term(NEGATIVE, negative(weight)))),)
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class ZBox(LinearRule):
     r"""The zᴮ rule.
 
@@ -328,7 +328,7 @@ class ZBox(LinearRule):
         return super().divided(layer, inputs, output, relevance)
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class WSquare(LinearRule):
     r"""The w² rule: :math:`R_j = \sum_k \frac{w_{jk}^2}{\sum_j w_{jk}^2} R_k`, whatever the input.
 
@@ -353,7 +353,7 @@ def _lost(squares: Array, weight: Array) -> Array | None:
     return found if found.any() else None
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class Flat(LinearRule):
     r"""The flat rule: :math:`R_j = \sum_k \frac{1}{\sum_j 1} R_k` over the inputs that k sees; padding is no input.
 

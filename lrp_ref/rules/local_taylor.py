@@ -9,13 +9,13 @@ import numpy as np
 from ..arrays import Array, Exact, Number, Signed, check_number, divide, is_exact, like
 from ..layers.base import Layer
 from ..layers.norms import LRN
+from ..lazy_dataclass import lazy_dataclass
 from ..ledger import Booking
-from ..records import dataclass
 from .base import Rule
 from .denominators import check_sum, divides
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class LocalTaylor(Rule):
     r"""Local response normalisation expanded at its input, down to the channel alone (Binder et al. 2016).
 

@@ -8,8 +8,8 @@ from typing import ClassVar
 from ..arrays import Array, Number
 from ..layers.base import Layer, Linear
 from ..layers.norms import Normalised
+from ..lazy_dataclass import lazy_dataclass
 from ..ledger import Booking
-from ..records import dataclass
 from .base import Rule
 from .linear import EPSILON, Epsilon, RelativeEpsilon, check_epsilon
 
@@ -45,7 +45,7 @@ class _NormRule(Rule):
         return Epsilon(self.epsilon).relevances(self.linear(layer, inputs[0]), inputs, output, relevance)
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class HeldDeviation(_NormRule):
     r"""Only the standard deviation is held constant; the mean is part of the linear map (Ali et al. 2022, Prop. 3.2).
 
@@ -78,7 +78,7 @@ class HeldDeviation(_NormRule):
         return layer.centring(a)
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class HeldStatistics(_NormRule):
     r"""Mean and standard deviation are held constant, as those of a batch norm are: an elementwise affine map.
 

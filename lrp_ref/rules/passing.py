@@ -10,12 +10,12 @@ from ..layers.activations import Activation, Softmax
 from ..layers.base import Layer, Linear, Lookup
 from ..layers.norms import LRN
 from ..layers.shape import Rearrangement
+from ..lazy_dataclass import lazy_dataclass
 from ..ledger import Booking
-from ..records import dataclass
 from .base import Rule
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class Pass(Rule):
     r""":math:`R_j = R_k`: through activations (Samek et al. 2021, §1.4.3), and through layers that only move elements.
 
@@ -54,7 +54,7 @@ class Pass(Rule):
         return (relevance,), Booking.handed_on(relevance, (relevance,), flags=_bias_flag(layer, output, relevance))
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class PassSquash(Pass):
     r""":math:`R_j = R_k` through a softmax too, where its probability is explained and not the score before it.
 

@@ -10,8 +10,8 @@ from ..arrays import Array, is_exact, like
 from ..errors import ParameterError, RuleError
 from ..layers.base import Layer
 from ..layers.pooling import Pooling, Selecting, lowered, winners
+from ..lazy_dataclass import lazy_dataclass
 from ..ledger import Booking
-from ..records import dataclass
 from .base import LinearRule, Rule
 from .linear import Zero
 
@@ -23,7 +23,7 @@ class _PoolRule(Rule):
         return isinstance(layer, Pooling)
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class WinnerTakesAll(Rule):
     r""":math:`R_j = \sum_k 1[j = \operatorname{argmax}_{j' \to k} x_{j'}]\, R_k` (Bach et al. 2015; Montavon et al. 2018, §5.3).
 
@@ -65,7 +65,7 @@ class WinnerTakesAll(Rule):
         return like(winners(cells).astype(np.int8), cells)
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class AverageSurrogate(_PoolRule):
     """Maximum or Lp pooling treated as sum pooling over the same windows, under a rule for linear layers.
 
@@ -94,7 +94,7 @@ class AverageSurrogate(_PoolRule):
         return self.rule.propagate(linear, inputs, linear.forward(*inputs), relevance)
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class Proportional(_PoolRule):
     r""":math:`R_j = \sum_k \frac{x_j}{\sum_{j \to k} x_j} R_k`, for x ≥ 0 (Montavon et al. 2018, §5.3).
 

@@ -11,8 +11,8 @@ from ..arrays import Array, Exact, Number, Signed, Stabiliser, Unsigned, check_n
 from ..errors import RuleError
 from ..layers.base import Layer
 from ..layers.merge import Multiply
+from ..lazy_dataclass import lazy_dataclass
 from ..ledger import Booking
-from ..records import dataclass
 from .base import Rule
 from .denominators import check_sum, divides
 
@@ -45,7 +45,7 @@ class ProductRule(Rule):
         return relevances, Booking.handed_on(relevance, relevances, messages=(left, right), stabiliser=absorbed, unassigned=lost)
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class SignalTakesAll(ProductRule):
     """LRP-all: :math:`(R_g, R_s) = (0, R_p)`; the layer says which factor is the signal (Arras et al. 2019, Tab. 11.1)."""
 
@@ -82,7 +82,7 @@ def _weighted(parts: tuple[Array, Array], stabiliser: Stabiliser, relevance: Arr
     return parts[0] * s, parts[1] * s, e * s, lost
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class ProportionalProduct(ProductRule):
     r"""LRP-prop: :math:`R_g = \frac{x_g}{x_g + x_s + \epsilon s(x_g + x_s)} R_p`, and the same for the signal.
 
@@ -102,7 +102,7 @@ class ProportionalProduct(ProductRule):
         return _weighted(factors, Signed(self.epsilon) if self.epsilon else Exact(), relevance)
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class AbsoluteProduct(ProductRule):
     r"""LRP-abs: :math:`R_g = \frac{|x_g|}{|x_g| + |x_s| + \epsilon} R_p`, and the same for the signal.
 
@@ -122,7 +122,7 @@ class AbsoluteProduct(ProductRule):
         return _weighted(sizes, Unsigned(self.epsilon) if self.epsilon else Exact(), relevance)
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class HalfProduct(ProductRule):
     r"""LRP-half: :math:`R_g = R_s = R_p / 2` (Arjona-Medina et al. 2019; Arras et al. 2019, Tab. 11.1)."""
 

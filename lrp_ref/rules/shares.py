@@ -27,8 +27,8 @@ import numpy as np
 
 from ..arrays import Array, Exact, Number, Stabiliser, divide, like, negative, per_sample, positive, zeros
 from ..layers.base import Linear
+from ..lazy_dataclass import lazy_dataclass
 from ..ledger import Booking
-from ..records import dataclass
 from .denominators import check, divides
 
 
@@ -76,7 +76,7 @@ class _One(Feature):
 IDENTITY, POSITIVE, NEGATIVE, ONE = _Identity(), _Positive(), _Negative(), _One()
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class Above(Feature):
     """a − low: how far a is above the lower end of its domain."""
 
@@ -89,7 +89,7 @@ class Above(Feature):
         return "(a − low)"
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class Below(Feature):
     """a − high: how far a is below the upper end of its domain (never positive)."""
 
@@ -102,7 +102,7 @@ class Below(Feature):
         return "(a − high)"
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class Where:
     """Which upper neurons a share serves, by the sign of their plain pre-activation (0 counts as ≥ 0).
 
@@ -124,7 +124,7 @@ class Where:
 ALL, NONNEGATIVE, NEGATIVE_ONLY = Where("all"), Where("z ≥ 0"), Where("z < 0")
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class Term:
     """One product of a feature of the input and a (modified) weight.
 
@@ -136,7 +136,7 @@ class Term:
     lost: Array | None = None
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class Share:
     """A part λ of the relevance, redistributed in proportion to its terms."""
 
@@ -147,7 +147,7 @@ class Share:
     where: Where = ALL
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class Quotient:
     """A share after the division: s = λ R / (z + e), with what the ledger needs of it.
 

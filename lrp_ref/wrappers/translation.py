@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,6 @@ from ..errors import ParameterError
 from ..explainer import Explainer
 from ..propagate.explanation import Explanation
 from ..propagate.targets import spelled
-from ..records import dataclass
 from .axes import moved_axes, only_input, storable
 
 Shift = tuple[int, ...]

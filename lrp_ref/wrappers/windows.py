@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,6 @@ from ..errors import ParameterError, ShapeError, TargetError, unknown
 from ..explainer import Explainer
 from ..propagate.explanation import Explanation
 from ..propagate.targets import indices, several, spelled
-from ..records import dataclass
 from .axes import moved_axes, only_input, per_axis, storable
 
 EDGES = ("fit", "flush", "drop")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
@@ -17,7 +18,6 @@ from ..arrays import Array, frozen
 from ..errors import unknown
 from ..formats import npz
 from ..network.model import Model
-from ..records import dataclass
 
 #: Each network with one line about it. The accuracies are on 540 images or 1500 sentences that it was not trained on.
 NETWORKS = {

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from ..errors import FormatError
 from ..preprocess import Vocabulary
-from ..records import dataclass
 from .catalogue import file_of, known
 
 #: The classes of each network, where they have names.

@@ -18,7 +18,7 @@ from lrp_ref.cli import codes, info, main, parsing
 from lrp_ref.cli.app import commands
 from lrp_ref.cli.formulas import readable
 from lrp_ref.cli.output import Output, plain_table
-from lrp_ref.means import chosen_threads
+from lrp_ref.resources import chosen_threads
 from support.cli_runner import CALL, ROOT, fresh, run
 
 COMMANDS = ("convert", "demo", "explain", "info", "inspect", "rules")

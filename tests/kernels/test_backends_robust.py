@@ -18,7 +18,7 @@ from test_backends_bits import bits, same
 import lrp_ref
 from lrp_ref import Explainer, Model, errors
 from lrp_ref import layers as L
-from lrp_ref.means import chosen_threads
+from lrp_ref.resources import chosen_threads
 from support.one_layer import PRECISIONS, ROUNDOFF
 from support.wide_net import pictures, wide
 
@@ -162,7 +162,7 @@ def test_a_pickled_explainer_explains_the_same(backend, precision):
     explain = Explainer(wide(), PRESET, backend=backend, precision=precision, keep="all", threads=2, memory="low")
     expected = explain(pictures(2))
     again = pickle.loads(pickle.dumps(explain))  # noqa: S301
-    assert again.means == explain.means
+    assert again.resources == explain.resources
     assert len(pickle.dumps(explain)) < 2 * sum(a.nbytes for node in wide().nodes for a in node.layer.parameters.values())
     assert not same(again(pictures(2)), expected)
     assert bits(again(pictures(2)).prediction) == bits(expected.prediction)
@@ -175,11 +175,11 @@ def test_threads_are_those_asked_for_those_of_the_environment_or_those_of_the_pr
     monkeypatch.delenv("LRP_REF_NUM_THREADS", raising=False)
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     assert chosen_threads(None) == available
-    assert Explainer(wide(), PRESET).means.threads == available
+    assert Explainer(wide(), PRESET).resources.threads == available
     for given in ("3", " 3 "):
         monkeypatch.setenv("LRP_REF_NUM_THREADS", given)
-        assert Explainer(wide(), PRESET).means.threads == 3
-    assert Explainer(wide(), PRESET, threads=2).means.threads == 2
+        assert Explainer(wide(), PRESET).resources.threads == 3
+    assert Explainer(wide(), PRESET, threads=2).resources.threads == 2
     for empty in ("", " "):
         monkeypatch.setenv("LRP_REF_NUM_THREADS", empty)
         assert chosen_threads(None) == available
@@ -201,8 +201,8 @@ def test_a_wrong_number_of_threads_is_an_error(value):
 @pytest.mark.parametrize("value", [np.int64(2), np.uint8(2)])
 def test_whole_numbers_of_any_type_are_threads(value):
     explain = Explainer(wide(), PRESET, threads=value)
-    assert explain.means.threads == 2
-    assert type(explain.means.threads) is int
+    assert explain.resources.threads == 2
+    assert type(explain.resources.threads) is int
     assert explain(pictures(1)).relevance.any()
 
 

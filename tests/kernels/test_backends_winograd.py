@@ -77,7 +77,7 @@ def test_only_who_asks_for_it_gets_larger_tiles_in_float32(precision, larger):
     explainer_ = Explainer(Model.sequential([layer], input_shape=(16, 32, 32)), backend="compiled", precision=precision)
     (step,) = (step for step in explainer_.plan().steps if step.nodes[0].name == "conv1")
     assert str(step.choice) == ("F(4×4)" if larger else "F(2×2)")
-    assert explainer_.means.fast == (precision == "fast")
+    assert explainer_.resources.fast == (precision == "fast")
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

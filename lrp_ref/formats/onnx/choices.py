@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,6 @@ from ...layers.activations import Activation
 from ...layers.base import Layer
 from ...layers.shape import Rearrangement
 from ...network.model import Model, Node
-from ...records import dataclass
 from .read.reader import Declared, Record
 from .read.tensors import CASTS
 

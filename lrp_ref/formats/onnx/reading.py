@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -13,7 +13,6 @@ from ...arrays import Array, Shape
 from ...errors import FormatError, LrpError, unknown
 from ...network.extents import Extents
 from ...network.model import Model
-from ...records import dataclass
 from ..ends import ended
 from .choices import Choices
 from .read.labels import picked_from, scores_of

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from ...arrays import Array, Relative, Signed, Stabiliser, Unsigned
+from ...lazy_dataclass import lazy_dataclass
 from ...ledger import PLACES
-from ...records import dataclass
 from ...rules import Gamma, GeneralizedGamma, LinearRule
 from ...rules.shares import IDENTITY, NEGATIVE, NEGATIVE_ONLY, ONE, POSITIVE, Above, Below, Feature, Term
 from .native import _core
@@ -27,7 +27,7 @@ LEAST_GAMMA, LEAST_TERMS = 0.125, 32
 GLANCE = 1024
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class Way:
     """How the size of a share's denominator is found: `alike`, by `tilt`, or by a product of `terms`.
 

@@ -10,8 +10,8 @@ import numpy as np
 from ...arrays import Array, Shape, like
 from ...layers.base import Elementwise, Linear
 from ...layers.conv import Conv, ConvTranspose
+from ...lazy_dataclass import lazy_dataclass
 from ...network.model import Model, Node
-from ...records import dataclass
 from ...rules import LinearRule, Zero
 from ...step import Request
 from ..numpy.derivatives import Derivative, ElementwiseDerivative, over
@@ -36,10 +36,10 @@ def offer(request: Request, node: Node) -> Any:
         return _product(request.model, inner, rule)
     function = compiled_elementwise.forward(request, node) if inner is None or isinstance(node.layer, Elementwise) else None
     if function is not None:
-        inner = PassedFunction((node,), rule, function, request.means.threads)
+        inner = PassedFunction((node,), rule, function, request.resources.threads)
     found = over(inner, node, rule)
     if type(found) is ElementwiseDerivative and function is not None:
-        return CompiledElementwise((node,), rule, inner, threads=request.means.threads)
+        return CompiledElementwise((node,), rule, inner, threads=request.resources.threads)
     return found
 
 
@@ -82,7 +82,7 @@ class Downward(Taps):
         return found
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class ProductDerivative(Derivative):
     """Dense, convolution or transposed convolution, with the ReLU behind it."""
 
@@ -135,7 +135,7 @@ class ProductDerivative(Derivative):
         return self.inner._first(lower.reshape(*cells.shape[:2], *lower.shape[1:]), 2)
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class CompiledElementwise(ElementwiseDerivative):
     """A function of each element in the core; its derivative is NumPy's."""
 

@@ -9,16 +9,17 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from ...arrays import Array, like
+from ...forks import cached_property
 from ...layers import activations as A
 from ...layers import elementwise as E
 from ...layers.base import Layer, Linear
 from ...layers.linear import Scale
 from ...layers.merge import Multiply
 from ...layers.normalization import BatchNorm
+from ...lazy_dataclass import lazy_dataclass
 from ...ledger import OpenEntry
 from ...messages import Currency, Message
 from ...network.model import Node
-from ...records import cached_property, dataclass
 from ...rules import HalfProduct, Pass, Rule, SignalTakesAll
 from ...rules.passing import PassSquash, passed_on
 from ...step import Request
@@ -126,7 +127,7 @@ def offer(request: Request, node: Node) -> Any:
     function = None if kind is None else forward(request, node)
     if kind is None or function is None:
         return None
-    return kind((node,), request.rules[node.name], function, request.means.threads, booked=request.booked)
+    return kind((node,), request.rules[node.name], function, request.resources.threads, booked=request.booked)
 
 
 def _step(request: Request, node: Node) -> type[PassedFunction] | None:
@@ -155,10 +156,10 @@ def forward(request: Request, node: Node) -> Function | None:
     known = request.shapes.get(node.inputs[0])
     if known is not None and len(known) > MOST_AXES - 2:
         return None
-    return function_of(node.layer, request.model.dtype, None if known is None else 1 + len(known), request.means.threads)
+    return function_of(node.layer, request.model.dtype, None if known is None else 1 + len(known), request.resources.threads)
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class PassedFunction:
     """Pass through a function of each element. Of either currency what goes on is R = y·c."""
 
@@ -191,7 +192,7 @@ class PassedFunction:
         return (message if saved is None else times(saved[:, None], message, self.threads),), self.entries
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class PassedAffine(PassedFunction):
     """Pass through a Scale or a batch norm: what LRP-0 would have left in the bias is passed on too, and remarked."""
 
@@ -214,7 +215,7 @@ class PassedAffine(PassedFunction):
         return tuple(dict.fromkeys(passed_on(float(share)) for share in shares))
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class SharedProduct(PassedFunction):
     """A signal times its gate, of which the signal takes all and the gate nothing (None), or both take half."""
 

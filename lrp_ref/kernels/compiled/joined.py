@@ -10,10 +10,11 @@ import numpy as np
 
 from ...arrays import Array, Shape
 from ...errors import LrpError
+from ...forks import cached_property
 from ...layers.merge import Concat
+from ...lazy_dataclass import lazy_dataclass
 from ...ledger import Entry, OpenEntry
 from ...network.model import Node
-from ...records import cached_property, dataclass
 from ...rules import Pass
 from ...step import Request
 from ..numpy.passing import PassThrough
@@ -21,7 +22,7 @@ from .native import _core
 from .packed import channels_first, room_like
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class Room:
     """Where an output goes: channels [first, first + channels) of the output of node `whole`."""
 
@@ -41,7 +42,7 @@ def offer(request: Request, node: Node) -> Any:
     return Joined((node,), rule, booked=request.booked, axis=axis, extents=extents)
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class Joined(PassThrough):
     """Pass through a concatenation; of channels, some of its inputs may be in their place already."""
 

@@ -12,13 +12,14 @@ import numpy as np
 
 from ...arrays import Array, Exact, Shape, like
 from ...errors import LrpError
+from ...forks import cached_property
 from ...layers.base import Linear, Recurrent
 from ...layers.conv import Conv, ConvTranspose
 from ...layers.linear import Dense
+from ...lazy_dataclass import lazy_dataclass
 from ...ledger import Entry, OpenEntry
 from ...messages import Currency
 from ...network.model import Node
-from ...records import cached_property, dataclass
 from ...rules import Gradient, LinearRule, ZBox
 from ...rules.denominators import divides
 from ...rules.shares import IDENTITY, NEGATIVE, NEGATIVE_ONLY, POSITIVE, Feature
@@ -39,7 +40,7 @@ _PRODUCTS = (Dense, Conv, ConvTranspose)
 
 def offer(request: Request, node: Node) -> Any:
     """The compiled step for `node` (and perhaps the activation behind it), else NumPy's, else None."""
-    model, layer, rule, means = request.model, node.layer, request.rules[node.name], request.means
+    model, layer, rule, resources = request.model, node.layer, request.rules[node.name], request.resources
     if model.dtype == object:
         return None
     if type(rule) is Gradient:
@@ -58,7 +59,7 @@ def offer(request: Request, node: Node) -> Any:
     ):
         behind = request.activation_behind(node)
         sure = node.inputs[0] in request.nonnegative
-        choice = chosen(layer, request.shapes.get(node.inputs[0]), request.shapes.get(node.name), means, model.dtype)
+        choice = chosen(layer, request.shapes.get(node.inputs[0]), request.shapes.get(node.name), resources, model.dtype)
         outlined = outline(model, node, rule, sure)
         if outlined is not None:
             features, keeps, even = outlined
@@ -66,21 +67,21 @@ def offer(request: Request, node: Node) -> Any:
                 choice = replace(choice, ties=even, upward=choice.upward if even else _core.DIRECT)
 
             def prepare(rectified: bool) -> Prepared:
-                return prepared(model, node, rule, sure, rectified, choice, means.threads)
+                return prepared(model, node, rule, sure, rectified, choice, resources.threads)
 
             def prepare_sizes(rectified: bool) -> Sizes:
-                return sizes(model, node, rule, sure, rectified, choice, means.threads)
+                return sizes(model, node, rule, sure, rectified, choice, resources.threads)
 
             nodes = (node,) if behind is None else (node, behind)
             booked = request.booked
-            return Compiled(nodes, rule, prepare, features, choice, means.threads, keeps, prepare_sizes, sure, booked=booked)
+            return Compiled(nodes, rule, prepare, features, choice, resources.threads, keeps, prepare_sizes, sure, booked=booked)
     own = joined.offer(request, node) or moves.offer(request, node) or compiled_elementwise.offer(request, node)
     return own or _compiled(request, fused.offer(request, node))
 
 
 def _compiled(request: Request, step: Any) -> Any:
     """NumPy's step, with the passes over windows and the factors in C."""
-    threads = request.means.threads
+    threads = request.resources.threads
     for own, compiled in ((fused.FusedLinear, CompiledSum), (Winners, CompiledWinners), (Surrogate, CompiledSurrogate)):
         if type(step) is own:
             made = compiled(**{f.name: getattr(step, f.name) for f in fields(step)}, threads=threads)
@@ -89,7 +90,7 @@ def _compiled(request: Request, step: Any) -> Any:
     return step
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class Compiled:
     """Dense, convolution or transposed convolution under a rule for linear layers, with the ReLU behind it."""
 

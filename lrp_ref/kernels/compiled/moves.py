@@ -10,11 +10,12 @@ import numpy as np
 
 from ...arrays import Array, Shape
 from ...errors import LrpError
+from ...forks import cached_property
 from ...layers.indexing import Expand, Gather, PadWith, Slice, Tile
+from ...lazy_dataclass import lazy_dataclass
 from ...ledger import Booking, Entry, OpenEntry, table
 from ...messages import Message, Placed
 from ...network.model import Model, Node
-from ...records import cached_property, dataclass
 from ...rules import Pass
 from ...step import Request
 from ..numpy.passing import PassThrough
@@ -40,10 +41,10 @@ def offer(request: Request, node: Node) -> Any:
     if len(picks) != 1 or rank != len(shape):
         return None
     ((axis, cells),) = picks.items()
-    return Picked((node,), rule, booked=request.booked, axis=axis, cells=tuple(cells.tolist()), threads=request.means.threads)
+    return Picked((node,), rule, booked=request.booked, axis=axis, cells=tuple(cells.tolist()), threads=request.resources.threads)
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class Picked(PassThrough):
     """Pass through a layer whose cell i along `axis` is cell `cells[i]` of its input, or a constant (−1)."""
 

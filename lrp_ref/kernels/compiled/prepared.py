@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from ...arrays import Array, Relative, Shape
+from ...forks import cached_property
 from ...held import root
 from ...layers.base import Linear
 from ...layers.conv import Conv, ConvTranspose
 from ...layers.linear import Dense
-from ...means import Means
+from ...lazy_dataclass import lazy_dataclass
 from ...network.model import Model, Node
-from ...records import cached_property, dataclass
+from ...resources import Resources
 from ...rules import LinearRule
 from ...rules.shares import Feature
 from .accounts import Way, accounting, size_term, way_of
@@ -23,7 +24,7 @@ from .packed import Rows, Sizes, Windows, fan_in, finishing, offset_last
 from .scheme import Column, Scheme, scheme
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class Prepared:
     """A layer under a rule, ready: its shares without their weights, which the products hold."""
 
@@ -71,7 +72,7 @@ class Prepared:
         return {(r, q): self.finishing(self.shares, r, q) for r in (False, True) for q in (False, True)}
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class Choice:
     """How a layer's products are computed."""
 
@@ -84,16 +85,16 @@ class Choice:
         return names[self.upward] if self.upward == self.downward else f"{names[self.upward]}/{names[self.downward]}"
 
 
-def chosen(layer: Linear, lower: Shape | None, upper: Shape | None, means: Means, dtype: Any) -> Choice:
+def chosen(layer: Linear, lower: Shape | None, upper: Shape | None, resources: Resources, dtype: Any) -> Choice:
     """The algorithms for inputs and outputs of these sample shapes (C, *spatial)."""
-    if not isinstance(layer, (Conv, ConvTranspose)) or means.memory == "low" or lower is None or upper is None:
+    if not isinstance(layer, (Conv, ConvTranspose)) or resources.memory == "low" or lower is None or upper is None:
         return Choice()
     window = layer.window
     plain = window.kernel == (3, 3) and set(window.stride) == {1} and set(window.dilation) == {1} and layer.groups == 1
     # Below that the transforms cost more than they save: measured by benchmarks/kernels.py.
     if not plain or min(lower[0], upper[0]) < 16 or min(lower[1:] + upper[1:]) < 6:
         return Choice()
-    larger = means.fast or np.dtype(dtype) == np.float64
+    larger = resources.fast or np.dtype(dtype) == np.float64
 
     def tile(spatial: Shape) -> int:
         return _core.F4 if larger and min(spatial) > 14 else _core.F2

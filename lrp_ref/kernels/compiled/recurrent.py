@@ -16,9 +16,9 @@ from ...arrays import Array
 from ...errors import LrpError
 from ...layers.recurrent import LSTM
 from ...layers.recurrent.base import Cells, ends
+from ...lazy_dataclass import lazy_dataclass
 from ...ledger import PLACES, Entry, OpenEntry
 from ...network.model import Node
-from ...records import dataclass
 from ...rules import (
     AbsoluteProduct,
     Epsilon,
@@ -53,7 +53,7 @@ def offer(request: Request, node: Node) -> Any:
     def prepare() -> Any:
         return model._memo.get(("lstm", layer, all_gates, booked), lambda: _prepared(layer, all_gates, booked, model.dtype))
 
-    return CompiledSweep((node,), rule, prepare=prepare, code=code, threads=request.means.threads, booked=booked)
+    return CompiledSweep((node,), rule, prepare=prepare, code=code, threads=request.resources.threads, booked=booked)
 
 
 def _usual(layer: LSTM) -> bool:
@@ -88,7 +88,7 @@ def _prepared(layer: LSTM, all_gates: bool, booked: bool, dtype: Any) -> tuple[A
     return made, made.nbytes
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@lazy_dataclass(frozen=True, eq=False, kw_only=True)
 class CompiledSweep(Sweep):
     """One pass over time and back."""
 

@@ -14,7 +14,7 @@ import numpy as np
 from ...arrays import Array, Relative, like, negative, positive
 from ...errors import LrpError
 from ...layers.base import Linear
-from ...records import dataclass
+from ...lazy_dataclass import lazy_dataclass
 from ...rules import LinearRule, ZBox
 from ...rules.shares import IDENTITY, NEGATIVE, NEGATIVE_ONLY, ONE, POSITIVE, Feature, Share, Term
 
@@ -37,7 +37,7 @@ MAGNITUDE = _Magnitude()
 _EVEN = (*_SIGNED, MAGNITUDE, ONE)
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class Column:
     """A share with its terms simplified.
 
@@ -58,7 +58,7 @@ class Column:
         return tuple(term.feature for term in self.terms)
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class Group:
     """Products of the same features: for each its place among the columns (−1: the layer's own), and one weight a feature."""
 
@@ -67,7 +67,7 @@ class Group:
     weights: tuple[tuple[Array, ...], ...]
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class Scheme:
     """A layer under a rule.
 

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from ...arrays import Array, Relative, Shape
+from ...forks import cached_property
 from ...layers.linear import Add, Subtract
 from ...layers.pooling import AvgPool, GlobalAvgPool, GlobalSumPool, MaxPool, SumPool, pool_window
 from ...layers.shape import Upsample
 from ...layers.window import Window, per_axis
+from ...lazy_dataclass import lazy_dataclass
 from ...ledger import PLACES, Entry, OpenEntry
-from ...records import cached_property, dataclass
 from ..numpy.linear import FusedLinear
 from ..numpy.oddities import noted
 from ..numpy.passing import PASS, Winners, folded
@@ -34,7 +35,7 @@ def geometry(window: Window) -> tuple[Any, Any, Any, Any]:
 _WHOLE = (Add, Subtract, Upsample, GlobalSumPool, GlobalAvgPool)
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class CompiledSum(FusedLinear):
     """A sum over inputs or windows, with the ReLU behind it."""
 
@@ -224,7 +225,7 @@ def _times(layer: Any, a: Array, w: Array) -> Array:
     return a if isinstance(layer, (Add, Subtract)) and w.size == 1 and w.item() == 1 else layer.map(a, w)
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class CompiledWinners(Winners):
     """Winner-takes-all through maximum pooling."""
 
@@ -267,7 +268,7 @@ class CompiledWinners(Winners):
         return OpenEntry(self.nodes[0].name, self.named, columns)
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class CompiledSurrogate(Surrogate, CompiledSum):
     """Maximum pooling treated as a sum: the sum's windows and the maximum in C."""
 

@@ -11,7 +11,7 @@ import numpy as np
 from ...arrays import Array, Shape
 from ...layers.conv import Conv
 from ...layers.window import Window
-from ...records import dataclass
+from ...lazy_dataclass import lazy_dataclass
 from ..numpy import products
 from . import loops
 
@@ -38,7 +38,7 @@ def table(window: Window, spatial: Shape, out: Shape, first: int = 0) -> Array:
     return found
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class Form:
     """The output of a convolution as (samples, groups, channels, cells): its last three extents."""
 

@@ -17,8 +17,8 @@ from ...errors import LrpError
 from ...layers.conv import Conv, ConvTranspose
 from ...layers.linear import Add, Scale, Subtract
 from ...layers.pooling import AvgPool, MaxPool, SumPool, pool_window, window_largest
+from ...lazy_dataclass import lazy_dataclass
 from ...network.model import Node
-from ...records import dataclass
 from ...rules import Gradient
 from ...rules.shares import ALL, NEGATIVE_ONLY, NONNEGATIVE
 from ...step import Request
@@ -52,7 +52,7 @@ def offer(request: Request, node: Node) -> Any:
     return step if twin is None else twin(**{f.name: getattr(step, f.name) for f in fields(step)})
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class JitLinear(FusedLinear):
     """A linear layer whose factors are made in one pass."""
 
@@ -82,7 +82,7 @@ class JitLinear(FusedLinear):
         return factor, odd
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class JitConv(JitLinear):
     """A convolution: columns gathered and scattered by loops, or none; products become outputs and factors in one pass."""
 
@@ -160,7 +160,7 @@ def _places(made: Prepared) -> list[int | None]:
     return places
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class JitTransposed(JitLinear):
     """A transposed convolution: the loops of convolution, exchanged."""
 
@@ -207,7 +207,7 @@ class JitTransposed(JitLinear):
         return w.reshape(layer.groups, layer.lower // layer.groups, math.prod(w.shape[1:]))
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class JitPool(JitLinear):
     """Sum or average pooling."""
 
@@ -237,7 +237,7 @@ class JitPool(JitLinear):
         return lower.reshape(shape)
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class JitWinners(Winners):
     """Winner-takes-all through maximum pooling."""
 
@@ -258,7 +258,7 @@ class JitWinners(Winners):
         return messages, self._entries(seen, message, messages[0]) if self.booked else ()
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class JitSplitWinners(SplitWinners):
     """Winner-takes-all where equal cells share."""
 
@@ -285,7 +285,7 @@ class JitSplitWinners(SplitWinners):
         return messages, self._entries(seen, message, messages[0]) if self.booked else ()
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class JitSurrogate(Surrogate, JitPool):
     """Maximum pooling treated as a sum: the sum's windows and the maximum."""
 

@@ -15,11 +15,12 @@ import numpy as np
 
 from ...arrays import Array
 from ...errors import LrpError
+from ...forks import cached_property
 from ...layers.base import Elementwise
 from ...layers.shape import Rearrangement
+from ...lazy_dataclass import lazy_dataclass
 from ...messages import Currency
 from ...network.model import Model, Node
-from ...records import cached_property, dataclass
 from ...rules import Rule
 from ...step import Request
 from .linear import FusedLinear
@@ -52,7 +53,7 @@ def over(inner: Any, node: Node, rule: Rule) -> Any:
     return None if inner is None else DefinedDerivative((node,), rule, inner)
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class Derivative:
     """What the steps of derivatives have in common.
 
@@ -85,7 +86,7 @@ class Derivative:
         return output
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class LinearDerivative(Derivative):
     """A linear layer, with the ReLU behind it: the products of the step under LRP-0."""
 
@@ -128,7 +129,7 @@ class LinearDerivative(Derivative):
         return self.downward._down(self.prepared, [factor], shapes, message), ()
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class ElementwiseDerivative(Derivative):
     """A function of each element: its derivative is made once for all targets."""
 
@@ -154,7 +155,7 @@ class ElementwiseDerivative(Derivative):
         return np.asarray(message * slope[:, None])
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class DefinedDerivative(Derivative):
     """An output by the step inside, and the layer's own derivative for the way back."""
 

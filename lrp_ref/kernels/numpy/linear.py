@@ -15,16 +15,17 @@ import numpy as np
 
 from ...arrays import Array, Exact, Shape, like
 from ...errors import LrpError
+from ...forks import cached_property
 from ...layers.activations import ReLU
 from ...layers.base import Linear, Recurrent
 from ...layers.conv import Conv, ConvTranspose
 from ...layers.linear import Add, Dense, Mean, Scale, Subtract
 from ...layers.pooling import AvgPool, GlobalAvgPool, GlobalSumPool, MaxPool, SumPool
 from ...layers.shape import Rearrangement, Upsample
+from ...lazy_dataclass import lazy_dataclass
 from ...ledger import Booking, Entry, OpenEntry
 from ...messages import Currency
 from ...network.model import Node
-from ...records import cached_property, dataclass
 from ...rules import Gradient, LinearRule, Pass, WinnerTakesAll
 from ...rules.denominators import divides, in_range
 from ...rules.shares import ALL, book
@@ -75,7 +76,7 @@ def offer(request: Request, node: Node) -> Any:
     return maxima.offer(request, node)
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class FusedLinear:
     """A linear layer under a rule whose features are its inputs, with the ReLU behind it."""
 

@@ -14,9 +14,10 @@ import numpy as np
 
 from ...arrays import Array, divide, like
 from ...errors import LrpError
+from ...forks import cached_property
 from ...layers.base import Linear
+from ...lazy_dataclass import lazy_dataclass
 from ...messages import Currency
-from ...records import cached_property, dataclass
 from ...rules import LinearRule
 from ...rules.denominators import counts, in_range, least, outweighs, products_in_range, terms_of
 from ...rules.shares import IDENTITY, NEGATIVE, POSITIVE, Share
@@ -27,7 +28,7 @@ SMALL, OVERFLOWED = 1, 2
 _PARTS = (IDENTITY, POSITIVE, NEGATIVE)
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class Oddity:
     """A step's note: the kinds, and what the definition needs to look at them."""
 
@@ -51,7 +52,7 @@ def kinds_of(bottom: Array, meets: Array | None) -> int:
     return SMALL * bool(small.any()) + OVERFLOWED * bool(over.any())
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class Definition:
     """A layer under a rule, asked where a step's own denominators are out of range.
 

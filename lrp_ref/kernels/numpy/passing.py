@@ -9,13 +9,14 @@ import numpy as np
 
 from ...arrays import Array, Shape, like
 from ...errors import LrpError
+from ...forks import cached_property
 from ...layers.activations import ReLU
 from ...layers.pooling import MaxPool, pool_window
 from ...layers.shape import Rearrangement
+from ...lazy_dataclass import lazy_dataclass
 from ...ledger import Booking, Entry, OpenEntry
 from ...messages import Currency, Message
 from ...network.model import Model, Node
-from ...records import cached_property, dataclass
 from ...rules import Pass, Rule
 
 #: The rule of an activation behind a layer, as accounts name it.
@@ -35,7 +36,7 @@ def weighed(message: Array, factor: Array, arrives: Currency) -> Array:
     return np.asarray(message * factor[:, None] if arrives == "c" else message / factor[:, None])
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class PassThrough:
     """Pass through a ReLU or a layer that only moves elements; either currency goes through."""
 
@@ -86,7 +87,7 @@ class PassThrough:
         return (Entry(node.name, str(self.rule), Booking.stacked(bookings)),)
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class Winners:
     """Winner-takes-all through maximum pooling; the output is the winner's value, so c goes through like R."""
 

@@ -12,9 +12,9 @@ from ...arrays import Array, Shape, like
 from ...errors import LrpError, RuleError
 from ...layers.base import Linear
 from ...layers.pooling import GlobalMaxPool, MaxPool, Selecting, pool_window
+from ...lazy_dataclass import lazy_dataclass
 from ...ledger import Entry
 from ...network.model import Node
-from ...records import dataclass
 from ...rules import AverageSurrogate, Proportional, Rule, WinnerTakesAll, Zero
 from ...step import Request
 from .linear import FusedLinear
@@ -40,7 +40,7 @@ def offer(request: Request, node: Node) -> Any:
     return None
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class Surrogate(FusedLinear):
     """Maximum pooling whose relevance flows as through a sum over the same windows; Proportional is that, for x ≥ 0."""
 
@@ -76,7 +76,7 @@ class Surrogate(FusedLinear):
         return tuple(replace(entry, rule=str(self.outer)) for entry in super()._entries(seen, message, messages))
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class SplitWinners(Winners):
     """Winner-takes-all where equal cells share."""
 
@@ -106,7 +106,7 @@ class SplitWinners(Winners):
         return messages, self._entries(seen, message, messages[0]) if self.booked else ()
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class GlobalWinners(Winners):
     """Winner-takes-all over all cells of a channel."""
 

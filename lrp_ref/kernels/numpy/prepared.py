@@ -13,14 +13,14 @@ from ...held import root
 from ...layers.base import Layer, Linear
 from ...layers.conv import Conv
 from ...layers.linear import Dense
+from ...lazy_dataclass import lazy_dataclass
 from ...network.model import Model, Node
-from ...records import dataclass
 from ...rules import LinearRule
 from ...rules.shares import IDENTITY, NEGATIVE, NEGATIVE_ONLY, POSITIVE, Share, Where
 from .products import stack
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class Reduced:
     """A share whose features are the input itself: λ, one weight for each input (None: no term), bias, stabiliser, where."""
 
@@ -37,7 +37,7 @@ class Reduced:
         return any(w is not None for w in self.weights)
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class Prepared:
     """A layer under a rule: its shares, and for Dense and Conv their weights stacked for one product."""
 

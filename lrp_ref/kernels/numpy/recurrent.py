@@ -8,12 +8,13 @@ import numpy as np
 
 from ...arrays import Array
 from ...errors import LrpError
+from ...forks import cached_property
 from ...layers.recurrent import GRU, LSTM, RNN
 from ...layers.recurrent.base import Cells
+from ...lazy_dataclass import lazy_dataclass
 from ...ledger import Booking, Entry, OpenEntry
 from ...messages import Currency
 from ...network.model import Node
-from ...records import cached_property, dataclass
 from ...rules import ThroughTime
 from ...rules.recurrent.over_time import walk, way_of
 from ...step import Request
@@ -27,7 +28,7 @@ def offer(request: Request, node: Node) -> Any:
     return Sweep((node,), rule, booked=request.booked)
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class Sweep:
     """The reference's steps over values that the prediction has left, with their denominators made once."""
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...arrays import Array, Shape, is_exact, like, zeros
 from ...errors import ExactnessError, ParameterError, ShapeError
-from ...records import dataclass
+from ...lazy_dataclass import lazy_dataclass
 from ..activations import Activation, ReLU, Sigmoid, Tanh
 from ..base import Recurrent, need_arity, need_rank
 from ..elementwise import HardSigmoid, Softsign
@@ -35,7 +35,7 @@ ACTIVATIONS: dict[str, Activation | Identity] = {
 }
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class Unrolled:
     """Every value of one pass over the sequences: what a rule needs on the way back.
 
@@ -59,7 +59,7 @@ class Unrolled:
     inner: Array | None = None
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Cells(Recurrent):
     """The fields of every recurrent layer; see `LSTM`."""
 

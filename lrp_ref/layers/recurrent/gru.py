@@ -8,13 +8,13 @@ import numpy as np
 
 from ...arrays import Array, Shape, like
 from ...errors import ParameterError
-from ...records import dataclass
+from ...lazy_dataclass import lazy_dataclass
 from .base import ACTIVATIONS, Cells, Unrolled, activation, choose, kept, rearranged, sides
 from .base import gate_order as canonical
 from .derivative import Chain, slope
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class GRU(Cells):
     r"""Gated recurrent unit (Cho et al. 2014).
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...arrays import Array, Shape, check_number, like
 from ...errors import ParameterError, ShapeError
-from ...records import dataclass
+from ...lazy_dataclass import lazy_dataclass
 from .base import ACTIVATIONS, Cells, Unrolled, activation, choose, gate_order, kept, rearranged, sides
 from .derivative import Chain, slope
 
@@ -16,7 +16,7 @@ from .derivative import Chain, slope
 GATES = ("ifog", "iog", "ig", "g")
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class LSTM(Cells):
     r"""Long short-term memory (Hochreiter & Schmidhuber 1997; Arras et al. 2019, Eq. 11.1–11.6).
 

@@ -7,12 +7,12 @@ from typing import Any, Self
 import numpy as np
 
 from ...arrays import Array, like
-from ...records import dataclass
+from ...lazy_dataclass import lazy_dataclass
 from .base import ACTIVATIONS, Cells, Unrolled, activation, choose, kept, sides, table
 from .derivative import Chain, slope
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class RNN(Cells):
     r"""A plain recurrent layer (Elman 1990): :math:`h_t = \tanh(W x_t + U h_{t-1} + b)`.
 

@@ -14,7 +14,7 @@ import numpy as np
 from ...arrays import Array, Exact, Shape, divide, is_exact, like, zeros
 from ...layers.base import Linear
 from ...layers.merge import Multiply
-from ...records import dataclass
+from ...lazy_dataclass import lazy_dataclass
 from ..base import LinearRule
 from ..denominators import check, divides, in_range
 from ..products import ProductRule, SignalTakesAll
@@ -24,7 +24,7 @@ from ..shares import denominator
 GATED = Multiply(signal=1)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@lazy_dataclass(frozen=True, eq=False, repr=False)
 class Blend(Linear):
     """z = Σ_i map(a_i, w_i) + b at every step: a matrix for each direction, (D, lower, upper), or a factor, (D, 1, 1, upper)."""
 

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 from ...arrays import Array
 from ...errors import ParameterError
 from ...layers.base import Layer, Recurrent
+from ...lazy_dataclass import lazy_dataclass
 from ...ledger import Booking
-from ...records import dataclass
 from ..base import LinearRule, Rule
 from ..linear import Epsilon, ZBox
 from ..products import ProductRule, SignalTakesAll
@@ -16,7 +16,7 @@ from ..products import ProductRule, SignalTakesAll
 RECURRENT_EPSILON = 0.001  # Arras et al. 2019, §11.5.1
 
 
-@dataclass(frozen=True)
+@lazy_dataclass(frozen=True)
 class ThroughTime(Rule):
     r"""LRP through a recurrent cell: its linear maps, its products and its sums, step by step from the last one to the first.
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ....arrays import Array
 from ....errors import FormatError, missing_extra
 from ....names import escaped
-from ....records import dataclass
 from .tensors import Store, array_of, split
 
 #: Default budget in bytes, for each tensor and for all initializers together.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import mmap
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ import numpy as np
 
 from ....arrays import Array, Shape
 from ....errors import FormatError
-from ....records import dataclass
 
 #: ONNX's element types that are read: number → (NumPy type in the file, the field of values where there is no `raw_data`).
 KINDS: dict[int, tuple[str, str]] = {

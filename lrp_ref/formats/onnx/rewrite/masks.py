@@ -7,7 +7,7 @@ the steps that there are), or chooses between it and 0, it is the gate, and the 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -34,7 +34,6 @@ from ....layers import (
     Where,
 )
 from ....network.model import Model, Node
-from ....records import dataclass
 from .view import number
 
 #: Layers behind which a mask, or how many steps it has, is still nothing else.

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ....arrays import Array
 from ....errors import FormatError
 from ....layers import Flatten, Gather, Identity, Reshape
-from ....records import dataclass
 from ..read.reader import OpNode, Record
 from ..translate.call import BATCH, Call, Operator, Tensor, Value
 from ..translate.folding import FOLDS, fold

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ....errors import FormatError, LrpError
 from ....network.model import Model
-from ....records import dataclass
 from ..read.reader import Branch, OpNode
 from .batches import in_front
 from .call import Builder, Call, Operator, Tensor, Value

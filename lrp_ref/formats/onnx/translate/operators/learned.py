@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,7 +12,6 @@ from .....errors import FormatError
 from .....layers import Abs, Compare, Concat, Dense, Divide, Identity, Pow, ReduceMax, Scale, Sigmoid, Softmax, Sqrt
 from .....layers import Sum as SumOver
 from .....layers.activations import Activation
-from .....records import dataclass
 from ...read.reader import LEARNED
 from ..call import Call, Operator, Tensor
 from .tables import versions

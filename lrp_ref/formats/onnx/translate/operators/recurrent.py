@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,6 @@ from .....arrays import Shape
 from .....errors import FormatError
 from .....layers import GRU, LSTM, RNN, Reshape
 from .....layers.recurrent.base import Cells
-from .....records import dataclass
 from ..call import Call, Operator, Tensor, Value
 from .tables import versions
 

@@ -7,15 +7,15 @@ from typing import Any
 
 from .arrays import integer
 from .errors import ParameterError, unknown
-from .records import dataclass
+from .lazy_dataclass import lazy_dataclass
 
 MEMORY = ("normal", "low")
 #: More are never asked for: the core takes 256 at most.
 MOST_THREADS = 2**16
 
 
-@dataclass(frozen=True)
-class Means:
+@lazy_dataclass(frozen=True)
+class Resources:
     """What a plan may spend.
 
     Attributes

@@ -2,88 +2,53 @@
 
 The decorator of the standard library writes and compiles the source of up to six methods for every class: half a millisecond for
 each of a hundred classes, which was more than half of what `import lrp_ref` costs beyond NumPy, and a process uses few of them.
-Here a class gets placeholders. The first use of one lets the real decorator make the methods; from then on the class has what the
-standard library made. `dataclasses.fields`, `replace`, and classes that inherit by the real decorator need know nothing of it.
+Here a class gets placeholders. The first use of one lets the real decorator make the methods; from then on the class has what
+the standard library made. `dataclasses.fields`, `replace`, and classes that inherit by the real decorator need not know.
+
+It serves the classes that `import lrp_ref` and an explanation bring: layers, rules, steps (benchmarks/imports.py measures). What
+is imported for one task, such as reading a file or drawing, uses the standard decorator.
 """
 
 from __future__ import annotations
 
-import os
 from _thread import RLock
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Waiting", "cached_property", "dataclass", "kept_by_forks"]
+from .forks import fork_safe
+
+__all__ = ["LazyMethods", "lazy_dataclass"]
 
 if TYPE_CHECKING:
-    from dataclasses import dataclass
+    from dataclasses import dataclass as lazy_dataclass
 else:
 
-    def dataclass(cls: type | None = None, /, **options: bool) -> Any:
+    def lazy_dataclass(cls: type | None = None, /, **options: bool) -> Any:
         """`dataclasses.dataclass(frozen=True, …)`, applied when something needs it."""
-        return Waiting(cls, options).cls if cls is not None else lambda found: Waiting(found, options).cls
+        return LazyMethods(cls, options).cls if cls is not None else lambda decorated: LazyMethods(decorated, options).cls
 
 
-_KEPT = ("__match_args__", "__dataclass_params__", "__dataclass_fields__")  # what the decorator keeps in a class
+_ATTRIBUTES = ("__match_args__", "__dataclass_params__", "__dataclass_fields__")  # what the decorator leaves in a class
 
-Found = TypeVar("Found")
-
-
-def kept_by_forks(lock: Any) -> Any:
-    """The lock, which a fork() takes before and gives back after: else a child may wait for a thread that it does not have.
-
-    So what the lock guards is whole in the child.
-    """
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
-    return lock
+_lock = fork_safe(RLock())  # one class at a time, with those it inherits from: threads may meet a class at once
 
 
-_lock = kept_by_forks(RLock())  # one class at a time, with those it inherits from: threads may meet a class at once
-
-
-class cached_property(Generic[Found]):  # noqa: N801 (it stands where functools' does)
-    """`functools.cached_property` without a lock, as in Python 3.12: in 3.11 a child of fork() may wait for it forever.
-
-    Threads that meet at once may both compute, and get one object.
-    """
-
-    def __init__(self, function: Callable[[Any], Found]) -> None:
-        self.function, self.__doc__ = function, function.__doc__
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    @overload
-    def __get__(self, instance: None, owner: type) -> Self: ...
-
-    @overload
-    def __get__(self, instance: object, owner: type) -> Found: ...
-
-    def __get__(self, instance: object, owner: type) -> Self | Found:
-        if instance is None:
-            return self
-        found: Found = instance.__dict__.setdefault(self.name, self.function(instance))
-        return found
-
-
-class Waiting:
-    """A class, and what it lacks."""
+class LazyMethods:
+    """A class whose methods the decorator has not made yet, and the options that it was decorated with."""
 
     def __init__(self, cls: type, options: dict[str, bool]) -> None:
         self.cls, self.options, self.built = cls, options, False
         if not options.get("frozen"):
-            raise TypeError(f"{cls.__qualname__}: lrp_ref.records is for frozen classes")
-        wanted = ["__init__"] if options.get("init", True) else []
-        wanted += ["__repr__"] if options.get("repr", True) else []
-        wanted += ["__eq__", "__hash__"] if options.get("eq", True) else []
+            raise TypeError(f"{cls.__qualname__}: lazy_dataclass is for frozen classes")
+        methods = ["__init__"] if options.get("init", True) else []
+        methods += ["__repr__"] if options.get("repr", True) else []
+        methods += ["__eq__", "__hash__"] if options.get("eq", True) else []
         # None: the hash that the interpreter leaves in a class with an __eq__ of its own
-        self.missing = [name for name in wanted if cls.__dict__.get(name) is None]
+        self.missing = [name for name in methods if cls.__dict__.get(name) is None]
         for name in self.missing:
             setattr(cls, name, self._method(name))
         for name, verb in (("__setattr__", "assign to"), ("__delattr__", "delete")):
             setattr(cls, name, self._refusal(name, verb))
-        for name in (*_KEPT, "__signature__"):
+        for name in (*_ATTRIBUTES, "__signature__"):
             setattr(cls, name, Attribute(self, name))
 
     def _method(self, name: str) -> Any:
@@ -112,7 +77,7 @@ class Waiting:
             if self.built:
                 return
             twin = self._twin()
-            for name in (*self.missing, *_KEPT):
+            for name in (*self.missing, *_ATTRIBUTES):
                 setattr(self.cls, name, twin.__dict__[name])
                 if name in self.missing:
                     twin.__dict__[name].__qualname__ = f"{self.cls.__qualname__}.{name}"
@@ -125,16 +90,16 @@ class Waiting:
         from inspect import get_annotations
 
         cls = self.cls
-        found: dict[str, Any] = {}
+        inherited_fields: dict[str, Any] = {}
         for base in cls.__mro__[-1:0:-1]:
             if "__dataclass_fields__" in base.__dict__:
-                found |= {field.name: field for field in fields(base)}
+                inherited_fields |= {field.name: field for field in fields(base)}
         own = get_annotations(cls)
         space = {name: getattr(cls, name) for name in own if hasattr(cls, name)} | {"__module__": cls.__module__, "__doc__": " "}
         if hasattr(cls, "__post_init__"):
             space["__post_init__"] = None
-        inherited = {name: field for name, field in found.items() if name not in own}
-        notes = {name: field.type for name, field in found.items()} | own
+        inherited = {name: field for name, field in inherited_fields.items() if name not in own}
+        notes = {name: field.type for name, field in inherited_fields.items()} | own
         twin: type = dataclass(**self.options)(type(cls.__name__, (), space | inherited | {"__annotations__": notes}))
         for name in own:
             default = cls.__dict__.get(name)
@@ -144,12 +109,12 @@ class Waiting:
 
 
 class Attribute:
-    """What the decorator keeps in a class, looked up there."""
+    """An attribute that the decorator leaves in a class, made when it is first looked up."""
 
-    def __init__(self, waiting: Waiting, name: str) -> None:
-        self.waiting, self.name = waiting, name
+    def __init__(self, lazy: LazyMethods, name: str) -> None:
+        self.lazy, self.name = lazy, name
 
     def __get__(self, instance: Any, owner: type) -> Any:
-        self.waiting.build()
+        self.lazy.build()
         # A class that inherits may be waiting itself; a signature is then that of the constructor, as it is found by itself.
         return getattr(owner if instance is None else instance, self.name)

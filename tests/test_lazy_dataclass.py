@@ -1,4 +1,4 @@
-"""Classes of `lrp_ref.records` are what `dataclasses` would have made of them, whenever one is first used."""
+"""Classes of `lrp_ref.lazy_dataclass` are what `dataclasses` would have made of them, whenever one is first used."""
 
 import copy
 import dataclasses
@@ -12,9 +12,10 @@ from typing import ClassVar
 
 import pytest
 
-from lrp_ref import records, rules
+from lrp_ref import rules
+from lrp_ref.lazy_dataclass import lazy_dataclass
 
-DECORATORS = {"standard": dataclasses.dataclass, "waiting": records.dataclass}
+DECORATORS = {"standard": dataclasses.dataclass, "lazy": lazy_dataclass}
 
 
 def family(dataclass):
@@ -131,7 +132,7 @@ def test_whoever_looks_first_finds_it_made(first):
 
 @pytest.mark.parametrize("use", [True, False], ids=["used", "never used"])
 def test_nothing_can_be_assigned_or_deleted(use):
-    point, _, thing, *_, plain = family(records.dataclass)
+    point, _, thing, *_, plain = family(lazy_dataclass)
     if use:
         point(1), thing(kind="k")
     for made, names in (
@@ -152,13 +153,13 @@ def test_nothing_can_be_assigned_or_deleted(use):
 
 
 def test_standard_classes_inherit_from_waiting_ones_and_the_other_way_round():
-    point = family(records.dataclass)[0]
+    point = family(lazy_dataclass)[0]
 
     @dataclasses.dataclass(frozen=True)
     class Below(point):
         z: int = 3
 
-    @records.dataclass(frozen=True)
+    @lazy_dataclass(frozen=True)
     class Further(Below):
         w: int = 4
 
@@ -168,13 +169,13 @@ def test_standard_classes_inherit_from_waiting_ones_and_the_other_way_round():
     with pytest.raises(TypeError, match="frozen"):
         dataclasses.dataclass(type("Thawed", (point,), {}))
     with pytest.raises(TypeError, match="for frozen classes"):
-        records.dataclass(type("Thawed", (), {}))
+        lazy_dataclass(type("Thawed", (), {}))
 
 
 def test_abstract_classes_stay_abstract():
-    base = family(records.dataclass)[0].__mro__[1]
+    base = family(lazy_dataclass)[0].__mro__[1]
 
-    @records.dataclass(frozen=True)
+    @lazy_dataclass(frozen=True)
     class Lacking(base):
         x: int = 1
 
@@ -184,7 +185,7 @@ def test_abstract_classes_stay_abstract():
 
 def test_threads_that_meet_a_class_at_once():
     for _ in range(50):
-        point = family(records.dataclass)[0]
+        point = family(lazy_dataclass)[0]
         start, found = threading.Barrier(4), []
 
         def meet(point=point, start=start, found=found):
@@ -213,15 +214,15 @@ def test_what_was_pickled_meets_a_class_that_was_never_used(first):
 
 
 def test_the_import_makes_few_of_them():
-    program = "import lrp_ref.records as r; made = []; build = r.Waiting.build\n"
-    program += "r.Waiting.build = lambda w: (made.append(w.cls), build(w))\n"
+    program = "import lrp_ref.lazy_dataclass as r; made = []; build = r.LazyMethods.build\n"
+    program += "r.LazyMethods.build = lambda w: (made.append(w.cls), build(w))\n"
     program += "import lrp_ref, lrp_ref.layers, lrp_ref.rules, lrp_ref.propagate.plan; print(len({*made}))"
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     assert int(done.stdout) <= 10
 
 
 def test_a_cached_property_is_computed_once_and_kept_in_the_object():
-    from lrp_ref.records import cached_property
+    from lrp_ref.forks import cached_property
 
     class Square:
         side = 3
