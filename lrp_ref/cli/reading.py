@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import zoo
-from ..errors import FormatError, ParameterError, ShapeError, unknown
+from ..errors import ParameterError, ShapeError, unknown
 from ..formats import load
 from ..formats.ends import ended
 from ..network.model import Model
@@ -29,9 +29,11 @@ def read(spec: str, options: Mapping[str, Any], raw: bool) -> tuple[Model, Model
     fix, signal = pairs(options["fix"], "fix", value), pairs(options["signal"], "signal", side)
     ends, passes = tuple(options["ends"]), tuple(options["passes"])
     if Path(spec).suffix.lower() == ".onnx" and not spec.startswith("zoo:"):
+        from ..formats import onnx
+
         given = {"input_shape": shape, "batch_axis": axis, "fix": fix, "outputs": ends or None}
-        model = load(Path(spec), signal=signal, pass_through=passes, **given)
-        return model, _filed(spec, given) if raw else None
+        given |= {"signal": signal, "pass_through": passes}
+        return onnx.load_with_original(Path(spec), **given) if raw else (onnx.load(Path(spec), **given), None)
     if axis is not None or fix:
         option, rest = ("--batch-axis", "the batch is axis 0") if axis is not None else ("--fix", "inputs are what they are")
         raise ParameterError(f"{option} is for .onnx files; in all others {rest}")
@@ -39,18 +41,10 @@ def read(spec: str, options: Mapping[str, Any], raw: bool) -> tuple[Model, Model
     model = _shaped(model, shape)
     model = ended(model, ends) if ends else model
     if signal or passes:
-        from ..formats.onnx.choices import chosen
+        from ..formats.onnx import with_choices
 
-        model = chosen(signal, passes).applied(model)
+        model = with_choices(model, signal, passes)
     return model, None
-
-
-def _filed(spec: str, given: dict[str, Any]) -> Model | None:
-    """What the file has before patterns are put together again; None where it is to end at a node that was put together."""
-    try:
-        return load(Path(spec), patterns=False, **given)
-    except FormatError:
-        return None
 
 
 def _shaped(model: Model, shape: Any) -> Model:

@@ -344,3 +344,35 @@ def test_relevance_can_be_told_to_pass_a_node():
     two = network([node("MatMul", "x w", "h"), node("Pow", "x h", "y")], {"x": (T.FLOAT, ("N", 4))}, w=floats(4, 4))
     with pytest.raises(FormatError, match="pass_through= is for nodes of one input"):
         reader.load(two, pass_through=["y"])
+
+
+# --- the network as the file has it ---------------------------------------------------------------------------------------------
+
+
+def test_the_original_is_what_load_gives_without_patterns_and_choices(monkeypatch):
+    proto = network([node("Mul", "a b", "m"), node("Sigmoid", "m", "s"), node("Mul", "m s", "y")],
+                    {"a": (T.FLOAT, ["N", 4]), "b": (T.FLOAT, ["N", 4])})  # fmt: skip
+    plain, together = reader.load(proto, patterns=False), reader.load(proto, signal={"Mul_m": 0})
+    parsed = []
+    monkeypatch.setattr(reader, "_reading", lambda *given, run=reader._reading: parsed.append(1) or run(*given))
+    model, original = reader.load_with_original(proto, signal={"Mul_m": 0})
+    assert (repr(model.nodes), repr(original.nodes)) == (repr(together.nodes), repr(plain.nodes))
+    assert len(original.nodes) > len(model.nodes)
+    assert len(parsed) == 1
+
+
+def test_there_is_no_original_that_ends_at_a_node_which_the_file_does_not_have():
+    proto = network([node("Div", "a b", "y")], {"a": (T.FLOAT, ["N", 4]), "b": (T.FLOAT, ["N", 4])})
+    model, original = reader.load_with_original(proto, signal={"y": 0}, outputs="y/reciprocal")
+    assert [node.name for node in model.nodes] == ["y/reciprocal"]
+    assert original is None
+    with pytest.raises(FormatError, match="unknown output 'z'"):
+        reader.load_with_original(proto, outputs="z")
+
+
+def test_choices_are_made_in_a_model_from_any_file():
+    model = Model((lrp_ref.Node("m", L.Multiply(), ("a", "b")),), inputs=("a", "b"))
+    assert reader.with_choices(model, {"m": 1})["m"].layer.signal == 1
+    assert reader.with_choices(model) is model
+    with pytest.raises(FormatError, match="unknown node 'n'"):
+        reader.with_choices(model, pass_through=["n"])

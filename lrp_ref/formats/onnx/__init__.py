@@ -7,7 +7,8 @@ one message.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from .read.reader import BUDGET, record
 from .reading import Reading, UnknownOutputError
 from .rewrite.dynamic import floated
 
-__all__ = ["BUDGET", "load"]
+__all__ = ["BUDGET", "load", "load_with_original", "with_choices"]
 
 
 def load(
@@ -73,16 +74,91 @@ def load(
     MissingExtraError
         Where the `onnx` package is not installed.
     """
+    with _errors_name(source):
+        return _model(
+            _reading(source, outputs, batched, batch_axis, fix, signal, pass_through, patterns, folder, budget), input_shape
+        )
+
+
+def load_with_original(
+    source: Any,
+    *,
+    outputs: str | Sequence[str] | None = None,
+    input_shape: Mapping[str, Shape] | Shape | None = None,
+    batch_axis: Mapping[str, int] | int | None = None,
+    fix: Mapping[str, Any] | None = None,
+    signal: Mapping[str, int] | None = None,
+    pass_through: Sequence[str] = (),
+) -> tuple[Model, Model | None]:
+    """Read an ONNX model, and the same network node by node as the file has it; the file is parsed and checked once.
+
+    Parameters
+    ----------
+    source, outputs, input_shape, batch_axis, fix, signal, pass_through : as `load` takes them
+
+    Returns
+    -------
+    Model, Model or None
+        What `load` returns; and the network before patterns are put together again and without `signal` and `pass_through`,
+        None where it is to end at a node that the file does not have.
+
+    Raises
+    ------
+    FormatError, MissingExtraError
+        As `load` raises them.
+    """
+    with _errors_name(source):
+        reading = _reading(source, outputs, True, batch_axis, fix, signal, pass_through, True, None, BUDGET)
+        model = _model(reading, input_shape)
+        try:
+            return model, _model(replace(reading, patterns=False, choices=chosen({}, ())), input_shape)
+        except FormatError:
+            return model, None
+
+
+def with_choices(model: Model, signal: Mapping[str, int] | None = None, pass_through: Sequence[str] = ()) -> Model:
+    """A model from any file with the choices of `load`: which factor is the signal, and which nodes relevance passes.
+
+    Parameters
+    ----------
+    signal, pass_through : as `load` takes them
+
+    Raises
+    ------
+    FormatError
+        Where a node does not exist, or is not of a kind that the choice is for.
+    """
+    return chosen(signal or {}, pass_through).applied(model)
+
+
+@contextmanager
+def _errors_name(source: Any) -> Iterator[None]:
+    """Put the file's path in front of what is wrong with it."""
     place = f"{source}: " if isinstance(source, (str, Path)) else ""
     try:
-        proto, store = reader.read(source, budget, None if folder is None else Path(folder))
-        graph = floated(held(record(proto, store), fix or {}))
-        choices = chosen(signal or {}, pass_through)
-        return _model(Reading(graph, outputs, batched, batch_axis, patterns, budget, choices), input_shape)
+        yield
     except UnicodeDecodeError:  # protobuf finds out when a name is read
         raise FormatError(f"{place}this is no readable ONNX file: a name in it is no text") from None
     except FormatError as error:
         raise FormatError(f"{place}{error}") from None
+
+
+def _reading(
+    source: Any,
+    outputs: str | Sequence[str] | None,
+    batched: bool,
+    batch_axis: Mapping[str, int] | int | None,
+    fix: Mapping[str, Any] | None,
+    signal: Mapping[str, int] | None,
+    pass_through: Sequence[str],
+    patterns: bool,
+    folder: str | Path | None,
+    budget: int,
+) -> Reading:
+    """The checked graph of a file, with what `load` is told about it."""
+    proto, store = reader.read(source, budget, None if folder is None else Path(folder))
+    graph = floated(held(record(proto, store), fix or {}))
+    return Reading(graph, outputs, batched, batch_axis, patterns, budget, chosen(signal or {}, pass_through))
 
 
 def _model(reading: Reading, input_shape: Any) -> Model:
