@@ -310,8 +310,8 @@ def _candidates(
     resources: Resources,
     observe: frozenset[str],
 ) -> tuple[Step, ...]:
-    offer, predict = _offers(backend), _predicts(backend)
-    if offer is not None:
+    step_for, predict = _steps_for(backend), _predicts(backend)
+    if step_for is not None:
         from ..step import Request
 
         request = Request(model, rules, nonnegative_nodes(model), booked, cuts, before_maxima(model), shapes, resources, observe)
@@ -323,23 +323,23 @@ def _candidates(
         if node.name not in rules:
             steps.append(ForwardStep((node,), None if predict is None else predict(request, node)))
             continue
-        found = None if offer is None else offer(request, node)
+        found = None if step_for is None else step_for(request, node)
         steps.append(found if found is not None else ReferenceStep((node,), rules[node.name], booked=booked))
         served |= {n.name for n in steps[-1].nodes}
     return tuple(steps)
 
 
-def _offers(backend: str) -> Callable[[Any, Node], Step | None] | None:
+def _steps_for(backend: str) -> Callable[[Any, Node], Step | None] | None:
     """What offers a backend's steps; None for the reference. Imported by the first plan that asks for it."""
     if backend == "reference":
         return None
     if backend == "numpy":
-        from ..kernels.numpy.linear import offer
+        from ..kernels.numpy.linear import step_for
     elif backend == "jit":
-        from ..kernels.jit.steps import offer
+        from ..kernels.jit.steps import step_for
     else:
-        from ..kernels.compiled.linear import offer
-    return offer
+        from ..kernels.compiled.linear import step_for
+    return step_for
 
 
 def _predicts(backend: str) -> Callable[[Any, Node], Callable[..., Array] | None] | None:
@@ -361,12 +361,12 @@ def _currencies(
     currency: dict[str, Currency] = {}
     arriving: dict[str, set[Currency]] = {}
     decided: list[Step] = []
-    for offered in reversed(steps):
-        name = offered.nodes[-1].name
-        quotient = offered.accepts_quotient and arriving.get(name) == {"c"}
+    for candidate in reversed(steps):
+        name = candidate.nodes[-1].name
+        quotient = candidate.accepts_quotient and arriving.get(name) == {"c"}
         kind: Currency = "c" if quotient and name not in whole else "R"
         currency[name] = kind
-        step = replace(offered, arrives=kind) if offered.arrives != kind else offered  # type: ignore[type-var]
+        step = replace(candidate, arrives=kind) if candidate.arrives != kind else candidate  # type: ignore[type-var]
         decided.append(step)
         if step.label != "forward only":
             for source in step.nodes[0].inputs:

@@ -27,11 +27,11 @@ from .scheme import scheme
 _RULE = Zero()
 
 
-def offer(request: Request, node: Node) -> Any:
+def step_for(request: Request, node: Node) -> Any:
     """The compiled step for a node under `Gradient`, else NumPy's, else None."""
     if request.booked:
         return None
-    inner, rule = compiled.offer(request.stand_ins, node), request.rules[node.name]
+    inner, rule = compiled.step_for(request.stand_ins, node), request.rules[node.name]
     if type(inner) is Compiled:
         return _product(request.model, inner, rule)
     function = compiled_elementwise.forward(request, node) if inner is None or isinstance(node.layer, Elementwise) else None

@@ -121,7 +121,7 @@ def times(a: Array, b: Array, threads: int) -> Array:
     return found
 
 
-def offer(request: Request, node: Node) -> Any:
+def step_for(request: Request, node: Node) -> Any:
     """The step for a function of each element that relevance passes, or for a product that it is shared by; None for others."""
     kind = _step(request, node)
     function = None if kind is None else forward(request, node)

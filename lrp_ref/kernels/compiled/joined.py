@@ -31,7 +31,7 @@ class Room:
     channels: int
 
 
-def offer(request: Request, node: Node) -> Any:
+def step_for(request: Request, node: Node) -> Any:
     """The step for a concatenation; None for other layers."""
     layer, rule = node.layer, request.rules[node.name]
     known = all(len(request.shapes.get(name, ())) > 1 for name in (*node.inputs, node.name))

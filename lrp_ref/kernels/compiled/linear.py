@@ -38,7 +38,7 @@ from .sums import CompiledSum, CompiledSurrogate, CompiledWinners
 _PRODUCTS = (Dense, Conv, ConvTranspose)
 
 
-def offer(request: Request, node: Node) -> Any:
+def step_for(request: Request, node: Node) -> Any:
     """The compiled step for `node` (and perhaps the activation behind it), else NumPy's, else None."""
     model, layer, rule, resources = request.model, node.layer, request.rules[node.name], request.resources
     if model.dtype == object:
@@ -46,11 +46,11 @@ def offer(request: Request, node: Node) -> Any:
     if type(rule) is Gradient:
         from . import derivatives as compiled_derivatives  # over the steps of this module
 
-        return compiled_derivatives.offer(request, node)
+        return compiled_derivatives.step_for(request, node)
     if isinstance(layer, Recurrent):
         from . import recurrent as compiled_recurrent  # few networks are
 
-        return compiled_recurrent.offer(request, node)
+        return compiled_recurrent.step_for(request, node)
     if (
         isinstance(layer, Linear)
         and type(layer) in _PRODUCTS
@@ -74,9 +74,9 @@ def offer(request: Request, node: Node) -> Any:
 
             nodes = (node,) if behind is None else (node, behind)
             booked = request.booked
-            return Compiled(nodes, rule, prepare, features, choice, resources.threads, keeps, prepare_sizes, sure, booked=booked)
-    own = joined.offer(request, node) or moves.offer(request, node) or compiled_elementwise.offer(request, node)
-    return own or _compiled(request, fused.offer(request, node))
+            return Compiled(nodes, rule, prepare, features, choice, means.threads, keeps, prepare_sizes, sure, booked=booked)
+    own = joined.step_for(request, node) or moves.step_for(request, node) or compiled_elementwise.step_for(request, node)
+    return own or _compiled(request, fused.step_for(request, node))
 
 
 def _compiled(request: Request, step: Any) -> Any:

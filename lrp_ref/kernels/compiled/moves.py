@@ -27,7 +27,7 @@ _PICKING = (Slice, Gather, Tile, PadWith, Expand)
 Turn = tuple[Any, Any]
 
 
-def offer(request: Request, node: Node) -> Any:
+def step_for(request: Request, node: Node) -> Any:
     """The step for a layer that picks cells along one axis; None for others."""
     layer, rule = node.layer, request.rules[node.name]
     if type(layer) not in _PICKING or type(rule) is not Pass or node.inputs[0] not in request.shapes:

@@ -40,12 +40,12 @@ from .native import _core
 _RETURNS = {"last": 0, "all": 1, "cell": 2}
 
 
-def offer(request: Request, node: Node) -> Any:
+def step_for(request: Request, node: Node) -> Any:
     """The compiled step for an LSTM, else NumPy's for a recurrent layer, else None."""
     layer, rule, model = node.layer, request.rules[node.name], request.model
     code = _code(rule) if type(rule) is ThroughTime else None
     if type(layer) is not LSTM or not _usual(layer) or code is None:
-        return recurrent.offer(request, node)
+        return recurrent.step_for(request, node)
     assert isinstance(rule, ThroughTime)
 
     all_gates, booked = code[0] != 0, request.booked

@@ -37,12 +37,12 @@ _KINDS = {Exact: loops.EXACT, Signed: loops.SIGNED, Unsigned: loops.UNSIGNED}
 _WHERE = {ALL: loops.EVERYWHERE, NONNEGATIVE: loops.NONNEGATIVE, NEGATIVE_ONLY: loops.NEGATIVE}
 
 
-def offer(request: Request, node: Node) -> Any:
+def step_for(request: Request, node: Node) -> Any:
     """The step with compiled loops for `node` (and perhaps the activation behind it), else NumPy's, else None."""
     loops.require()
     if type(request.rules[node.name]) is Gradient and request.model.dtype != object:
-        return derivatives.offer(request, node, offer)
-    step = fused.offer(request, node)
+        return derivatives.step_for(request, node, step_for)
+    step = fused.step_for(request, node)
     twin: type | None = _MAXIMA.get(type(step))
     if type(step) is FusedLinear:
         single = isinstance(step.layer, Conv) and pointwise(step.layer.window)

@@ -29,13 +29,13 @@ from .pooling import Surrogate
 from .prepared import Prepared
 
 
-def offer(request: Request, node: Node, steps: Callable[[Request, Node], Any]) -> Any:
+def step_for(request: Request, node: Node, steps: Callable[[Request, Node], Any]) -> Any:
     """The step for a node under `Gradient`, None where the reference serves as well.
 
     Parameters
     ----------
-    request, node : as of any offer
-    steps : the backend's offer for the rules that stand in for derivatives
+    request, node : as of any `step_for`
+    steps : the backend's `step_for`, for the rules that stand in for derivatives
     """
     # A derivative has no accounts: the reference says so.
     return None if request.booked else over(steps(request.stand_ins, node), node, request.rules[node.name])

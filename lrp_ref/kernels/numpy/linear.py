@@ -42,7 +42,7 @@ _LINEAR = (
 )
 
 
-def offer(request: Request, node: Node) -> Any:
+def step_for(request: Request, node: Node) -> Any:
     """The fused step for `node` (and perhaps the activation behind it), None where there is none."""
     model, layer, rule, booked = request.model, node.layer, request.rules[node.name], request.booked
     if model.dtype == object:
@@ -50,7 +50,7 @@ def offer(request: Request, node: Node) -> Any:
     if type(rule) is Gradient:
         from . import derivatives  # over the steps of this module
 
-        return derivatives.offer(request, node, offer)
+        return derivatives.step_for(request, node, step_for)
     # Layers and rules are known by their exact class: a subclass may compute something else.
     if type(layer) in _LINEAR and isinstance(rule, LinearRule):
         behind = request.activation_behind(node)
@@ -70,10 +70,10 @@ def offer(request: Request, node: Node) -> Any:
     if isinstance(layer, Recurrent):
         from . import recurrent  # few networks are
 
-        return recurrent.offer(request, node)
+        return recurrent.step_for(request, node)
     from . import pooling as maxima  # whose steps build on those of this module
 
-    return maxima.offer(request, node)
+    return maxima.step_for(request, node)
 
 
 @lazy_dataclass(frozen=True, eq=False)

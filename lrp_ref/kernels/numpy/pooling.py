@@ -22,7 +22,7 @@ from .passing import Winners, folded
 from .prepared import prepared_sum
 
 
-def offer(request: Request, node: Node) -> Any:
+def step_for(request: Request, node: Node) -> Any:
     """The step for maximum pooling under one of the rules below; None where there is none."""
     layer, rule = node.layer, request.rules[node.name]
     if type(layer) is GlobalMaxPool and rule == WinnerTakesAll():

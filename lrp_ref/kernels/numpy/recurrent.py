@@ -20,7 +20,7 @@ from ...rules.recurrent.over_time import walk, way_of
 from ...step import Request
 
 
-def offer(request: Request, node: Node) -> Any:
+def step_for(request: Request, node: Node) -> Any:
     """The step for a recurrent layer, None where there is none."""
     rule = request.rules[node.name]
     if type(node.layer) not in (LSTM, GRU, RNN) or type(rule) is not ThroughTime:
