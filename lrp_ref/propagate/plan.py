@@ -75,7 +75,7 @@ class Step(Protocol):
         """What it serves."""
 
     @property
-    def arrives(self) -> Currency:
+    def takes(self) -> Currency:
         """The currency of what arrives."""
 
     @property
@@ -87,7 +87,7 @@ class Step(Protocol):
         """Whether a message may arrive as c."""
 
     @property
-    def hands_on(self) -> Currency:
+    def emits(self) -> Currency:
         """The currency of the messages below, given that of what arrives."""
 
     @property
@@ -110,11 +110,11 @@ class ReferenceStep:
 
     nodes: tuple[Node, ...]
     rule: Rule
-    arrives: Currency = "R"
+    takes: Currency = "R"
     booked: bool = False
 
     accepts_quotient = False
-    hands_on: Currency = "R"
+    emits: Currency = "R"
     label = "reference"
 
     def forward(self, *inputs: Array) -> tuple[Array, Any]:
@@ -144,11 +144,11 @@ class ForwardStep:
 
     nodes: tuple[Node, ...]
     compute: Callable[..., Array] | None = None
-    arrives: Currency = "R"
+    takes: Currency = "R"
     booked: bool = False
 
     accepts_quotient = False
-    hands_on: Currency = "R"
+    emits: Currency = "R"
     label = "forward only"
 
     def forward(self, *inputs: Array) -> tuple[Array, Any]:
@@ -366,11 +366,11 @@ def _currencies(
         quotient = candidate.accepts_quotient and arriving.get(name) == {"c"}
         kind: Currency = "c" if quotient and name not in whole else "R"
         currency[name] = kind
-        step = replace(candidate, arrives=kind) if candidate.arrives != kind else candidate  # type: ignore[type-var]
+        step = replace(candidate, takes=kind) if candidate.takes != kind else candidate  # type: ignore[type-var]
         decided.append(step)
         if step.label != "forward only":
             for source in step.nodes[0].inputs:
-                arriving.setdefault(source, set()).add(step.hands_on)
+                arriving.setdefault(source, set()).add(step.emits)
     return tuple(reversed(decided)), currency | dict.fromkeys(model.inputs, "R"), arriving
 
 

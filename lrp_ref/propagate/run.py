@@ -274,13 +274,13 @@ class Run:
                     self._heaped(heaps, step, (None,) * len(step.nodes[0].inputs))
                     continue
                 looks = everywhere or not getattr(step, "keeps_infinite", False)
-                message = self._arrived(name, heap or self._zeros(name, start), step.arrives, masks, whole, entries, looks)
+                message = self._arrived(name, heap or self._zeros(name, start), step.takes, masks, whole, entries, looks)
                 messages, booked = step.relevance(kept, message)
                 if booked:  # what a node hands on is what arrives at the next of its step
                     entries += [(entry, [below.node]) for entry, below in pairwise(booked)]
                     pairs = zip(step.nodes[0].inputs, messages, strict=True) if isinstance(booked[-1], OpenEntry) else ()
                     given = [(s, m) for s, m in pairs if m is not None and s not in idle]
-                    handed = [s if s in alone else self._amounts(s, m, step.hands_on) for s, m in given]
+                    handed = [s if s in alone else self._amounts(s, m, step.emits) for s, m in given]
                     entries.append((booked[-1], handed or [(nothing, nothing)]))
                 self._heaped(heaps, step, messages)
             for name in self.model.inputs:
@@ -292,7 +292,7 @@ class Run:
         """Add a step's messages to what has arrived in front of it."""
         for source, part in zip(step.nodes[0].inputs, messages, strict=True):
             if source not in self.order.route.idle:  # where it is 0, as everywhere below
-                heaps.setdefault(source, Heap()).add(step.hands_on, part)
+                heaps.setdefault(source, Heap()).add(step.emits, part)
 
     def _zeros(self, name: str, start: Start) -> Heap:
         """What is at a node where nothing arrives."""

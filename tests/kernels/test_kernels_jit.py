@@ -66,8 +66,8 @@ def arrays(g: Geometry, dtype: Any, seed: int) -> tuple[Window, tuple[int, ...],
     return window, out, numbers(rng, (2, 3, *g.spatial), dtype), numbers(rng, (2, TARGETS, 3, *out), dtype), rng
 
 
-def step_for(kind: type, layer: L.Layer, rule: rules.Rule, arrives: Any = "R") -> Any:
-    return kind((Node("layer", layer, ("input",)),), rule, arrives)
+def step_for(kind: type, layer: L.Layer, rule: rules.Rule, takes: Any = "R") -> Any:
+    return kind((Node("layer", layer, ("input",)),), rule, takes)
 
 
 # ---- windows -----------------------------------------------------------------------------------------------------------
@@ -199,10 +199,10 @@ def both(layer: L.Layer, rule: rules.Rule, x: Array, rectified: bool) -> list[An
 
 
 @given(convolutions(), st.sampled_from(RULES), st.booleans(), st.sampled_from(["R", "c"]), st.sampled_from([10**8, 200]))
-def test_a_convolution_is_the_numpy_step(drawn, rule, rectified, arrives, block):
+def test_a_convolution_is_the_numpy_step(drawn, rule, rectified, takes, block):
     """Whatever the blocks. Sums of products in another order: to 4·n·u of the sums of sizes, by the layer of absolute values."""
     layer, x, message = drawn
-    numpy, own = (replace(step, arrives=arrives) for step in both(layer, rule, x, rectified))
+    numpy, own = (replace(step, takes=takes) for step in both(layer, rule, x, rectified))
     assert isinstance(numpy, fused.FusedLinear)
     assert isinstance(own, jit.JitConv) != products.pointwise(layer.window)  # single cells gain nothing
     if products.pointwise(layer.window):
@@ -222,18 +222,18 @@ def test_a_convolution_is_the_numpy_step(drawn, rule, rectified, arrives, block)
         (expected,), _ = numpy.relevance((made, factors, *rest), message)
     weights = 3 * abs(layer.weight) + abs(layer.weight).max(initial=0)
     parts = [
-        layer.adjoint(passing.folded(abs(passing.weighed(message, f, arrives))), weights, (2 * TARGETS, *x.shape[1:]))
+        layer.adjoint(passing.folded(abs(passing.weighed(message, f, takes))), weights, (2 * TARGETS, *x.shape[1:]))
         for f in factors
     ]
     assert (abs(lower - expected) <= 4 * n * u * sum(parts).reshape(lower.shape)).all()
 
 
 @given(types, seeds, st.sampled_from(RULES), st.booleans(), st.sampled_from(["R", "c"]))
-def test_factors_are_bit_for_bit_those_of_numpy(dtype, seed, rule, rectified, arrives):
+def test_factors_are_bit_for_bit_those_of_numpy(dtype, seed, rule, rectified, takes):
     rng = np.random.default_rng(seed)
     layer = L.Conv(numbers(rng, (4, 3, 1, 2), dtype), numbers(rng, (4,), dtype))
     x = np.maximum(numbers(rng, (2, 3, 5, 4), dtype), 0)
-    numpy, own = (replace(step, arrives=arrives) for step in both(layer, rule, x, rectified))
+    numpy, own = (replace(step, takes=takes) for step in both(layer, rule, x, rectified))
     output, (made, factors, *_) = own.forward(x)
     z, bottoms = numpy._products(made, (x,))
     top = np.maximum(z, np.zeros_like(z)) if rectified else z
@@ -246,7 +246,7 @@ def test_factors_are_bit_for_bit_those_of_numpy(dtype, seed, rule, rectified, ar
 def test_shares_for_one_sign_go_by_the_pre_activation_and_zero_counts_as_not_negative(rectified):
     """z = 0 and z = −1, also where the output behind a ReLU is 0 for both; under the γ-rule no denominator is 0."""
     x, layer = np.ones((1, 2, 1, 1)), L.Conv(np.array([[[[1.0]], [[-1.0]]], [[[1.0]], [[-2.0]]]]))
-    numpy, own = (replace(step, arrives="R") for step in both(layer, rules.GeneralizedGamma(0.5), x, rectified))
+    numpy, own = (replace(step, takes="R") for step in both(layer, rules.GeneralizedGamma(0.5), x, rectified))
     found, expected = (step.forward(x)[1][1] for step in (own, numpy))
     assert len(found) == 2
     assert [f.ravel().tolist() for f in found] == [f.ravel().tolist() for f in expected] == [[0.5, np.inf], [np.inf, -2.0]]

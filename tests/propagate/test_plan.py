@@ -57,10 +57,10 @@ def test_a_quotient_arrives_only_where_every_reader_sends_one_and_the_step_takes
         if made.currency[name] == "c":
             readers = [s for s in made.steps if name in s.nodes[0].inputs and s.label != "forward only"]
             assert readers
-            assert all(s.hands_on == "c" for s in readers)
+            assert all(s.emits == "c" for s in readers)
             assert step.accepts_quotient
             assert name not in made.model.outputs
-        assert step.arrives == made.currency[name]
+        assert step.takes == made.currency[name]
     assert all(made.currency[name] == "R" for name in made.model.inputs)
     if backend == "reference":
         assert set(made.currency.values()) == {"R"}

@@ -167,17 +167,17 @@ class PassedFunction:
     rule: Rule
     function: Function
     threads: int
-    arrives: Currency = "R"
+    takes: Currency = "R"
     booked: bool = False
 
     accepts_quotient = True
     keeps_infinite = True
     places = True
-    hands_on: ClassVar[Currency] = "R"
+    emits: ClassVar[Currency] = "R"
 
     @property
     def label(self) -> str:
-        return f"compiled, elementwise, {self.arrives} → R"
+        return f"compiled, elementwise, {self.takes} → R"
 
     @cached_property
     def entries(self) -> tuple[OpenEntry, ...]:
@@ -186,7 +186,7 @@ class PassedFunction:
 
     def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, Any]:
         output = self.function(*inputs, into=into)
-        return output, output if self.arrives == "c" else None
+        return output, output if self.takes == "c" else None
 
     def relevance(self, saved: Any, message: Array) -> tuple[tuple[Message | None, ...], tuple[OpenEntry, ...]]:
         return (message if saved is None else times(saved[:, None], message, self.threads),), self.entries
@@ -198,10 +198,10 @@ class PassedAffine(PassedFunction):
 
     def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, Any]:
         output = self.function(*inputs, into=into)
-        return output, output if self.arrives == "c" or self.entries else None
+        return output, output if self.takes == "c" or self.entries else None
 
     def relevance(self, saved: Any, message: Array) -> tuple[tuple[Message | None, ...], tuple[OpenEntry, ...]]:
-        R = times(saved[:, None], message, self.threads) if self.arrives == "c" else message
+        R = times(saved[:, None], message, self.threads) if self.takes == "c" else message
         return (R,), tuple(replace(entry, flags=self._flags(R, saved)) for entry in self.entries)
 
     def _flags(self, R: Array, output: Array) -> tuple[str, ...]:

@@ -58,7 +58,7 @@ class Joined(PassThrough):
 
     @property
     def label(self) -> str:
-        return f"compiled, joined, {self.arrives}"
+        return f"compiled, joined, {self.takes}"
 
     def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, Any]:
         try:

@@ -103,24 +103,24 @@ class Compiled:
     keeps: bool  # whether what goes down can be c
     sizes: Callable[[bool], Sizes]  # of a convolution
     sure: bool  # whether the input is never negative
-    arrives: Currency = "R"
+    takes: Currency = "R"
     booked: bool = False
 
     accepts_quotient = True
 
     @cached_property
-    def hands_on(self) -> Currency:
+    def emits(self) -> Currency:
         return "c" if self.keeps else "R"
 
     @property
     def label(self) -> str:
         how = "" if self.dense else f"{self.choice}, "
-        return f"compiled, {how}{self.arrives} → {self.hands_on}"
+        return f"compiled, {how}{self.takes} → {self.emits}"
 
     @property
     def prepared(self) -> Prepared:
         """What the step computes with: with c at a ReLU, R = a·c is 0 where z < 0, and shares for those are left out."""
-        return self.prepare(self.arrives == "c" and self.rectified)
+        return self.prepare(self.takes == "c" and self.rectified)
 
     @cached_property
     def layer(self) -> Linear:
@@ -188,7 +188,7 @@ class Compiled:
         return output, (made, factors, a.shape, needed, (output, spent) if self.booked else None, noted(odd, inputs, output))
 
     def _finish(self, made: Prepared) -> Any:
-        return made.usual[self.rectified, self.arrives == "c"]
+        return made.usual[self.rectified, self.takes == "c"]
 
     def _finished(self, made: Prepared, products: list[Array]) -> tuple[Array, list[Array], int, list[Array | None]]:
         """Output, factors, what is odd, and each share's ε of each sample, where a stabiliser needs the whole sample."""
@@ -215,9 +215,9 @@ class Compiled:
             spent = abs(e.reshape(len(z), -1)[:, :1]).sum(axis=1, dtype=np.float64) if e.ndim else None
             bottom = bottom + e
         served = np.broadcast_to(share.where(z), z.shape)
-        odd = kinds_of(bottom, served & (output != 0) if self.arrives == "c" else served)
+        odd = kinds_of(bottom, served & (output != 0) if self.takes == "c" else served)
         bottom, coefficient = np.where(divides(bottom) & served, bottom, like(np.inf, bottom)), like(share.coefficient, z)
-        return self._last(coefficient * output / bottom if self.arrives == "c" else bottom / coefficient), odd, spent
+        return self._last(coefficient * output / bottom if self.takes == "c" else bottom / coefficient), odd, spent
 
     @cached_property
     def weighs(self) -> bool:
@@ -241,21 +241,21 @@ class Compiled:
     def _settled(self, odd: Oddity, made: Prepared, factors: list[Array], message: Array) -> tuple[Array, ...] | None:
         coefficients = [float(column.share.coefficient) for column in made.shares]
         shares = [(self._first(factor), own) for factor, own in zip(factors, coefficients, strict=True)]
-        return self.definition.settled(odd, shares, message, self.arrives, self.hands_on)
+        return self.definition.settled(odd, shares, message, self.takes, self.emits)
 
     def _defined_entries(self, a: Array, message: Array, below: Array) -> tuple[Entry, ...]:
         """What the definition accounts for."""
         lower = a[:, None] * below if self.keeps else below
         z = self.layer.forward(a)
         output = np.maximum(z, like(0, z)) if self.rectified else z
-        whole = message * output[:, None] if self.arrives == "c" else message
+        whole = message * output[:, None] if self.takes == "c" else message
         return fused.defined(self.nodes, self.rule, self.layer, (a,), z, whole, (lower,))
 
     def _down(self, made: Prepared, factors: list[Array], shape: Shape, a: Array | None, cells: Array) -> Array:
         """The message below, from one with its channels last."""
         targets = cells.shape[1]
         lower = (shape[0] * targets, *shape[1:])
-        found = made.products.down(cells, self.arrives, factors, lower, a if self.keeps else None, self.threads)
+        found = made.products.down(cells, self.takes, factors, lower, a if self.keeps else None, self.threads)
         if self.keeps and made.features == (POSITIVE, NEGATIVE):  # where a = 0 any c serves, for R = a·c
             assert a is not None
             yes, no = (p.reshape(lower[0], *p.shape[2:]) for p in found)
@@ -284,7 +284,7 @@ class Compiled:
 
     def _entries(self, made: Prepared, factors: list[Array], seen: Any, a: Array, cells: Array) -> tuple[OpenEntry, ...]:
         output, spent = seen
-        quotient = self.arrives == "c"
+        quotient = self.takes == "c"
         core, spent = made.accounting[quotient], spent or [None] * len(made.shares)
         shown = self._last(output) if quotient or not self.rectified else None
         columns = core(cells, shown, factors, spent, self._sizes(made, a), self.threads)
@@ -294,7 +294,7 @@ class Compiled:
 
     def _sizes(self, made: Prepared, a: Array) -> list[Array | None]:
         """For each share the sizes of its denominators, where they take a product of their own."""
-        asked = made.sizes[self.rectified, self.arrives == "c"]
+        asked = made.sizes[self.rectified, self.takes == "c"]
         if self.checks and self.rule.leaves(a):  # type: ignore[attr-defined]
             asked = tuple(range(len(made.ways)))
         if not asked:
@@ -305,7 +305,7 @@ class Compiled:
         if isinstance(made.products, Rows):
             terms = [way.terms if way is not None and i in asked else () for i, way in enumerate(made.ways)]
             return made.products.sizes(x, terms, self.threads)
-        return self.sizes(self.arrives == "c" and self.rectified)(x, asked, self.threads)
+        return self.sizes(self.takes == "c" and self.rectified)(x, asked, self.threads)
 
     def _defined(self, made: Prepared, a: Array) -> list[Array | None]:
         """The sizes by their definition, with what no product was made ready for."""

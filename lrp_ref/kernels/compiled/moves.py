@@ -54,7 +54,7 @@ class Picked(PassThrough):
 
     @property
     def label(self) -> str:
-        return f"compiled, picks, {self.arrives}"
+        return f"compiled, picks, {self.takes}"
 
     @cached_property
     def turns(self) -> tuple[Turn, ...]:
@@ -91,7 +91,7 @@ class Picked(PassThrough):
     def forward(self, *inputs: Array) -> tuple[Array, Any]:
         (a,) = inputs
         output = Model.compute(self.nodes[0], inputs) if self.view is None else a[self.view]
-        weighs = self.booked and not self.once and self.arrives == "c"
+        weighs = self.booked and not self.once and self.takes == "c"
         return output, (a.shape, (a, output) if weighs else (None, None))
 
     def relevance(self, saved: Any, message: Array) -> tuple[tuple[Message, ...], tuple[Entry | OpenEntry, ...]]:

@@ -180,14 +180,14 @@ class Rows:
         return products if finish is None else _core.finish(finish, products, threads)
 
     def down(
-        self, message: Array, arrives: Currency, factors: Sequence[Array], shape: Shape, wanted: Array | None, threads: int
+        self, message: Array, takes: Currency, factors: Sequence[Array], shape: Shape, wanted: Array | None, threads: int
     ) -> list[Array]:
         """For each feature what comes down; message (N, T, …), factors (N, …), shape (N·T, *sample).
 
         Where `wanted` (N, …) is 0, so is what comes down, and is not looked for.
         """
         asked = None if wanted is None else self._asked(wanted, message.shape[1])
-        quotients = [np.ascontiguousarray(weighed(message, factor, arrives)).reshape(-1, message.shape[-1]) for factor in factors]
+        quotients = [np.ascontiguousarray(weighed(message, factor, takes)).reshape(-1, message.shape[-1]) for factor in factors]
         found = []
         for weights in self._down:
             total = None
@@ -320,13 +320,13 @@ class Windows(Taps):
         return products if finish is None else _core.finish(finish, products, threads)
 
     def down(
-        self, message: Array, arrives: Currency, factors: Sequence[Array], shape: Shape, wanted: Array | None, threads: int
+        self, message: Array, takes: Currency, factors: Sequence[Array], shape: Shape, wanted: Array | None, threads: int
     ) -> list[Array]:
         """For each feature what comes down, channels last; message (N, T, …), factors (N, …), shape (N·T, C, *spatial)."""
         if self._down is None:
             return []
         folded = message.reshape(shape[0], *message.shape[2:])
-        parts = [(folded, _core.TIMES if arrives == "c" else _core.OVER, factor) for factor in factors]
+        parts = [(folded, _core.TIMES if takes == "c" else _core.OVER, factor) for factor in factors]
         spreads = isinstance(self._layer, Conv)
         found: list[Array] = self._run(self._down, parts, spreads, shape[2:], None, threads)
         return [p.reshape(*message.shape[:2], *p.shape[1:]) for p in found]

@@ -44,7 +44,7 @@ class CompiledSum(FusedLinear):
 
     @property
     def label(self) -> str:
-        return f"compiled, sums, {self.arrives} → c"
+        return f"compiled, sums, {self.takes} → c"
 
     @cached_property
     def keeps_infinite(self) -> bool:
@@ -63,7 +63,7 @@ class CompiledSum(FusedLinear):
         shares = [
             share_of(share, 0 if share.plain else place + 1) for place, share in zip(places, self.prepared.shares, strict=False)
         ]
-        return _core.Finish(None, len(self.nodes) == 2, self.arrives == "c", shares)
+        return _core.Finish(None, len(self.nodes) == 2, self.takes == "c", shares)
 
     @cached_property
     def relative(self) -> bool:
@@ -93,7 +93,7 @@ class CompiledSum(FusedLinear):
 
     def _accounting(self, biases: list[Array | None]) -> Any:
         ways = [Way(alike, 0.0, 1, ()) for alike in self.alike]
-        return accounting(ways, self.prepared.shares, biases, None, self.arrives == "c")
+        return accounting(ways, self.prepared.shares, biases, None, self.takes == "c")
 
     def forward(self, *inputs: Array) -> tuple[Array, Any]:
         made = self.prepared
@@ -129,7 +129,7 @@ class CompiledSum(FusedLinear):
 
         core = self.core if self.core is not None else self._accounting([spread(share.bias) for share in made.shares])
         given = [None if size is None else ordered(size) for size in sizes]
-        shown = ordered(output) if self.arrives == "c" else None
+        shown = ordered(output) if self.takes == "c" else None
         divided = [ordered(factor) for factor in factors]
         columns = core(ordered(message, 2), shown, divided, [None] * len(sizes), given, self.threads)
         account = OpenEntry(self.nodes[0].name, self.named, columns, self.rule.flags(inputs))
@@ -180,7 +180,7 @@ class CompiledSum(FusedLinear):
         return channels_first(best)
 
     def _quotient(self, message: Array, factor: Array) -> Array:
-        how = np.multiply if self.arrives == "c" else np.divide
+        how = np.multiply if self.takes == "c" else np.divide
         return np.asarray(how(message, factor[:, None], out=room_like(message)))
 
     def _adjoint(self, made: Prepared, i: int, quotients: list[Array], shape: Shape) -> Array:
@@ -235,7 +235,7 @@ class CompiledWinners(Winners):
 
     @property
     def label(self) -> str:
-        return f"compiled, winners, {self.arrives}"
+        return f"compiled, winners, {self.takes}"
 
     def forward(self, *inputs: Array) -> tuple[Array, Any]:
         layer, (a,) = self.nodes[0].layer, inputs
@@ -263,7 +263,7 @@ class CompiledWinners(Winners):
         """Every message to a winner is a whole R_k; unless windows lie apart they add up below, and may cancel there."""
         if apart:
             return OpenEntry(self.nodes[0].name, self.named)
-        columns = totals(message, output if self.arrives == "c" else None, self.threads)
+        columns = totals(message, output if self.takes == "c" else None, self.threads)
         columns[..., PLACES["turnover"]] += columns[..., PLACES["arriving_abs"]]
         return OpenEntry(self.nodes[0].name, self.named, columns)
 
@@ -274,7 +274,7 @@ class CompiledSurrogate(Surrogate, CompiledSum):
 
     @property
     def label(self) -> str:
-        return f"compiled, as a sum, {self.arrives} → c"
+        return f"compiled, as a sum, {self.takes} → c"
 
     def _maximum(self, a: Array) -> Array:
         layer = self.nodes[0].layer

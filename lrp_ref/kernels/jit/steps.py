@@ -58,7 +58,7 @@ class JitLinear(FusedLinear):
 
     @property
     def label(self) -> str:
-        return f"jit, factors, {self.arrives} → c"
+        return f"jit, factors, {self.takes} → c"
 
     def _how(self, share: Reduced, dtype: np.dtype) -> tuple[Any, ...] | None:
         """Stabiliser, ε, where, whether c arrives, and λ, as the loop takes them; None where it does not serve the share."""
@@ -67,9 +67,9 @@ class JitLinear(FusedLinear):
             return None
         some = np.empty(0, dtype)
         epsilon = like(getattr(share.stabiliser, "epsilon", 0), some)[()]
-        if self.arrives == "c" and len(self.nodes) == 2:
+        if self.takes == "c" and len(self.nodes) == 2:
             where = loops.EVERYWHERE  # R = a·c is 0 where z < 0
-        return kind, epsilon, where, self.arrives == "c", share.coefficient[()]
+        return kind, epsilon, where, self.takes == "c", share.coefficient[()]
 
     def _factor(self, share: Reduced, bottom: Array, z: Array, output: Array) -> tuple[Array, int]:
         how = self._how(share, bottom.dtype)
@@ -91,7 +91,7 @@ class JitConv(JitLinear):
         layer = self.layer
         assert isinstance(layer, Conv)
         how = ["direct" if few else "columns" for few in direct(layer)]
-        return f"jit, {how[0] if how[0] == how[1] else '/'.join(how)}, {self.arrives} → c"
+        return f"jit, {how[0] if how[0] == how[1] else '/'.join(how)}, {self.takes} → c"
 
     def forward(self, *inputs: Array) -> tuple[Array, Any]:
         made, (a,), layer = self.prepared, inputs, self.layer
@@ -142,7 +142,7 @@ class JitConv(JitLinear):
         used = [factor for factor, share in zip(factors, made.shares, strict=True) if share.weights[0] is not None]
         s = np.empty((*message.shape[:2], form.groups, len(used), form.part, form.cells), message.dtype)
         arriving = message.reshape(*message.shape[:2], form.groups, form.part, form.cells)
-        weigh = np.multiply if self.arrives == "c" else np.divide  # as in passing.weighed
+        weigh = np.multiply if self.takes == "c" else np.divide  # as in passing.weighed
         for q, factor in enumerate(used):
             weigh(arriving, form.of_array(factor)[:, None], out=s[:, :, :, q])
         wide = s.reshape(shape[0] * targets, form.groups, len(used) * form.part, form.cells)
@@ -166,7 +166,7 @@ class JitTransposed(JitLinear):
 
     @property
     def label(self) -> str:
-        return f"jit, transposed, {self.arrives} → c"
+        return f"jit, transposed, {self.takes} → c"
 
     def _total(self, inputs: tuple[Array, ...], weights: tuple[Array | None, ...]) -> Array:
         (a,), (w,), layer = inputs, weights, self.layer
@@ -213,7 +213,7 @@ class JitPool(JitLinear):
 
     @property
     def label(self) -> str:
-        return f"jit, windows, {self.arrives} → c"
+        return f"jit, windows, {self.takes} → c"
 
     def _total(self, inputs: tuple[Array, ...], weights: tuple[Array | None, ...]) -> Array:
         (a,), (w,), layer = inputs, weights, self.layer
@@ -243,7 +243,7 @@ class JitWinners(Winners):
 
     @property
     def label(self) -> str:
-        return f"jit, winners, {self.arrives}"
+        return f"jit, winners, {self.takes}"
 
     def forward(self, *inputs: Array) -> tuple[Array, Any]:
         (a,) = inputs
@@ -264,7 +264,7 @@ class JitSplitWinners(SplitWinners):
 
     @property
     def label(self) -> str:
-        return f"jit, shared winners, {self.arrives}"
+        return f"jit, shared winners, {self.takes}"
 
     def forward(self, *inputs: Array) -> tuple[Array, Any]:
         (a,) = inputs
@@ -291,7 +291,7 @@ class JitSurrogate(Surrogate, JitPool):
 
     @property
     def label(self) -> str:
-        return f"jit, as a sum, {self.arrives} → c"
+        return f"jit, as a sum, {self.takes} → c"
 
     def _maximum(self, a: Array) -> Array:
         node = self.nodes[0]

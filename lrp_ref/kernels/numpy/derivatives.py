@@ -65,11 +65,11 @@ class Derivative:
     nodes: tuple[Node, ...]
     rule: Rule
     inner: Any
-    arrives: Currency = "R"
+    takes: Currency = "R"
     booked: bool = False
 
     accepts_quotient = False
-    hands_on: Currency = "R"
+    emits: Currency = "R"
 
     @property
     def backend(self) -> str:
@@ -115,7 +115,7 @@ class LinearDerivative(Derivative):
     @cached_property
     def downward(self) -> FusedLinear:
         """The step that multiplies what arrives by its factors, and divides by nothing."""
-        return replace(self.inner, arrives="c")
+        return replace(self.inner, takes="c")
 
     def forward(self, *inputs: Array, **placed: Any) -> tuple[Array, Any]:
         output, _ = self.upward.forward(*inputs, **placed)

@@ -83,21 +83,21 @@ class FusedLinear:
     nodes: tuple[Node, ...]
     rule: LinearRule
     prepare: Callable[[bool], Prepared | None]  # whether shares for z < 0 alone are left out
-    arrives: Currency = "R"
+    takes: Currency = "R"
     booked: bool = False
     before_maximum: bool = False  # whether equal windows need equal numbers
 
     accepts_quotient = True
-    hands_on: Currency = "c"
+    emits: Currency = "c"
 
     @property
     def label(self) -> str:
-        return f"numpy, fused, {self.arrives} → c"
+        return f"numpy, fused, {self.takes} → c"
 
     @property
     def prepared(self) -> Prepared:
         """The shares that can take anything of what arrives: with c at a ReLU, R = a·c is 0 where z < 0."""
-        made = self.prepare(self.arrives == "c" and len(self.nodes) == 2)
+        made = self.prepare(self.takes == "c" and len(self.nodes) == 2)
         assert made is not None
         return made
 
@@ -160,17 +160,17 @@ class FusedLinear:
         """For c the factor λ·a/(z + e), 0 where the share is dead; for R the divisor (z + e)/λ, infinite there. What is odd."""
         if not isinstance(share.stabiliser, Exact):
             bottom = bottom + share.stabiliser(bottom)
-        served = None if share.where is ALL or (self.arrives == "c" and len(self.nodes) == 2) else share.where(z)
+        served = None if share.where is ALL or (self.takes == "c" and len(self.nodes) == 2) else share.where(z)
         odd = 0
         inside = in_range(bottom)
         if not inside:
-            meets = output != 0 if self.arrives == "c" else None  # R = a·c
+            meets = output != 0 if self.takes == "c" else None  # R = a·c
             odd = kinds_of(bottom, served if meets is None else meets if served is None else meets & served)
         if not inside or served is not None:
             alive = divides(bottom) if served is None else divides(bottom) & served
             # x / ∞ = 0 is what the dead share takes, and keeps the division one plain pass
             bottom = np.where(alive, bottom, like(np.inf, bottom))
-        if self.arrives == "R":
+        if self.takes == "R":
             return bottom if share.coefficient == 1 else bottom / share.coefficient, odd
         factor = np.divide(output, bottom, out=None if bottom is z else bottom)
         if share.coefficient != 1:
@@ -191,7 +191,7 @@ class FusedLinear:
 
     def _settled(self, odd: Oddity, made: Prepared, factors: list[Array], message: Array) -> tuple[Array, ...] | None:
         shares = [(factor, float(share.coefficient)) for factor, share in zip(factors, made.shares, strict=True)]
-        return self.definition.settled(odd, shares, message, self.arrives, self.hands_on)
+        return self.definition.settled(odd, shares, message, self.takes, self.emits)
 
     def _down(self, made: Prepared, factors: list[Array], shapes: tuple[Shape, ...], message: Array) -> tuple[Array, ...]:
         """The messages below."""
@@ -204,7 +204,7 @@ class FusedLinear:
 
     def _quotient(self, message: Array, factor: Array) -> Array:
         """s of a share, (N, targets, …)."""
-        return weighed(message, factor, self.arrives)
+        return weighed(message, factor, self.takes)
 
     def _adjoint(self, made: Prepared, i: int, quotients: list[Array], shape: Shape) -> Array:
         layer = self.layer
@@ -224,7 +224,7 @@ class FusedLinear:
 
     def _entries(self, seen: Any, message: Array, messages: tuple[Array, ...]) -> tuple[Entry, ...]:
         inputs, z, output = seen
-        whole = message * output[:, None] if self.arrives == "c" else message
+        whole = message * output[:, None] if self.takes == "c" else message
         lower = tuple(a[:, None] * m for a, m in zip(inputs, messages, strict=True))
         return defined(self.nodes, self.rule, self.layer, inputs, z, whole, lower)
 

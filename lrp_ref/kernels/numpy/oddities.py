@@ -69,7 +69,7 @@ class Definition:
     look: Callable[[Array], float] = least
 
     def settled(
-        self, oddity: Oddity, shares: Sequence[tuple[Array, float]], message: Array, arrives: Currency, hands_on: Currency
+        self, oddity: Oddity, shares: Sequence[tuple[Array, float]], message: Array, takes: Currency, emits: Currency
     ) -> tuple[Array, ...] | None:
         """What the definition says where a step's own denominators overflowed; None where the step's own division stands.
 
@@ -82,14 +82,14 @@ class Definition:
         """
         inputs, output = oddity.inputs, oddity.output
         if oddity.kinds == SMALL and (
-            self._is_sure(inputs) or not _met(shares, output, message, arrives) or self._exact(inputs, output.ndim)
+            self._is_sure(inputs) or not _met(shares, output, message, takes) or self._exact(inputs, output.ndim)
         ):
             return None
         found = []
         try:
             z = self.layer.forward(*inputs)
             for t in range(message.shape[1]):
-                relevance = message[:, t] * output if arrives == "c" else message[:, t]
+                relevance = message[:, t] * output if takes == "c" else message[:, t]
                 if oddity.kinds & OVERFLOWED:
                     found.append(self.rule.relevances(self.layer, inputs, z, relevance))
                 else:
@@ -99,7 +99,7 @@ class Definition:
         if not found:
             return None
         whole = tuple(np.stack(parts, axis=1) for parts in zip(*found, strict=True))
-        if hands_on == "R":
+        if emits == "R":
             return whole
         wide = [np.broadcast_to(a[:, None], part.shape) for a, part in zip(inputs, whole, strict=True)]
         return tuple(divide(part, a, a != 0) for a, part in zip(wide, whole, strict=True))  # R = a·c
@@ -141,13 +141,13 @@ class Definition:
         return any(bool(np.any(position[0].stabiliser.lost(none, none))) for position in positions)
 
 
-def _met(shares: Sequence[tuple[Array, float]], output: Array, message: Array, arrives: Currency) -> bool:
+def _met(shares: Sequence[tuple[Array, float]], output: Array, message: Array, takes: Currency) -> bool:
     """Whether relevance above its rounding may meet a denominator that is no normal number: as it is seen in the factors."""
     tiny = 2 * float(np.finfo(message.dtype).tiny)  # twice, for the rounding of what λ makes of a denominator
-    wanted = counts(message * output[:, None] if arrives == "c" else message, 2)
+    wanted = counts(message * output[:, None] if takes == "c" else message, 2)
     for factor, coefficient in shares:
         size = abs(factor)
-        if arrives == "c":  # λ·output / bottom, or 0
+        if takes == "c":  # λ·output / bottom, or 0
             dead = (size == 0) | (abs(output) * like(coefficient, size) <= size * like(tiny, size))
         else:  # bottom / λ, or infinity
             dead = ~((size * like(coefficient, size) >= like(tiny, size)) & (size < np.inf))

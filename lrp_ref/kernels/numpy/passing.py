@@ -28,12 +28,12 @@ def folded(message: Array) -> Array:
     return message.reshape(message.shape[0] * message.shape[1], *message.shape[2:])
 
 
-def weighed(message: Array, factor: Array, arrives: Currency) -> Array:
+def weighed(message: Array, factor: Array, takes: Currency) -> Array:
     """s from a message (N, targets, …) and what a share made of its denominators (N, …).
 
     s = c·factor, or R / divisor: a factor 1/z would overflow where z is so small that only R/z does not.
     """
-    return np.asarray(message * factor[:, None] if arrives == "c" else message / factor[:, None])
+    return np.asarray(message * factor[:, None] if takes == "c" else message / factor[:, None])
 
 
 @lazy_dataclass(frozen=True, eq=False)
@@ -42,18 +42,18 @@ class PassThrough:
 
     nodes: tuple[Node, ...]
     rule: Rule
-    arrives: Currency = "R"
+    takes: Currency = "R"
     booked: bool = False
 
     accepts_quotient = True
 
     @property
     def label(self) -> str:
-        return f"numpy, pass, {self.arrives}"
+        return f"numpy, pass, {self.takes}"
 
     @property
-    def hands_on(self) -> Currency:
-        return self.arrives
+    def emits(self) -> Currency:
+        return self.takes
 
     @cached_property
     def named(self) -> str:
@@ -63,7 +63,7 @@ class PassThrough:
     def forward(self, *inputs: Array) -> tuple[Array, Any]:
         output = Model.compute(self.nodes[0], inputs)
         # R = a·c is 0 where the ReLU's output is, and there its input is not: c must be 0 instead.
-        mask = output > 0 if isinstance(self.nodes[0].layer, ReLU) and self.arrives == "c" else None
+        mask = output > 0 if isinstance(self.nodes[0].layer, ReLU) and self.takes == "c" else None
         return output, (mask, tuple(a.shape for a in inputs), output if self.booked else None)
 
     def relevance(self, saved: Any, message: Array) -> tuple[tuple[Message, ...], tuple[Entry | OpenEntry, ...]]:
@@ -82,7 +82,7 @@ class PassThrough:
         if sum(math.prod(shape) for shape in shapes) == output.size:
             return (OpenEntry(node.name, self.named),)
         inputs = tuple(np.broadcast_to(np.zeros((), output.dtype), shape) for shape in shapes)
-        whole = message * output[:, None] if self.arrives == "c" else message
+        whole = message * output[:, None] if self.takes == "c" else message
         bookings = [self.rule.propagate(node.layer, inputs, output, whole[:, t])[1] for t in range(message.shape[1])]
         return (Entry(node.name, str(self.rule), Booking.stacked(bookings)),)
 
@@ -93,18 +93,18 @@ class Winners:
 
     nodes: tuple[Node, ...]
     rule: Rule
-    arrives: Currency = "R"
+    takes: Currency = "R"
     booked: bool = False
 
     accepts_quotient = True
 
     @property
     def label(self) -> str:
-        return f"numpy, winners, {self.arrives}"
+        return f"numpy, winners, {self.takes}"
 
     @property
-    def hands_on(self) -> Currency:
-        return self.arrives
+    def emits(self) -> Currency:
+        return self.takes
 
     def forward(self, *inputs: Array) -> tuple[Array, Any]:
         layer, (a,) = self.nodes[0].layer, inputs
@@ -144,7 +144,7 @@ class Winners:
 
     def _entries(self, seen: Any, message: Array, lower: Array) -> tuple[Entry, ...]:
         a, output = seen
-        if self.arrives == "c":
+        if self.takes == "c":
             message, lower = message * output[:, None], lower * a[:, None]
         # Every message to a winner is a whole R_k; where windows overlap they add up in `lower`, and may cancel there.
         bookings = [Booking.handed_on(message[:, t], (lower[:, t],), messages=(message[:, t],)) for t in range(message.shape[1])]

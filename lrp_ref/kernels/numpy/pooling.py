@@ -49,7 +49,7 @@ class Surrogate(FusedLinear):
 
     @property
     def label(self) -> str:
-        return f"numpy, as a sum, {self.arrives} → c"
+        return f"numpy, as a sum, {self.takes} → c"
 
     @property
     def layer(self) -> Linear:

@@ -34,11 +34,11 @@ class Sweep:
 
     nodes: tuple[Node, ...]
     rule: ThroughTime
-    arrives: Currency = "R"
+    takes: Currency = "R"
     booked: bool = False
 
     accepts_quotient = False
-    hands_on: Currency = "R"
+    emits: Currency = "R"
 
     @property
     def label(self) -> str:
