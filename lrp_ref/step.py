@@ -27,7 +27,7 @@ class Request:
     model : canonised
     rules : of the nodes that relevance passes
     nonnegative : nodes whose output is never negative
-    booked : whether every step makes its bookings
+    with_ledger : whether every step makes its bookings
     cuts : nodes and inputs whose relevance is filtered, or given: no run goes across one
     before_maxima : nodes from which a maximum is reached
     shapes : of one sample at each node and input, where they are known
@@ -38,7 +38,7 @@ class Request:
     model: Model
     rules: Mapping[str, Rule]
     nonnegative: frozenset[str]
-    booked: bool
+    with_ledger: bool
     cuts: frozenset[str]
     before_maxima: frozenset[str]
     shapes: Mapping[str, Shape]

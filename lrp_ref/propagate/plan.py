@@ -79,7 +79,7 @@ class Step(Protocol):
         """The currency of what arrives."""
 
     @property
-    def booked(self) -> bool:
+    def with_ledger(self) -> bool:
         """Whether it makes bookings."""
 
     @property
@@ -100,7 +100,7 @@ class Step(Protocol):
     def relevance(self, saved: Any, message: Array) -> tuple[tuple[Message | None, ...], tuple[Entry | OpenEntry, ...]]:
         """One message for each input (None: it gets nothing, whatever arrives), and the bookings of the nodes served.
 
-        These are from the last node down; there are none unless `booked`.
+        These are from the last node down; there are none unless `with_ledger`.
         """
 
 
@@ -111,7 +111,7 @@ class ReferenceStep:
     nodes: tuple[Node, ...]
     rule: Rule
     takes: Currency = "R"
-    booked: bool = False
+    with_ledger: bool = False
 
     accepts_quotient = False
     emits: Currency = "R"
@@ -129,11 +129,11 @@ class ReferenceStep:
             raise error.at(node.place) from None
         messages = tuple(np.stack(parts, axis=1) for parts in zip(*(lower for lower, _ in targets), strict=True))
         bookings = [booking for _, booking in targets if booking is not None]
-        return messages, (Entry(node.name, str(self.rule), Booking.stacked(bookings)),) if self.booked else ()
+        return messages, (Entry(node.name, str(self.rule), Booking.stacked(bookings)),) if self.with_ledger else ()
 
     def _one(self, inputs: tuple[Array, ...], output: Array, relevance: Array) -> tuple[tuple[Array, ...], Booking | None]:
         layer = self.nodes[0].layer
-        if self.booked:
+        if self.with_ledger:
             return self.rule.propagate(layer, inputs, output, relevance)
         return self.rule.relevances(layer, inputs, output, relevance), None
 
@@ -145,7 +145,7 @@ class ForwardStep:
     nodes: tuple[Node, ...]
     compute: Callable[..., Array] | None = None
     takes: Currency = "R"
-    booked: bool = False
+    with_ledger: bool = False
 
     accepts_quotient = False
     emits: Currency = "R"
@@ -255,7 +255,7 @@ def plan(
     rules: Mapping[str, Rule],
     backend: str,
     observe: frozenset[str] = frozenset(),
-    booked: bool = False,
+    with_ledger: bool = False,
     cuts: frozenset[str] = frozenset(),
     shapes: Mapping[str, Shape] | None = None,
     resources: Resources | None = None,
@@ -268,19 +268,19 @@ def plan(
     rules : of the nodes that relevance passes; other nodes are predicted only
     backend : one of BACKENDS
     observe : nodes and inputs whose relevance is looked at
-    booked : whether every step makes its bookings
+    with_ledger : whether every step makes its bookings
     cuts : nodes and inputs whose relevance is filtered, or given: no run goes across one, and what is there is R
     shapes : of one sample at each node and input, where they are known: they decide how convolutions are computed
     resources : what the plan may spend
     """
     if backend not in BACKENDS:
         raise absent(backend)
-    resources = Resources() if resources is None else resources
-    steps = _candidates(model, rules, backend, booked, cuts, shapes or {}, resources, observe)
+    means = Means() if means is None else means
+    steps = _candidates(model, rules, backend, with_ledger, cuts, shapes or {}, means, observe)
     alias = {node.name: step.nodes[-1].name for step in steps for node in step.nodes[:-1]}
     steps, currency, arriving = _currencies(model, steps, frozenset((*model.inputs, *model.outputs, *cuts)))
     # What several messages meet at is accounted for message by message.
-    met = {name for name, count in _readings(steps).items() if count > 1} if booked else set()
+    met = {name for name, count in _readings(steps).items() if count > 1} if with_ledger else set()
     seen = {alias.get(name, name) for name in observe} | met
     # R = a·c is taken where someone looks at a node, and where the messages' currencies meet.
     kept = {name for name, kinds in arriving.items() if "c" in kinds and (name in seen or currency.get(name) == "R")}
@@ -304,7 +304,7 @@ def _candidates(
     model: Model,
     rules: Mapping[str, Rule],
     backend: str,
-    booked: bool,
+    with_ledger: bool,
     cuts: frozenset[str],
     shapes: Mapping[str, Shape],
     resources: Resources,
@@ -314,7 +314,7 @@ def _candidates(
     if step_for is not None:
         from ..step import Request
 
-        request = Request(model, rules, nonnegative_nodes(model), booked, cuts, before_maxima(model), shapes, resources, observe)
+        request = Request(model, rules, nonnegative_nodes(model), with_ledger, cuts, before_maxima(model), shapes, means, observe)
     steps: list[Step] = []
     served: set[str] = set()
     for node in model.nodes:
@@ -324,7 +324,7 @@ def _candidates(
             steps.append(ForwardStep((node,), None if predict is None else predict(request, node)))
             continue
         found = None if step_for is None else step_for(request, node)
-        steps.append(found if found is not None else ReferenceStep((node,), rules[node.name], booked=booked))
+        steps.append(found if found is not None else ReferenceStep((node,), rules[node.name], with_ledger=with_ledger))
         served |= {n.name for n in steps[-1].nodes}
     return tuple(steps)
 

@@ -29,7 +29,7 @@ _RULE = Zero()
 
 def step_for(request: Request, node: Node) -> Any:
     """The compiled step for a node under `Gradient`, else NumPy's, else None."""
-    if request.booked:
+    if request.with_ledger:
         return None
     inner, rule = compiled.step_for(request.stand_ins, node), request.rules[node.name]
     if type(inner) is Compiled:

@@ -127,7 +127,7 @@ def step_for(request: Request, node: Node) -> Any:
     function = None if kind is None else forward(request, node)
     if kind is None or function is None:
         return None
-    return kind((node,), request.rules[node.name], function, request.resources.threads, booked=request.booked)
+    return kind((node,), request.rules[node.name], function, request.means.threads, with_ledger=request.with_ledger)
 
 
 def _step(request: Request, node: Node) -> type[PassedFunction] | None:
@@ -168,7 +168,7 @@ class PassedFunction:
     function: Function
     threads: int
     takes: Currency = "R"
-    booked: bool = False
+    with_ledger: bool = False
 
     accepts_quotient = True
     keeps_infinite = True
@@ -182,7 +182,7 @@ class PassedFunction:
     @cached_property
     def entries(self) -> tuple[OpenEntry, ...]:
         """What passes is what arrives at the node in front."""
-        return (OpenEntry(self.nodes[0].name, str(self.rule)),) if self.booked else ()
+        return (OpenEntry(self.nodes[0].name, str(self.rule)),) if self.with_ledger else ()
 
     def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, Any]:
         output = self.function(*inputs, into=into)

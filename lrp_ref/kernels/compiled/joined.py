@@ -39,7 +39,7 @@ def step_for(request: Request, node: Node) -> Any:
         return None
     axis = layer.axis if layer.axis > 0 else layer.axis + len(request.shapes[node.name]) + 1
     extents = tuple(request.shapes[name][axis - 1] for name in node.inputs)
-    return Joined((node,), rule, booked=request.booked, axis=axis, extents=extents)
+    return Joined((node,), rule, with_ledger=request.with_ledger, axis=axis, extents=extents)
 
 
 @lazy_dataclass(frozen=True, eq=False)
@@ -67,20 +67,20 @@ class Joined(PassThrough):
             raise error.at(self.nodes[0].place) from None
         if into is None:
             whole = np.concatenate(inputs, axis=self.axis, out=room_like(max(inputs, key=lambda a: a.nbytes), shape))
-            return whole, (None, tuple(a.shape for a in inputs), whole if self.booked else None)
+            return whole, (None, tuple(a.shape for a in inputs), whole if self.with_ledger else None)
         first = 0
         for a in inputs:
             room = into[:, first : first + a.shape[1]]
             if a.ctypes.data != room.ctypes.data or a.strides != room.strides:
                 room[...] = a
             first += a.shape[1]
-        return into, (None, tuple(a.shape for a in inputs), into if self.booked else None)
+        return into, (None, tuple(a.shape for a in inputs), into if self.with_ledger else None)
 
     def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry | OpenEntry, ...]]:
         _, shapes, output = saved
         front = (slice(None),) * (self.axis + 1)
         messages = tuple(message[(*front, part)] for part in self.parts)
-        return messages, self._entries(output, message, shapes) if self.booked else ()
+        return messages, self._entries(output, message, shapes) if self.with_ledger else ()
 
 
 def rooms(steps: Sequence[Any]) -> Mapping[str, Room]:

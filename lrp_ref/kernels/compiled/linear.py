@@ -73,8 +73,8 @@ def step_for(request: Request, node: Node) -> Any:
                 return sizes(model, node, rule, sure, rectified, choice, resources.threads)
 
             nodes = (node,) if behind is None else (node, behind)
-            booked = request.booked
-            return Compiled(nodes, rule, prepare, features, choice, means.threads, keeps, prepare_sizes, sure, booked=booked)
+            with_ledger = request.with_ledger
+            return Compiled(nodes, rule, prepare, features, choice, means.threads, keeps, prepare_sizes, sure, with_ledger=with_ledger)
     own = joined.step_for(request, node) or moves.step_for(request, node) or compiled_elementwise.step_for(request, node)
     return own or _compiled(request, fused.step_for(request, node))
 
@@ -104,7 +104,7 @@ class Compiled:
     sizes: Callable[[bool], Sizes]  # of a convolution
     sure: bool  # whether the input is never negative
     takes: Currency = "R"
-    booked: bool = False
+    with_ledger: bool = False
 
     accepts_quotient = True
 
@@ -184,8 +184,8 @@ class Compiled:
             output, factors, odd = made.products.up(x, self._finish(made), self.threads, room)
         output = self._first(output)
         # A dense layer's c is not looked for where a = 0, for R = a·c: half of the weight is not read behind a ReLU.
-        needed = a if self.booked or self.weighs or (self.keeps and self.dense) else None
-        return output, (made, factors, a.shape, needed, (output, spent) if self.booked else None, noted(odd, inputs, output))
+        needed = a if self.with_ledger or self.weighs or (self.keeps and self.dense) else None
+        return output, (made, factors, a.shape, needed, (output, spent) if self.with_ledger else None, noted(odd, inputs, output))
 
     def _finish(self, made: Prepared) -> Any:
         return made.usual[self.rectified, self.takes == "c"]
@@ -228,10 +228,10 @@ class Compiled:
         made, factors, shape, a, seen, odd = saved
         own = None if odd is None else self._settled(odd, made, factors, message)
         if own is not None:
-            return own, self._defined_entries(a, message, own[0]) if self.booked else ()
+            return own, self._defined_entries(a, message, own[0]) if self.with_ledger else ()
         cells = self._last(message, 2)
         below = self._down(made, factors, shape, a, cells)
-        return (below,), self._entries(made, factors, seen, a, cells) if self.booked else ()
+        return (below,), self._entries(made, factors, seen, a, cells) if self.with_ledger else ()
 
     @cached_property
     def definition(self) -> Definition:

@@ -41,7 +41,7 @@ def step_for(request: Request, node: Node) -> Any:
     if len(picks) != 1 or rank != len(shape):
         return None
     ((axis, cells),) = picks.items()
-    return Picked((node,), rule, booked=request.booked, axis=axis, cells=tuple(cells.tolist()), threads=request.resources.threads)
+    return Picked((node,), rule, with_ledger=request.with_ledger, axis=axis, cells=tuple(cells.tolist()), threads=request.means.threads)
 
 
 @lazy_dataclass(frozen=True, eq=False)
@@ -91,13 +91,13 @@ class Picked(PassThrough):
     def forward(self, *inputs: Array) -> tuple[Array, Any]:
         (a,) = inputs
         output = Model.compute(self.nodes[0], inputs) if self.view is None else a[self.view]
-        weighs = self.booked and not self.once and self.takes == "c"
+        weighs = self.with_ledger and not self.once and self.takes == "c"
         return output, (a.shape, (a, output) if weighs else (None, None))
 
     def relevance(self, saved: Any, message: Array) -> tuple[tuple[Message, ...], tuple[Entry | OpenEntry, ...]]:
         shape, (a, output) = saved
         lower = self._placed(message, (*message.shape[:2], *shape[1:]))
-        return (lower,), (self._entry(a, output, message, lower),) if self.booked else ()
+        return (lower,), (self._entry(a, output, message, lower),) if self.with_ledger else ()
 
     def _placed(self, message: Array, shape: Shape) -> Message:
         front = (slice(None),) * (self.axis + 1)

@@ -18,7 +18,7 @@ def forward(request: Request, node: Node) -> Callable[..., Array] | None:
     function = compiled_elementwise.forward(request, node)
     if function is not None:
         return function
-    step = compiled_derivatives.step_for(replace(request, rules={node.name: Gradient()}, booked=False), node)
+    step = compiled_derivatives.step_for(replace(request, rules={node.name: Gradient()}, with_ledger=False), node)
     if step is None:
         return None
 

@@ -48,12 +48,12 @@ def step_for(request: Request, node: Node) -> Any:
         return recurrent.step_for(request, node)
     assert isinstance(rule, ThroughTime)
 
-    all_gates, booked = code[0] != 0, request.booked
+    all_gates, with_ledger = code[0] != 0, request.with_ledger
 
     def prepare() -> Any:
-        return model._memo.get(("lstm", layer, all_gates, booked), lambda: _prepared(layer, all_gates, booked, model.dtype))
+        return model._memo.get(("lstm", layer, all_gates, with_ledger), lambda: _prepared(layer, all_gates, with_ledger, model.dtype))
 
-    return CompiledSweep((node,), rule, prepare=prepare, code=code, threads=request.resources.threads, booked=booked)
+    return CompiledSweep((node,), rule, prepare=prepare, code=code, threads=request.means.threads, with_ledger=with_ledger)
 
 
 def _usual(layer: LSTM) -> bool:
@@ -80,11 +80,11 @@ def _epsilon(rule: LinearRule) -> float | None:
     return float(rule.epsilon)
 
 
-def _prepared(layer: LSTM, all_gates: bool, booked: bool, dtype: Any) -> tuple[Any, int]:
+def _prepared(layer: LSTM, all_gates: bool, with_ledger: bool, dtype: Any) -> tuple[Any, int]:
     weight, recurrent_weight = (np.ascontiguousarray(a, dtype) for a in (layer.weight_input, layer.weight_recurrent))
     bias = None if layer.bias is None else np.ascontiguousarray(layer.bias, dtype)
     backwards = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}[layer.direction]
-    made = _core.LSTM(weight, recurrent_weight, bias, backwards, all_gates, booked)
+    made = _core.LSTM(weight, recurrent_weight, bias, backwards, all_gates, with_ledger)
     return made, made.nbytes
 
 
@@ -126,7 +126,7 @@ class CompiledSweep(Sweep):
             # A denominator is out of range: the definition refuses it, or finds an exact zero, and then says the same.
             for t in range(message.shape[1]):
                 self._walk(inputs, message[:, t])
-        return messages, (self._entry(accounts, states),) if self.booked else ()
+        return messages, (self._entry(accounts, states),) if self.with_ledger else ()
 
     def _entry(self, accounts: tuple[Array, ...], states: dict[str, Array]) -> OpenEntry:
         """The accounts of the core, and what an initial state that is a constant keeps."""

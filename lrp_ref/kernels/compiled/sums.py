@@ -103,13 +103,13 @@ class CompiledSum(FusedLinear):
         if z.ndim == 1:  # a sum over everything but the batch leaves the core no channels
             return self._kept(made, inputs, z, bottoms)
         output, factors, odd = self._finish(made, z, bottoms)
-        seen = (inputs, z, output) if self.booked else None
+        seen = (inputs, z, output) if self.with_ledger else None
         return output, (made, factors, tuple(a.shape for a in inputs), seen, noted(odd, inputs, output))
 
     def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry | OpenEntry, ...]]:
         made, factors, shapes, seen, odd = saved
         own = None if odd is None else self._settled(odd, made, factors, message)
-        if own is not None or not self.booked or self.relative:
+        if own is not None or not self.with_ledger or self.relative:
             return super().relevance(saved, message)
         return self._down(made, factors, shapes, message), self._accounts(made, factors, seen, message)
 
@@ -244,7 +244,7 @@ class CompiledWinners(Winners):
         seen = geometry(window)
         best, winner = _core.winners(channels_last(a), *seen, window.outputs(a.shape[2:]), self.threads)
         best = channels_first(best)
-        return best, (winner, a.shape, (a, best) if self.booked else None, seen)
+        return best, (winner, a.shape, (a, best) if self.with_ledger else None, seen)
 
     def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], Any]:
         winner, shape, looked, (kernel, stride, dilation, before) = saved
@@ -252,7 +252,7 @@ class CompiledWinners(Winners):
         found = _core.to_winners(below, winner, kernel, stride, dilation, before, shape[2:], self.threads)
         lower = channels_first(found.reshape(shape[0], message.shape[1], *found.shape[1:]), 2)
         apart = all(step > reach * (wide - 1) for wide, step, reach in zip(kernel, stride, dilation, strict=True))
-        return (lower,), (self._account(apart, looked[1], message),) if self.booked else ()
+        return (lower,), (self._account(apart, looked[1], message),) if self.with_ledger else ()
 
     @cached_property
     def named(self) -> str:

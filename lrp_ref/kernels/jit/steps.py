@@ -107,10 +107,10 @@ class JitConv(JitLinear):
         rectified = len(self.nodes) == 2
         output, factors = np.empty(shape, a.dtype), [np.empty(shape, a.dtype) for _ in made.shares]
         # The pre-activation is kept for the ledger, and for shares that serve one sign of it alone.
-        kept = rectified and (self.booked or any(how[2] != loops.EVERYWHERE for how in hows if how is not None))
+        kept = rectified and (self.with_ledger or any(how[2] != loops.EVERYWHERE for how in hows if how is not None))
         z = np.empty(shape, a.dtype) if kept else output
         odd = noted(self._fill(made, a, hows, (z, output, *factors)), inputs, output)
-        return output, (made, factors, (a.shape,), (inputs, z, output) if self.booked else None, odd)
+        return output, (made, factors, (a.shape,), (inputs, z, output) if self.with_ledger else None, odd)
 
     def _fill(self, made: Prepared, a: Array, hows: list[Any], arrays: tuple[Array, ...]) -> int:
         """The pre-activation (where it is not the output), the output and the factors; what is odd about denominators."""
@@ -248,14 +248,14 @@ class JitWinners(Winners):
     def forward(self, *inputs: Array) -> tuple[Array, Any]:
         (a,) = inputs
         best, winner = _maximum(self.nodes[0], a)
-        return best, (winner, a.shape, (a, best) if self.booked else None)
+        return best, (winner, a.shape, (a, best) if self.with_ledger else None)
 
     def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Any, ...]]:
         winner, shape, seen = saved
         lower = np.empty((*message.shape[:2], shape[1], math.prod(shape[2:])), message.dtype)
         loops.to_winners(planes(message, 3), planes(winner, 2), lower)
         messages = (lower.reshape(*message.shape[:2], *shape[1:]),)
-        return messages, self._entries(seen, message, messages[0]) if self.booked else ()
+        return messages, self._entries(seen, message, messages[0]) if self.with_ledger else ()
 
 
 @lazy_dataclass(frozen=True, eq=False)
@@ -269,7 +269,7 @@ class JitSplitWinners(SplitWinners):
     def forward(self, *inputs: Array) -> tuple[Array, Any]:
         (a,) = inputs
         best, _ = _maximum(self.nodes[0], a)
-        return best, ((a, best), a.shape, (a, best) if self.booked else None)
+        return best, ((a, best), a.shape, (a, best) if self.with_ledger else None)
 
     def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Any, ...]]:
         (a, best), shape, seen = saved
@@ -282,7 +282,7 @@ class JitSplitWinners(SplitWinners):
         lower = np.empty((*message.shape[:2], shape[1], math.prod(shape[2:])), message.dtype)
         loops.to_ties(planes(message / count[:, None], 3), below, above, where, step, lower)
         messages = (lower.reshape(*message.shape[:2], *shape[1:]),)
-        return messages, self._entries(seen, message, messages[0]) if self.booked else ()
+        return messages, self._entries(seen, message, messages[0]) if self.with_ledger else ()
 
 
 @lazy_dataclass(frozen=True, eq=False)

@@ -38,7 +38,7 @@ def step_for(request: Request, node: Node, steps: Callable[[Request, Node], Any]
     steps : the backend's `step_for`, for the rules that stand in for derivatives
     """
     # A derivative has no accounts: the reference says so.
-    return None if request.booked else over(steps(request.stand_ins, node), node, request.rules[node.name])
+    return None if request.with_ledger else over(steps(request.stand_ins, node), node, request.rules[node.name])
 
 
 def over(inner: Any, node: Node, rule: Rule) -> Any:
@@ -66,7 +66,7 @@ class Derivative:
     rule: Rule
     inner: Any
     takes: Currency = "R"
-    booked: bool = False
+    with_ledger: bool = False
 
     accepts_quotient = False
     emits: Currency = "R"

@@ -44,7 +44,7 @@ _LINEAR = (
 
 def step_for(request: Request, node: Node) -> Any:
     """The fused step for `node` (and perhaps the activation behind it), None where there is none."""
-    model, layer, rule, booked = request.model, node.layer, request.rules[node.name], request.booked
+    model, layer, rule, with_ledger = request.model, node.layer, request.rules[node.name], request.with_ledger
     if model.dtype == object:
         return None
     if type(rule) is Gradient:
@@ -62,11 +62,11 @@ def step_for(request: Request, node: Node) -> Any:
         if prepare(behind is not None) is None:
             return None
         nodes = (node,) if behind is None else (node, behind)
-        return FusedLinear(nodes, rule, prepare, booked=booked, before_maximum=node.name in request.before_maxima)
+        return FusedLinear(nodes, rule, prepare, with_ledger=with_ledger, before_maximum=node.name in request.before_maxima)
     if type(rule) is Pass and (type(layer) is ReLU or isinstance(layer, Rearrangement)):
-        return PassThrough((node,), rule, booked=booked)
+        return PassThrough((node,), rule, with_ledger=with_ledger)
     if type(layer) is MaxPool and rule == WinnerTakesAll():
-        return Winners((node,), rule, booked=booked)
+        return Winners((node,), rule, with_ledger=with_ledger)
     if isinstance(layer, Recurrent):
         from . import recurrent  # few networks are
 
@@ -84,7 +84,7 @@ class FusedLinear:
     rule: LinearRule
     prepare: Callable[[bool], Prepared | None]  # whether shares for z < 0 alone are left out
     takes: Currency = "R"
-    booked: bool = False
+    with_ledger: bool = False
     before_maximum: bool = False  # whether equal windows need equal numbers
 
     accepts_quotient = True
@@ -131,7 +131,7 @@ class FusedLinear:
         found = [self._factor(s, bottom, z, output) for s, bottom in zip(made.shares, bottoms, strict=True)]
         odd = noted(reduce(or_, (kinds for _, kinds in found), 0), inputs, output)
         shapes = tuple(a.shape for a in inputs)
-        return made, [factor for factor, _ in found], shapes, (inputs, z, output) if self.booked else None, odd
+        return made, [factor for factor, _ in found], shapes, (inputs, z, output) if self.with_ledger else None, odd
 
     def _products(self, made: Prepared, inputs: tuple[Array, ...]) -> tuple[Array, list[Array]]:
         """The pre-activation, and each share's denominator without its stabiliser."""
@@ -182,7 +182,7 @@ class FusedLinear:
         messages = None if odd is None else self._settled(odd, made, factors, message)
         if messages is None:
             messages = self._down(made, factors, shapes, message)
-        return messages, self._entries(seen, message, messages) if self.booked else ()
+        return messages, self._entries(seen, message, messages) if self.with_ledger else ()
 
     @cached_property
     def definition(self) -> Definition:

@@ -43,7 +43,7 @@ class PassThrough:
     nodes: tuple[Node, ...]
     rule: Rule
     takes: Currency = "R"
-    booked: bool = False
+    with_ledger: bool = False
 
     accepts_quotient = True
 
@@ -64,7 +64,7 @@ class PassThrough:
         output = Model.compute(self.nodes[0], inputs)
         # R = a·c is 0 where the ReLU's output is, and there its input is not: c must be 0 instead.
         mask = output > 0 if isinstance(self.nodes[0].layer, ReLU) and self.takes == "c" else None
-        return output, (mask, tuple(a.shape for a in inputs), output if self.booked else None)
+        return output, (mask, tuple(a.shape for a in inputs), output if self.with_ledger else None)
 
     def relevance(self, saved: Any, message: Array) -> tuple[tuple[Message, ...], tuple[Entry | OpenEntry, ...]]:
         mask, shapes, output = saved
@@ -75,7 +75,7 @@ class PassThrough:
             messages = tuple(p.reshape(shape[0], targets, *shape[1:]) for p, shape in zip(parts, shapes, strict=True))
         else:
             messages = (message if mask is None else message * mask[:, None],)
-        return messages, self._entries(output, message, shapes) if self.booked else ()
+        return messages, self._entries(output, message, shapes) if self.with_ledger else ()
 
     def _entries(self, output: Array, message: Array, shapes: tuple[Shape, ...]) -> tuple[Entry | OpenEntry, ...]:
         node = self.nodes[0]
@@ -94,7 +94,7 @@ class Winners:
     nodes: tuple[Node, ...]
     rule: Rule
     takes: Currency = "R"
-    booked: bool = False
+    with_ledger: bool = False
 
     accepts_quotient = True
 
@@ -123,7 +123,7 @@ class Winners:
             better = padded[cells] > best  # strictly: of equal cells the first wins
             np.maximum(best, padded[cells], out=best)
             np.copyto(winner, counter(tap), where=better)
-        return best, (winner, a.shape, (a, best) if self.booked else None)
+        return best, (winner, a.shape, (a, best) if self.with_ledger else None)
 
     def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry, ...]]:
         winner, shape, seen = saved
@@ -140,7 +140,7 @@ class Winners:
         lower = np.zeros((shape[0] * targets, *shape[1:]), message.dtype)
         lower[in_input] = padded[in_padded]
         messages = (lower.reshape(wide),)
-        return messages, self._entries(seen, message, messages[0]) if self.booked else ()
+        return messages, self._entries(seen, message, messages[0]) if self.with_ledger else ()
 
     def _entries(self, seen: Any, message: Array, lower: Array) -> tuple[Entry, ...]:
         a, output = seen

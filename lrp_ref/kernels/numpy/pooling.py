@@ -26,9 +26,9 @@ def step_for(request: Request, node: Node) -> Any:
     """The step for maximum pooling under one of the rules below; None where there is none."""
     layer, rule = node.layer, request.rules[node.name]
     if type(layer) is GlobalMaxPool and rule == WinnerTakesAll():
-        return GlobalWinners((node,), rule, booked=request.booked)
+        return GlobalWinners((node,), rule, with_ledger=request.with_ledger)
     if type(layer) is MaxPool and rule == WinnerTakesAll("split"):
-        return SplitWinners((node,), rule, booked=request.booked)
+        return SplitWinners((node,), rule, with_ledger=request.with_ledger)
     if type(layer) in (MaxPool, GlobalMaxPool) and type(rule) in (AverageSurrogate, Proportional):
         assert isinstance(layer, Selecting)
         inner = rule.rule if isinstance(rule, AverageSurrogate) else Zero()
@@ -36,7 +36,7 @@ def step_for(request: Request, node: Node) -> Any:
         made = prepared_sum(total, inner, sure, request.model.dtype)
         if made is None:
             return None
-        return Surrogate((node,), inner, lambda _: made, booked=request.booked, total=total, outer=rule)
+        return Surrogate((node,), inner, lambda _: made, with_ledger=request.with_ledger, total=total, outer=rule)
     return None
 
 
@@ -82,7 +82,7 @@ class SplitWinners(Winners):
 
     def forward(self, *inputs: Array) -> tuple[Array, Any]:
         best, (_, shape, _) = super().forward(*inputs)
-        return best, ((inputs[0], best), shape, (inputs[0], best) if self.booked else None)
+        return best, ((inputs[0], best), shape, (inputs[0], best) if self.with_ledger else None)
 
     def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry, ...]]:
         (a, best), shape, seen = saved
@@ -103,7 +103,7 @@ class SplitWinners(Winners):
         lower = np.zeros((shape[0] * targets, *shape[1:]), message.dtype)
         lower[in_input] = padded[in_padded]
         messages = (lower.reshape(shape[0], targets, *shape[1:]),)
-        return messages, self._entries(seen, message, messages[0]) if self.booked else ()
+        return messages, self._entries(seen, message, messages[0]) if self.with_ledger else ()
 
 
 @lazy_dataclass(frozen=True, eq=False)
@@ -119,7 +119,7 @@ class GlobalWinners(Winners):
         cells = a.reshape(*a.shape[:2], math.prod(a.shape[2:]))
         winner = cells.argmax(axis=2)[:, :, None]
         best = np.take_along_axis(cells, winner, axis=2).reshape(shape)
-        return best, (winner, a.shape, (a, best) if self.booked else None)
+        return best, (winner, a.shape, (a, best) if self.with_ledger else None)
 
     def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry, ...]]:
         winner, shape, seen = saved
@@ -128,4 +128,4 @@ class GlobalWinners(Winners):
         winners = winner if targets == 1 else np.repeat(winner, targets, axis=0)
         np.put_along_axis(lower, winners, folded(message).reshape(*lower.shape[:2], 1), axis=2)
         messages = (lower.reshape(shape[0], targets, *shape[1:]),)
-        return messages, self._entries(seen, message, messages[0]) if self.booked else ()
+        return messages, self._entries(seen, message, messages[0]) if self.with_ledger else ()

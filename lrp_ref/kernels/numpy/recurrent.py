@@ -25,7 +25,7 @@ def step_for(request: Request, node: Node) -> Any:
     rule = request.rules[node.name]
     if type(node.layer) not in (LSTM, GRU, RNN) or type(rule) is not ThroughTime:
         return None
-    return Sweep((node,), rule, booked=request.booked)
+    return Sweep((node,), rule, with_ledger=request.with_ledger)
 
 
 @lazy_dataclass(frozen=True, eq=False)
@@ -35,7 +35,7 @@ class Sweep:
     nodes: tuple[Node, ...]
     rule: ThroughTime
     takes: Currency = "R"
-    booked: bool = False
+    with_ledger: bool = False
 
     accepts_quotient = False
     emits: Currency = "R"
@@ -59,7 +59,7 @@ class Sweep:
         return self.layer.output(u), u
 
     def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry | OpenEntry, ...]]:
-        way = way_of(self.rule, self.layer, saved, self.booked)
+        way = way_of(self.rule, self.layer, saved, self.with_ledger)
         try:
             targets = [walk(way, np.ascontiguousarray(message[:, t])) for t in range(message.shape[1])]
         except LrpError as error:
@@ -68,4 +68,4 @@ class Sweep:
         return messages, self._entries([booking for _, booking in targets if booking is not None])
 
     def _entries(self, bookings: list[Booking]) -> tuple[Entry, ...]:
-        return (Entry(self.nodes[0].name, str(self.rule), Booking.stacked(bookings)),) if self.booked else ()
+        return (Entry(self.nodes[0].name, str(self.rule), Booking.stacked(bookings)),) if self.with_ledger else ()
