@@ -18,8 +18,8 @@ from .resources import Resources
 from .rules import Gradient, Pass, Rule, SignalTakesAll, ThroughTime, WinnerTakesAll, Zero
 
 
-@lazy_dataclass(frozen=True, eq=False)
-class Request:
+@dataclass(frozen=True, eq=False)
+class PlanContext:
     """Steps for the nodes of a model.
 
     Attributes
@@ -46,8 +46,8 @@ class Request:
     observed: frozenset[str] = frozenset()
 
     @cached_property
-    def stand_ins(self) -> Request:
-        """The request with rules that move no element otherwise than a derivative does, in the place of all derivatives.
+    def stand_ins(self) -> PlanContext:
+        """The same with rules that move no element otherwise than a derivative does, in the place of all derivatives.
 
         Other rules are left out: no step of a derivative serves a node of theirs. And no run of a derivative goes across a node
         that is looked at: what arrives at a ReLU is not what arrives below it.

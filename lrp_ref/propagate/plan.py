@@ -312,18 +312,18 @@ def _candidates(
 ) -> tuple[Step, ...]:
     step_for, predict = _steps_for(backend), _predicts(backend)
     if step_for is not None:
-        from ..step import Request
+        from ..step import PlanContext
 
-        request = Request(model, rules, nonnegative_nodes(model), with_ledger, cuts, before_maxima(model), shapes, means, observe)
+        context = PlanContext(model, rules, nonnegative_nodes(model), with_ledger, cuts, before_maxima(model), shapes, means, observe)
     steps: list[Step] = []
     served: set[str] = set()
     for node in model.nodes:
         if node.name in served:
             continue
         if node.name not in rules:
-            steps.append(ForwardStep((node,), None if predict is None else predict(request, node)))
+            steps.append(ForwardStep((node,), None if predict is None else predict(context, node)))
             continue
-        found = None if step_for is None else step_for(request, node)
+        found = None if step_for is None else step_for(context, node)
         steps.append(found if found is not None else ReferenceStep((node,), rules[node.name], with_ledger=with_ledger))
         served |= {n.name for n in steps[-1].nodes}
     return tuple(steps)

@@ -13,7 +13,7 @@ from ...layers.conv import Conv, ConvTranspose
 from ...lazy_dataclass import lazy_dataclass
 from ...network.model import Model, Node
 from ...rules import LinearRule, Zero
-from ...step import Request
+from ...step import PlanContext
 from ..numpy.derivatives import Derivative, ElementwiseDerivative, over
 from . import elementwise as compiled_elementwise
 from . import linear as compiled
@@ -27,19 +27,19 @@ from .scheme import scheme
 _RULE = Zero()
 
 
-def step_for(request: Request, node: Node) -> Any:
+def step_for(context: PlanContext, node: Node) -> Any:
     """The compiled step for a node under `Gradient`, else NumPy's, else None."""
-    if request.with_ledger:
+    if context.with_ledger:
         return None
-    inner, rule = compiled.step_for(request.stand_ins, node), request.rules[node.name]
+    inner, rule = compiled.step_for(context.stand_ins, node), context.rules[node.name]
     if type(inner) is Compiled:
-        return _product(request.model, inner, rule)
-    function = compiled_elementwise.forward(request, node) if inner is None or isinstance(node.layer, Elementwise) else None
+        return _product(context.model, inner, rule)
+    function = compiled_elementwise.forward(context, node) if inner is None or isinstance(node.layer, Elementwise) else None
     if function is not None:
-        inner = PassedFunction((node,), rule, function, request.resources.threads)
+        inner = PassedFunction((node,), rule, function, context.means.threads)
     found = over(inner, node, rule)
     if type(found) is ElementwiseDerivative and function is not None:
-        return CompiledElementwise((node,), rule, inner, threads=request.resources.threads)
+        return CompiledElementwise((node,), rule, inner, threads=context.means.threads)
     return found
 
 

@@ -22,7 +22,7 @@ from ...messages import Currency, Message
 from ...network.model import Node
 from ...rules import HalfProduct, Pass, Rule, SignalTakesAll
 from ...rules.passing import PassSquash, passed_on
-from ...step import Request
+from ...step import PlanContext
 from .native import _core
 
 #: Of an array in the core; a message has an axis for the targets beside that of the batch.
@@ -121,42 +121,42 @@ def times(a: Array, b: Array, threads: int) -> Array:
     return found
 
 
-def step_for(request: Request, node: Node) -> Any:
+def step_for(context: PlanContext, node: Node) -> Any:
     """The step for a function of each element that relevance passes, or for a product that it is shared by; None for others."""
-    kind = _step(request, node)
-    function = None if kind is None else forward(request, node)
+    kind = _step(context, node)
+    function = None if kind is None else forward(context, node)
     if kind is None or function is None:
         return None
-    return kind((node,), request.rules[node.name], function, request.means.threads, with_ledger=request.with_ledger)
+    return kind((node,), context.rules[node.name], function, context.means.threads, with_ledger=context.with_ledger)
 
 
-def _step(request: Request, node: Node) -> type[PassedFunction] | None:
-    layer, rule = node.layer, type(request.rules[node.name])
+def _step(context: PlanContext, node: Node) -> type[PassedFunction] | None:
+    layer, rule = node.layer, type(context.rules[node.name])
     if rule in (Pass, PassSquash) and type(layer) not in (A.ReLU, Multiply):
         return PassedAffine if isinstance(layer, Linear) else PassedFunction
-    if rule in (SignalTakesAll, HalfProduct) and type(layer) is Multiply and _is_whole(request, node, rule is SignalTakesAll):
+    if rule in (SignalTakesAll, HalfProduct) and type(layer) is Multiply and _is_whole(context, node, rule is SignalTakesAll):
         return SharedProduct
     return None
 
 
-def _is_whole(request: Request, node: Node, signal: bool) -> bool:
+def _is_whole(context: PlanContext, node: Node, signal: bool) -> bool:
     """Whether no factor that takes relevance broadcasts, or is a constant, which the reference books."""
-    layer, shape = node.layer, request.shapes.get(node.name)
+    layer, shape = node.layer, context.shapes.get(node.name)
     assert isinstance(layer, Multiply)
     if shape is None or (signal and layer.signal is None) or (layer.constant is not None and not (signal and layer.signal == 0)):
         return False
     takers = [node.inputs[layer.signal or 0]] if signal else node.inputs
-    return all(request.shapes.get(name) == shape for name in takers)
+    return all(context.shapes.get(name) == shape for name in takers)
 
 
-def forward(request: Request, node: Node) -> Function | None:
+def forward(context: PlanContext, node: Node) -> Function | None:
     """What computes the node's output in the core; None where the core has no function for it."""
-    if request.model.dtype == object:
+    if context.model.dtype == object:
         return None
-    known = request.shapes.get(node.inputs[0])
+    known = context.shapes.get(node.inputs[0])
     if known is not None and len(known) > MOST_AXES - 2:
         return None
-    return function_of(node.layer, request.model.dtype, None if known is None else 1 + len(known), request.resources.threads)
+    return function_of(node.layer, context.model.dtype, None if known is None else 1 + len(known), context.means.threads)
 
 
 @lazy_dataclass(frozen=True, eq=False)

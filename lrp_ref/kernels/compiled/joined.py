@@ -16,7 +16,7 @@ from ...lazy_dataclass import lazy_dataclass
 from ...ledger import Entry, OpenEntry
 from ...network.model import Node
 from ...rules import Pass
-from ...step import Request
+from ...step import PlanContext
 from ..numpy.passing import PassThrough
 from .native import _core
 from .packed import channels_first, room_like
@@ -31,15 +31,15 @@ class Room:
     channels: int
 
 
-def step_for(request: Request, node: Node) -> Any:
+def step_for(context: PlanContext, node: Node) -> Any:
     """The step for a concatenation; None for other layers."""
-    layer, rule = node.layer, request.rules[node.name]
-    known = all(len(request.shapes.get(name, ())) > 1 for name in (*node.inputs, node.name))
+    layer, rule = node.layer, context.rules[node.name]
+    known = all(len(context.shapes.get(name, ())) > 1 for name in (*node.inputs, node.name))
     if type(layer) is not Concat or type(rule) is not Pass or not known:
         return None
-    axis = layer.axis if layer.axis > 0 else layer.axis + len(request.shapes[node.name]) + 1
-    extents = tuple(request.shapes[name][axis - 1] for name in node.inputs)
-    return Joined((node,), rule, with_ledger=request.with_ledger, axis=axis, extents=extents)
+    axis = layer.axis if layer.axis > 0 else layer.axis + len(context.shapes[node.name]) + 1
+    extents = tuple(context.shapes[name][axis - 1] for name in node.inputs)
+    return Joined((node,), rule, with_ledger=context.with_ledger, axis=axis, extents=extents)
 
 
 @lazy_dataclass(frozen=True, eq=False)

@@ -23,7 +23,7 @@ from ...network.model import Node
 from ...rules import Gradient, LinearRule, ZBox
 from ...rules.denominators import divides
 from ...rules.shares import IDENTITY, NEGATIVE, NEGATIVE_ONLY, POSITIVE, Feature
-from ...step import Request
+from ...step import PlanContext
 from ..numpy import linear as fused
 from ..numpy.oddities import Definition, Oddity, kinds_of, noted
 from ..numpy.passing import PASS, Winners
@@ -38,32 +38,32 @@ from .sums import CompiledSum, CompiledSurrogate, CompiledWinners
 _PRODUCTS = (Dense, Conv, ConvTranspose)
 
 
-def step_for(request: Request, node: Node) -> Any:
+def step_for(context: PlanContext, node: Node) -> Any:
     """The compiled step for `node` (and perhaps the activation behind it), else NumPy's, else None."""
-    model, layer, rule, resources = request.model, node.layer, request.rules[node.name], request.resources
+    model, layer, rule, means = context.model, node.layer, context.rules[node.name], context.means
     if model.dtype == object:
         return None
     if type(rule) is Gradient:
         from . import derivatives as compiled_derivatives  # over the steps of this module
 
-        return compiled_derivatives.step_for(request, node)
+        return compiled_derivatives.step_for(context, node)
     if isinstance(layer, Recurrent):
         from . import recurrent as compiled_recurrent  # few networks are
 
-        return compiled_recurrent.step_for(request, node)
+        return compiled_recurrent.step_for(context, node)
     if (
         isinstance(layer, Linear)
         and type(layer) in _PRODUCTS
         and isinstance(rule, LinearRule)
         and type(rule).__hash__ is not None
     ):
-        behind = request.activation_behind(node)
-        sure = node.inputs[0] in request.nonnegative
-        choice = chosen(layer, request.shapes.get(node.inputs[0]), request.shapes.get(node.name), resources, model.dtype)
+        behind = context.activation_behind(node)
+        sure = node.inputs[0] in context.nonnegative
+        choice = chosen(layer, context.shapes.get(node.inputs[0]), context.shapes.get(node.name), means, model.dtype)
         outlined = outline(model, node, rule, sure)
         if outlined is not None:
             features, keeps, even = outlined
-            if node.name in request.before_maxima:
+            if node.name in context.before_maxima:
                 choice = replace(choice, ties=even, upward=choice.upward if even else _core.DIRECT)
 
             def prepare(rectified: bool) -> Prepared:
@@ -73,19 +73,19 @@ def step_for(request: Request, node: Node) -> Any:
                 return sizes(model, node, rule, sure, rectified, choice, resources.threads)
 
             nodes = (node,) if behind is None else (node, behind)
-            with_ledger = request.with_ledger
+            with_ledger = context.with_ledger
             return Compiled(nodes, rule, prepare, features, choice, means.threads, keeps, prepare_sizes, sure, with_ledger=with_ledger)
-    own = joined.step_for(request, node) or moves.step_for(request, node) or compiled_elementwise.step_for(request, node)
-    return own or _compiled(request, fused.step_for(request, node))
+    own = joined.step_for(context, node) or moves.step_for(context, node) or compiled_elementwise.step_for(context, node)
+    return own or _compiled(context, fused.step_for(context, node))
 
 
-def _compiled(request: Request, step: Any) -> Any:
+def _compiled(context: PlanContext, step: Any) -> Any:
     """NumPy's step, with the passes over windows and the factors in C."""
-    threads = request.resources.threads
+    threads = context.means.threads
     for own, compiled in ((fused.FusedLinear, CompiledSum), (Winners, CompiledWinners), (Surrogate, CompiledSurrogate)):
         if type(step) is own:
             made = compiled(**{f.name: getattr(step, f.name) for f in fields(step)}, threads=threads)
-            sure = all(name in request.nonnegative for name in step.nodes[0].inputs)
+            sure = all(name in context.nonnegative for name in step.nodes[0].inputs)
             return replace(made, nonnegative=sure) if isinstance(made, CompiledSum) else made
     return step
 

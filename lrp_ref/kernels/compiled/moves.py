@@ -17,7 +17,7 @@ from ...ledger import Booking, Entry, OpenEntry, table
 from ...messages import Message, Placed
 from ...network.model import Model, Node
 from ...rules import Pass
-from ...step import Request
+from ...step import PlanContext
 from ..numpy.passing import PassThrough
 from .accounts import amounts
 
@@ -27,12 +27,12 @@ _PICKING = (Slice, Gather, Tile, PadWith, Expand)
 Turn = tuple[Any, Any]
 
 
-def step_for(request: Request, node: Node) -> Any:
+def step_for(context: PlanContext, node: Node) -> Any:
     """The step for a layer that picks cells along one axis; None for others."""
-    layer, rule = node.layer, request.rules[node.name]
-    if type(layer) not in _PICKING or type(rule) is not Pass or node.inputs[0] not in request.shapes:
+    layer, rule = node.layer, context.rules[node.name]
+    if type(layer) not in _PICKING or type(rule) is not Pass or node.inputs[0] not in context.shapes:
         return None
-    shape = (1, *request.shapes[node.inputs[0]])
+    shape = (1, *context.shapes[node.inputs[0]])
     try:
         picks = layer.picks(shape)  # type: ignore[attr-defined]
         rank = len(layer.shape(shape))
@@ -41,7 +41,7 @@ def step_for(request: Request, node: Node) -> Any:
     if len(picks) != 1 or rank != len(shape):
         return None
     ((axis, cells),) = picks.items()
-    return Picked((node,), rule, with_ledger=request.with_ledger, axis=axis, cells=tuple(cells.tolist()), threads=request.means.threads)
+    return Picked((node,), rule, with_ledger=context.with_ledger, axis=axis, cells=tuple(cells.tolist()), threads=context.means.threads)
 
 
 @lazy_dataclass(frozen=True, eq=False)

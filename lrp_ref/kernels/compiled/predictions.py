@@ -8,17 +8,17 @@ from dataclasses import replace
 from ...arrays import Array
 from ...network.model import Node
 from ...rules import Gradient
-from ...step import Request
+from ...step import PlanContext
 from . import derivatives as compiled_derivatives
 from . import elementwise as compiled_elementwise
 
 
-def forward(request: Request, node: Node) -> Callable[..., Array] | None:
+def forward(context: PlanContext, node: Node) -> Callable[..., Array] | None:
     """The core's way to a node's output; None where it has none."""
-    function = compiled_elementwise.forward(request, node)
+    function = compiled_elementwise.forward(context, node)
     if function is not None:
         return function
-    step = compiled_derivatives.step_for(replace(request, rules={node.name: Gradient()}, with_ledger=False), node)
+    step = compiled_derivatives.step_for(replace(context, rules={node.name: Gradient()}, with_ledger=False), node)
     if step is None:
         return None
 

@@ -31,7 +31,7 @@ from ...rules import (
     Zero,
 )
 from ...rules.recurrent.over_time import walk, way_of
-from ...step import Request
+from ...step import PlanContext
 from ..numpy import recurrent
 from ..numpy.recurrent import Sweep
 from .accounts import amounts
@@ -40,20 +40,20 @@ from .native import _core
 _RETURNS = {"last": 0, "all": 1, "cell": 2}
 
 
-def step_for(request: Request, node: Node) -> Any:
+def step_for(context: PlanContext, node: Node) -> Any:
     """The compiled step for an LSTM, else NumPy's for a recurrent layer, else None."""
-    layer, rule, model = node.layer, request.rules[node.name], request.model
+    layer, rule, model = node.layer, context.rules[node.name], context.model
     code = _code(rule) if type(rule) is ThroughTime else None
     if type(layer) is not LSTM or not _usual(layer) or code is None:
-        return recurrent.step_for(request, node)
+        return recurrent.step_for(context, node)
     assert isinstance(rule, ThroughTime)
 
-    all_gates, with_ledger = code[0] != 0, request.with_ledger
+    all_gates, with_ledger = code[0] != 0, context.with_ledger
 
     def prepare() -> Any:
         return model._memo.get(("lstm", layer, all_gates, with_ledger), lambda: _prepared(layer, all_gates, with_ledger, model.dtype))
 
-    return CompiledSweep((node,), rule, prepare=prepare, code=code, threads=request.means.threads, with_ledger=with_ledger)
+    return CompiledSweep((node,), rule, prepare=prepare, code=code, threads=context.means.threads, with_ledger=with_ledger)
 
 
 def _usual(layer: LSTM) -> bool:

@@ -21,7 +21,7 @@ from ...lazy_dataclass import lazy_dataclass
 from ...network.model import Node
 from ...rules import Gradient
 from ...rules.shares import ALL, NEGATIVE_ONLY, NONNEGATIVE
-from ...step import Request
+from ...step import PlanContext
 from ..numpy import derivatives
 from ..numpy import linear as fused
 from ..numpy.linear import FusedLinear
@@ -37,12 +37,12 @@ _KINDS = {Exact: loops.EXACT, Signed: loops.SIGNED, Unsigned: loops.UNSIGNED}
 _WHERE = {ALL: loops.EVERYWHERE, NONNEGATIVE: loops.NONNEGATIVE, NEGATIVE_ONLY: loops.NEGATIVE}
 
 
-def step_for(request: Request, node: Node) -> Any:
+def step_for(context: PlanContext, node: Node) -> Any:
     """The step with compiled loops for `node` (and perhaps the activation behind it), else NumPy's, else None."""
     loops.require()
-    if type(request.rules[node.name]) is Gradient and request.model.dtype != object:
-        return derivatives.step_for(request, node, step_for)
-    step = fused.step_for(request, node)
+    if type(context.rules[node.name]) is Gradient and context.model.dtype != object:
+        return derivatives.step_for(context, node, step_for)
+    step = fused.step_for(context, node)
     twin: type | None = _MAXIMA.get(type(step))
     if type(step) is FusedLinear:
         single = isinstance(step.layer, Conv) and pointwise(step.layer.window)

@@ -22,23 +22,23 @@ from ...lazy_dataclass import lazy_dataclass
 from ...messages import Currency
 from ...network.model import Model, Node
 from ...rules import Rule
-from ...step import Request
+from ...step import PlanContext
 from .linear import FusedLinear
 from .passing import PassThrough, Winners
 from .pooling import Surrogate
 from .prepared import Prepared
 
 
-def step_for(request: Request, node: Node, steps: Callable[[Request, Node], Any]) -> Any:
+def step_for(context: PlanContext, node: Node, steps: Callable[[PlanContext, Node], Any]) -> Any:
     """The step for a node under `Gradient`, None where the reference serves as well.
 
     Parameters
     ----------
-    request, node : as of any `step_for`
+    context, node : as of any `step_for`
     steps : the backend's `step_for`, for the rules that stand in for derivatives
     """
     # A derivative has no accounts: the reference says so.
-    return None if request.with_ledger else over(steps(request.stand_ins, node), node, request.rules[node.name])
+    return None if context.with_ledger else over(steps(context.stand_ins, node), node, context.rules[node.name])
 
 
 def over(inner: Any, node: Node, rule: Rule) -> Any:

@@ -29,7 +29,7 @@ from ...network.model import Node
 from ...rules import Gradient, LinearRule, Pass, WinnerTakesAll
 from ...rules.denominators import divides, in_range
 from ...rules.shares import ALL, book
-from ...step import Request
+from ...step import PlanContext
 from .oddities import Definition, Oddity, kinds_of, noted
 from .passing import PASS, PassThrough, Winners, folded, weighed
 from .prepared import Prepared, Reduced, prepared
@@ -42,19 +42,19 @@ _LINEAR = (
 )
 
 
-def step_for(request: Request, node: Node) -> Any:
+def step_for(context: PlanContext, node: Node) -> Any:
     """The fused step for `node` (and perhaps the activation behind it), None where there is none."""
-    model, layer, rule, with_ledger = request.model, node.layer, request.rules[node.name], request.with_ledger
+    model, layer, rule, with_ledger = context.model, node.layer, context.rules[node.name], context.with_ledger
     if model.dtype == object:
         return None
     if type(rule) is Gradient:
         from . import derivatives  # over the steps of this module
 
-        return derivatives.step_for(request, node, step_for)
+        return derivatives.step_for(context, node, step_for)
     # Layers and rules are known by their exact class: a subclass may compute something else.
     if type(layer) in _LINEAR and isinstance(rule, LinearRule):
-        behind = request.activation_behind(node)
-        sure = tuple(name in request.nonnegative for name in node.inputs)
+        behind = context.activation_behind(node)
+        sure = tuple(name in context.nonnegative for name in node.inputs)
 
         def prepare(rectified: bool) -> Prepared | None:
             return prepared(model, node, rule, sure, rectified)
@@ -62,7 +62,7 @@ def step_for(request: Request, node: Node) -> Any:
         if prepare(behind is not None) is None:
             return None
         nodes = (node,) if behind is None else (node, behind)
-        return FusedLinear(nodes, rule, prepare, with_ledger=with_ledger, before_maximum=node.name in request.before_maxima)
+        return FusedLinear(nodes, rule, prepare, with_ledger=with_ledger, before_maximum=node.name in context.before_maxima)
     if type(rule) is Pass and (type(layer) is ReLU or isinstance(layer, Rearrangement)):
         return PassThrough((node,), rule, with_ledger=with_ledger)
     if type(layer) is MaxPool and rule == WinnerTakesAll():
@@ -70,10 +70,10 @@ def step_for(request: Request, node: Node) -> Any:
     if isinstance(layer, Recurrent):
         from . import recurrent  # few networks are
 
-        return recurrent.step_for(request, node)
+        return recurrent.step_for(context, node)
     from . import pooling as maxima  # whose steps build on those of this module
 
-    return maxima.step_for(request, node)
+    return maxima.step_for(context, node)
 
 
 @lazy_dataclass(frozen=True, eq=False)

@@ -16,27 +16,27 @@ from ...lazy_dataclass import lazy_dataclass
 from ...ledger import Entry
 from ...network.model import Node
 from ...rules import AverageSurrogate, Proportional, Rule, WinnerTakesAll, Zero
-from ...step import Request
+from ...step import PlanContext
 from .linear import FusedLinear
 from .passing import Winners, folded
 from .prepared import prepared_sum
 
 
-def step_for(request: Request, node: Node) -> Any:
+def step_for(context: PlanContext, node: Node) -> Any:
     """The step for maximum pooling under one of the rules below; None where there is none."""
-    layer, rule = node.layer, request.rules[node.name]
+    layer, rule = node.layer, context.rules[node.name]
     if type(layer) is GlobalMaxPool and rule == WinnerTakesAll():
-        return GlobalWinners((node,), rule, with_ledger=request.with_ledger)
+        return GlobalWinners((node,), rule, with_ledger=context.with_ledger)
     if type(layer) is MaxPool and rule == WinnerTakesAll("split"):
-        return SplitWinners((node,), rule, with_ledger=request.with_ledger)
+        return SplitWinners((node,), rule, with_ledger=context.with_ledger)
     if type(layer) in (MaxPool, GlobalMaxPool) and type(rule) in (AverageSurrogate, Proportional):
         assert isinstance(layer, Selecting)
         inner = rule.rule if isinstance(rule, AverageSurrogate) else Zero()
-        total, sure = layer.as_sum(), (node.inputs[0] in request.nonnegative,)
-        made = prepared_sum(total, inner, sure, request.model.dtype)
+        total, sure = layer.as_sum(), (node.inputs[0] in context.nonnegative,)
+        made = prepared_sum(total, inner, sure, context.model.dtype)
         if made is None:
             return None
-        return Surrogate((node,), inner, lambda _: made, with_ledger=request.with_ledger, total=total, outer=rule)
+        return Surrogate((node,), inner, lambda _: made, with_ledger=context.with_ledger, total=total, outer=rule)
     return None
 
 

@@ -17,15 +17,15 @@ from ...messages import Currency
 from ...network.model import Node
 from ...rules import ThroughTime
 from ...rules.recurrent.over_time import walk, way_of
-from ...step import Request
+from ...step import PlanContext
 
 
-def step_for(request: Request, node: Node) -> Any:
+def step_for(context: PlanContext, node: Node) -> Any:
     """The step for a recurrent layer, None where there is none."""
-    rule = request.rules[node.name]
+    rule = context.rules[node.name]
     if type(node.layer) not in (LSTM, GRU, RNN) or type(rule) is not ThroughTime:
         return None
-    return Sweep((node,), rule, with_ledger=request.with_ledger)
+    return Sweep((node,), rule, with_ledger=context.with_ledger)
 
 
 @lazy_dataclass(frozen=True, eq=False)
