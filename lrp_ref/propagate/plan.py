@@ -314,7 +314,9 @@ def _candidates(
     if step_for is not None:
         from ..step import PlanContext
 
-        context = PlanContext(model, rules, nonnegative_nodes(model), with_ledger, cuts, before_maxima(model), shapes, means, observe)
+        context = PlanContext(
+            model, rules, nonnegative_nodes(model), with_ledger, cuts, before_maxima(model), shapes, means, observe
+        )
     steps: list[Step] = []
     served: set[str] = set()
     for node in model.nodes:

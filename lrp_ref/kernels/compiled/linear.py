@@ -74,7 +74,9 @@ def step_for(context: PlanContext, node: Node) -> Any:
 
             nodes = (node,) if behind is None else (node, behind)
             with_ledger = context.with_ledger
-            return Compiled(nodes, rule, prepare, features, choice, means.threads, keeps, prepare_sizes, sure, with_ledger=with_ledger)
+            return Compiled(
+                nodes, rule, prepare, features, choice, means.threads, keeps, prepare_sizes, sure, with_ledger=with_ledger
+            )
     own = joined.step_for(context, node) or moves.step_for(context, node) or compiled_elementwise.step_for(context, node)
     return own or _compiled(context, fused.step_for(context, node))
 

@@ -41,7 +41,9 @@ def step_for(context: PlanContext, node: Node) -> Any:
     if len(picks) != 1 or rank != len(shape):
         return None
     ((axis, cells),) = picks.items()
-    return Picked((node,), rule, with_ledger=context.with_ledger, axis=axis, cells=tuple(cells.tolist()), threads=context.means.threads)
+    return Picked(
+        (node,), rule, with_ledger=context.with_ledger, axis=axis, cells=tuple(cells.tolist()), threads=context.means.threads
+    )
 
 
 @lazy_dataclass(frozen=True, eq=False)

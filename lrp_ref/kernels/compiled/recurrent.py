@@ -51,7 +51,9 @@ def step_for(context: PlanContext, node: Node) -> Any:
     all_gates, with_ledger = code[0] != 0, context.with_ledger
 
     def prepare() -> Any:
-        return model._memo.get(("lstm", layer, all_gates, with_ledger), lambda: _prepared(layer, all_gates, with_ledger, model.dtype))
+        return model._memo.get(
+            ("lstm", layer, all_gates, with_ledger), lambda: _prepared(layer, all_gates, with_ledger, model.dtype)
+        )
 
     return CompiledSweep((node,), rule, prepare=prepare, code=code, threads=context.means.threads, with_ledger=with_ledger)
 
