@@ -18,7 +18,7 @@ from .resources import Resources
 from .rules import Gradient, Pass, Rule, SignalTakesAll, ThroughTime, WinnerTakesAll, Zero
 
 
-@dataclass(frozen=True, eq=False)
+@lazy_dataclass(frozen=True, eq=False)
 class PlanContext:
     """Steps for the nodes of a model.
 

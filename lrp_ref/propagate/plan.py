@@ -275,8 +275,8 @@ def plan(
     """
     if backend not in BACKENDS:
         raise absent(backend)
-    means = Means() if means is None else means
-    steps = _candidates(model, rules, backend, with_ledger, cuts, shapes or {}, means, observe)
+    resources = Resources() if resources is None else resources
+    steps = _candidates(model, rules, backend, with_ledger, cuts, shapes or {}, resources, observe)
     alias = {node.name: step.nodes[-1].name for step in steps for node in step.nodes[:-1]}
     steps, currency, arriving = _currencies(model, steps, frozenset((*model.inputs, *model.outputs, *cuts)))
     # What several messages meet at is accounted for message by message.
@@ -315,7 +315,7 @@ def _candidates(
         from ..step import PlanContext
 
         context = PlanContext(
-            model, rules, nonnegative_nodes(model), with_ledger, cuts, before_maxima(model), shapes, means, observe
+            model, rules, nonnegative_nodes(model), with_ledger, cuts, before_maxima(model), shapes, resources, observe
         )
     steps: list[Step] = []
     served: set[str] = set()

@@ -194,5 +194,5 @@ def test_arrays_of_many_axes(backend):
 
 @each_backend
 def test_a_derivative_that_is_to_be_booked_says_that_it_shares_nothing(backend):
-    made = plan(wide(), {node.name: rules.Gradient() for node in wide().nodes}, backend, booked=True)
+    made = plan(wide(), {node.name: rules.Gradient() for node in wide().nodes}, backend, with_ledger=True)
     assert {label for _, label in made.rows()} == {"reference"}

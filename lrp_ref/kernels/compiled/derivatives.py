@@ -36,10 +36,10 @@ def step_for(context: PlanContext, node: Node) -> Any:
         return _product(context.model, inner, rule)
     function = compiled_elementwise.forward(context, node) if inner is None or isinstance(node.layer, Elementwise) else None
     if function is not None:
-        inner = PassedFunction((node,), rule, function, context.means.threads)
+        inner = PassedFunction((node,), rule, function, context.resources.threads)
     found = over(inner, node, rule)
     if type(found) is ElementwiseDerivative and function is not None:
-        return CompiledElementwise((node,), rule, inner, threads=context.means.threads)
+        return CompiledElementwise((node,), rule, inner, threads=context.resources.threads)
     return found
 
 

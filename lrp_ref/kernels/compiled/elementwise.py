@@ -127,7 +127,7 @@ def step_for(context: PlanContext, node: Node) -> Any:
     function = None if kind is None else forward(context, node)
     if kind is None or function is None:
         return None
-    return kind((node,), context.rules[node.name], function, context.means.threads, with_ledger=context.with_ledger)
+    return kind((node,), context.rules[node.name], function, context.resources.threads, with_ledger=context.with_ledger)
 
 
 def _step(context: PlanContext, node: Node) -> type[PassedFunction] | None:
@@ -156,7 +156,7 @@ def forward(context: PlanContext, node: Node) -> Function | None:
     known = context.shapes.get(node.inputs[0])
     if known is not None and len(known) > MOST_AXES - 2:
         return None
-    return function_of(node.layer, context.model.dtype, None if known is None else 1 + len(known), context.means.threads)
+    return function_of(node.layer, context.model.dtype, None if known is None else 1 + len(known), context.resources.threads)
 
 
 @lazy_dataclass(frozen=True, eq=False)

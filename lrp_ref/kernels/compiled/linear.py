@@ -40,7 +40,7 @@ _PRODUCTS = (Dense, Conv, ConvTranspose)
 
 def step_for(context: PlanContext, node: Node) -> Any:
     """The compiled step for `node` (and perhaps the activation behind it), else NumPy's, else None."""
-    model, layer, rule, means = context.model, node.layer, context.rules[node.name], context.means
+    model, layer, rule, resources = context.model, node.layer, context.rules[node.name], context.resources
     if model.dtype == object:
         return None
     if type(rule) is Gradient:
@@ -59,7 +59,7 @@ def step_for(context: PlanContext, node: Node) -> Any:
     ):
         behind = context.activation_behind(node)
         sure = node.inputs[0] in context.nonnegative
-        choice = chosen(layer, context.shapes.get(node.inputs[0]), context.shapes.get(node.name), means, model.dtype)
+        choice = chosen(layer, context.shapes.get(node.inputs[0]), context.shapes.get(node.name), resources, model.dtype)
         outlined = outline(model, node, rule, sure)
         if outlined is not None:
             features, keeps, even = outlined
@@ -75,7 +75,7 @@ def step_for(context: PlanContext, node: Node) -> Any:
             nodes = (node,) if behind is None else (node, behind)
             with_ledger = context.with_ledger
             return Compiled(
-                nodes, rule, prepare, features, choice, means.threads, keeps, prepare_sizes, sure, with_ledger=with_ledger
+                nodes, rule, prepare, features, choice, resources.threads, keeps, prepare_sizes, sure, with_ledger=with_ledger
             )
     own = joined.step_for(context, node) or moves.step_for(context, node) or compiled_elementwise.step_for(context, node)
     return own or _compiled(context, fused.step_for(context, node))
@@ -83,7 +83,7 @@ def step_for(context: PlanContext, node: Node) -> Any:
 
 def _compiled(context: PlanContext, step: Any) -> Any:
     """NumPy's step, with the passes over windows and the factors in C."""
-    threads = context.means.threads
+    threads = context.resources.threads
     for own, compiled in ((fused.FusedLinear, CompiledSum), (Winners, CompiledWinners), (Surrogate, CompiledSurrogate)):
         if type(step) is own:
             made = compiled(**{f.name: getattr(step, f.name) for f in fields(step)}, threads=threads)

@@ -42,7 +42,7 @@ def step_for(context: PlanContext, node: Node) -> Any:
         return None
     ((axis, cells),) = picks.items()
     return Picked(
-        (node,), rule, with_ledger=context.with_ledger, axis=axis, cells=tuple(cells.tolist()), threads=context.means.threads
+        (node,), rule, with_ledger=context.with_ledger, axis=axis, cells=tuple(cells.tolist()), threads=context.resources.threads
     )
 
 

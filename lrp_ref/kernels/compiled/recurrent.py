@@ -55,7 +55,7 @@ def step_for(context: PlanContext, node: Node) -> Any:
             ("lstm", layer, all_gates, with_ledger), lambda: _prepared(layer, all_gates, with_ledger, model.dtype)
         )
 
-    return CompiledSweep((node,), rule, prepare=prepare, code=code, threads=context.means.threads, with_ledger=with_ledger)
+    return CompiledSweep((node,), rule, prepare=prepare, code=code, threads=context.resources.threads, with_ledger=with_ledger)
 
 
 def _usual(layer: LSTM) -> bool:
