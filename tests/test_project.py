@@ -88,8 +88,8 @@ PUBLIC = {
     """,
     ".rules": """
         AbsoluteProduct AlphaBeta AverageSurrogate ChoiceTakesAll Epsilon Flat Gamma GeneralizedGamma Gradient HalfProduct
-        HeldDeviation
-        HeldStatistics LinearRule LocalTaylor Pass ProductRule Proportional ProportionalProduct RelativeEpsilon Rule
+        ConstantDeviation
+        ConstantStatistics LinearRule LocalTaylor Pass ProductRule Proportional ProportionalProduct RelativeEpsilon Rule
         SignalTakesAll ThroughTime WSquare WinnerTakesAll ZBox ZPlus Zero relative
     """,
     ".oracle": """

@@ -63,10 +63,10 @@ def test_a_box_is_refused_in_cells():
 @pytest.mark.parametrize(
     ("rule", "held"),
     [
-        (rules.Zero(), rules.HeldDeviation(0)),
-        (rules.Epsilon(0.5), rules.HeldDeviation(0.5)),
-        (rules.Epsilon(rules.relative(0.25)), rules.HeldDeviation(rules.relative(0.25))),
-        (rules.ZPlus(), rules.HeldDeviation()),
+        (rules.Zero(), rules.ConstantDeviation(0)),
+        (rules.Epsilon(0.5), rules.ConstantDeviation(0.5)),
+        (rules.Epsilon(rules.relative(0.25)), rules.ConstantDeviation(rules.relative(0.25))),
+        (rules.ZPlus(), rules.ConstantDeviation()),
     ],
     ids=str,
 )

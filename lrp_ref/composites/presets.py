@@ -31,14 +31,14 @@ from ..rules import (
     AlphaBeta,
     AverageSurrogate,
     ChoiceTakesAll,
+    ConstantDeviation,
+    ConstantStatistics,
     Epsilon,
     Flat,
     Gamma,
     GeneralizedGamma,
     Gradient,
     HalfProduct,
-    HeldDeviation,
-    HeldStatistics,
     LinearRule,
     Pass,
     ProductRule,
@@ -77,7 +77,7 @@ class _Row:
     add: Rule | None = None  # Add and Subtract, wherever they are
     product: Rule = SignalTakesAll()
     recurrent: Rule | None = ThroughTime()  # None: recurrent layers are refused
-    norm: HeldDeviation = HeldDeviation()
+    norm: ConstantDeviation = ConstantDeviation()
 
     def composite(self, name: str, gamma_stages: int | None = None) -> Composite:
         added = [(Type(Add, Subtract), rule_of(self.add))] if self.add is not None else []
@@ -100,7 +100,7 @@ class _Row:
                 *recurrent,
                 (Type(*_CONSTANTS, LRN), Pass()),
                 (Type(Linear), self.sums),  # Add, Subtract, Mean, the poolings that are linear, upsampling
-                (Type(MinMaxNorm), HeldStatistics(self.norm.epsilon)),
+                (Type(MinMaxNorm), ConstantStatistics(self.norm.epsilon)),
                 (Type(Normalised), self.norm),
                 (Type(Activation) & ~Type(Softmax), Pass()),
                 (Type(Rearrangement, Lookup), Pass()),
@@ -285,16 +285,16 @@ def uniform(rule: LinearRule, pool: Rule | None = None, add: Rule | None = None)
     signed = isinstance(rule, AlphaBeta) and rule.beta > 0
     sums = Epsilon() if signed else rule
     recurrent = None if isinstance(rule, ZBox) else ThroughTime(linear=rule, accumulation=sums)
-    row = _Row(rule, rule, sums, pool or WinnerTakesAll(), add=add, recurrent=recurrent, norm=_held(rule))
+    row = _Row(rule, rule, sums, pool or WinnerTakesAll(), add=add, recurrent=recurrent, norm=_norm_rule(rule))
     made = row.composite(f"uniform {rule}" if pool is None else f"uniform {rule}, pool={pool}")
     return Composite(((Type(*_CONSTANTS), row.sums), *made.entries), made.name)
 
 
-def _held(rule: LinearRule) -> HeldDeviation:
+def _norm_rule(rule: LinearRule) -> ConstantDeviation:
     """The rule of normalisations beside `rule` everywhere else."""
     if isinstance(rule, Zero):
-        return HeldDeviation(0)
-    return HeldDeviation(rule.epsilon) if isinstance(rule, Epsilon) and rule.signed else HeldDeviation()
+        return ConstantDeviation(0)
+    return ConstantDeviation(rule.epsilon) if isinstance(rule, Epsilon) and rule.signed else ConstantDeviation()
 
 
 def gradient() -> Composite:

@@ -179,19 +179,19 @@ class Normalised(Layer):
         flat = deviation <= none
         return np.where(flat, none, whole / (np.where(flat, like(1, a), deviation) * inverse))
 
-    def holding(self, a: Array) -> Linear:
+    def with_constant_statistics(self, a: Array) -> Linear:
         """The layer as a linear one for the input `a`: mean and deviation held at that input's."""
         weight, shift, mean = self._weight(a)
         if not self.centred:
-            return _Held(weight, shift)
-        return _Held(weight, np.asarray((shift if shift is not None else zeros(a.shape, a)) - mean * weight))
+            return _ElementwiseAffine(weight, shift)
+        return _ElementwiseAffine(weight, np.asarray((shift if shift is not None else zeros(a.shape, a)) - mean * weight))
 
-    def centring(self, a: Array) -> Linear:
+    def with_constant_deviation(self, a: Array) -> Linear:
         """The layer as a linear one for the input `a`: the deviation alone held at that input's."""
         if not self.centred:
-            return self.holding(a)
+            return self.with_constant_statistics(a)
         weight, shift, _ = self._weight(a)
-        return _Centring(weight, shift, *self._grouped(a.shape))
+        return _CentredAffine(weight, shift, *self._grouped(a.shape))
 
     def _weight(self, a: Array) -> tuple[Array, Array | None, Array]:
         """γ/√(σ² + ε) of every element, β, and every element's mean; all of a's shape."""
@@ -215,7 +215,7 @@ class Normalised(Layer):
 
 
 @lazy_dataclass(frozen=True, eq=False, repr=False)
-class _Held(Linear):
+class _ElementwiseAffine(Linear):
     """z = a·w + b elementwise, with a weight and a bias for every element of every sample."""
 
     weight: Any
@@ -240,7 +240,7 @@ class _Held(Linear):
 
 
 @lazy_dataclass(frozen=True, eq=False, repr=False)
-class _Centring(_Held):
+class _CentredAffine(_ElementwiseAffine):
     """z = (a − mean of a's group)·w + b: every output of a group reads all of the group."""
 
     grouped: Shape

@@ -17,7 +17,7 @@ from .linear import (
     relative,
 )
 from .local_taylor import LocalTaylor
-from .normalization import HeldDeviation, HeldStatistics
+from .normalization import ConstantDeviation, ConstantStatistics
 from .passing import Pass
 from .pooling import AverageSurrogate, Proportional, WinnerTakesAll
 from .products import AbsoluteProduct, HalfProduct, ProductRule, ProportionalProduct, SignalTakesAll
@@ -28,14 +28,14 @@ __all__ = [
     "AlphaBeta",
     "AverageSurrogate",
     "ChoiceTakesAll",
+    "ConstantDeviation",
+    "ConstantStatistics",
     "Epsilon",
     "Flat",
     "Gamma",
     "GeneralizedGamma",
     "Gradient",
     "HalfProduct",
-    "HeldDeviation",
-    "HeldStatistics",
     "LinearRule",
     "LocalTaylor",
     "Pass",

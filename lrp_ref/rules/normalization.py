@@ -14,8 +14,8 @@ from .base import Rule
 from .linear import EPSILON, Epsilon, RelativeEpsilon, check_epsilon
 
 
-class _NormRule(Rule):
-    """With some statistics held the normalisation is a linear layer, and takes the ε-rule."""
+class _ConstantRule(Rule):
+    """The ε-rule of a normalisation that is a linear layer, because some of its statistics count as constants."""
 
     serves: ClassVar[str] = (
         "normalisations by their input's own statistics (LayerNorm, InstanceNorm, GroupNorm, RMSNorm, LpNorm, MinMaxNorm)"
@@ -46,7 +46,7 @@ class _NormRule(Rule):
 
 
 @lazy_dataclass(frozen=True)
-class HeldDeviation(_NormRule):
+class ConstantDeviation(_ConstantRule):
     r"""Only the standard deviation is held constant; the mean is part of the linear map (Ali et al. 2022, Prop. 3.2).
 
     .. math::
@@ -55,7 +55,7 @@ class HeldDeviation(_NormRule):
         w_k = \gamma_k / \sqrt{\sigma^2 + \epsilon'}
 
     over the n elements that are normalised together. The shift β is the bias b. Where no mean is taken off (RMSNorm, LpNorm) the
-    map is :math:`z_k = a_k w_k + b_k`, as `HeldStatistics` has it.
+    map is :math:`z_k = a_k w_k + b_k`, as `ConstantStatistics` has it.
 
     Parameters
     ----------
@@ -75,11 +75,11 @@ class HeldDeviation(_NormRule):
         return isinstance(layer, Normalised) and layer.linear_mean
 
     def linear(self, layer: Normalised, a: Array) -> Linear:
-        return layer.centring(a)
+        return layer.with_constant_deviation(a)
 
 
 @lazy_dataclass(frozen=True)
-class HeldStatistics(_NormRule):
+class ConstantStatistics(_ConstantRule):
     r"""Mean and standard deviation are held constant, as those of a batch norm are: an elementwise affine map.
 
     .. math:: R_j = \frac{a_j w_j}{\epsilon_j + z_j} R_j', \qquad w_j = \gamma_j / \sigma, \quad z_j = a_j w_j + \beta_j - \mu w_j
@@ -98,4 +98,4 @@ class HeldStatistics(_NormRule):
     usage: ClassVar[str] = "MinMaxNorm in every preset, whose minimum takes its share as a bias; others for comparison"
 
     def linear(self, layer: Normalised, a: Array) -> Linear:
-        return layer.holding(a)
+        return layer.with_constant_statistics(a)

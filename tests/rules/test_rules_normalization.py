@@ -80,17 +80,17 @@ def cases(draw):
     return layer, random.normal(size=(count, *shape)) * 3 + 1, random.normal(size=(count, *shape))
 
 
-@given(cases(), st.sampled_from([R.HeldDeviation(0.01), R.HeldStatistics(0.01)]))
+@given(cases(), st.sampled_from([R.ConstantDeviation(0.01), R.ConstantStatistics(0.01)]))
 def test_engine_equals_literal_sums(case, rule):
     layer, a, relevance = case
     (lower,), booking = rule.propagate(layer, (a,), layer.forward(a), relevance)
     for sample in range(len(a)):
-        expected = literal(layer, a[sample], relevance[sample], 0.01, mean_held=isinstance(rule, R.HeldStatistics))
+        expected = literal(layer, a[sample], relevance[sample], 0.01, mean_held=isinstance(rule, R.ConstantStatistics))
         np.testing.assert_allclose(lower[sample], expected, rtol=1e-7, atol=1e-9)
     assert (abs(booking.rounding) <= 4 * (1 + a[0].size) * 2**-53 * booking.turnover).all()
 
 
-@given(cases(), st.sampled_from([R.HeldDeviation(), R.HeldStatistics()]))
+@given(cases(), st.sampled_from([R.ConstantDeviation(), R.ConstantStatistics()]))
 def test_batch_is_one_by_one_bit_for_bit(case, rule):
     layer, a, relevance = case
     (lower,) = rule.relevances(layer, (a,), layer.forward(a), relevance)
@@ -105,7 +105,7 @@ def test_exact_where_the_deviation_is_rational():
     a, relevance = fractions([[1, 5]]), fractions([[3, 4]])  # mean 3, deviation 2: z = (2·(−1) + 1, 1) = (−1, 1)
     z = layer.forward(a)
     assert z.tolist() == [[-1, 1]]
-    (lower,), booking = R.HeldDeviation(0).propagate(layer, (a,), z, relevance)
+    (lower,), booking = R.ConstantDeviation(0).propagate(layer, (a,), z, relevance)
     # k = 1: terms 1·½·1 = ½ and 5·(−½)·1 = −5/2 over z = −1, times 3; k = 2: −½·½ = −¼ and 5·½·½ = 5/4 over 1, times 4
     assert lower.tolist() == [[Fraction(-3, 2) - 1, Fraction(15, 2) + 5]]
     assert booking.bias.tolist() == [-3]
@@ -118,7 +118,7 @@ def test_with_the_deviation_held_shifting_all_inputs_moves_no_share_of_the_sum()
     a, relevance = np.array([[0.5, 2.0, -1.0, 3.0]]), np.array([[1.0, -2.0, 0.5, 4.0]])
     for offset in (0.0, 7.0):
         moved = a + offset
-        (lower,), _ = R.HeldDeviation(0).propagate(layer, (moved,), layer.forward(moved), relevance)
+        (lower,), _ = R.ConstantDeviation(0).propagate(layer, (moved,), layer.forward(moved), relevance)
         np.testing.assert_allclose(lower.sum(), relevance.sum(), rtol=1e-12)
 
 
@@ -149,14 +149,14 @@ def test_presets_explain_normalisations(backend):
 def test_lengths_and_ranges_are_held_exactly():
     """CONV-NORM-LENGTH. Worked: LpNorm of (3, 4) divides by 5, MinMaxNorm of (1, 3, 5) takes 1 off and divides by 4."""
     a, relevance = fractions([[3, 4]]), fractions([[2, 7]])
-    for rule in (R.HeldDeviation(0), R.HeldStatistics(0)):
+    for rule in (R.ConstantDeviation(0), R.ConstantStatistics(0)):
         (lower,), booking = rule.propagate(L.LpNorm(), (a,), L.LpNorm().forward(a), relevance)
         assert lower.tolist() == [[2, 7]]
         assert (booking.bias.tolist(), booking.unassigned.tolist()) == ([0], [0])
     a, relevance = fractions([[1, 3, 5]]), fractions([[6, 2, 4]])
     z = L.MinMaxNorm().forward(a)
     assert z.tolist() == [[0, Fraction(1, 2), 1]]
-    (lower,), booking = R.HeldStatistics(0).propagate(L.MinMaxNorm(), (a,), z, relevance)
+    (lower,), booking = R.ConstantStatistics(0).propagate(L.MinMaxNorm(), (a,), z, relevance)
     assert lower.tolist() == [[0, 3, 5]]  # a/4 over z times R: 3/4 over ½ times 2, 5/4 over 1 times 4; 0/0 := 0
     assert booking.bias.tolist() == [-2]  # −1/4 over ½ times 2, −1/4 over 1 times 4
     assert booking.unassigned.tolist() == [6]
@@ -183,13 +183,13 @@ def test_lp_0_with_held_statistics_is_gradient_times_input_of_the_held_map(backe
 
 def test_refusals():
     with pytest.raises(errors.RuleError, match=r"serves normalisations by their input's own statistics.*not ReLU"):
-        R.HeldDeviation().propagate(L.ReLU(), (np.ones((1, 2)),), np.ones((1, 2)), np.ones((1, 2)))
-    with pytest.raises(errors.ParameterError, match=r"HeldStatistics\.epsilon"):
-        R.HeldStatistics(-1)
-    with pytest.raises(errors.RuleError, match=r"HeldDeviation.*not MinMaxNorm"):
-        R.HeldDeviation().propagate(L.MinMaxNorm(), (np.ones((1, 2)),), np.ones((1, 2)), np.ones((1, 2)))
-    with pytest.raises(errors.RuleError, match=r"fits: HeldStatistics\(\)"):
-        lrp_ref.Explainer(lrp_ref.Model.sequential([L.MinMaxNorm()]), lrp_ref.Composite(((L.MinMaxNorm, R.HeldDeviation()),)))
+        R.ConstantDeviation().propagate(L.ReLU(), (np.ones((1, 2)),), np.ones((1, 2)), np.ones((1, 2)))
+    with pytest.raises(errors.ParameterError, match=r"ConstantStatistics\.epsilon"):
+        R.ConstantStatistics(-1)
+    with pytest.raises(errors.RuleError, match=r"ConstantDeviation.*not MinMaxNorm"):
+        R.ConstantDeviation().propagate(L.MinMaxNorm(), (np.ones((1, 2)),), np.ones((1, 2)), np.ones((1, 2)))
+    with pytest.raises(errors.RuleError, match=r"fits: ConstantStatistics\(\)"):
+        lrp_ref.Explainer(lrp_ref.Model.sequential([L.MinMaxNorm()]), lrp_ref.Composite(((L.MinMaxNorm, R.ConstantDeviation()),)))
     model = lrp_ref.Model.sequential([L.LayerNorm()])
     with pytest.raises(errors.RuleError, match="layernorm1"):
         lrp_ref.Explainer(model, lrp_ref.Composite(((L.LayerNorm, R.Zero()),)))
