@@ -81,7 +81,7 @@ def short_of_zero(rule: rules.Epsilon, k: Neurons) -> Line:
     return Line(line.d, line.d_0, line.low, stabiliser=stabiliser(rule.epsilon, rule.signed))
 
 
-def tilted(rule: rules.Gamma, k: Neurons) -> Line:
+def favour_positive(rule: rules.Gamma, k: Neurons) -> Line:
     """1 + γ times as fast where w ≥ 0, the bias neuron too (Montavon et al. 2019, §10.2.3)."""
     zero, one, gamma = like(0, k.a), like(1, k.a), like(rule.gamma, k.a)
     d = k.a * (one + gamma * k.where(k.w >= zero)) * k.where(k.feeds)
@@ -89,7 +89,7 @@ def tilted(rule: rules.Gamma, k: Neurons) -> Line:
     return Line(d, d_0, low=k.each(0), stabiliser=stabiliser(rule.epsilon, True))
 
 
-def tilted_either_way(rule: rules.GeneralizedGamma, k: Neurons) -> Line:
+def favour_sign_of_z(rule: rules.GeneralizedGamma, k: Neurons) -> Line:
     """1 + γ times as fast where the contribution has the sign of z; always between 0 and a."""
     zero, one, gamma, sign = like(0, k.a), like(1, k.a), like(rule.gamma, k.a), signs(k.z)
     d = k.a * (one + gamma * k.where(k.a * k.w * sign[:, None] >= zero)) * k.where(k.feeds)
@@ -102,7 +102,7 @@ def without_support(_: rules.ZPlus, k: Neurons) -> Line:
 
 
 def without_support_or_bias(rule: rules.AlphaBeta, k: Neurons) -> Line:
-    """As z⁺; with the bias in the pool also without a positive bias, the limit of `tilted` for γ → ∞."""
+    """As z⁺; with the bias in the pool also without a positive bias, the limit of `favour_positive` for γ → ∞."""
     if rule.beta != 0:
         raise RuleError(
             f"{rule} has no root point: its second pool moves the inputs that inhibit k by βz/|Σ(aw)⁻|, which nothing "
@@ -158,9 +158,9 @@ class Root:
 ROOTS: dict[type[rules.Rule], Root] = {
     rules.Zero: Root(toward_zero, r"\tilde a_j = 0", "ã ≥ 0"),
     rules.Epsilon: Root(short_of_zero, r"\tilde a_j = \frac{\epsilon_k}{z_k + \epsilon_k}\,a_j", "ã ≥ 0"),
-    rules.Gamma: Root(tilted, r"\tilde a_j = a_j\,(1 - t\,(1 + \gamma\,1_{w_{jk} \ge 0}))", "ã ≥ 0"),
+    rules.Gamma: Root(favour_positive, r"\tilde a_j = a_j\,(1 - t\,(1 + \gamma\,1_{w_{jk} \ge 0}))", "ã ≥ 0"),
     rules.GeneralizedGamma: Root(
-        tilted_either_way, r"\tilde a_j = a_j\,(1 - t\,(1 + \gamma\,1_{a_j w_{jk} z_k \ge 0}))", "any real ã"
+        favour_sign_of_z, r"\tilde a_j = a_j\,(1 - t\,(1 + \gamma\,1_{a_j w_{jk} z_k \ge 0}))", "any real ã"
     ),
     rules.ZPlus: Root(without_support, r"\tilde a_j = a_j\,(1 - t\,1_{a_j w_{jk} > 0})", "ã ≥ 0"),
     rules.AlphaBeta: Root(without_support_or_bias, r"\tilde a_j = a_j\,(1 - t\,1_{a_j w_{jk} > 0})", "ã ≥ 0"),

@@ -134,8 +134,8 @@ class Gamma(LinearRule):
         check_epsilon(self.epsilon, "Gamma.epsilon")
 
     def shares(self, weight: Array, bias: Array | None) -> tuple[Share, ...]:
-        term = Term(IDENTITY, _tilt(weight, self.gamma))
-        return (Share(1, (term,), _tilt(bias, self.gamma), _stabiliser(self.epsilon)),)
+        term = Term(IDENTITY, favour_positive(weight, self.gamma))
+        return (Share(1, (term,), favour_positive(bias, self.gamma), _stabiliser(self.epsilon)),)
 
     def flags(self, inputs: tuple[Array, ...]) -> tuple[str, ...]:
         if self.gamma and any((a < like(0, a)).any() for a in inputs):
@@ -143,15 +143,22 @@ class Gamma(LinearRule):
         return ()
 
 
-def _tilt(w: Array | None, gamma: Number, sign: int = 1) -> Any:
-    """w + γ w⁺, or w + γ w⁻ for sign = −1; the weight itself where γ = 0."""
-    if w is None or gamma == 0:
-        return w
-    tilted = positive(w) if sign > 0 else negative(w)
+def favour_positive(w: Array | None, gamma: Number) -> Any:
+    """w + γ w⁺, of the shape of w; the weight itself where γ = 0, None of None."""
+    return w if w is None or gamma == 0 else _increase(positive(w), w, gamma)
+
+
+def favour_negative(w: Array | None, gamma: Number) -> Any:
+    """w + γ w⁻, of the shape of w; the weight itself where γ = 0, None of None."""
+    return w if w is None or gamma == 0 else _increase(negative(w), w, gamma)
+
+
+def _increase(part: Array, w: Array, gamma: Number) -> Array:
+    """w + γ·part, computed in the memory of `part`: copies of a large weight are what memory peaks at."""
     with np.errstate(over="ignore", invalid="ignore"):  # seen where it is divided by
-        tilted *= like(gamma, w)  # in place, for copies of a large weight are what memory peaks at
-        tilted += w
-    return tilted
+        part *= like(gamma, w)
+        part += w
+    return part
 
 
 @lazy_dataclass(frozen=True)
@@ -180,10 +187,11 @@ class GeneralizedGamma(LinearRule):
         check_number(self.gamma, "GeneralizedGamma.gamma", 0)
 
     def shares(self, weight: Array, bias: Array | None) -> tuple[Share, ...]:
-        up, down = _tilt(weight, self.gamma), _tilt(weight, self.gamma, -1)
+        w_plus, w_minus = favour_positive(weight, self.gamma), favour_negative(weight, self.gamma)
+        b_plus, b_minus = favour_positive(bias, self.gamma), favour_negative(bias, self.gamma)
         return (
-            Share(1, (Term(POSITIVE, up), Term(NEGATIVE, down)), _tilt(bias, self.gamma), where=NONNEGATIVE),
-            Share(1, (Term(POSITIVE, down), Term(NEGATIVE, up)), _tilt(bias, self.gamma, -1), where=NEGATIVE_ONLY),
+            Share(1, (Term(POSITIVE, w_plus), Term(NEGATIVE, w_minus)), b_plus, where=NONNEGATIVE),
+            Share(1, (Term(POSITIVE, w_minus), Term(NEGATIVE, w_plus)), b_minus, where=NEGATIVE_ONLY),
         )
 
 
@@ -227,12 +235,12 @@ class AlphaBeta(LinearRule):
             raise ParameterError(f'AlphaBeta.empty must be "drop" or "renormalise", found {self.empty!r}')
 
     def shares(self, weight: Array, bias: Array | None) -> tuple[Share, ...]:
-        up, down = positive(weight), negative(weight)
+        w_plus, w_minus = positive(weight), negative(weight)
         pools = (None, None) if bias is None or self.bias == "none" else (positive(bias), negative(bias))
-        excitatory = Share(self.alpha, (Term(POSITIVE, up), Term(NEGATIVE, down)), pools[0])
+        excitatory = Share(self.alpha, (Term(POSITIVE, w_plus), Term(NEGATIVE, w_minus)), pools[0])
         if self.beta == 0 and self.empty == "drop":
             return (excitatory,)
-        return (excitatory, Share(-self.beta, (Term(POSITIVE, down), Term(NEGATIVE, up)), pools[1]))
+        return (excitatory, Share(-self.beta, (Term(POSITIVE, w_minus), Term(NEGATIVE, w_plus)), pools[1]))
 
 
 @lazy_dataclass(frozen=True)
