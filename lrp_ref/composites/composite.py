@@ -10,7 +10,7 @@ from .. import rules as rule_module
 from ..arrays import Shape
 from ..errors import DomainError, LrpError, ParameterError, RuleError, unknown
 from ..layers.activations import Activation, Softmax
-from ..layers.base import Layer, Linear, Lookup, Recurrent
+from ..layers.base import BaseEmbedding, Layer, Linear, Recurrent
 from ..layers.conv import Conv, ConvTranspose
 from ..layers.functions import Maximum, Minimum
 from ..layers.lengths import MinMaxNorm
@@ -199,7 +199,7 @@ _FITTING: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (MinMaxNorm, "ConstantStatistics()"),
     (Normalised, "ConstantDeviation() or ConstantStatistics()"),
     (Softmax, "none: explain the score before it, or end the model there"),
-    ((Activation, Rearrangement, Lookup), "Pass()"),
+    ((Activation, Rearrangement, BaseEmbedding), "Pass()"),
     (Linear, "a rule for linear layers, such as Epsilon()"),
     (Recurrent, "ThroughTime()"),
 )

@@ -15,7 +15,7 @@ from typing import Any
 from ..arrays import Number
 from ..errors import ParameterError, unknown
 from ..layers.activations import Activation, Softmax
-from ..layers.base import Layer, Linear, Lookup, Recurrent
+from ..layers.base import BaseEmbedding, Layer, Linear, Recurrent
 from ..layers.conv import Conv, ConvTranspose
 from ..layers.functions import Choice
 from ..layers.lengths import MinMaxNorm
@@ -103,7 +103,7 @@ class _Row:
                 (Type(MinMaxNorm), ConstantStatistics(self.norm.epsilon)),
                 (Type(Normalised), self.norm),
                 (Type(Activation) & ~Type(Softmax), Pass()),
-                (Type(Rearrangement, Lookup), Pass()),
+                (Type(Rearrangement, BaseEmbedding), Pass()),
             ),
             name if self.add is None else _parametrised(name, f"add={self.add}"),
         )

@@ -178,11 +178,11 @@ class Elementwise(Layer):
         return (np.asarray(upper * self.derivative(inputs[0], output)),)
 
 
-class Lookup(Layer):
-    """A layer that puts a vector in the place of every number of its input."""
+class BaseEmbedding(Layer):
+    """An embedding: numbers (N, …) that are indices, each replaced by a vector, (N, …, features)."""
 
-    def restore(self, relevance: Array) -> Array:
-        """The relevance of each number: that of its vector, added up."""
+    def sum_vectors(self, relevance: Array) -> Array:
+        """The relevance of each index, (N, …): that of its vector, (N, …, features), added up."""
         return total(relevance, (relevance.ndim - 1,))
 
 

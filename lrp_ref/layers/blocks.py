@@ -72,7 +72,7 @@ class DepthToSpace(_Blocks):
         self.shape(*(a.shape for a in inputs))
         return self._widen(inputs[0])
 
-    def restore(self, relevance: Array, *shapes: Shape) -> tuple[Array, ...]:
+    def adjoint(self, relevance: Array, *shapes: Shape) -> tuple[Array, ...]:
         return (self._deepen(relevance),)
 
 
@@ -91,7 +91,7 @@ class SpaceToDepth(_Blocks):
         self.shape(*(a.shape for a in inputs))
         return self._deepen(inputs[0])
 
-    def restore(self, relevance: Array, *shapes: Shape) -> tuple[Array, ...]:
+    def adjoint(self, relevance: Array, *shapes: Shape) -> tuple[Array, ...]:
         return (self._widen(relevance),)
 
 
@@ -131,7 +131,7 @@ class Attach(Rearrangement):
         whole = [p if p is a else np.broadcast_to(like(p, a), (a.shape[0], *p.shape)) for p in parts if p is not None]
         return np.concatenate(whole, axis=self.axis)
 
-    def restore(self, relevance: Array, *shapes: Shape) -> tuple[Array, ...]:
+    def adjoint(self, relevance: Array, *shapes: Shape) -> tuple[Array, ...]:
         start = 0 if self.before is None else self.before.shape[self.axis - 1]
         cells = slice(start, start + shapes[0][self.axis])
         return (relevance[(slice(None),) * self.axis + (cells,)],)

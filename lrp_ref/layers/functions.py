@@ -11,7 +11,7 @@ import numpy as np
 from ..arrays import Array, Shape, check_type, integer, is_exact, like, square_root, sum_to
 from ..errors import ExactnessError, ParameterError, ShapeError
 from ..lazy_dataclass import lazy_dataclass
-from .base import Elementwise, Layer, Lookup, broadcast, need_arity
+from .base import BaseEmbedding, Elementwise, Layer, broadcast, need_arity
 from .linear import broadcast_sample
 
 
@@ -246,7 +246,7 @@ class Power(Pairwise):
 
 
 @lazy_dataclass(frozen=True, eq=False, repr=False)
-class Embedding(Lookup):
+class Embedding(BaseEmbedding):
     """Rows of a table: (N, …) whole numbers → (N, …, features).
 
     Parameters

@@ -41,7 +41,7 @@ class _Picking(Rearrangement):
                 a[(slice(None),) * axis + (outside,)] = like(self.constant, a)
         return a
 
-    def restore(self, relevance: Array, *shapes: Shape) -> tuple[Array, ...]:
+    def adjoint(self, relevance: Array, *shapes: Shape) -> tuple[Array, ...]:
         for axis, cells in reversed(self.picks(shapes[0]).items()):
             extents = (*relevance.shape[:axis], shapes[0][axis], *relevance.shape[axis + 1 :])
             back = zeros(extents, relevance)
@@ -162,8 +162,8 @@ class Expand(_Picking):
         shape = self.shape(*(a.shape for a in inputs))
         return np.array(np.broadcast_to(inputs[0].reshape(self._padded(inputs[0].shape)), shape))
 
-    def restore(self, relevance: Array, *shapes: Shape) -> tuple[Array, ...]:
-        (found,) = super().restore(relevance, self._padded(shapes[0]))
+    def adjoint(self, relevance: Array, *shapes: Shape) -> tuple[Array, ...]:
+        (found,) = super().adjoint(relevance, self._padded(shapes[0]))
         return (found.reshape(shapes[0]),)
 
 

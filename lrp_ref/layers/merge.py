@@ -47,7 +47,7 @@ class Concat(Rearrangement):
         self.shape(*(a.shape for a in inputs))
         return np.concatenate(inputs, axis=self.axis)
 
-    def restore(self, relevance: Array, *shapes: Shape) -> tuple[Array, ...]:
+    def adjoint(self, relevance: Array, *shapes: Shape) -> tuple[Array, ...]:
         ends = np.cumsum([shape[self.axis] for shape in shapes])[:-1]
         return tuple(np.split(relevance, ends, axis=self.axis))
 

@@ -19,11 +19,22 @@ class Rearrangement(Layer):
     """A layer whose every output element is one input element, or a constant; relevance goes back the same way."""
 
     @abstractmethod
-    def restore(self, relevance: Array, *shapes: Shape) -> tuple[Array, ...]:
-        """Each input's share of `relevance`, put back where it came from."""
+    def adjoint(self, relevance: Array, *shapes: Shape) -> tuple[Array, ...]:
+        """The transpose of `forward`, for inputs of these shapes: each input gets what its elements' copies got.
+
+        Parameters
+        ----------
+        relevance : numbers for the output, of its shape; what belongs to constants (padding) is left out
+        shapes : the shape of each input, batch axis included
+
+        Returns
+        -------
+        tuple of arrays
+            One for each input, of its shape and of the number type of `relevance`.
+        """
 
     def vjp(self, inputs: tuple[Array, ...], output: Array, upper: Array) -> tuple[Array, ...]:
-        return self.restore(upper, *(a.shape for a in inputs))
+        return self.adjoint(upper, *(a.shape for a in inputs))
 
 
 @lazy_dataclass(frozen=True, eq=False, repr=False)
@@ -38,7 +49,7 @@ class Identity(Rearrangement):
         self.shape(*(a.shape for a in inputs))
         return inputs[0]
 
-    def restore(self, relevance: Array, *shapes: Shape) -> tuple[Array, ...]:
+    def adjoint(self, relevance: Array, *shapes: Shape) -> tuple[Array, ...]:
         return (relevance,)
 
 
@@ -58,7 +69,7 @@ class _Reshaping(Rearrangement):
         shape = self.shape(*(a.shape for a in inputs))
         return inputs[0].reshape(shape)
 
-    def restore(self, relevance: Array, *shapes: Shape) -> tuple[Array, ...]:
+    def adjoint(self, relevance: Array, *shapes: Shape) -> tuple[Array, ...]:
         return (relevance.reshape(shapes[0]),)
 
 
@@ -123,7 +134,7 @@ class Transpose(Rearrangement):
         self.shape(*(a.shape for a in inputs))
         return inputs[0].transpose(self.axes)
 
-    def restore(self, relevance: Array, *shapes: Shape) -> tuple[Array, ...]:
+    def adjoint(self, relevance: Array, *shapes: Shape) -> tuple[Array, ...]:
         return (relevance.transpose(tuple(int(axis) for axis in np.argsort(self.axes))),)
 
 
@@ -174,7 +185,7 @@ class Pad(Rearrangement):
         padded[self._inner(inputs[0].shape)] = inputs[0]
         return padded
 
-    def restore(self, relevance: Array, *shapes: Shape) -> tuple[Array, ...]:
+    def adjoint(self, relevance: Array, *shapes: Shape) -> tuple[Array, ...]:
         return (relevance[self._inner(shapes[0])],)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ..arrays import Array
-from ..layers.base import Layer, Lookup
+from ..layers.base import BaseEmbedding, Layer
 from ..lazy_dataclass import lazy_dataclass
 from ..ledger import Booking
 from .base import Rule
@@ -28,7 +28,7 @@ class Gradient(Rule):
     usage: ClassVar[str] = "the gradient, with a start of 1; times the input it is gradient × input"
 
     def fits(self, layer: Layer) -> bool:
-        return not isinstance(layer, Lookup)
+        return not isinstance(layer, BaseEmbedding)
 
     def propagate(
         self, layer: Layer, inputs: tuple[Array, ...], output: Array, relevance: Array

@@ -7,7 +7,7 @@ from typing import ClassVar
 from ..arrays import Array, divide, like
 from ..errors import RuleError
 from ..layers.activations import Activation, Softmax
-from ..layers.base import Layer, Linear, Lookup
+from ..layers.base import BaseEmbedding, Layer, Linear
 from ..layers.norms import LRN
 from ..layers.shape import Rearrangement
 from ..lazy_dataclass import lazy_dataclass
@@ -30,7 +30,7 @@ class Pass(Rule):
     usage: ClassVar[str] = "activations, shape layers, embeddings, normalisation that cannot be folded"
 
     def fits(self, layer: Layer) -> bool:
-        if isinstance(layer, (Activation, Rearrangement, LRN, Lookup)):
+        if isinstance(layer, (Activation, Rearrangement, LRN, BaseEmbedding)):
             return not isinstance(layer, Softmax)
         return isinstance(layer, Linear) and layer.arity == 1
 
@@ -39,12 +39,12 @@ class Pass(Rule):
     ) -> tuple[tuple[Array, ...], Booking]:
         self.require(layer)
         if isinstance(layer, Rearrangement):
-            relevances = layer.restore(relevance, *(a.shape for a in inputs))
+            relevances = layer.adjoint(relevance, *(a.shape for a in inputs))
             kept = sum(r.size for r in relevances) == relevance.size
             # Only padding loses elements: what was given to constant zeros belongs to no input.
             return relevances, _moved(relevance, relevances, kept)
-        if isinstance(layer, Lookup):
-            relevances = (layer.restore(relevance),)
+        if isinstance(layer, BaseEmbedding):
+            relevances = (layer.sum_vectors(relevance),)
             return relevances, Booking.handed_on(relevance, relevances, messages=(relevance,))
         if inputs[0].shape != output.shape:
             raise RuleError(

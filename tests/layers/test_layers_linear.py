@@ -189,7 +189,7 @@ def test_restore_is_the_transpose_of_forward(kind):
         case = drawn.astype(object)
         x = tuple(dense_values(shape, i) for i, shape in enumerate(case.shapes))
         r = dense_values(case.relevance.shape, 9)
-        back = case.layer.restore(r, *case.shapes)
+        back = case.layer.adjoint(r, *case.shapes)
         assert inner(case.layer.forward(*x), r) == sum(inner(a, part) for a, part in zip(x, back, strict=True))
 
     check()
@@ -200,7 +200,7 @@ def test_restore_puts_everything_back_where_it_came_from(kind):
     @fewer
     @given(cases(kind))
     def check(drawn):
-        back = drawn.layer.restore(drawn.layer.forward(*drawn.inputs), *drawn.shapes)
+        back = drawn.layer.adjoint(drawn.layer.forward(*drawn.inputs), *drawn.shapes)
         for a, part in zip(drawn.inputs, back, strict=True):
             np.testing.assert_array_equal(part, a)
 

@@ -477,15 +477,15 @@ def test_adjoints_are_transposes(layer, shapes):
 
 @pytest.mark.parametrize(("layer", "shapes"), [p for p in ALL if isinstance(p.values[0], L.Rearrangement)])
 def test_relevance_goes_back_where_it_came_from(layer, shapes):
-    """restore is the transpose of forward without its constants."""
+    """adjoint is the transpose of forward without its constants."""
     inputs = drawn(layer, shapes)
     constant = layer.forward(*(a * 0 for a in inputs))
     moved = layer.forward(*inputs) - constant
     relevance = np.random.default_rng(3).integers(-9, 10, moved.shape).astype(float)
-    (back,) = layer.restore(relevance, inputs[0].shape)
+    (back,) = layer.adjoint(relevance, inputs[0].shape)
     assert back.shape == inputs[0].shape
     assert (moved * relevance).sum() == pytest.approx((inputs[0] * back).sum(), rel=1e-12)
-    exact = layer.restore(fractions(relevance), inputs[0].shape)[0]
+    exact = layer.adjoint(fractions(relevance), inputs[0].shape)[0]
     assert (exact == back).all()
 
 

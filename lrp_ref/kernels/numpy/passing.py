@@ -71,7 +71,7 @@ class PassThrough:
         layer, targets = self.nodes[0].layer, message.shape[1]
         if isinstance(layer, Rearrangement):
             wide = [(shape[0] * targets, *shape[1:]) for shape in shapes]
-            parts = layer.restore(folded(message), *wide)
+            parts = layer.adjoint(folded(message), *wide)
             messages = tuple(p.reshape(shape[0], targets, *shape[1:]) for p, shape in zip(parts, shapes, strict=True))
         else:
             messages = (message if mask is None else message * mask[:, None],)

@@ -165,10 +165,10 @@ class Cells(Recurrent):
         """The pass over time, with every value that it computes."""
         self.shape(*(a.shape for a in inputs))
         read = dict(zip(self.reads, inputs[1:], strict=True))
-        x, steps = self.ordered(inputs[0]), inputs[0].shape[1]
+        x, steps = self.to_step_order(inputs[0]), inputs[0].shape[1]
         alive = None
         if "lengths" in read:
-            alive = self.ordered((np.arange(steps) < ends(read["lengths"], steps)[:, None])[..., None])
+            alive = self.to_step_order((np.arange(steps) < ends(read["lengths"], steps)[:, None])[..., None])
         states = {name: self._initial(name, read, x) for name in self.states}
         weight = like(self.weight_input, x)
         z = np.matmul(x, weight[:, None])
@@ -188,17 +188,16 @@ class Cells(Recurrent):
     def _run(self, x: Array, z: Array, alive: Array | None, **states: Array) -> Unrolled:
         """The steps, one after the other; `z` holds what the input and the bias contribute, and may be overwritten."""
 
-    def ordered(self, x: Array) -> Array:
-        """(N, T, ·) → (D, N, T, ·), contiguous: each direction's sequence in the order in which it is read."""
-        flipped = x[:, ::-1]
-        found = {"forward": [x], "reverse": [flipped], "bidirectional": [x, flipped]}[self.direction]
-        return np.stack(found)
+    def to_step_order(self, x: Array) -> Array:
+        """The sequences (N, T, ·) once for each direction, (D, N, T, ·), contiguous, in the order in which it reads them."""
+        reverse = x[:, ::-1]
+        return np.stack({"forward": [x], "reverse": [reverse], "bidirectional": [x, reverse]}[self.direction])
 
-    def restored(self, ordered: Array) -> Array:
-        """The transpose of `ordered` with the directions kept apart: (D, N, T, ·) in the sequence's own order."""
+    def to_sequence_order(self, steps: Array) -> Array:
+        """Arrays (D, N, T, ·) in step order, back in the order of the sequence; still one for each direction."""
         if self.direction == "forward":
-            return ordered
-        return np.concatenate([ordered[:-1], ordered[-1:, :, ::-1]])
+            return steps
+        return np.concatenate([steps[:-1], steps[-1:, :, ::-1]])
 
     def output(self, u: Unrolled) -> Array:
         """What the layer returns of an unrolled pass."""
@@ -206,22 +205,27 @@ class Cells(Recurrent):
             steps = u.hidden[:, :, 1:]
             if u.alive is not None:
                 steps = np.where(u.alive, steps, like(0, steps))
-            return np.ascontiguousarray(np.concatenate(list(self.restored(steps)), axis=-1))
+            return np.ascontiguousarray(merge_directions(self.to_sequence_order(steps)))
         states = u.hidden if self.returns == "last" else u.cell
         assert states is not None
-        return np.concatenate(list(states[:, :, -1]), axis=-1)
+        return merge_directions(states[:, :, -1])
 
-    def apart(self, whole: Array) -> Array:
-        """(N, …, D·H) → (D, N, …, H)."""
-        return np.stack(np.split(whole, self.directions, axis=-1))
+    def split_directions(self, states: Array) -> Array:
+        """The states (N, …, D·H) of each direction, (D, N, …, H); the inverse of `merge_directions`."""
+        return np.stack(np.split(states, self.directions, axis=-1))
 
     def _initial(self, name: str, read: dict[str, Array], x: Array) -> Array:
         """The state before the first step, (D, N, 1, H)."""
         if name in read:
-            return self.apart(read[name])[:, :, None]
+            return self.split_directions(read[name])[:, :, None]
         found = zeros((x.shape[0], x.shape[1], 1, self.hidden), x)
         constant = getattr(self, f"initial_{name}")
         return found if constant is None else found + like(constant, x)[:, None, None]
+
+
+def merge_directions(states: Array) -> Array:
+    """The states (D, N, …, H) of all directions side by side, (N, …, D·H)."""
+    return np.concatenate(list(states), axis=-1)
 
 
 def ends(lengths: Array, steps: int) -> Array:

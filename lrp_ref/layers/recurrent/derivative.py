@@ -9,7 +9,7 @@ import numpy as np
 
 from ...arrays import Array, like, zeros
 from ..base import Elementwise
-from .base import ACTIVATIONS, Cells, Unrolled
+from .base import ACTIVATIONS, Cells, Unrolled, merge_directions
 
 
 def slope(name: str, scale: Any, z: Array) -> Array:
@@ -46,11 +46,11 @@ class Chain(ABC):
         layer, u = self.layer, self.u
         (d, n, steps, _), alive = u.x.shape, u.alive
         hidden, cell = (zeros((d, n, 1, layer.hidden), u.x) for _ in range(2))
-        every = layer.restored(layer.apart(upper)) if layer.returns == "all" else None
+        every = layer.to_sequence_order(layer.split_directions(upper)) if layer.returns == "all" else None
         if layer.returns == "last":
-            hidden = layer.apart(upper)[:, :, None]
+            hidden = layer.split_directions(upper)[:, :, None]
         elif every is None:
-            cell = layer.apart(upper)[:, :, None]
+            cell = layer.split_directions(upper)[:, :, None]
         elif alive is not None:
             every = np.where(alive, every, like(0, every))
         z = zeros(u.z.shape, u.x)
@@ -65,8 +65,8 @@ class Chain(ABC):
             z[:, :, now] = found
             hidden, cell = before
         x = np.matmul(z, like(layer.weight_input, u.x).swapaxes(1, 2)[:, None])
-        directions = layer.restored(x)
+        directions = layer.to_sequence_order(x)
         states = {"hidden": hidden, "cell": cell}
-        read = {name: np.concatenate(list(state[:, :, 0]), axis=-1) for name, state in states.items()}
+        read = {name: merge_directions(state[:, :, 0]) for name, state in states.items()}
         read["lengths"] = zeros(upper.shape[:1], u.x)  # whole numbers: the output does not follow them continuously
         return (np.asarray(sum(directions[1:], directions[0])), *(read[name] for name in layer.reads))

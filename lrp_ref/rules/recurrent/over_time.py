@@ -12,7 +12,7 @@ from ...arrays import Array, like, per_sample, zeros
 from ...errors import RuleError
 from ...layers.base import Layer
 from ...layers.recurrent import GRU, LSTM, RNN
-from ...layers.recurrent.base import Cells, Unrolled, activation
+from ...layers.recurrent.base import Cells, Unrolled, activation, merge_directions
 from ...ledger import Booking
 from ..products import SignalTakesAll
 from .cells import Accounts, Blend, Product, Weighted
@@ -214,8 +214,9 @@ def walk(way: Way, relevance: Array) -> tuple[tuple[Array, ...], Booking | None]
     hidden, cell, beyond = _back(way, relevance)
     parts = [weighted.give(0) for weighted in way.sequence]
     x = np.asarray(sum(parts[1:], parts[0]))
-    x = layer.restored(x if u.alive is None else np.where(u.alive, x, like(0, x)))
-    states = {"hidden": _together(hidden), "cell": _together(cell), "lengths": zeros(relevance.shape[:1], relevance)}
+    x = layer.to_sequence_order(x if u.alive is None else np.where(u.alive, x, like(0, x)))
+    states = {name: merge_directions(state[:, :, 0]) for name, state in (("hidden", hidden), ("cell", cell))}
+    states["lengths"] = zeros(relevance.shape[:1], relevance)
     relevances = (np.asarray(sum(x[1:], x[0])), *(states[name] for name in layer.reads))
     if not way.booked:
         return relevances, None
@@ -229,14 +230,14 @@ def _back(way: Way, relevance: Array) -> tuple[Array, Array, Array | None]:
     hidden, cell = (zeros((d, n, 1, layer.hidden), relevance) for _ in range(2))
     every, beyond = None, None
     if layer.returns == "all":
-        every = layer.restored(layer.apart(relevance))
+        every = layer.to_sequence_order(layer.split_directions(relevance))
         if alive is not None:
             beyond = np.where(alive, like(0, every), every)
             every = every - beyond
     elif layer.returns == "last":
-        hidden = layer.apart(relevance)[:, :, None]
+        hidden = layer.split_directions(relevance)[:, :, None]
     else:
-        cell = layer.apart(relevance)[:, :, None]
+        cell = layer.split_directions(relevance)[:, :, None]
     for t in reversed(range(steps)):
         now = slice(t, t + 1)
         if every is not None:
@@ -250,11 +251,6 @@ def _back(way: Way, relevance: Array) -> tuple[Array, Array, Array | None]:
     return hidden, cell, beyond
 
 
-def _together(state: Array) -> Array:
-    """(D, N, 1, H) → (N, D·H)."""
-    return np.concatenate(list(state[:, :, 0]), axis=-1)
-
-
 def _booking(
     way: Way, relevance: Array, relevances: tuple[Array, ...], trapped: dict[str, Array], beyond: Array | None
 ) -> Booking:
@@ -266,7 +262,7 @@ def _booking(
     if beyond is not None:
         accounts.add("unassigned", beyond)
     # per step, in the sequences' own order, over both directions
-    steps = {name: way.layer.restored(column[..., None])[..., 0].sum(axis=0) for name, column in accounts.steps.items()}
+    steps = {name: way.layer.to_sequence_order(column[..., None])[..., 0].sum(axis=0) for name, column in accounts.steps.items()}
     moved = steps.pop("turnover")
     stuck = {f"initial {name}": per_sample(state) for name, state in trapped.items()}
     booking = Booking.handed_on(relevance, relevances)
