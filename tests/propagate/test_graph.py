@@ -126,7 +126,7 @@ def test_explanations_in_rationals_are_the_definition(drawn):
 @fewer
 @given(explained(), st.data())
 def test_a_given_start_and_a_filter_are_the_definition(drawn, data):
-    """CONV-START-GIVEN, CONV-FILTER: what a filter leaves is what the node then shares out."""
+    """A start is what begins at its node; what a filter leaves is what the node then shares out."""
     net, composite = drawn[0].astype(object), drawn[1]
     by, below = by_rules(assigned(net, composite)), ancestors(net.canonical, "scores")
     name = data.draw(st.sampled_from(sorted(below)))
