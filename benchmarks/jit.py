@@ -92,7 +92,7 @@ def cases(batches: tuple[int, ...]) -> dict[str, Case]:
             if isinstance(layer, L.Scale):
                 chain = chain[:-1]
             x = random.standard_normal((n, *sample), dtype=np.float32)
-            found[f"{name}, {n}"] = (lrp_ref.Model.sequential(chain), {"composite": composite, "canonical": False}, x)
+            found[f"{name}, {n}"] = (lrp_ref.Model.sequential(chain), {"composite": composite, "canonize": False}, x)
         digits = np.resize(zoo.digits().images, (n, 1, 8, 8)).astype(np.float32)
         for name in ("digits", "digits_bn"):
             found[f"network zoo:{name}, {n}"] = (zoo.load(name).astype(np.float32), {}, digits)
@@ -111,7 +111,7 @@ def turn(case: Case, backend: str) -> tuple[Callable[[], object], str]:
     model, options, x = case
     explainer = lrp_ref.Explainer(model, backend=backend, **options)
     steps = explainer.plan(dict.fromkeys(model.inputs, x.shape[1:])).steps
-    if "canonical" not in options:
+    if "canonize" not in options:
         count = sum(step.label.startswith("jit") for step in steps)
         return lambda: explainer(x, target=0), f"{count} of {len(steps)} steps"
     step, a = steps[1], np.maximum(x, 0)

@@ -88,10 +88,10 @@ elif options.case != "weights":
     chosen = {"backend": backend} if backend in lrp_ref.BACKENDS else {}
     explainer = lrp_ref.Explainer(model, options.composite, precision="fast", memory=memory or "normal", **chosen)
     explainer(x)
-    estimate = explainer.memory(x.shape) / 2**20
+    estimate = explainer.memory_needed(x.shape) / 2**20
 if options.json:
     print(json.dumps({"case": options.case, "peak": peak_megabytes() * 1.048576, "weights": weights * 1.048576}))
     sys.exit()
 after = f"; {loading:.0f} MB after loading" if options.case in FILES else ""
 peak = f"{options.case:12} peak {peak_megabytes():7.0f} MiB, of which weights {weights:.0f} MiB"
-print(f"{peak}; memory() estimates {estimate:.0f} MiB beside them{after}")
+print(f"{peak}; memory_needed() estimates {estimate:.0f} MiB beside them{after}")

@@ -58,7 +58,7 @@ first = time.perf_counter() - begun
 begun = time.perf_counter()
 plain(x)
 again, peak = time.perf_counter() - begun, peak_megabytes()
-estimate = plain.memory(x.shape) / 2**20
+estimate = plain.memory_needed(x.shape) / 2**20
 
 booked = lrp_ref.Explainer(model, composite, backend=options.backend, ledger=True)
 begun = time.perf_counter()

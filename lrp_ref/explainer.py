@@ -39,7 +39,7 @@ def explain(
     ledger: bool = False,
     backend: str | None = None,
     precision: str | None = None,
-    canonical: bool = True,
+    canonize: bool = True,
     allow_negative: bool = False,
     threads: int | None = None,
     memory: str = "normal",
@@ -56,7 +56,7 @@ def explain(
         ledger=ledger,
         backend=backend,
         precision=precision,
-        canonical=canonical,
+        canonize=canonize,
         allow_negative=allow_negative,
         threads=threads,
         memory=memory,
@@ -70,7 +70,7 @@ class Explainer:
 
     Parameters
     ----------
-    model : the network; batch norms and constant factors are folded first (`canonical`)
+    model : the network; batch norms and constant factors are folded first (`canonize`)
     composite : a `Composite`, a preset's name, or "gradient" (with head="unit"); None: "epsilon_plus"
     rule : a rule for linear layers, the same as composite=composites.uniform(rule)
     head : "logit", "log-odds", "probability" or a `Head`; must be chosen for what is a probability, the output of a softmax or
@@ -102,7 +102,7 @@ class Explainer:
     ledger: bool
     backend: str | None
     precision: str | None
-    canonical: bool
+    canonize: bool
     allow_negative: bool
     resources: Resources
 
@@ -118,7 +118,7 @@ class Explainer:
         ledger: bool = False,
         backend: str | None = None,
         precision: str | None = None,
-        canonical: bool = True,
+        canonize: bool = True,
         allow_negative: bool = False,
         threads: int | None = None,
         memory: str = "normal",
@@ -127,7 +127,7 @@ class Explainer:
             raise ParameterError("give composite= or rule=, not both: rule= means composites.uniform(rule)")
         versions.check_computing(backend, precision)
         self._set(model=model, composite=composite, rule=rule, head=head, output=output, ledger=ledger, backend=backend)
-        self._set(precision=precision, canonical=canonical, allow_negative=allow_negative)
+        self._set(precision=precision, canonize=canonize, allow_negative=allow_negative)
         if not isinstance(keep, (str, Iterable)) or isinstance(keep, bytes):
             raise ParameterError(f'keep is "input", "all", a node\'s name or several, found {keep!r}')
         self._set(keep=keep if isinstance(keep, str) else tuple(keep))
@@ -174,11 +174,11 @@ class Explainer:
     @property
     def _choices(self) -> dict[str, Any]:
         """The arguments of the constructor, in its order."""
-        names = ("model", "composite", "rule", "head", "output", "keep", "ledger", "backend", "precision", "canonical")
+        names = ("model", "composite", "rule", "head", "output", "keep", "ledger", "backend", "precision", "canonize")
         chosen = {name: getattr(self, name) for name in (*names, "allow_negative")}
         return chosen | {"threads": self._threads, "memory": self.resources.memory}
 
-    def changed(self, **choices: Any) -> Explainer:
+    def replace(self, **choices: Any) -> Explainer:
         """An explainer of the same choices but for these; what was prepared for the model serves both."""
         return Explainer(**(self._choices | choices))
 
@@ -226,7 +226,7 @@ class Explainer:
         return model.shapes({name: (1, *s) for name, s in shapes.items()}) if len(shapes) == len(model.inputs) else {}
 
     def _canonized(self, model: Model, shapes: Mapping[str, Shape] | None) -> Model:
-        if not self.canonical:
+        if not self.canonize:
             return model
         return versions.canonized(model, model.input_shape if shapes is None else shapes)
 
@@ -251,7 +251,7 @@ class Explainer:
         """The explainer for samples of these shapes, of a network with open extents."""
 
         def build() -> tuple[Explainer, int]:
-            return self.changed(model=self.model.fitted(shapes)), 1
+            return self.replace(model=self.model.fitted(shapes)), 1
 
         found: Explainer = self._plans.get(("fitted", tuple(shapes.items())), build)
         return found
@@ -372,7 +372,7 @@ class Explainer:
                 "target or composite, or allow_negative=True"
             )
 
-    def memory(self, shape: Shape | Mapping[str, Shape], targets: int = 1) -> int:
+    def memory_needed(self, shape: Shape | Mapping[str, Shape], targets: int = 1) -> int:
         """An estimate, in bytes, of what explaining an input of this shape takes beside the model.
 
         Saved arrays, prepared weights and the work of one step; measured peaks lie within a factor of 2 of it. The compiled

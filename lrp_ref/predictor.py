@@ -50,12 +50,12 @@ class Predictor:
 
     Parameters
     ----------
-    model : the network; batch norms and constant factors are folded first (`canonical`)
+    model : the network; batch norms and constant factors are folded first (`canonize`)
     backend : one of `lrp_ref.BACKENDS`; None: the fastest there is. Rationals are the reference's
     precision : "float64", "float32", "fast" or "exact", as of an `Explainer`; None: the model's own
     threads : of the compiled backend; None: LRP_REF_NUM_THREADS, or as many as this process has CPUs. They change no bit
     memory : "normal", or "low": the compiled backend keeps no transformed weights, and takes longer
-    canonical : whether the model is rewritten first; a rewritten one rounds otherwise
+    canonize : whether the model is rewritten first; a rewritten one rounds otherwise
 
     Raises
     ------
@@ -68,7 +68,7 @@ class Predictor:
     precision: str | None = None
     threads: int | None = None
     memory: str = "normal"
-    canonical: bool = True
+    canonize: bool = True
     _model: Model = field(init=False)
     _resources: Resources = field(init=False)
     _ways: Memo = field(init=False)
@@ -82,7 +82,7 @@ class Predictor:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Through the constructor: what is derived from the model shares its memo again.
-        return Predictor, (self.model, self.backend, self.precision, self.threads, self.memory, self.canonical)
+        return Predictor, (self.model, self.backend, self.precision, self.threads, self.memory, self.canonize)
 
     def __call__(self, x: Any) -> Any:
         """The output for a batch of inputs.
@@ -145,7 +145,7 @@ class Predictor:
 
     def _planned(self, shapes: Mapping[str, Shape]) -> Plan:
         model = _needed(self._model)
-        model = versions.canonized(model, shapes) if self.canonical else model
+        model = versions.canonized(model, shapes) if self.canonize else model
         known = model.shapes({name: (1, *s) for name, s in shapes.items()}) if len(shapes) == len(model.inputs) else {}
         backend = versions.backend_for(model, self.backend)
         rules = {node.name: Gradient() for node in model.nodes if _helps(backend, node.layer)}

@@ -178,7 +178,7 @@ def test_the_reference_predicts_what_the_folded_model_predicts_bit_for_bit(kind,
     e = Explainer(model, "epsilon_gamma_box", backend="reference")(x)
     assert e.prediction.tobytes() == folded(x).tobytes()
     assert (
-        Explainer(model, "epsilon_gamma_box", backend="reference", canonical=False)(x).prediction.tobytes() == model(x).tobytes()
+        Explainer(model, "epsilon_gamma_box", backend="reference", canonize=False)(x).prediction.tobytes() == model(x).tobytes()
     )
 
 
@@ -263,7 +263,7 @@ def test_html_is_escaped():
 def test_a_choice_can_be_changed():
     model, x = network("residual")
     explainer = Explainer(model, composites.epsilon_gamma_box(-1, 1), keep=["add"], ledger=True, threads=1, memory="low")
-    changed = explainer.changed(ledger=False, backend="reference")
+    changed = explainer.replace(ledger=False, backend="reference")
     assert changed(x).ledger is None
     assert explainer(x).ledger is not None
     assert (changed.keep, changed.composite, changed.resources, changed.backend) == (
@@ -271,7 +271,7 @@ def test_a_choice_can_be_changed():
         "reference",
     )
     with pytest.raises(TypeError, match="colour"):
-        explainer.changed(colour="red")
+        explainer.replace(colour="red")
 
 
 @pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))])  # noqa: S301
@@ -368,30 +368,30 @@ def test_the_memory_estimate_is_within_a_factor_of_2_of_the_peak(backend, preset
     x = np.random.default_rng(1).uniform(-1, 1, shape).astype(np.float32)
     Explainer(mid_size()[0], preset, backend=backend, keep=keep)(x, target)  # a first use compiles loops, and makes classes
     explainer = Explainer(model, preset, backend=backend, keep=keep)
-    estimate = explainer.memory(shape, count)
+    estimate = explainer.memory_needed(shape, count)
     gc.collect()
     tracemalloc.start()
     explainer(x, target)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    prepared = explainer.memory(shape, count) - estimate
+    prepared = explainer.memory_needed(shape, count) - estimate
     assert prepared == 0, "estimating prepares the weights too"
     assert peak / 2 <= estimate <= peak * 2, (peak, estimate)
 
 
 def test_memory_takes_a_shape_by_name_and_serves_rationals():
     explainer = Explainer(branches(), rule=rules.Zero(), output="first")
-    assert explainer.memory({"left": (3, 2), "right": (3, 2)}) > explainer.memory({"left": (1, 2), "right": (1, 2)})
+    assert explainer.memory_needed({"left": (3, 2), "right": (3, 2)}) > explainer.memory_needed({"left": (1, 2), "right": (1, 2)})
     rational = Explainer(small(), rule=rules.Zero(), precision="exact")
-    assert rational.memory((4, 2)) > 5 * Explainer(small(), rule=rules.Zero(), backend="reference").memory((4, 2))
-    assert Explainer(small()).memory((0, 2)) >= 0
+    assert rational.memory_needed((4, 2)) > 5 * Explainer(small(), rule=rules.Zero(), backend="reference").memory_needed((4, 2))
+    assert Explainer(small()).memory_needed((0, 2)) >= 0
     with pytest.raises(ShapeError):
-        Explainer(small()).memory((4, 3))
+        Explainer(small()).memory_needed((4, 3))
 
 
 def test_a_model_and_what_is_derived_from_it_have_one_memo():
     model, x = network("residual")
-    for options in ({}, {"precision": "float32"}, {"canonical": False}, {"backend": "reference"}):
+    for options in ({}, {"precision": "float32"}, {"canonize": False}, {"backend": "reference"}):
         explainer = Explainer(model, "epsilon_plus", **options)
         explainer(x)
         assert explainer._model._memo is model._memo
@@ -461,7 +461,7 @@ def test_a_folded_node_is_not_kept_not_filtered_and_no_start():
         explainer(X, filter={"batchnorm1": 0})
     with pytest.raises(UnknownNameError, match=message):
         explainer(X, start=X, start_at="batchnorm1")
-    assert "batchnorm1" in Explainer(model, keep="all", canonical=False)(X).relevances
+    assert "batchnorm1" in Explainer(model, keep="all", canonize=False)(X).relevances
 
 
 def test_all_nodes_without_a_rule_are_listed():

@@ -280,8 +280,8 @@ def kinks(model, x):
 
 
 @each_backend
-@pytest.mark.parametrize("canonical", [True, False])
-def test_lrp_0_is_gradient_times_input_by_a_numerical_gradient(backend, canonical):
+@pytest.mark.parametrize("canonize", [True, False])
+def test_lrp_0_is_gradient_times_input_by_a_numerical_gradient(backend, canonize):
     """(Montavon et al. 2019, Sect. 10.2.1), with biases, batch norms, max pooling and a sum of branches."""
     model = residual_with_batch_norm()
     x = np.random.default_rng(8).standard_normal((1, 2, 6, 6))
@@ -289,7 +289,7 @@ def test_lrp_0_is_gradient_times_input_by_a_numerical_gradient(backend, canonica
     for here, there in zip(kinks(model, x), kinks(model, nudged), strict=True):
         assert (here == there).all(), "a kink lies within the step: another seed is needed"
     for target in range(3):
-        e = lrp_ref.explain(model, x, target=target, rule=rules.Zero(), backend=backend, canonical=canonical)
+        e = lrp_ref.explain(model, x, target=target, rule=rules.Zero(), backend=backend, canonize=canonize)
         expected = x * numerical_gradient(model, x, target)
         # Between kinks f is linear, so that only rounding is left: u·|f|/step = 1e-16/1e-5, times 100 for the sums in f.
         np.testing.assert_allclose(e.relevance, expected, atol=1e-9 * abs(expected).max(), rtol=0)

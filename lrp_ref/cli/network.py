@@ -99,7 +99,7 @@ def preprocessing_of(spec: str, options: Mapping[str, Any]) -> tuple[Preprocessi
         found, origin = preprocess.PRESETS["none"], "none"
     else:
         return None, "the model's domain"
-    return found.changed(**typed), ", ".join([origin, *(f"--{name} {options[name]}" for name in typed)])
+    return found.replace(**typed), ", ".join([origin, *(f"--{name} {options[name]}" for name in typed)])
 
 
 def _named(text: str) -> Preprocessing:

@@ -170,7 +170,7 @@ class Preprocessing:
         fixed = self.crop if isinstance(self.crop, (int, tuple)) else self.size
         return None if fixed is None else pair(fixed)
 
-    def changed(self, **options: Any) -> Preprocessing:
+    def replace(self, **options: Any) -> Preprocessing:
         """The same with other parameters."""
         if self.channels not in (None, 1) and {"mean", "std"} & options.keys():
             options = {"channels": None} | options

@@ -60,7 +60,7 @@ def _record(found: Any) -> Preprocessing:
             raise unknown("parameter", name, (*_FIELDS, "preset"))
     if isinstance(options.get("scale"), str):
         options["scale"] = ratio(options["scale"])
-    return PRESETS[preset].changed(**options)
+    return PRESETS[preset].replace(**options)
 
 
 def ratio(text: str) -> float:

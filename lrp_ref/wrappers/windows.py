@@ -112,7 +112,7 @@ def sliding_window(
     starts = [_starts(x.shape[axis], extent, step, edges) for axis, extent, step in zip(where, extents, steps, strict=True)]
     corners = tuple(itertools.product(*starts))
     # Nobody could read the ledgers of single windows.
-    silent = explainer.changed(ledger=False) if explainer.ledger else explainer
+    silent = explainer.replace(ledger=False) if explainer.ledger else explainer
     windows = _Windows(x, where, extents, corners)
     chosen = _choose(silent, windows, target, targets, contrast, size)
     counts = _counts([x.shape[axis] for axis in where], extents, starts)

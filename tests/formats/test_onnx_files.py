@@ -96,7 +96,7 @@ def test_one_explainer_explains_several_shapes():
     for side in (4, 7):
         assert explainer(floats(1, 2, side, side), 0).relevance.shape == (1, 2, side, side)
         assert explainer.plan({"x": (2, side, side)}).model.nodes
-        assert explainer.memory((1, 2, side, side)) > 0
+        assert explainer.memory_needed((1, 2, side, side)) > 0
 
 
 def test_a_network_with_open_extents_can_be_pickled_cast_and_asked_for_other_outputs(tmp_path):

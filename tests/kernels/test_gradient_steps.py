@@ -33,7 +33,7 @@ def explained(case: Case, around: Around, **options: Any) -> Explanation:
     dtype = case.inputs[0].dtype
     precision = {np.dtype(kind): name for name, kind in {"exact": object, **DTYPES}.items() if name != "fast"}[dtype]
     # No node is kept: then a layer and the ReLU behind it are served together.
-    chosen = {"head": "unit", "canonical": False, "precision": precision} | options
+    chosen = {"head": "unit", "canonize": False, "precision": precision} | options
     explain = Explainer(model_of(case, around), composites.gradient(), **chosen)
     return explain(fed(case, around), start=case.relevance)
 
@@ -114,17 +114,17 @@ def test_looking_at_a_node_changes_no_bit(backend, precision):
     x = pictures(2, DTYPES[precision])
     explain = Explainer(wide(), composites.gradient(), head="unit", backend=backend, precision=precision)
     wanted = explain(x, targets=(1, 3))
-    everything = explain.changed(keep="all")(x, targets=(1, 3))
+    everything = explain.replace(keep="all")(x, targets=(1, 3))
     assert bits(everything.relevance) == bits(wanted.relevance)
     assert bits(everything.prediction) == bits(wanted.prediction)
-    defined = explain.changed(keep="all", backend="reference")(x, targets=(1, 3))
+    defined = explain.replace(keep="all", backend="reference")(x, targets=(1, 3))
     for name, R in defined.relevances.items():
         assert abs(everything.at(name) - R).sum() <= 1e-4 * abs(R).sum(), name
     for keep in (("stem",), ("relu1", "dense"), ("sum", "left")):
-        some = explain.changed(keep=keep)(x, targets=(1, 3))
+        some = explain.replace(keep=keep)(x, targets=(1, 3))
         assert all(bits(some.at(name)) == bits(everything.at(name)) for name in some.relevances)
     for threads in (1, 3):
-        assert bits(explain.changed(threads=threads)(x, targets=(1, 3)).relevance) == bits(wanted.relevance)
+        assert bits(explain.replace(threads=threads)(x, targets=(1, 3)).relevance) == bits(wanted.relevance)
 
 
 @pytest.mark.parametrize("kind", NETS)

@@ -195,7 +195,7 @@ def both(layer: L.Layer, rule: rules.Rule, x: Array, rectified: bool) -> list[An
     composite = Composite(((type(layer), rule), (L.ReLU, rules.Pass())))
     model = Model.sequential([L.ReLU(), layer, *behind]).astype(x.dtype)
     shapes = {"input": x.shape[1:]}
-    return [Explainer(model, composite, canonical=False, backend=b).plan(shapes).steps[1] for b in ("numpy", "jit")]
+    return [Explainer(model, composite, canonize=False, backend=b).plan(shapes).steps[1] for b in ("numpy", "jit")]
 
 
 @given(convolutions(), st.sampled_from(RULES), st.booleans(), st.sampled_from(["R", "c"]), st.sampled_from([10**8, 200]))

@@ -182,9 +182,7 @@ def test_zb_behind_a_factor_is_zb_of_the_folded_layer(data):
     x = fractions(data.draw(arrays((1, *sample), dyadics())))
     start = fractions(np.arange(1, 9).reshape(1, 2, 4) / 4)
     made = Composite(((L.Conv, rules.ZBox()), (L.Layer, rules.Pass())))
-    folded, unfolded = (
-        explain(model, x, composite=made, start=start, canonical=canonical).relevance for canonical in (True, False)
-    )
+    folded, unfolded = (explain(model, x, composite=made, start=start, canonize=canonize).relevance for canonize in (True, False))
     assert (folded == unfolded).all()
 
 

@@ -151,7 +151,7 @@ def test_under_lrp_0_folding_changes_no_relevance_where_no_inner_z_is_zero(drawn
     start = cast(np.array(data.draw(st.permutations(range(1, trace[exact.model.outputs[0]].size + 1)))), object)
     start = start.reshape(trace[exact.model.outputs[0]].shape)
     unfolded, folded = (
-        explain(exact.model, exact.x, rule=rules.Zero(), start=start, canonical=canonical) for canonical in (False, True)
+        explain(exact.model, exact.x, rule=rules.Zero(), start=start, canonize=canonize) for canonize in (False, True)
     )
     assert (unfolded.relevance == folded.relevance).all()
 

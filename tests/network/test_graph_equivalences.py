@@ -148,7 +148,7 @@ def test_folding_keeps_the_function_and_lrp_0(drawn):
     # The product rules ask which factor is the signal, not what precedes it.
     composite = composites.uniform(rules.Zero())
     folded, unfolded = (
-        Explainer(net.model, composite, canonical=canonical, **net.options)(net.inputs, "all") for canonical in (True, False)
+        Explainer(net.model, composite, canonize=canonize, **net.options)(net.inputs, "all") for canonize in (True, False)
     )
     for name in net.inputs:
         assert equal(folded.relevances[name], unfolded.relevances[name])

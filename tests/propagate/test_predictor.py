@@ -54,7 +54,7 @@ def test_linear_layers_lie_within_their_bound_of_the_exact_value(kind, backend, 
         case, around = drawn.astype(dtype), Around(front, behind)
         model, x = model_of(case, around), fed(case, around)
         z = model.astype(object)({name: fractions(a) for name, a in x.items()}).astype(np.float64)
-        found = Predictor(model, backend, precision, canonical=False)(x)
+        found = Predictor(model, backend, precision, canonize=False)(x)
         assert (found.shape, found.dtype) == (z.shape, dtype)
         layer, wide_ = case.layer.astype(np.float64), [a.astype(np.float64) for a in case.inputs]
         inputs = [np.maximum(a, 0) if front else a for a in wide_]
@@ -136,7 +136,7 @@ def test_rationals_are_exact():
     found = Predictor(small, precision="exact")(fractions(x[:, :3, 0, 0]))
     assert found.tolist() == small.astype(object)(fractions(x[:, :3, 0, 0])).tolist()
     assert Predictor(small.astype(object)).plan().backend == "reference"
-    assert Predictor(model, "reference", canonical=False)(x).tolist() == model(x).tolist()
+    assert Predictor(model, "reference", canonize=False)(x).tolist() == model(x).tolist()
 
 
 # ---- several inputs and outputs --------------------------------------------------------------------------------------------

@@ -274,7 +274,7 @@ WITHOUT_MATRIX = [  # a layer, its rule, four cells, and what is refused (None: 
 def test_layers_without_a_matrix(backend, layer, rule, cells, error):
     model, x = Model.sequential([layer], input_shape=(1, 2, 2)), np.array(cells, np.float32).reshape(1, 1, 2, 2)
     composite = Composite(((type(layer), rule),))
-    explainer = Explainer(model, composite, backend=backend, canonical=False, precision="float32")
+    explainer = Explainer(model, composite, backend=backend, canonize=False, precision="float32")
     start = np.ones(model.shapes({"input": x.shape})[model.nodes[0].name])
     if error is None:
         assert not explainer(x, start=start).relevance.any()

@@ -67,7 +67,7 @@ def behind_relu(case: Case) -> Case:
 
 
 def explainer(case: Case, rule: rules.Rule, around: Around, **options: Any) -> Explainer:
-    return Explainer(model_of(case, around), composite_of(rule, around), canonical=False, **options)
+    return Explainer(model_of(case, around), composite_of(rule, around), canonize=False, **options)
 
 
 def fed(case: Case, around: Around) -> dict[str, Array]:

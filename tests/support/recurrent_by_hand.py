@@ -274,7 +274,7 @@ def explained(layer, rule, inputs, relevance):
             if f"{letter}{d}" in model.inputs:
                 given[f"{letter}{d}"] = fractions(state[:, d]) if exact else np.asarray(state[:, d], dtype=float)
     start = relevance[:, :length] if layer.returns == "all" else relevance
-    choices = {"backend": "reference", "canonical": False, "keep": ("out", *model.inputs), "ledger": True}
+    choices = {"backend": "reference", "canonize": False, "keep": ("out", *model.inputs), "ledger": True}
     try:
         e = lrp_ref.Explainer(model, composite(rule), **choices)(given, start=start)
     except HeadError:  # a state that is a product of two sigmoids is one of probabilities, and says so
