@@ -132,7 +132,7 @@ def test_it_imports_nothing_of_the_engine():
     assert found <= {
         "__future__", "collections.abc", "dataclasses", "fractions", "functools", "html", "typing",
         "..", "..arrays", "..errors", "..layers.activations", "..layers.base", "..layers.merge", "..layers.recurrent",
-        "..layers.functions", "..layers.norms", "..layers.recurrent.base", "..layers.selection", "..records",
+        "..layers.functions", "..layers.norms", "..layers.recurrent.base", "..layers.selection", "..forks",
         ".account", ".matrix", ".messages", ".neuron",
     }  # fmt: skip
 
