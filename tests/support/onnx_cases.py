@@ -203,7 +203,7 @@ def _fold(case, outcome):
     """The case as arithmetic on constants, which exporters write around shapes."""
     from lrp_ref.errors import LrpError
     from lrp_ref.formats.onnx.read import reader
-    from lrp_ref.formats.onnx.translate import call, folding, graph, operators, schemas
+    from lrp_ref.formats.onnx.translate import folding, graph, operator_call, operators, schemas
 
     arrays, expected = _given(case)
     if not all(isinstance(a, np.ndarray) for a in (*arrays.values(), *expected.values())):
@@ -212,7 +212,7 @@ def _fold(case, outcome):
     try:
         record = reader.record(case.model, reader.Store(reader.BUDGET))
         values = dict(arrays)
-        builder = call.Builder(np.dtype(np.float32), reader.BUDGET, None, record.opset)
+        builder = operator_call.Builder(np.dtype(np.float32), reader.BUDGET, None, record.opset)
         graph.run(
             record.nodes, values, builder, schemas.versions_of(record.nodes, record.opset), operators.OPERATORS, folding.fold
         )

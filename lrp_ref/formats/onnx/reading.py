@@ -20,9 +20,9 @@ from .read.reader import Declared, OpNode, Record, needed
 from .read.tensors import FLOATS
 from .rewrite.masks import masked
 from .rewrite.patterns import recognised
-from .rewrite.strided import AS_STRIDED, as_strided, unstrided
-from .rewrite.wrapped import Compute, unwrapped
-from .translate.call import Builder, Value
+from .rewrite.as_strided import AS_STRIDED, as_strided, unstrided
+from .rewrite.negative_indices import Compute, unwrapped
+from .translate.operator_call import Builder, Value
 from .translate.declared import (
     TRIED,
     batch_first,

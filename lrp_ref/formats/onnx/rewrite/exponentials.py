@@ -26,7 +26,7 @@ from ....layers import (
 from ....layers.base import Layer
 from ....network.model import Node
 from .moments import put_back
-from .view import Match, View, close, number
+from .rewriting import Match, View, close, number
 
 
 def logistic(view: View, node: Node) -> Match:

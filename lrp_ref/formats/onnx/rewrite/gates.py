@@ -30,7 +30,7 @@ from ....layers import (
 )
 from ....layers.base import Layer
 from ....network.model import Node
-from .view import DEPTH, Match, View, number
+from .rewriting import DEPTH, Match, View, number
 
 #: A weight, by its layer and bytes, and the layers that move its output on the way to a gate.
 Weight: TypeAlias = tuple[str, bytes, tuple[str, ...]]

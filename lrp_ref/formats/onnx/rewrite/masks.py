@@ -34,7 +34,7 @@ from ....layers import (
     Where,
 )
 from ....network.model import Model, Node
-from .view import number
+from .rewriting import number
 
 #: Layers behind which a mask, or how many steps it has, is still nothing else.
 _KEEPS = (Add, Clip, Compare, Expand, Maximum, Mean, Minimum, Rearrangement, Reciprocal, ReLU, Scale, Subtract, Sum)

@@ -29,7 +29,7 @@ from ....layers import (
     Subtract,
     Sum,
 )
-from .view import DEPTH, View, close, number
+from .rewriting import DEPTH, View, close, number
 
 Axes: TypeAlias = tuple[int, ...]
 

@@ -10,8 +10,8 @@ from ....arrays import Array
 from ....layers import LRN, AvgPool, Divide, Pad, Pow, Reshape, Scale, Slice, Transpose
 from ....layers.base import Layer
 from ....network.model import Node
-from .gated import is_square
-from .view import DEPTH, Match, View, number, shortest
+from .gated_activations import is_square
+from .rewriting import DEPTH, Match, View, number, shortest
 
 #: What may stand between the squares and the power.
 _BETWEEN = (AvgPool, Pad, Reshape, Scale, Transpose)

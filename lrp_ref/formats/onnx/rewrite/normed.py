@@ -16,7 +16,7 @@ from ....layers import Abs, Add, GlobalSumPool, LayerNorm, LpNorm, Multiply, RMS
 from ....network.model import Node
 from .exponentials import quotient
 from .moments import Axes, Length, centred, floored, inverse_length, is_mean, length, put_back, reduced
-from .view import Match, View, close, number
+from .rewriting import Match, View, close, number
 
 
 def normalised(view: View, node: Node) -> Match:

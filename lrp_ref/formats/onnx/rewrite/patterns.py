@@ -14,14 +14,14 @@ from ....arrays import Array
 from ....layers import Concat, Dense, Gather, Identity, Recurrent, Reshape, Scale
 from ....network.model import Model, Node
 from .exponentials import logarithm, logistic, mirrored, sharper, softmax, softsign, tanh_half
-from .gated import self_gated
+from .gated_activations import self_gated
 from .gates import gate, gated_constants
 from .neighbours import local_response
 from .normed import norm_affine, normalised, taken_apart
 from .pieces import bent, larger_multiple, nested_bounds, outside, soft_shrinkage
 from .ranges import guarded, min_max
-from .spelled import hard_sigmoid, lp_pool, softplus
-from .view import Match, View
+from .decomposed_functions import hard_sigmoid, lp_pool, softplus
+from .rewriting import Match, View
 
 
 def recognised(model: Model) -> Model:

@@ -32,7 +32,7 @@ from ....layers import (
 from ....layers.activations import Activation
 from ....layers.base import Layer
 from ....network.model import Node
-from .view import DEPTH, Match, View, close, number, shortest
+from .rewriting import DEPTH, Match, View, close, number, shortest
 
 #: A number, or the name of a node.
 Branch: TypeAlias = "float | str"

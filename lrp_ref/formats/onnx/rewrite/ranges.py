@@ -8,7 +8,7 @@ from .exponentials import quotient
 from .moments import Axes, floored, length, plain, reduced, stands
 from .normed import rounded
 from .pieces import condition
-from .view import Match, View, close, number
+from .rewriting import Match, View, close, number
 
 _MAXIMA = (ReduceMax, GlobalMaxPool)
 

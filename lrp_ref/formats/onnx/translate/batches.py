@@ -14,7 +14,7 @@ import numpy as np
 
 from ....errors import FormatError
 from ....layers.shape import Reshape
-from .call import Call, Tensor, Value
+from .operator_call import Call, Tensor, Value
 
 #: What an operator's function is to read, and where its outputs have the batch axis.
 Moved = tuple[Call, int]

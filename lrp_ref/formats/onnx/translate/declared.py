@@ -10,7 +10,7 @@ from ....arrays import Shape
 from ....errors import FormatError, unknown
 from ..read.reader import Declared
 from ..read.tensors import CASTS, FLOATS, kind_name
-from .call import BATCH, Tensor
+from .operator_call import BATCH, Tensor
 
 #: Extents that are tried where a file leaves them open, until the network can be laid out: exporters' usual sides first.
 TRIED = (64, 224, 32, 320, 48, 96, 512, 576, 16, 7)

@@ -11,8 +11,8 @@ import numpy as np
 from ....arrays import Array, Shape
 from ....errors import FormatError
 from ..read.tensors import CASTS, LARGEST, bounded
-from .call import BATCH, Call, Value
-from .picking import gather, gather_elements, gather_nd, identity_like, running_sum, triangle
+from .operator_call import BATCH, Call, Value
+from .index_constants import gather, gather_elements, gather_nd, identity_like, running_sum, triangle
 
 
 def fold(call: Call) -> Sequence[Value | None] | None:

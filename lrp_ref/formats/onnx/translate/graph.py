@@ -12,7 +12,7 @@ from ....errors import FormatError, LrpError
 from ....network.model import Model
 from ..read.reader import Branch, OpNode
 from .batches import in_front
-from .call import Builder, Call, Operator, Tensor, Value
+from .operator_call import Builder, Call, Operator, Tensor, Value
 from .folds import is_folded, unfolded
 from .integers import checked, kind_of
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ....errors import FormatError
-from .call import Call, Tensor
+from .operator_call import Call, Tensor
 
 BOOL = 9
 #: Operators of which integers in make integers out, of the same kind.

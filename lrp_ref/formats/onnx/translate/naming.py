@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from ....errors import FormatError
 from ....layers.shape import Identity
 from ....network.model import Node
-from .call import Builder, Tensor, Value
+from .operator_call import Builder, Tensor, Value
 from .graph import Broken
 
 

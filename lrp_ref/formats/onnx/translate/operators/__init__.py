@@ -6,7 +6,7 @@ someone has looked at the change and listed its version.
 
 from __future__ import annotations
 
-from ..call import Operator
+from ..operator_call import Operator
 from ..folding import FOLDS
 from . import (
     activations,

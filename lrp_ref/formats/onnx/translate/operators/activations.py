@@ -45,7 +45,7 @@ from .....layers import (
 )
 from .....layers.base import Layer
 from ...read.tensors import kind_name
-from ..call import Call, Operator, Tensor, Value
+from ..operator_call import Call, Operator, Tensor, Value
 from ..integers import BOOL
 from .alignment import expanded
 from .tables import versions

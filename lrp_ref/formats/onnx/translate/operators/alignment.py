@@ -10,7 +10,7 @@ import numpy as np
 from .....arrays import Array, Shape
 from .....errors import FormatError
 from .....layers import Expand, Identity, Reshape, Scale
-from ..call import Call, Tensor, Value
+from ..operator_call import Call, Tensor, Value
 
 
 def aligned(call: Call, values: Sequence[Value]) -> list[Value]:

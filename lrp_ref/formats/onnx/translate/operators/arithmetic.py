@@ -12,7 +12,7 @@ from .....errors import FormatError
 from .....layers import Add, Compare, Divide, Exp, Identity, Maximum, Minimum, Multiply, Pow, Power, Reciprocal, Subtract, Where
 from .....layers.base import Layer
 from ...read.tensors import bounded
-from ..call import Call, Operator, Tensor, Value
+from ..operator_call import Call, Operator, Tensor, Value
 from .activations import clipped
 from .alignment import affine, aligned, expanded
 from .tables import versions

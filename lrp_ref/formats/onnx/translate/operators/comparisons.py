@@ -9,7 +9,7 @@ from .....errors import FormatError
 from .....layers import Add, Compare, Maximum, Multiply, Subtract, Where
 from .....layers.base import Layer
 from ...read.tensors import bounded
-from ..call import Call, Operator, Tensor, Value
+from ..operator_call import Call, Operator, Tensor, Value
 from .alignment import affine, aligned, expanded
 from .tables import versions
 

@@ -10,7 +10,7 @@ import numpy as np
 from .....arrays import Array
 from .....errors import FormatError
 from .....layers import Dense, Gather, Identity, MatMul, Reshape, Scale, StackedDense, Sum, Transpose
-from ..call import Call, Operator, Tensor, Value
+from ..operator_call import Call, Operator, Tensor, Value
 from .tables import versions
 
 #: Labels for the axes that an ellipsis stands for; no equation can contain them.

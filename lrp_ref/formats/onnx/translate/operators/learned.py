@@ -13,7 +13,7 @@ from .....layers import Abs, Compare, Concat, Dense, Divide, Identity, Pow, Redu
 from .....layers import Sum as SumOver
 from .....layers.activations import Activation
 from ...read.reader import LEARNED
-from ..call import Call, Operator, Tensor
+from ..operator_call import Call, Operator, Tensor
 from .tables import versions
 
 #: Models that are no sums of weighted inputs, with what they are.

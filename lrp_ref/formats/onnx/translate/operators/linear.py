@@ -10,7 +10,7 @@ import numpy as np
 from .....arrays import Array, Shape
 from .....errors import FormatError
 from .....layers import Add, BatchNorm, Conv, ConvTranspose, Dense, Identity, MatMul, Reshape, Scale, StackedDense, Transpose
-from ..call import Call, Operator, Tensor, Value
+from ..operator_call import Call, Operator, Tensor, Value
 from .alignment import affine
 from .tables import versions
 from .windows import pads_of, per_spatial

@@ -15,7 +15,7 @@ from .....arrays import Array
 from .....errors import FormatError
 from .....layers import Clip, Identity, Scale
 from ...read.tensors import CASTS
-from ..call import Call, Operator, Tensor
+from ..operator_call import Call, Operator, Tensor
 from .tables import versions
 
 REMARK = "quantised activations are computed in floating point numbers, not rounded to the file's steps"

@@ -12,7 +12,7 @@ from .....arrays import Shape
 from .....errors import FormatError
 from .....layers import GRU, LSTM, RNN, Reshape
 from .....layers.recurrent.base import Cells
-from ..call import Call, Operator, Tensor, Value
+from ..operator_call import Call, Operator, Tensor, Value
 from .tables import versions
 
 #: ONNX's names of the activations that are read, and ours; names are compared without their case.

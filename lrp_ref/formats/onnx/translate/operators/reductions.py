@@ -27,7 +27,7 @@ from .....layers import (
     Sum,
 )
 from .....layers.base import Layer
-from ..call import Call, Operator, Tensor
+from ..operator_call import Call, Operator, Tensor
 from .alignment import affine
 from .tables import versions
 

@@ -9,7 +9,7 @@ from fractions import Fraction
 from .....arrays import Array
 from .....errors import FormatError
 from .....layers import Identity, Pad, PadWith, Resize, Slice, Upsample
-from ..call import Call, Operator, Tensor
+from ..operator_call import Call, Operator, Tensor
 from .tables import versions
 
 # --- padding ----------------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import numpy as np
 from .....arrays import Array
 from .....errors import FormatError
 from .....layers import Compare, Reshape, Scale
-from ..call import Call, Operator, Tensor
+from ..operator_call import Call, Operator, Tensor
 from .alignment import affine, expanded
 from .tables import versions
 

@@ -27,7 +27,7 @@ from .....layers import (
     Transpose,
 )
 from .....layers.base import Recurrent
-from ..call import Call, Operator, Tensor, Value, shown
+from ..operator_call import Call, Operator, Tensor, Value, shown
 from ..folding import python_slice, reshaped, shape_of, slices, split_sizes
 from ..folds import layout_of
 from .tables import versions

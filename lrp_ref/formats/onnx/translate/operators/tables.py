@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..call import Operator
+from ..operator_call import Operator
 
 
 def versions(op: str, function: Operator, *numbers: int) -> dict[tuple[str, int], Operator]:

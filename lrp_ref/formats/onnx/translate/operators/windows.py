@@ -10,7 +10,7 @@ from .....errors import FormatError
 from .....layers import AvgPool, GlobalAvgPool, GlobalLpPool, GlobalMaxPool, LpPool, MaxPool
 from .....layers.base import Layer
 from .....layers.window import Window
-from ..call import Call, Operator, Tensor
+from ..operator_call import Call, Operator, Tensor
 from .tables import versions
 
 Pads = tuple[tuple[int, int], ...]

@@ -8,7 +8,7 @@ import numpy as np
 
 from ....layers import Abs, AvgPool, Clip, Compare, HardSigmoid, LpPool, Pow, ReLU, Scale, Sign, Softplus, Where
 from ....network.model import Node
-from .view import Match, View, close, number
+from .rewriting import Match, View, close, number
 
 #: From here on log(1 + exp(x)) is x to within float32: log(1 + exp(−15)) = 3e-7.
 LINEAR_FROM = 15.0

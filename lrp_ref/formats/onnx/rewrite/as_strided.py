@@ -17,7 +17,7 @@ from ....arrays import Array
 from ....errors import FormatError
 from ....layers import Flatten, Gather, Identity, Reshape
 from ..read.reader import OpNode, Record
-from ..translate.call import BATCH, Call, Operator, Tensor, Value
+from ..translate.operator_call import BATCH, Call, Operator, Tensor, Value
 from ..translate.folding import FOLDS, fold
 from ..translate.graph import Broken, run
 

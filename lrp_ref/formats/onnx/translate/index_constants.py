@@ -7,7 +7,7 @@ import numpy as np
 from ....arrays import Array
 from ....errors import FormatError
 from ..read.tensors import CASTS, bounded
-from .call import Call
+from .operator_call import Call
 
 
 def gather(call: Call) -> Array:

@@ -7,7 +7,7 @@ import math
 from ....layers import GELU, Add, Clip, Erf, HardSigmoid, HardSwish, Mish, Multiply, Pow, Scale, Sigmoid, SiLU, Softplus, Tanh
 from ....layers.base import Layer
 from ....network.model import Node
-from .view import DEPTH, Match, View, close, number
+from .rewriting import DEPTH, Match, View, close, number
 
 
 def self_gated(view: View, node: Node) -> Match:
