@@ -14,7 +14,7 @@ from lrp_ref import Model, rules  # noqa: E402
 from lrp_ref import layers as L  # noqa: E402
 from lrp_ref.errors import FormatError  # noqa: E402
 from lrp_ref.formats import onnx as reader  # noqa: E402
-from lrp_ref.formats.onnx.translate.folds import layout_of  # noqa: E402
+from lrp_ref.formats.onnx.translate.folded_batch import layout_of  # noqa: E402
 
 A, B = floats(4, 6), floats(6, 3)
 

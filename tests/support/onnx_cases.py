@@ -203,7 +203,7 @@ def _fold(case, outcome):
     """The case as arithmetic on constants, which exporters write around shapes."""
     from lrp_ref.errors import LrpError
     from lrp_ref.formats.onnx.read import reader
-    from lrp_ref.formats.onnx.translate import folding, graph, operator_call, operators, schemas
+    from lrp_ref.formats.onnx.translate import constant_folding, nodes, operator_call, operators, schemas
 
     arrays, expected = _given(case)
     if not all(isinstance(a, np.ndarray) for a in (*arrays.values(), *expected.values())):
@@ -213,14 +213,19 @@ def _fold(case, outcome):
         record = reader.record(case.model, reader.Store(reader.BUDGET))
         values = dict(arrays)
         builder = operator_call.Builder(np.dtype(np.float32), reader.BUDGET, None, record.opset)
-        graph.run(
-            record.nodes, values, builder, schemas.versions_of(record.nodes, record.opset), operators.OPERATORS, folding.fold
+        nodes.run(
+            record.nodes,
+            values,
+            builder,
+            schemas.versions_of(record.nodes, record.opset),
+            operators.OPERATORS,
+            constant_folding.fold,
         )
     except LrpError as error:
         outcome.reasons.append(f"constants: {error}")
         return
     for name, want in expected.items():
-        if isinstance(values[name], graph.Broken):
+        if isinstance(values[name], nodes.Broken):
             outcome.reasons.append(values[name].why)
         elif complaint := differs(values[name], want, case):
             outcome.wrong.append(f"constants: {name} {complaint}")

@@ -17,10 +17,10 @@ from ...arrays import Shape
 from ...errors import FormatError, LrpError
 from ...network.model import Model
 from .choices import chosen, held
+from .loading import Reading, UnknownOutputError
 from .read import reader
 from .read.reader import BUDGET, record
-from .reading import Reading, UnknownOutputError
-from .rewrite.dynamic import floated
+from .rewrite.dynamic_quantisation import floated
 
 __all__ = ["BUDGET", "load", "load_with_original", "with_choices"]
 

@@ -17,9 +17,9 @@ from ....arrays import Array
 from ....errors import FormatError
 from ....layers import Flatten, Gather, Identity, Reshape
 from ..read.reader import OpNode, Record
+from ..translate.constant_folding import FOLDS, fold
+from ..translate.nodes import Broken, run
 from ..translate.operator_call import BATCH, Call, Operator, Tensor, Value
-from ..translate.folding import FOLDS, fold
-from ..translate.graph import Broken, run
 
 AS_STRIDED = "AsStrided"
 #: How many nodes may compute the numbers; exporters write a dozen.

@@ -13,14 +13,14 @@ from dataclasses import replace
 from ....arrays import Array
 from ....layers import Concat, Dense, Gather, Identity, Recurrent, Reshape, Scale
 from ....network.model import Model, Node
+from .decomposed_functions import hard_sigmoid, lp_pool, softplus
 from .exponentials import logarithm, logistic, mirrored, sharper, softmax, softsign, tanh_half
 from .gated_activations import self_gated
 from .gates import gate, gated_constants
-from .neighbours import local_response
-from .normed import norm_affine, normalised, taken_apart
-from .pieces import bent, larger_multiple, nested_bounds, outside, soft_shrinkage
-from .ranges import guarded, min_max
-from .decomposed_functions import hard_sigmoid, lp_pool, softplus
+from .local_response_norm import local_response
+from .min_max_norm import guarded, min_max
+from .norms import norm_affine, normalised, taken_apart
+from .piecewise import bent, larger_multiple, nested_bounds, outside, soft_shrinkage
 from .rewriting import Match, View
 
 

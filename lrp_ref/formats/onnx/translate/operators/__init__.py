@@ -6,20 +6,20 @@ someone has looked at the change and listed its version.
 
 from __future__ import annotations
 
+from ..constant_folding import FOLDS
 from ..operator_call import Operator
-from ..folding import FOLDS
 from . import (
     activations,
     arithmetic,
     comparisons,
     einsum,
-    learned,
     linear,
-    quantised,
+    ml_domain,
+    quantisation,
     recurrent,
     reductions,
     resizing,
-    scattered,
+    scatter,
     shapes,
     windows,
 )
@@ -29,13 +29,13 @@ OPERATORS: dict[tuple[str, int], Operator] = {
     **arithmetic.TABLE,
     **comparisons.TABLE,
     **einsum.TABLE,
-    **learned.TABLE,
+    **ml_domain.TABLE,
     **linear.TABLE,
-    **quantised.TABLE,
+    **quantisation.TABLE,
     **recurrent.TABLE,
     **reductions.TABLE,
     **resizing.TABLE,
-    **scattered.TABLE,
+    **scatter.TABLE,
     **shapes.TABLE,
     **windows.TABLE,
 }
@@ -45,7 +45,7 @@ FOLDED = frozenset(FOLDS) - {op for op, _ in OPERATORS}
 
 #: What would help where an operator is not read.
 HINTS: dict[str, str] = {
-    **learned.REFUSED,
+    **ml_domain.REFUSED,
     **dict.fromkeys(("If", "Loop", "Scan"), "export the network without control flow, for fixed choices"),
     "Loop": "export the network without control flow; from_arrays takes the weights of a GRU or an RNN that is one",
     **dict.fromkeys(

@@ -45,10 +45,10 @@ from .....layers import (
 )
 from .....layers.base import Layer
 from ...read.tensors import kind_name
-from ..operator_call import Call, Operator, Tensor, Value
 from ..integers import BOOL
+from ..operator_call import Call, Operator, Tensor, Value
 from .alignment import expanded
-from .tables import versions
+from .registry import versions
 
 
 def _plain(layer: type[Layer]) -> Operator:

@@ -15,7 +15,7 @@ from ...read.tensors import bounded
 from ..operator_call import Call, Operator, Tensor, Value
 from .activations import clipped
 from .alignment import affine, aligned, expanded
-from .tables import versions
+from .registry import versions
 
 
 def _parts(call: Call) -> tuple[list[Tensor], list[Array]]:

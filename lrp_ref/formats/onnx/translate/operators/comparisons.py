@@ -11,7 +11,7 @@ from .....layers.base import Layer
 from ...read.tensors import bounded
 from ..operator_call import Call, Operator, Tensor, Value
 from .alignment import affine, aligned, expanded
-from .tables import versions
+from .registry import versions
 
 #: What a relation is with its sides exchanged.
 _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "=="}

@@ -11,7 +11,7 @@ from .....arrays import Array
 from .....errors import FormatError
 from .....layers import Dense, Gather, Identity, MatMul, Reshape, Scale, StackedDense, Sum, Transpose
 from ..operator_call import Call, Operator, Tensor, Value
-from .tables import versions
+from .registry import versions
 
 #: Labels for the axes that an ellipsis stands for; no equation can contain them.
 _UNNAMED = "αβγδεζηθικλμνξοπρστυφχψω"

@@ -12,7 +12,7 @@ from .....errors import FormatError
 from .....layers import Add, BatchNorm, Conv, ConvTranspose, Dense, Identity, MatMul, Reshape, Scale, StackedDense, Transpose
 from ..operator_call import Call, Operator, Tensor, Value
 from .alignment import affine
-from .tables import versions
+from .registry import versions
 from .windows import pads_of, per_spatial
 
 

@@ -13,7 +13,7 @@ from .....errors import FormatError
 from .....layers import GRU, LSTM, RNN, Reshape
 from .....layers.recurrent.base import Cells
 from ..operator_call import Call, Operator, Tensor, Value
-from .tables import versions
+from .registry import versions
 
 #: ONNX's names of the activations that are read, and ours; names are compared without their case.
 ACTIVATIONS = {"sigmoid": "sigmoid", "tanh": "tanh", "relu": "relu", "softsign": "softsign", "hardsigmoid": "hard_sigmoid"}

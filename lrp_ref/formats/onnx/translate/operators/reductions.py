@@ -29,7 +29,7 @@ from .....layers import (
 from .....layers.base import Layer
 from ..operator_call import Call, Operator, Tensor
 from .alignment import affine
-from .tables import versions
+from .registry import versions
 
 
 def _reduce(layer: type[Layer], over_space: type[Layer] | None, since: int) -> Operator:

@@ -10,7 +10,7 @@ from .....arrays import Array
 from .....errors import FormatError
 from .....layers import Identity, Pad, PadWith, Resize, Slice, Upsample
 from ..operator_call import Call, Operator, Tensor
-from .tables import versions
+from .registry import versions
 
 # --- padding ----------------------------------------------------------------------------------------------------------------
 

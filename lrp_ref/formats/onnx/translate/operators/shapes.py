@@ -27,10 +27,10 @@ from .....layers import (
     Transpose,
 )
 from .....layers.base import Recurrent
+from ..folded_batch import layout_of
 from ..operator_call import Call, Operator, Tensor, Value, shown
-from ..folding import python_slice, reshaped, shape_of, slices, split_sizes
-from ..folds import layout_of
-from .tables import versions
+from ..shape_arithmetic import python_slice, reshaped, shape_of, slices, split_sizes
+from .registry import versions
 
 #: What exporters write for a slice to the end: the largest numbers of 32 and of 64 bits.
 _END = 2**31 - 1

@@ -11,7 +11,7 @@ from .....layers import AvgPool, GlobalAvgPool, GlobalLpPool, GlobalMaxPool, LpP
 from .....layers.base import Layer
 from .....layers.window import Window
 from ..operator_call import Call, Operator, Tensor
-from .tables import versions
+from .registry import versions
 
 Pads = tuple[tuple[int, int], ...]
 

@@ -15,6 +15,7 @@ import numpy as np
 from ....errors import FormatError
 from ....layers.shape import Reshape
 from .operator_call import Call, Tensor, Value
+from .shape_arithmetic import slices
 
 #: What an operator's function is to read, and where its outputs have the batch axis.
 Moved = tuple[Call, int]
@@ -158,8 +159,6 @@ def _rank_of(call: Call, value: Value) -> int:
 
 
 def _slice(call: Call, place: int) -> Moved:
-    from .folding import slices  # which reads constants alone
-
     rank = call.rank(call.tensor())
     axes = [_counted(axis, place, rank) for axis, *_ in slices(call, rank)]
     if call.version < 10:

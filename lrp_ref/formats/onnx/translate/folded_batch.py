@@ -16,7 +16,7 @@ import numpy as np
 
 from ....arrays import Array, Shape
 from ....errors import FormatError
-from .batches import AXES_SINCE, BROADCAST, PLAIN
+from .batch_axis import AXES_SINCE, BROADCAST, PLAIN
 from .operator_call import Call, Tensor, Value
 
 #: Where a file has the batch: `place`, `before` and `behind` of a tensor.

@@ -11,7 +11,7 @@ from ....arrays import Shape
 from ....errors import FormatError
 from ....network.model import Model, Node
 from ..read.reader import Declared
-from .declared import tried_shapes
+from .declarations import tried_shapes
 
 
 def of_any_length(left: Sequence[Declared], batched: bool, read: Callable[[Mapping[str, Shape]], Model]) -> Model | None:

@@ -11,7 +11,7 @@ from .....errors import FormatError
 from .....layers import Compare, Reshape, Scale
 from ..operator_call import Call, Operator, Tensor
 from .alignment import affine, expanded
-from .tables import versions
+from .registry import versions
 
 
 def scattered(call: Call) -> Array:

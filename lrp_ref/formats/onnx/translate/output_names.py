@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from ....errors import FormatError
 from ....layers.shape import Identity
 from ....network.model import Node
+from .nodes import Broken
 from .operator_call import Builder, Tensor, Value
-from .graph import Broken
 
 
 def named_outputs(builder: Builder, chosen: Sequence[str], values: Mapping[str, Value | Broken]) -> list[Node]:

@@ -14,7 +14,7 @@ from .....layers import Sum as SumOver
 from .....layers.activations import Activation
 from ...read.reader import LEARNED
 from ..operator_call import Call, Operator, Tensor
-from .tables import versions
+from .registry import versions
 
 #: Models that are no sums of weighted inputs, with what they are.
 TREES = ("TreeEnsemble", "TreeEnsembleClassifier", "TreeEnsembleRegressor")

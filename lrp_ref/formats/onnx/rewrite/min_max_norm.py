@@ -6,8 +6,8 @@ from ....layers import GlobalMaxPool, LpNorm, MinMaxNorm, ReduceMax, Subtract, W
 from ....network.model import Node
 from .exponentials import quotient
 from .moments import Axes, floored, length, plain, reduced, stands
-from .normed import rounded
-from .pieces import condition
+from .norms import rounded
+from .piecewise import condition
 from .rewriting import Match, View, close, number
 
 _MAXIMA = (ReduceMax, GlobalMaxPool)

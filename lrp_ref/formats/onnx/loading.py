@@ -18,12 +18,12 @@ from .choices import Choices
 from .read.labels import picked_from, scores_of
 from .read.reader import Declared, OpNode, Record, needed
 from .read.tensors import FLOATS
-from .rewrite.masks import masked
-from .rewrite.patterns import recognised
 from .rewrite.as_strided import AS_STRIDED, as_strided, unstrided
+from .rewrite.masks import masked
 from .rewrite.negative_indices import Compute, unwrapped
-from .translate.operator_call import Builder, Value
-from .translate.declared import (
+from .rewrite.patterns import recognised
+from .translate.constant_folding import fold
+from .translate.declarations import (
     TRIED,
     batch_first,
     batch_of,
@@ -34,13 +34,13 @@ from .translate.declared import (
     sample_shape,
     tried_shapes,
 )
-from .translate.folding import fold
-from .translate.graph import Broken, run
 from .translate.integers import BOOL
-from .translate.lengths import of_any_length
-from .translate.naming import named_outputs
+from .translate.nodes import Broken, run
+from .translate.open_lengths import of_any_length
+from .translate.operator_call import Builder, Value
 from .translate.operators import OPERATORS
-from .translate.operators.quantised import REMARK
+from .translate.operators.quantisation import REMARK
+from .translate.output_names import named_outputs
 from .translate.schemas import versions_of
 
 #: Of the weights' extents those up to the first, and so many of them, are tried for extents that are left open.

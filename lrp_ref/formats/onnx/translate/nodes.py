@@ -11,10 +11,10 @@ import numpy as np
 from ....errors import FormatError, LrpError
 from ....network.model import Model
 from ..read.reader import Branch, OpNode
-from .batches import in_front
-from .operator_call import Builder, Call, Operator, Tensor, Value
-from .folds import is_folded, unfolded
+from .batch_axis import in_front
+from .folded_batch import is_folded, unfolded
 from .integers import checked, kind_of
+from .operator_call import Builder, Call, Operator, Tensor, Value
 
 
 @dataclass(frozen=True)

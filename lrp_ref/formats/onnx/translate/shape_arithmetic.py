@@ -1,0 +1,73 @@
+"""Arithmetic on shapes that constants and signals share: the targets of Reshape, Slice, Split and Shape."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from ....arrays import Array, Shape
+from ....errors import FormatError
+from .operator_call import Call
+
+
+def reshaped(given: Sequence[int], shape: Shape, keep_zero: bool) -> Shape:
+    """The target of a Reshape with its 0 (copied) and −1 (inferred) resolved."""
+    if not keep_zero and any(extent == 0 and axis >= len(shape) for axis, extent in enumerate(given)):
+        raise FormatError(f"the target {tuple(given)} copies an axis that shape {shape} does not have")
+    found = [shape[axis] if extent == 0 and not keep_zero else int(extent) for axis, extent in enumerate(given)]
+    size, known = math.prod(shape), math.prod(extent for extent in found if extent != -1)
+    if found.count(-1) == 1 and known and size % known == 0:
+        found[found.index(-1)] = size // known
+    if min(found, default=0) < 0 or math.prod(found) != size:
+        raise FormatError(f"shape {shape} does not reshape to {tuple(given)}")
+    return tuple(found)
+
+
+def slices(call: Call, rank: int) -> list[tuple[int, int, int, int]]:
+    """(axis, start, stop, step) for each sliced axis, as the file counts them."""
+    if call.version < 10:
+        starts, stops = call.integers("starts"), call.integers("ends")
+        given, steps = (call.integers("axes") if call.has("axes") else None), None
+    else:
+        lists = [call.integer_list(index) for index in range(1, 5)]
+        if lists[0] is None or lists[1] is None:
+            raise FormatError("its starts or ends are missing")
+        starts, stops, given, steps = lists[0], lists[1], lists[2], lists[3]
+    axes = tuple(range(len(starts))) if given is None else tuple(axis + rank if axis < 0 else axis for axis in given)
+    steps = (1,) * len(starts) if steps is None else steps
+    if not len(starts) == len(stops) == len(axes) == len(steps) or any(not 0 <= axis < rank for axis in axes) or 0 in steps:
+        raise FormatError(f"slices {starts} to {stops} in steps of {steps} along axes {axes} do not fit {rank} axes")
+    return list(zip(axes, starts, stops, steps, strict=True))
+
+
+def python_slice(start: int, stop: int, step: int, extent: int) -> slice:
+    """ONNX's start and stop, which may reach beyond both ends, as a slice of Python."""
+    start, stop = (end + extent if end < 0 else end for end in (start, stop))
+    if not extent:
+        return slice(0, 0, 1)
+    if step > 0:
+        return slice(min(max(start, 0), extent), min(max(stop, 0), extent), step)
+    stop = min(max(stop, -1), extent - 1)
+    return slice(min(max(start, 0), extent - 1), None if stop < 0 else stop, step)
+
+
+def split_sizes(call: Call, extent: int) -> tuple[int, ...]:
+    """The extents of a Split's parts."""
+    given = call.listed(1, "split", 13)
+    if given is None:
+        count = call.integer("num_outputs", len(call.node.outputs))
+        if not 0 < count <= max(extent, 1):
+            raise FormatError(f"{extent} cells do not split into {count} parts")
+        size = -(-extent // count)
+        given = (*(size,) * (count - 1), extent - size * (count - 1))
+    if any(part < 0 for part in given) or sum(given) != extent:
+        raise FormatError(f"parts {given} do not make an axis of {extent} cells")
+    return given
+
+
+def shape_of(call: Call, shape: Shape) -> Array:
+    """What the operator Shape says, `start` and `end` included."""
+    extents = shape[slice(call.integer("start", 0), call.integer("end", len(shape)))]
+    return np.asarray(extents, dtype=np.int64)
