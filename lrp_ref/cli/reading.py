@@ -10,7 +10,7 @@ from typing import Any
 from .. import zoo
 from ..errors import ParameterError, ShapeError, unknown
 from ..formats import load
-from ..formats.ends import ended
+from ..formats.cut import cut_at
 from ..network.model import Model
 
 
@@ -39,7 +39,7 @@ def read(spec: str, options: Mapping[str, Any], raw: bool) -> tuple[Model, Model
         raise ParameterError(f"{option} is for .onnx files; in all others {rest}")
     model = zoo.load(spec.removeprefix("zoo:")) if spec.startswith("zoo:") else load(Path(spec))
     model = _shaped(model, shape)
-    model = ended(model, ends) if ends else model
+    model = cut_at(model, ends) if ends else model
     if signal or passes:
         from ..formats.onnx import with_choices
 

@@ -573,7 +573,7 @@ def test_this_file_took_no_more_memory_than_promised():
 @pytest.mark.parametrize("data", SEEDS[:3], ids=["mobilenet", "inception", "mixer"])
 def test_the_file_without_its_large_tensors_is_the_same_graph(data, monkeypatch):
     monkeypatch.setattr(tensors, "_SMALL", 0)
-    rest, blobs = tensors.split(data)
+    rest, blobs = tensors.split_large_initializers(data)
     whole = onnx.ModelProto.FromString(data)
     assert len(rest) + sum(length for _, length in blobs.values()) < len(data) + 10
     assert set(blobs) == {t.name for t in whole.graph.initializer}
@@ -597,13 +597,13 @@ def test_a_file_in_parts_is_left_to_the_parser():
     del first.graph.node[:]
     second.graph.node.extend(large.graph.node)
     data = first.SerializeToString() + second.SerializeToString()
-    assert tensors.split(data) is None
+    assert tensors.split_large_initializers(data) is None
     assert (reader.load(data)["y"].layer.weight == 1).all()
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff" * 20, b"\x3a\x7f\x00", b"\x3b\x00", b"\x00\x00", b"\x3a\x02\x2a\x05"])
 def test_what_is_no_message_is_left_to_the_parser(data):
-    assert tensors.split(data) is None or not tensors.split(data)[1]
+    assert tensors.split_large_initializers(data) is None or not tensors.split_large_initializers(data)[1]
 
 
 def test_a_name_that_is_no_text():

@@ -14,7 +14,7 @@ from lrp_ref import Model, rules  # noqa: E402
 from lrp_ref import layers as L  # noqa: E402
 from lrp_ref.errors import FormatError  # noqa: E402
 from lrp_ref.formats import onnx as reader  # noqa: E402
-from lrp_ref.formats.onnx.translate.folded_batch import layout_of  # noqa: E402
+from lrp_ref.formats.onnx.translate.folded_batch import batch_layout  # noqa: E402
 
 A, B = floats(4, 6), floats(6, 3)
 
@@ -39,7 +39,7 @@ def relevance(model, x, target=0):
 )
 def test_where_the_batch_is_after_a_reshape(full, sample, at, expected):
     """A batch of 7 in front of, between or behind the axes of a sample."""
-    assert layout_of(full, sample, at, 7) == expected
+    assert batch_layout(full, sample, at, 7) == expected
 
 
 @pytest.mark.parametrize("batch", ["N", 2, 1])

@@ -210,10 +210,10 @@ def _fold(case, outcome):
         outcome.reasons.append("sequences or optional values")
         return
     try:
-        record = reader.record(case.model, reader.Store(reader.BUDGET))
+        record = reader.parse_graph(case.model, reader.Store(reader.BUDGET))
         values = dict(arrays)
         builder = operator_call.Builder(np.dtype(np.float32), reader.BUDGET, None, record.opset)
-        nodes.run(
+        nodes.translate_nodes(
             record.nodes,
             values,
             builder,
@@ -225,7 +225,7 @@ def _fold(case, outcome):
         outcome.reasons.append(f"constants: {error}")
         return
     for name, want in expected.items():
-        if isinstance(values[name], nodes.Broken):
+        if isinstance(values[name], nodes.MissingValue):
             outcome.reasons.append(values[name].why)
         elif complaint := differs(values[name], want, case):
             outcome.wrong.append(f"constants: {name} {complaint}")

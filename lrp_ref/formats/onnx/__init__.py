@@ -16,11 +16,11 @@ from typing import Any
 from ...arrays import Shape
 from ...errors import FormatError, LrpError
 from ...network.model import Model
-from .choices import chosen, held
+from .choices import check_choices, hold_inputs
 from .loading import Reading, UnknownOutputError
 from .read import reader
-from .read.reader import BUDGET, record
-from .rewrite.dynamic_quantisation import floated
+from .read.reader import BUDGET, parse_graph
+from .rewrite.dynamic_quantisation import remove_dynamic_quantisation
 
 __all__ = ["BUDGET", "load", "load_with_original", "with_choices"]
 
@@ -111,7 +111,7 @@ def load_with_original(
         reading = _reading(source, outputs, True, batch_axis, fix, signal, pass_through, True, None, BUDGET)
         model = _model(reading, input_shape)
         try:
-            return model, _model(replace(reading, patterns=False, choices=chosen({}, ())), input_shape)
+            return model, _model(replace(reading, patterns=False, choices=check_choices({}, ())), input_shape)
         except FormatError:
             return model, None
 
@@ -128,7 +128,7 @@ def with_choices(model: Model, signal: Mapping[str, int] | None = None, pass_thr
     FormatError
         Where a node does not exist, or is not of a kind that the choice is for.
     """
-    return chosen(signal or {}, pass_through).applied(model)
+    return check_choices(signal or {}, pass_through).applied(model)
 
 
 @contextmanager
@@ -156,9 +156,9 @@ def _reading(
     budget: int,
 ) -> Reading:
     """The checked graph of a file, with what `load` is told about it."""
-    proto, store = reader.read(source, budget, None if folder is None else Path(folder))
-    graph = floated(held(record(proto, store), fix or {}))
-    return Reading(graph, outputs, batched, batch_axis, patterns, budget, chosen(signal or {}, pass_through))
+    proto, store = reader.parse_file(source, budget, None if folder is None else Path(folder))
+    graph = remove_dynamic_quantisation(hold_inputs(parse_graph(proto, store), fix or {}))
+    return Reading(graph, outputs, batched, batch_axis, patterns, budget, check_choices(signal or {}, pass_through))
 
 
 def _model(reading: Reading, input_shape: Any) -> Model:

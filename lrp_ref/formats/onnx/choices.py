@@ -15,7 +15,7 @@ from ...layers.activations import Activation
 from ...layers.base import Layer
 from ...layers.shape import Rearrangement
 from ...network.model import Model, Node
-from .read.reader import Declared, Record
+from .read.reader import InputDeclaration, OnnxGraph
 from .read.tensors import CASTS
 
 
@@ -52,19 +52,19 @@ class PassThrough(Activation):
         return self.layer.vjp(inputs, output, upper)
 
 
-def held(graph: Record, fix: Mapping[str, Any]) -> Record:
+def hold_inputs(graph: OnnxGraph, fix: Mapping[str, Any]) -> OnnxGraph:
     """The graph with inputs held at values: they are constants then."""
     declared = {value.name: value for value in graph.inputs}
     for name in fix:
         if name not in declared:
             raise FormatError(str(unknown("input", name, declared)))
-    constants = {name: _constant(declared[name], value) for name, value in fix.items()}
+    constants = {name: _held_value(declared[name], value) for name, value in fix.items()}
     rest = tuple(value for value in graph.inputs if value.name not in fix)
     initializers = {**graph.initializers, **dict.fromkeys(fix)}
     return replace(graph, inputs=rest, initializers=initializers, _arrays={**graph._arrays, **constants})
 
 
-def _constant(declared: Declared, value: Any) -> np.ndarray:
+def _held_value(declared: InputDeclaration, value: Any) -> np.ndarray:
     """The value in the shape that the file declares; one number stands for all, and open extents are 1 then."""
     if declared.kind not in CASTS:
         raise FormatError(f"fix= holds numbers, and input {declared.name!r} has none")
@@ -85,7 +85,7 @@ def _constant(declared: Declared, value: Any) -> np.ndarray:
     return np.broadcast_to(found, tuple(extent or 1 for extent in declared.dims))
 
 
-def chosen(signal: Mapping[str, int], pass_through: Sequence[str]) -> Choices:
+def check_choices(signal: Mapping[str, int], pass_through: Sequence[str]) -> Choices:
     """The choices, checked as far as they can be without a network."""
     for name, index in signal.items():
         if index not in (0, 1) or isinstance(index, bool):
@@ -120,7 +120,7 @@ class Choices:
             if node.name in self.signal:
                 nodes += _with_signal(node, self.signal[node.name])
             elif node.name in self.passes:
-                nodes.append(Node(node.name, _passed(node), node.inputs))
+                nodes.append(Node(node.name, _pass_layer(node), node.inputs))
             else:
                 nodes.append(node)
         return replace(model, nodes=tuple(nodes))
@@ -135,7 +135,7 @@ def _with_signal(node: Node, index: int) -> list[Node]:
     raise FormatError(f"signal= is for products of two signals (and quotients, whose signal is 0), and {node.place} is none")
 
 
-def _passed(node: Node) -> Layer:
+def _pass_layer(node: Node) -> Layer:
     if isinstance(node.layer, (Activation, Rearrangement)):
         return node.layer  # which relevance passes as it is
     if node.layer.arity != 1:

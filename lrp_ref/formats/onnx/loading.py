@@ -13,34 +13,34 @@ from ...arrays import Array, Shape
 from ...errors import FormatError, LrpError, unknown
 from ...network.extents import Extents
 from ...network.model import Model
-from ..ends import ended
+from ..cut import cut_at
 from .choices import Choices
-from .read.labels import picked_from, scores_of
-from .read.reader import Declared, OpNode, Record, needed
+from .read.labels import label_source, scores_of
+from .read.reader import InputDeclaration, OnnxGraph, OpNode, needed_nodes
 from .read.tensors import FLOATS
-from .rewrite.as_strided import AS_STRIDED, as_strided, unstrided
-from .rewrite.masks import masked
-from .rewrite.negative_indices import Compute, unwrapped
-from .rewrite.patterns import recognised
+from .rewrite.as_strided import AS_STRIDED, as_strided, replace_as_strided
+from .rewrite.masks import gate_masks
+from .rewrite.negative_indices import Compute, remove_negative_indices
+from .rewrite.patterns import recognise_patterns
 from .translate.constant_folding import fold
 from .translate.declarations import (
-    TRIED,
-    batch_first,
-    batch_of,
+    CANDIDATES,
+    batch_axes_of,
+    batch_axis_remarks,
+    batch_extent,
+    candidate_shapes,
+    declare_batch_first,
     is_open,
     open_message,
-    place_remarks,
-    places_of,
     sample_shape,
-    tried_shapes,
 )
 from .translate.integers import BOOL
-from .translate.nodes import Broken, run
-from .translate.open_lengths import of_any_length
+from .translate.nodes import MissingValue, translate_nodes
+from .translate.open_lengths import model_of_any_length
 from .translate.operator_call import Builder, Value
 from .translate.operators import OPERATORS
 from .translate.operators.quantisation import REMARK
-from .translate.output_names import named_outputs
+from .translate.output_names import name_outputs
 from .translate.schemas import versions_of
 
 #: Of the weights' extents those up to the first, and so many of them, are tried for extents that are left open.
@@ -62,7 +62,7 @@ class Reading:
     ends : nodes of the model, which the file may not have under these names, that it ends with; none: the outputs
     """
 
-    graph: Record
+    graph: OnnxGraph
     outputs: str | Sequence[str] | None
     batched: bool
     batch_axis: Mapping[str, int] | int | None
@@ -85,8 +85,8 @@ class Reading:
         declared = [value for value in graph.inputs if value.name in used]
         if not declared:
             raise FormatError("the outputs depend on no input")
-        places = places_of(self.batch_axis, declared) if self.batched else {}
-        inputs = [batch_first(value, places.get(value.name, 0)) for value in declared]
+        places = batch_axes_of(self.batch_axis, declared) if self.batched else {}
+        inputs = [declare_batch_first(value, places.get(value.name, 0)) for value in declared]
         shapes = _given_shapes(input_shape, [value.name for value in inputs])
         left = [value for value in inputs if value.name not in shapes and is_open(value, self.batched)]
 
@@ -96,19 +96,19 @@ class Reading:
         if not left:
             return laid_out({})
         if any(node.op in ("GRU", "LSTM", "RNN") for node in nodes):
-            found = of_any_length(left, self.batched, laid_out)
+            found = model_of_any_length(left, self.batched, laid_out)
             if found is not None:
                 return found
         return self._opened(left, laid_out, shapes)
 
     def _opened(
-        self, left: Sequence[Declared], laid_out: Callable[[Mapping[str, Shape]], Model], given: Mapping[str, Shape]
+        self, left: Sequence[InputDeclaration], laid_out: Callable[[Mapping[str, Shape]], Model], given: Mapping[str, Shape]
     ) -> Model:
         """A model that is laid out for what it is given; its own nodes are those for the first extents that are possible."""
         said: list[FormatError] = []
         # A weight of so many rows may wait for so many features.
         weights = {int(e) for n in self.graph.initializers for e in self.graph.extents(n) if 1 < e <= MOST}
-        for shapes in tried_shapes(left, self.batched, dict.fromkeys((*TRIED, *sorted(weights)[:LIMIT]))):
+        for shapes in candidate_shapes(left, self.batched, dict.fromkeys((*CANDIDATES, *sorted(weights)[:LIMIT]))):
             try:
                 model = laid_out(shapes)
             except FormatError as error:
@@ -124,20 +124,20 @@ class Reading:
     def _rewritten(self, chosen: Sequence[str]) -> tuple[tuple[OpNode, ...], dict[str, int]]:
         """The nodes that the outputs need, and the versions of their operators' schemas."""
         graph = self.graph
-        nodes = needed(graph, chosen)
+        nodes = needed_nodes(graph, chosen)
         versions = versions_of(nodes, graph.opset, graph.learned)
-        nodes = needed(replace(graph, nodes=unwrapped(graph, nodes, self._constants(versions))), chosen)
+        nodes = needed_nodes(replace(graph, nodes=remove_negative_indices(graph, nodes, self._constants(versions))), chosen)
         if self.batched:
-            nodes = needed(replace(graph, nodes=unstrided(nodes, graph, versions, OPERATORS)), chosen)
+            nodes = needed_nodes(replace(graph, nodes=replace_as_strided(nodes, graph, versions, OPERATORS)), chosen)
         return nodes, versions
 
     def _constants(self, versions: Mapping[str, int]) -> Compute:
         """What nodes compute where nothing depends on an input."""
 
         def compute(nodes: Sequence[OpNode], given: dict[str, Array], name: str) -> Array:
-            values: dict[str, Value | Broken] = dict(given)
+            values: dict[str, Value | MissingValue] = dict(given)
             builder = Builder(np.dtype(np.float64), self.budget, None, self.graph.opset)
-            run(nodes, values, builder, versions, OPERATORS, fold)
+            translate_nodes(nodes, values, builder, versions, OPERATORS, fold)
             return np.asarray(values[name])
 
         return compute
@@ -145,7 +145,7 @@ class Reading:
     def _pick_remarks(self, chosen: Sequence[str]) -> tuple[str, ...]:
         """That the file ends in what is picked from scores, and the model in the scores."""
         makers = {name: node for node in self.graph.nodes for name in node.outputs if name}
-        if self.outputs is not None or any(picked_from(name, makers) is None for name in self.graph.outputs):
+        if self.outputs is not None or any(label_source(name, makers) is None for name in self.graph.outputs):
             return ()
         picks, scores = (", ".join(map(repr, names)) for names in (self.graph.outputs, chosen))
         return (
@@ -157,39 +157,39 @@ class Reading:
         chosen: tuple[str, ...],
         nodes: tuple[OpNode, ...],
         versions: Mapping[str, int],
-        inputs: Sequence[Declared],
+        inputs: Sequence[InputDeclaration],
         shapes: Mapping[str, Shape],
         places: Mapping[str, int],
     ) -> Model:
         graph = self.graph
-        batch = batch_of(inputs) if self.batched else None
+        batch = batch_extent(inputs) if self.batched else None
         double = any(value.kind == 11 for value in inputs)
         builder = Builder(np.dtype(np.float64 if double else np.float32), self.budget, batch, graph.opset)
         used = {name for node in nodes for name in node.reads} | set(chosen)
         if any(not graph.floated.isdisjoint(node.outputs) for node in nodes):
             builder.remark(REMARK)
-        values: dict[str, Value | Broken] = {n: graph.constant(n) for n in graph.initializers if n in used}
+        values: dict[str, Value | MissingValue] = {n: graph.constant(n) for n in graph.initializers if n in used}
         for value in inputs:
             shape = sample_shape(value, shapes.get(value.name), self.batched)
             kind = 0 if value.kind in FLOATS else value.kind
             values[value.name] = builder.given(value.name, shape, places.get(value.name, 0), kind)
         nodes = tuple(replace(node, outputs=tuple(name if name in used else "" for name in node.outputs)) for node in nodes)
         known = {**versions, AS_STRIDED: 1}
-        run(nodes, values, builder, known, OPERATORS | {(AS_STRIDED, 1): as_strided}, fold)
-        found = named_outputs(builder, chosen, values)
+        translate_nodes(nodes, values, builder, known, OPERATORS | {(AS_STRIDED, 1): as_strided}, fold)
+        found = name_outputs(builder, chosen, values)
         read = {name for node in found for name in node.inputs}
         kept = {value.name: builder.tensors[value.name].shape for value in inputs if value.name in read}
         if not kept:
             raise FormatError("the outputs depend on no input")
         whole = tuple(value.name for value in inputs if value.name in kept and value.kind not in FLOATS)
-        remarks = (*place_remarks(places, chosen, values), *self._pick_remarks(chosen), *builder.remarks)
+        remarks = (*batch_axis_remarks(places, chosen, values), *self._pick_remarks(chosen), *builder.remarks)
         try:
             model = Model(tuple(found), tuple(kept), chosen, input_shape=kept, whole=whole, remarks=remarks)
         except LrpError as error:
             raise FormatError(str(error)) from None
         truths = frozenset(value.name for value in inputs if value.kind == BOOL)
-        made = self.choices.applied(masked(recognised(model), truths) if self.patterns else model)
-        return ended(made, self.ends) if self.ends else made
+        made = self.choices.applied(gate_masks(recognise_patterns(model), truths) if self.patterns else model)
+        return cut_at(made, self.ends) if self.ends else made
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,7 +206,7 @@ class Refit:
         return Refit, (self.reading, dict(self.shapes))
 
 
-def chosen_outputs(graph: Record, outputs: str | Sequence[str] | None) -> tuple[str, ...]:
+def chosen_outputs(graph: OnnxGraph, outputs: str | Sequence[str] | None) -> tuple[str, ...]:
     """The values that the model computes."""
     makers = {name: node for node in graph.nodes for name in node.outputs if name}
     if outputs is not None:
@@ -223,7 +223,7 @@ def chosen_outputs(graph: Record, outputs: str | Sequence[str] | None) -> tuple[
         if name not in makers:
             raise FormatError(f"the output {name!r} is computed by no node")
     # A class label beside the scores is no score: it is left out, and explained is what it picks from.
-    picked = {name: picked_from(name, makers) for name in graph.outputs}
+    picked = {name: label_source(name, makers) for name in graph.outputs}
     scores = [scores_of(name, makers) for name, source in picked.items() if source is None]
     if not scores:
         scores = [scores_of(source, makers) for source in picked.values() if source is not None]

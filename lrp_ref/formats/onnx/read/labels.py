@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .reader import LEARNED, OpNode
+from .reader import ML_DOMAIN, OpNode
 
 #: Operators that pick places.
 PICKS = frozenset({"ArgMax", "ArgMin", "TopK"})
 #: Operators of which the first output is the class that was chosen, and the second the scores.
-CLASSIFIERS = frozenset(f"{LEARNED}.{op}" for op in ("LinearClassifier", "SVMClassifier", "TreeEnsembleClassifier"))
+CLASSIFIERS = frozenset(f"{ML_DOMAIN}.{op}" for op in ("LinearClassifier", "SVMClassifier", "TreeEnsembleClassifier"))
 #: Operators behind which a label is still one.
 KEEPS = frozenset(
     (
         *("Cast", "Flatten", "Gather", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"),
-        *(f"{LEARNED}.{op}" for op in ("ArrayFeatureExtractor", "LabelEncoder")),
+        *(f"{ML_DOMAIN}.{op}" for op in ("ArrayFeatureExtractor", "LabelEncoder")),
     )
 )
 #: Scores as a list of mappings from class to score: the network's own scores are what it reads.
-ZIPPED = f"{LEARNED}.ZipMap"
+ZIPPED = f"{ML_DOMAIN}.ZipMap"
 
 
 def scores_of(name: str, makers: Mapping[str, OpNode]) -> str:
@@ -28,7 +28,7 @@ def scores_of(name: str, makers: Mapping[str, OpNode]) -> str:
     return name
 
 
-def picked_from(name: str, makers: Mapping[str, OpNode]) -> str | None:
+def label_source(name: str, makers: Mapping[str, OpNode]) -> str | None:
     """The scores that a label was picked by; None where an output is no label."""
     seen: set[str] = set()
     waiting = [name]

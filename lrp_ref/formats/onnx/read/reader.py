@@ -11,7 +11,7 @@ from typing import Any
 from ....arrays import Array
 from ....errors import FormatError, missing_extra
 from ....names import escaped
-from .tensors import Store, array_of, split
+from .tensors import Store, array_of, split_large_initializers
 
 #: Default budget in bytes, for each tensor and for all initializers together.
 BUDGET = 4 * 2**30
@@ -19,7 +19,7 @@ OLDEST = 7
 #: The newest operator set that the operators here were written for.
 NEWEST = 28
 #: The domain of the operators that stand for models of scikit-learn and the like.
-LEARNED = "ai.onnx.ml"
+ML_DOMAIN = "ai.onnx.ml"
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +60,7 @@ class Branch:
 
 
 @dataclass(frozen=True)
-class Declared:
+class InputDeclaration:
     """What a graph says about an input: its element type, its extents, None where one is open, and the names of open extents."""
 
     name: str
@@ -70,7 +70,7 @@ class Declared:
 
 
 @dataclass(frozen=True, eq=False)
-class Record:
+class OnnxGraph:
     """A graph as it is in the file: nodes in computing order, inputs, outputs, and constants that are read when needed.
 
     Attributes
@@ -82,7 +82,7 @@ class Record:
     opset: int
     learned: int
     nodes: tuple[OpNode, ...]
-    inputs: tuple[Declared, ...]
+    inputs: tuple[InputDeclaration, ...]
     outputs: tuple[str, ...]
     initializers: Mapping[str, Any]
     store: Store
@@ -105,7 +105,7 @@ class Record:
         return self._arrays[name]
 
 
-def read(source: Any, budget: int, folder: Path | None) -> tuple[Any, Store]:
+def parse_file(source: Any, budget: int, folder: Path | None) -> tuple[Any, Store]:
     """A ModelProto from bytes, a path or a ModelProto, and where its tensors' bytes are.
 
     Raises
@@ -123,7 +123,7 @@ def read(source: Any, budget: int, folder: Path | None) -> tuple[Any, Store]:
         return source, Store(budget, folder)
     if isinstance(source, (bytes, bytearray, memoryview)):
         data = bytes(source)
-        proto, blobs = _parsed(data)
+        proto, blobs = _parse(data)
         return proto, Store(budget, folder, blobs, data)
     if not isinstance(source, (str, Path)):
         raise FormatError(f"an ONNX model is given as a path, as bytes or as a ModelProto, found {type(source).__name__}")
@@ -133,17 +133,17 @@ def read(source: Any, budget: int, folder: Path | None) -> tuple[Any, Store]:
             if not path.stat().st_size:
                 raise FormatError("the file is empty")
             with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-                proto, blobs = _parsed(mapped)
+                proto, blobs = _parse(mapped)
     except OSError as error:
         raise FormatError(f"the file cannot be read: {error.strerror or error}") from None
     return proto, Store(budget, folder or path.parent, blobs, path)
 
 
-def _parsed(data: bytes | mmap.mmap) -> tuple[Any, dict[str, tuple[int, int]]]:
+def _parse(data: bytes | mmap.mmap) -> tuple[Any, dict[str, tuple[int, int]]]:
     from google.protobuf.message import DecodeError
     from onnx import ModelProto
 
-    parts = split(data)
+    parts = split_large_initializers(data)
     proto = ModelProto()
     try:
         proto.ParseFromString(data[:] if parts is None else parts[0])
@@ -154,7 +154,7 @@ def _parsed(data: bytes | mmap.mmap) -> tuple[Any, dict[str, tuple[int, int]]]:
     return proto, {} if parts is None else parts[1]
 
 
-def record(proto: Any, store: Store) -> Record:
+def parse_graph(proto: Any, store: Store) -> OnnxGraph:
     """The graph of a ModelProto, checked: versions, names, wiring.
 
     Raises
@@ -172,16 +172,22 @@ def record(proto: Any, store: Store) -> Record:
     if len(graph.sparse_initializer):
         raise FormatError("the file has sparse initializers, which are not read; store them as dense ones")
     initializers = {_text(tensor.name): tensor for tensor in graph.initializer}
-    inputs = tuple(_declared(value) for value in graph.input if value.name not in initializers)
+    inputs = tuple(_declaration(value) for value in graph.input if value.name not in initializers)
     nodes = tuple(_node(entry, store, number) for number, entry in enumerate(graph.node))
     outputs = tuple(_text(value.name) for value in graph.output)
     if not outputs:
         raise FormatError("the graph has no outputs")
     known = [*initializers, *(value.name for value in inputs), *(name for node in nodes for name in node.outputs if name)]
-    _unique(known)
-    learned = max((entry.version for entry in proto.opset_import if entry.domain == LEARNED), default=0)
-    return Record(
-        opset, int(learned), _ordered(nodes, set(initializers) | {i.name for i in inputs}), inputs, outputs, initializers, store
+    _check_unique(known)
+    learned = max((entry.version for entry in proto.opset_import if entry.domain == ML_DOMAIN), default=0)
+    return OnnxGraph(
+        opset,
+        int(learned),
+        _sort_nodes(nodes, set(initializers) | {i.name for i in inputs}),
+        inputs,
+        outputs,
+        initializers,
+        store,
     )
 
 
@@ -200,16 +206,16 @@ def _opset(proto: Any) -> int:
     return int(max(versions))
 
 
-def _declared(value: Any) -> Declared:
+def _declaration(value: Any) -> InputDeclaration:
     name, kind = _text(value.name), value.type
     if not kind.HasField("tensor_type"):
         raise FormatError(f"input {value.name!r} is no tensor")
     tensor = kind.tensor_type
     if not tensor.HasField("shape"):
-        return Declared(name, tensor.elem_type, None)
+        return InputDeclaration(name, tensor.elem_type, None)
     # PaddlePaddle writes −1 where an extent is open.
     dims = tuple(dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else None for dim in tensor.shape.dim)
-    return Declared(name, tensor.elem_type, dims, tuple(dim.dim_param for dim in tensor.shape.dim))
+    return InputDeclaration(name, tensor.elem_type, dims, tuple(dim.dim_param for dim in tensor.shape.dim))
 
 
 def _node(entry: Any, store: Store, number: int) -> OpNode:
@@ -231,7 +237,7 @@ def _text(value: Any) -> str:
 _FIELDS = {1: "f", 2: "i", 3: "s", 4: "t", 6: "floats", 7: "ints", 8: "strings"}
 
 
-class Unread:
+class UnsupportedAttribute:
     """The value of an attribute of a kind that no operator here has, such as a list of graphs."""
 
 
@@ -250,7 +256,7 @@ def _attribute(attribute: Any, store: Store, place: str) -> Any:
     if attribute.type == 5:
         return _branch(attribute.g, store, place)
     if attribute.type not in _FIELDS:
-        return Unread()
+        return UnsupportedAttribute()
     value = getattr(attribute, _FIELDS[attribute.type])
     if attribute.type == 4:
         return array_of(value, store, f"{place}: its attribute {attribute.name!r}")
@@ -261,7 +267,7 @@ def _attribute(attribute: Any, store: Store, place: str) -> Any:
     return value if attribute.type in (1, 2) else tuple(value)
 
 
-def _unique(names: Iterable[str]) -> None:
+def _check_unique(names: Iterable[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:
@@ -269,7 +275,7 @@ def _unique(names: Iterable[str]) -> None:
         seen.add(name)
 
 
-def _ordered(nodes: Sequence[OpNode], given: set[str]) -> tuple[OpNode, ...]:
+def _sort_nodes(nodes: Sequence[OpNode], given: set[str]) -> tuple[OpNode, ...]:
     """The nodes in an order in which everything is computed before it is read."""
     maker = {name: index for index, node in enumerate(nodes) for name in node.outputs if name}
     readers: dict[int, list[int]] = {index: [] for index in range(len(nodes))}
@@ -291,10 +297,12 @@ def _ordered(nodes: Sequence[OpNode], given: set[str]) -> tuple[OpNode, ...]:
     if len(ready) < len(nodes):
         stuck = [nodes[index].name for index, count in enumerate(missing) if count]
         raise FormatError(f"the graph has a cycle through {', '.join(map(repr, stuck[:10]))}{', …' if len(stuck) > 10 else ''}")
-    return tuple(nodes[index] for index in (ready if sorted(ready) != ready and _unsorted(nodes, given) else range(len(nodes))))
+    return tuple(
+        nodes[index] for index in (ready if sorted(ready) != ready and _is_unsorted(nodes, given) else range(len(nodes)))
+    )
 
 
-def _unsorted(nodes: Sequence[OpNode], given: set[str]) -> bool:
+def _is_unsorted(nodes: Sequence[OpNode], given: set[str]) -> bool:
     """Whether some node reads what a later one computes."""
     done = set(given) | {""}
     for node in nodes:
@@ -304,7 +312,7 @@ def _unsorted(nodes: Sequence[OpNode], given: set[str]) -> bool:
     return False
 
 
-def needed(record: Record, outputs: Iterable[str]) -> tuple[OpNode, ...]:
+def needed_nodes(record: OnnxGraph, outputs: Iterable[str]) -> tuple[OpNode, ...]:
     """The nodes that `outputs` depend on, in computing order."""
     wanted = set(outputs)
     found = []

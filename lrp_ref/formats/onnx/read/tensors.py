@@ -87,7 +87,7 @@ def checked_shape(dims: Any, item: int, budget: int, what: str) -> Shape:
     return shape
 
 
-def bounded(shape: Sequence[int], *given: Array) -> Shape:
+def check_size(shape: Sequence[int], *given: Array) -> Shape:
     """The extents of a value that is computed at load from `given`; `FormatError` where they are negative or too many."""
     extents = tuple(int(extent) for extent in shape)
     limit = max(LARGEST, sum({id(array): array.size for array in given}.values()))
@@ -111,19 +111,19 @@ def array_of(tensor: Any, store: Store, what: str, blob: tuple[int, int] | None 
     shape = checked_shape(tensor.dims, dtype.itemsize, store.budget, what)
     count = math.prod(shape)
     if tensor.data_location == 1:
-        flat = _external(tensor, store, dtype, count, what)
+        flat = _external_array(tensor, store, dtype, count, what)
     elif blob is not None:
-        flat = _blob(store, blob, dtype, count, what)
+        flat = _mapped_array(store, blob, dtype, count, what)
     elif tensor.raw_data or not count:
-        flat = _raw(tensor.raw_data, dtype, count, what)
+        flat = _raw_array(tensor.raw_data, dtype, count, what)
     else:
-        flat = _listed(getattr(tensor, field), spelled, dtype, what)
+        flat = _values_array(getattr(tensor, field), spelled, dtype, what)
     if flat.size != count:
         raise FormatError(f"{what} of shape {shape} needs {count} values and has {flat.size}")
-    return _widened(flat, spelled).reshape(shape)
+    return _widen(flat, spelled).reshape(shape)
 
 
-def _widened(flat: Array, spelled: str) -> Array:
+def _widen(flat: Array, spelled: str) -> Array:
     if spelled == "bfloat16":
         return (flat.astype(np.uint32) << 16).view(np.float32)
     if spelled == "<f2":
@@ -131,13 +131,13 @@ def _widened(flat: Array, spelled: str) -> Array:
     return flat if flat.dtype.isnative else flat.astype(flat.dtype.newbyteorder("="))
 
 
-def _raw(data: bytes, dtype: np.dtype[Any], count: int, what: str) -> Array:
+def _raw_array(data: bytes, dtype: np.dtype[Any], count: int, what: str) -> Array:
     if len(data) != count * dtype.itemsize:
         raise FormatError(f"{what} needs {count * dtype.itemsize} bytes and has {len(data)}")
     return np.frombuffer(data, dtype)
 
 
-def _listed(values: Any, spelled: str, dtype: np.dtype[Any], what: str) -> Array:
+def _values_array(values: Any, spelled: str, dtype: np.dtype[Any], what: str) -> Array:
     if spelled in ("bfloat16", "<f2"):  # stored as their bits
         return np.array(values, dtype=np.int64).astype("<u2").view(dtype)
     try:
@@ -146,7 +146,7 @@ def _listed(values: Any, spelled: str, dtype: np.dtype[Any], what: str) -> Array
         raise FormatError(f"{what} holds values that do not fit its type {dtype}") from None
 
 
-def _blob(store: Store, blob: tuple[int, int], dtype: np.dtype[Any], count: int, what: str) -> Array:
+def _mapped_array(store: Store, blob: tuple[int, int], dtype: np.dtype[Any], count: int, what: str) -> Array:
     offset, length = blob
     if length != count * dtype.itemsize:
         raise FormatError(f"{what} needs {count * dtype.itemsize} bytes and has {length}")
@@ -157,9 +157,9 @@ def _blob(store: Store, blob: tuple[int, int], dtype: np.dtype[Any], count: int,
     return found if offset % dtype.itemsize == 0 else found.copy()  # BLAS would copy unaligned memory at every call
 
 
-def _external(tensor: Any, store: Store, dtype: np.dtype[Any], count: int, what: str) -> Array:
+def _external_array(tensor: Any, store: Store, dtype: np.dtype[Any], count: int, what: str) -> Array:
     entries = {entry.key: entry.value for entry in tensor.external_data}
-    path = _inside(entries.get("location", ""), store.folder, what)
+    path = _path_inside(entries.get("location", ""), store.folder, what)
     try:
         offset = int(entries.get("offset", 0))
         length = int(entries.get("length", count * dtype.itemsize))
@@ -173,7 +173,7 @@ def _external(tensor: Any, store: Store, dtype: np.dtype[Any], count: int, what:
     return np.fromfile(path, dtype, count, offset=offset)
 
 
-def _inside(location: str, folder: Path | None, what: str) -> Path:
+def _path_inside(location: str, folder: Path | None, what: str) -> Path:
     """The file of external data, which must lie inside the model's folder, symbolic links followed."""
     if folder is None:
         raise FormatError(f"{what} is stored outside the model; load it from its file, or give folder=")
@@ -194,7 +194,7 @@ _GRAPH, _INITIALIZER, _NAME, _RAW = 7, 5, 8, 9
 _SMALL = 4096  # bytes; smaller tensors are left to the parser
 
 
-def split(data: bytes | mmap.mmap) -> tuple[bytes, dict[str, tuple[int, int]]] | None:
+def split_large_initializers(data: bytes | mmap.mmap) -> tuple[bytes, dict[str, tuple[int, int]]] | None:
     """An ONNX file without the bytes of its large initializers, and where in the file these are.
 
     A parser would copy them, and its message would keep the copy alive beside the arrays. Only lengths are read here;

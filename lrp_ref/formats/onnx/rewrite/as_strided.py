@@ -16,9 +16,9 @@ import numpy as np
 from ....arrays import Array
 from ....errors import FormatError
 from ....layers import Flatten, Gather, Identity, Reshape
-from ..read.reader import OpNode, Record
+from ..read.reader import OnnxGraph, OpNode
 from ..translate.constant_folding import FOLDS, fold
-from ..translate.nodes import Broken, run
+from ..translate.nodes import MissingValue, translate_nodes
 from ..translate.operator_call import BATCH, Call, Operator, Tensor, Value
 
 AS_STRIDED = "AsStrided"
@@ -40,16 +40,16 @@ class Places:
     def of(self, call: Call, batch: int) -> Array:
         """The numbers for a batch of so many samples."""
         signals = {name: call.value(index) for index, name in enumerate(self.signals, start=1)}
-        values: dict[str, Value | Broken] = {**self.constants, **signals}
-        run(self.nodes, values, replace(call.builder, batch=batch), self.versions, self.operators, fold)
+        values: dict[str, Value | MissingValue] = {**self.constants, **signals}
+        translate_nodes(self.nodes, values, replace(call.builder, batch=batch), self.versions, self.operators, fold)
         found = values[self.name]
         if not isinstance(found, np.ndarray) or found.dtype.kind not in "iu" or not found.ndim:
             raise FormatError("what it picks is no list of integers that is known at load")
         return found
 
 
-def unstrided(
-    nodes: Sequence[OpNode], graph: Record, versions: Mapping[str, int], operators: Mapping[tuple[str, int], Operator]
+def replace_as_strided(
+    nodes: Sequence[OpNode], graph: OnnxGraph, versions: Mapping[str, int], operators: Mapping[tuple[str, int], Operator]
 ) -> tuple[OpNode, ...]:
     """The nodes, with each such pair of Reshape and Gather as one node of the kind `AS_STRIDED`."""
     maker = {name: place for place, node in enumerate(nodes) for name in node.outputs if name}
@@ -71,7 +71,7 @@ def unstrided(
     return tuple(found)
 
 
-def _is_one_row(node: OpNode, made: Callable[[str], OpNode | None], graph: Record) -> bool:
+def _is_one_row(node: OpNode, made: Callable[[str], OpNode | None], graph: OnnxGraph) -> bool:
     """Whether a node is Reshape(x, [-1])."""
     if node.op != "Reshape" or len(node.inputs) != 2:
         return False
@@ -80,7 +80,9 @@ def _is_one_row(node: OpNode, made: Callable[[str], OpNode | None], graph: Recor
     return isinstance(target, np.ndarray) and target.shape == (1,) and target.dtype.kind == "i" and int(target[0]) == -1
 
 
-def _below(name: str, made: Callable[[str], OpNode | None], graph: Record) -> tuple[set[str], dict[str, Array], tuple[str, ...]]:
+def _below(
+    name: str, made: Callable[[str], OpNode | None], graph: OnnxGraph
+) -> tuple[set[str], dict[str, Array], tuple[str, ...]]:
     """What computes `name`: the names of nodes down to the shapes of signals, of constants, and of those signals."""
     nodes: dict[int, str] = {}
     constants: dict[str, Array] = {}

@@ -8,13 +8,13 @@ import numpy as np
 
 from ....layers import Abs, AvgPool, Clip, Compare, HardSigmoid, LpPool, Pow, ReLU, Scale, Sign, Softplus, Where
 from ....network.model import Node
-from .rewriting import Match, View, close, number
+from .rewriting import GraphView, Match, close, number
 
 #: From here on log(1 + exp(x)) is x to within float32: log(1 + exp(−15)) = 3e-7.
 LINEAR_FROM = 15.0
 
 
-def hard_sigmoid(view: View, node: Node) -> Match:
+def hard_sigmoid(view: GraphView, node: Node) -> Match:
     """Clip(w·x + b, 0, h) / h; Clip(w·x + ½, 0, 1) with a weight, which a dense layer with one bias for all has not."""
     if isinstance(node.layer, Clip) and (node.layer.low, node.layer.high) == (0, 1):
         *_, (weight, bias, x) = view.affine(node.inputs[0])
@@ -35,7 +35,7 @@ def _short(value: float) -> float:
     return next((k / 6 for k in range(1, 7) if close(value, k / 6)), value)
 
 
-def softplus(view: View, node: Node) -> Match:
+def softplus(view: GraphView, node: Node) -> Match:
     """Softplus as exporters write it: x where β·x is so large that nothing else is left of it, log(1 + exp(β·x))/β elsewhere."""
     if not isinstance(node.layer, Where) or len(node.inputs) != 3:
         return None
@@ -53,7 +53,7 @@ def softplus(view: View, node: Node) -> Match:
     return None
 
 
-def lp_pool(view: View, node: Node) -> Match:
+def lp_pool(view: GraphView, node: Node) -> Match:
     """Lp pooling as PyTorch exports it: (sign(m)·relu(|m|)·n)^(1/p), where m is the mean of x^p over windows of n cells."""
     root = number(node.layer.exponent) if isinstance(node.layer, Pow) else None
     p = round(1 / root) if root and 0 < root < 1 else 1
@@ -68,7 +68,7 @@ def lp_pool(view: View, node: Node) -> Match:
     return None
 
 
-def _sign_times_size(view: View, name: str) -> str:
+def _sign_times_size(view: GraphView, name: str) -> str:
     """m, where `name` is sign(m)·relu(|m|); an empty name where it is something else."""
     if not view.is_product(name):
         return ""

@@ -14,7 +14,7 @@ import numpy as np
 
 from ....arrays import Array
 from ....errors import FormatError
-from ..read.reader import OpNode, Record
+from ..read.reader import OnnxGraph, OpNode
 
 MICROSOFT = "com.microsoft"
 #: Products of integers, and what they are of floating point numbers.
@@ -25,7 +25,7 @@ _PRODUCTS = {"MatMulInteger": "MatMul", "ConvInteger": "Conv"}
 Made: TypeAlias = dict[str, tuple[OpNode, ...]]
 
 
-def floated(graph: Record) -> Record:
+def remove_dynamic_quantisation(graph: OnnxGraph) -> OnnxGraph:
     """The graph with dynamically quantised layers as float layers; others stay, and are refused by name."""
     reader = _Reader(graph)
     for node in graph.nodes:
@@ -46,7 +46,7 @@ def _key(node: OpNode) -> str:
 class _Reader:
     """Finds quantised layers, and collects nodes and weights that take their place."""
 
-    def __init__(self, graph: Record) -> None:
+    def __init__(self, graph: OnnxGraph) -> None:
         self.graph = graph
         self.makers = {name: node for node in graph.nodes for name in node.outputs if name}
         self.readers: dict[str, list[OpNode]] = {}

@@ -26,10 +26,10 @@ from ....layers import (
 from ....layers.base import Layer
 from ....network.model import Node
 from .moments import put_back
-from .rewriting import Match, View, close, number
+from .rewriting import GraphView, Match, close, number
 
 
-def logistic(view: View, node: Node) -> Match:
+def logistic(view: GraphView, node: Node) -> Match:
     """σ(−m) for 1/(1 + exp m), and for exp(−m)/(1 + exp(−m)); a/(1 + exp m) is the product of a and σ(−m)."""
     layer = node.layer
     if isinstance(layer, Reciprocal) or (isinstance(layer, Pow) and number(layer.exponent) == -1):
@@ -47,7 +47,7 @@ def logistic(view: View, node: Node) -> Match:
     return Multiply(), (top, gate)
 
 
-def _exponent_beside_one(view: View, name: str) -> str | None:
+def _exponent_beside_one(view: GraphView, name: str) -> str | None:
     """m, where a node is 1 + exp(m)."""
     for weight, bias, base in view.affine(name):
         if (weight, bias) == (1, 1) and isinstance(view.layer(base), Exp):
@@ -55,12 +55,12 @@ def _exponent_beside_one(view: View, name: str) -> str | None:
     return None
 
 
-def _opposite(view: View, name: str) -> str | None:
+def _opposite(view: GraphView, name: str) -> str | None:
     """The node whose negative a node is, where there is one."""
     return next((base for weight, base in view.multiples(name) if weight == -1), None)
 
 
-def _negated(view: View, name: str) -> str:
+def _negated(view: GraphView, name: str) -> str:
     """A node that is the negative of another: one that exists, or a new one."""
     found = _opposite(view, name)
     if found is not None:
@@ -75,7 +75,7 @@ def _negated(view: View, name: str) -> str:
     return view.insert(f"{name}/negated", made, inputs)
 
 
-def tanh_half(view: View, node: Node) -> Match:
+def tanh_half(view: GraphView, node: Node) -> Match:
     """½ + ½ tanh(x/2) is σ(x)."""
     if not isinstance(node.layer, Scale):
         return None
@@ -86,7 +86,7 @@ def tanh_half(view: View, node: Node) -> Match:
     return None
 
 
-def logarithm(view: View, node: Node) -> Match:
+def logarithm(view: GraphView, node: Node) -> Match:
     """log(1 + exp m) is softplus, log σ(x) the logarithm of a sigmoid."""
     if not isinstance(node.layer, Log):
         return None
@@ -96,7 +96,7 @@ def logarithm(view: View, node: Node) -> Match:
     return (LogSigmoid(), (view.source(node.inputs[0]),)) if isinstance(view.layer(node.inputs[0]), Sigmoid) else None
 
 
-def sharper(view: View, node: Node) -> Match:
+def sharper(view: GraphView, node: Node) -> Match:
     """softplus(βx)/β."""
     if not isinstance(node.layer, Scale):
         return None
@@ -110,7 +110,7 @@ def sharper(view: View, node: Node) -> Match:
     return None
 
 
-def mirrored(view: View, node: Node) -> Match:
+def mirrored(view: GraphView, node: Node) -> Match:
     """−softplus(−x) is log σ(x), and −log σ(−x) softplus(x)."""
     layer = node.layer
     if not isinstance(layer, Scale) or number(layer.weight) != -1 or layer.bias is not None:
@@ -127,7 +127,7 @@ def mirrored(view: View, node: Node) -> Match:
     return None if x is None else (made, (x,))
 
 
-def softsign(view: View, node: Node) -> Match:
+def softsign(view: GraphView, node: Node) -> Match:
     """x / (1 + |x|)."""
     x, bottom = quotient(view, node)
     for weight, bias, base in view.affine(bottom) if bottom else ():
@@ -136,7 +136,7 @@ def softsign(view: View, node: Node) -> Match:
     return None
 
 
-def quotient(view: View, node: Node) -> tuple[str, str]:
+def quotient(view: GraphView, node: Node) -> tuple[str, str]:
     """a and b of a / b, or of a · (1/b); empty names where it is neither."""
     if isinstance(node.layer, Divide):
         return node.inputs[0], node.inputs[1]
@@ -150,7 +150,7 @@ def quotient(view: View, node: Node) -> tuple[str, str]:
 # --- softmax ------------------------------------------------------------------------------------------------------------------
 
 
-def softmax(view: View, node: Node) -> Match:
+def softmax(view: GraphView, node: Node) -> Match:
     """exp(m) / Σ exp(m), where m may be x − max x; and the logarithm m − log Σ exp(m)."""
     if isinstance(node.layer, Subtract) and isinstance(view.layer(node.inputs[1]), Log):
         return _log_softmax(view, node)
@@ -163,7 +163,7 @@ def softmax(view: View, node: Node) -> Match:
     return None if axis is None else (Softmax(axis), (_unshifted(view, view.source(top), axis),))
 
 
-def _log_softmax(view: View, node: Node) -> Match:
+def _log_softmax(view: GraphView, node: Node) -> Match:
     m, logarithm = node.inputs
     sums = put_back(view, view.source(logarithm))
     layer = view.layer(sums)
@@ -174,13 +174,13 @@ def _log_softmax(view: View, node: Node) -> Match:
     return None if axis is None else (LogSoftmax(axis), (_unshifted(view, m, axis),))
 
 
-def _only_axis(view: View, layer: Sum | ReduceMax, name: str) -> int | None:
+def _only_axis(view: GraphView, layer: Sum | ReduceMax, name: str) -> int | None:
     """The axis that a reduction goes over, counted from the front, where it is one."""
     (axis, *others) = layer.axes
     return None if others else axis % view.rank(name)
 
 
-def _unshifted(view: View, m: str, axis: int) -> str:
+def _unshifted(view: GraphView, m: str, axis: int) -> str:
     """x, where m is x − max x."""
     if not isinstance(view.layer(m), Subtract):
         return m

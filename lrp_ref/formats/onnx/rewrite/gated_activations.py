@@ -7,10 +7,10 @@ import math
 from ....layers import GELU, Add, Clip, Erf, HardSigmoid, HardSwish, Mish, Multiply, Pow, Scale, Sigmoid, SiLU, Softplus, Tanh
 from ....layers.base import Layer
 from ....network.model import Node
-from .rewriting import DEPTH, Match, View, close, number
+from .rewriting import DEPTH, GraphView, Match, close, number
 
 
-def self_gated(view: View, node: Node) -> Match:
+def self_gated(view: GraphView, node: Node) -> Match:
     """GELU, SiLU, HardSwish, Mish: c·x·g(x), the constant c before, between or after the factors."""
     products = ((w, name) for w, name in view.multiples(node.name) if view.is_product(name))
     outer, product = next(products, (1.0, ""))
@@ -26,7 +26,7 @@ def self_gated(view: View, node: Node) -> Match:
     return None
 
 
-def _gated(view: View, x: str, gate: str, weight: float, bias: float) -> Layer | None:
+def _gated(view: GraphView, x: str, gate: str, weight: float, bias: float) -> Layer | None:
     """The activation x·(weight·gate + bias), where the gate is a function of x."""
     layer = view.layer(gate)
     if layer is None:
@@ -52,13 +52,13 @@ def _gated(view: View, x: str, gate: str, weight: float, bias: float) -> Layer |
     return None
 
 
-def _is_gelu_polynomial(view: View, name: str, x: str) -> bool:
+def _is_gelu_polynomial(view: GraphView, name: str, x: str) -> bool:
     """√(2/π)·(x + 0.044715·x³)."""
     found, factor = polynomial(view, name, x), math.sqrt(2 / math.pi)
     return set(found) == {1, 3} and close(found[1], factor) and close(found[3], 0.044715 * factor)
 
 
-def polynomial(view: View, name: str, x: str, depth: int = DEPTH + 2) -> dict[int, float]:
+def polynomial(view: GraphView, name: str, x: str, depth: int = DEPTH + 2) -> dict[int, float]:
     """The coefficients of a polynomial in x of at most the third degree, by powers; nothing where a node is none."""
     if name == x:
         return {1: 1.0}
@@ -92,7 +92,7 @@ def _product(parts: list[dict[int, float]]) -> dict[int, float]:
     return found if max(found, default=0) <= 3 else {}
 
 
-def is_square(view: View, name: str, x: str) -> bool:
+def is_square(view: GraphView, name: str, x: str) -> bool:
     """Whether `name` = x²."""
     layer = view.layer(name)
     if isinstance(layer, Pow):

@@ -30,13 +30,13 @@ from ....layers import (
 )
 from ....layers.base import Layer
 from ....network.model import Node
-from .rewriting import DEPTH, Match, View, number
+from .rewriting import DEPTH, GraphView, Match, number
 
 #: A weight, by its layer and bytes, and the layers that move its output on the way to a gate.
 Weight: TypeAlias = tuple[str, bytes, tuple[str, ...]]
 
 
-def gate(view: View, node: Node) -> Match:
+def gate(view: GraphView, node: Node) -> Match:
     """A product of a signal and a gate: which is which is a fact about the network."""
     if not (isinstance(node.layer, Multiply) and view.is_product(node.name)) or node.layer.signal is not None:
         return None
@@ -44,7 +44,7 @@ def gate(view: View, node: Node) -> Match:
     return None if signal is None else (Multiply(signal=signal), node.inputs)
 
 
-def _signal(view: View, node: Node) -> int | None:
+def _signal(view: GraphView, node: Node) -> int | None:
     """Which of two factors is the signal, where the other alone is a gate: as it is, or else its complement or multiple."""
     for squashed in ([opened(view, name) for name in node.inputs], [squash(view, name) for name in node.inputs]):
         if any(squashed):
@@ -52,7 +52,7 @@ def _signal(view: View, node: Node) -> int | None:
     return None
 
 
-def opened(view: View, name: str) -> str:
+def opened(view: GraphView, name: str) -> str:
     """The function onto [0, 1] that a value comes from through nothing but rearrangements; an empty name where it does not."""
     for _ in range(DEPTH):
         layer = view.layer(name)
@@ -64,7 +64,7 @@ def opened(view: View, name: str) -> str:
     return ""
 
 
-def squash(view: View, name: str) -> str:
+def squash(view: GraphView, name: str) -> str:
     """As `opened`, through w·g + b with numbers w and b too, where that is never negative: 1 − g, 2g, 1 + g."""
     weight, bias = 1.0, 0.0
     for _ in range(DEPTH):
@@ -82,7 +82,7 @@ def squash(view: View, name: str) -> str:
     return ""
 
 
-def _is_truth(view: View, name: str, depth: int = DEPTH) -> bool:
+def _is_truth(view: GraphView, name: str, depth: int = DEPTH) -> bool:
     """Whether a value is a comparison, or several that And and Or bring together."""
     layer = view.layer(name)
     if isinstance(layer, (Maximum, Minimum)) or view.is_product(name):
@@ -97,7 +97,7 @@ def _onto_unit(layer: Layer | None) -> bool:
 # --- gates times constants ---------------------------------------------------------------------------------------------------
 
 
-def gated_constants(view: View) -> bool:
+def gated_constants(view: GraphView) -> bool:
     """Make products of gates and constants of the Scales that the graph shows to be such; whether there was one.
 
     It is shown where the same gate, or its complement, multiplies a signal; where a gate with the same weights does, at another
@@ -128,19 +128,19 @@ def gated_constants(view: View) -> bool:
     return changed
 
 
-def _is_candidate(view: View, node: Node) -> bool:
+def _is_candidate(view: GraphView, node: Node) -> bool:
     """Whether a node is w·g for a gate g."""
     return isinstance(node.layer, Scale) and node.layer.bias is None and bool(squash(view, node.inputs[0]))
 
 
-def _between(view: View, name: str, gate: str) -> Iterator[str]:
+def _between(view: GraphView, name: str, gate: str) -> Iterator[str]:
     """The nodes between a product and its gate, where its factor is a multiple or the complement of that."""
     while name != gate:
         yield name
         name = view.source(name)
 
 
-def _weights(view: View, name: str, path: tuple[str, ...] = ()) -> Iterator[Weight]:
+def _weights(view: GraphView, name: str, path: tuple[str, ...] = ()) -> Iterator[Weight]:
     """The weights that a sum of linear maps is computed by."""
     layer = view.layer(name)
     if isinstance(layer, (Dense, StackedDense, Conv)):
@@ -154,7 +154,7 @@ def _weights(view: View, name: str, path: tuple[str, ...] = ()) -> Iterator[Weig
         yield from _weights(view, view.source(name), (*path, repr(layer)))
 
 
-def _at_rest(view: View, name: str) -> Array | None:
+def _at_rest(view: GraphView, name: str) -> Array | None:
     """What a linear map gives for an input of zeros; None where the value is none."""
     layer = view.layer(name)
     if isinstance(layer, Dense):

@@ -11,13 +11,13 @@ from ....layers import LRN, AvgPool, Divide, Pad, Pow, Reshape, Scale, Slice, Tr
 from ....layers.base import Layer
 from ....network.model import Node
 from .gated_activations import is_square
-from .rewriting import DEPTH, Match, View, number, shortest
+from .rewriting import DEPTH, GraphView, Match, number, shortest
 
 #: What may stand between the squares and the power.
 _BETWEEN = (AvgPool, Pad, Reshape, Scale, Transpose)
 
 
-def local_response(view: View, node: Node) -> Match:
+def local_response(view: GraphView, node: Node) -> Match:
     """x / (k + α·mean of x² over n channels)^β. The windows are not read off: what the layers give for random squares decides."""
     if not isinstance(node.layer, Divide):
         return None
@@ -42,7 +42,7 @@ def local_response(view: View, node: Node) -> Match:
     return Slice(None, None, 1, -1), (view.insert(f"{node.name}/norm", made, (turned,)),)
 
 
-def _chain(view: View, name: str, x: str) -> list[Layer]:
+def _chain(view: GraphView, name: str, x: str) -> list[Layer]:
     """The layers between x² and a node, from below; none where something else is among them."""
     found: list[Layer] = []
     for _ in range(2 * DEPTH):

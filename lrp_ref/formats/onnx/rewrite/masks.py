@@ -40,7 +40,7 @@ from .rewriting import number
 _KEEPS = (Add, Clip, Compare, Expand, Maximum, Mean, Minimum, Rearrangement, Reciprocal, ReLU, Scale, Subtract, Sum)
 
 
-def masked(model: Model, truths: frozenset[str]) -> Model:
+def gate_masks(model: Model, truths: frozenset[str]) -> Model:
     """The model with masks as gates, and products of ones and zeros with a table as look-ups.
 
     Parameters

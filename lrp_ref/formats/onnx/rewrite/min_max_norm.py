@@ -8,12 +8,12 @@ from .exponentials import quotient
 from .moments import Axes, floored, length, plain, reduced, stands
 from .norms import rounded
 from .piecewise import condition
-from .rewriting import Match, View, close, number
+from .rewriting import GraphView, Match, close, number
 
 _MAXIMA = (ReduceMax, GlobalMaxPool)
 
 
-def min_max(view: View, node: Node) -> Match:
+def min_max(view: GraphView, node: Node) -> Match:
     """(x − min x) / (max x − min x), where the range may be the maximum of x − min x."""
     a, bottom = quotient(view, node)
     if not bottom or not isinstance(view.layer(a), Subtract):
@@ -29,13 +29,13 @@ def min_max(view: View, node: Node) -> Match:
     return None
 
 
-def _minimum(view: View, name: str, x: str) -> Axes:
+def _minimum(view: GraphView, name: str, x: str) -> Axes:
     """The axes along which a node is the minimum of x's groups, standing where their elements do."""
     axes = _lowest(view, name, x)
     return axes if axes and stands(view, name, x, axes) else ()
 
 
-def _lowest(view: View, name: str, x: str) -> Axes:
+def _lowest(view: GraphView, name: str, x: str) -> Axes:
     """The axes along which a node is the minimum of x's groups, which is −max(−x)."""
     for weight, base in view.multiples(plain(view, name)):
         top = plain(view, base)
@@ -46,7 +46,7 @@ def _lowest(view: View, name: str, x: str) -> Axes:
     return ()
 
 
-def _is_range(view: View, name: str, x: str, a: str, low: str, axes: Axes) -> bool:
+def _is_range(view: GraphView, name: str, x: str, a: str, low: str, axes: Axes) -> bool:
     """Whether a node is max(x − min x) or max x − min x."""
     if isinstance(view.layer(name), Subtract):
         high, other = view.nodes[name].inputs
@@ -54,12 +54,12 @@ def _is_range(view: View, name: str, x: str, a: str, low: str, axes: Axes) -> bo
     return _is_maximum(view, name, a, axes)
 
 
-def _is_maximum(view: View, name: str, x: str, axes: Axes) -> bool:
+def _is_maximum(view: GraphView, name: str, x: str, axes: Axes) -> bool:
     name = plain(view, name)
     return reduced(view, name, _MAXIMA)[0] == axes and view.same(view.source(name), x)
 
 
-def guarded(view: View, node: Node) -> Match:
+def guarded(view: GraphView, node: Node) -> Match:
     """0 where a divisor is 0, and a quotient by it elsewhere: the norms that give 0 there by themselves."""
     layer = node.layer
     if not isinstance(layer, Where) or len(node.inputs) != 2:
@@ -75,7 +75,7 @@ def guarded(view: View, node: Node) -> Match:
     return (norm, (x,)) if _divides(view, divisor, x, norm) else None
 
 
-def _divides(view: View, name: str, x: str, norm: LpNorm | MinMaxNorm) -> bool:
+def _divides(view: GraphView, name: str, x: str, norm: LpNorm | MinMaxNorm) -> bool:
     """Whether a node is what a norm divides the groups of x by."""
     axes = tuple(sorted(axis % view.rank(x) for axis in norm.axes))
     if isinstance(norm, LpNorm):

@@ -29,7 +29,7 @@ from ....layers import (
     Subtract,
     Sum,
 )
-from .rewriting import DEPTH, View, close, number
+from .rewriting import DEPTH, GraphView, close, number
 
 Axes: TypeAlias = tuple[int, ...]
 
@@ -70,7 +70,7 @@ class Statistic:
         return not self.mean and self.square > 0 and close(self.squared_mean, -self.square)
 
 
-def statistic(view: View, name: str, depth: int = 2 * DEPTH) -> Statistic | None:
+def statistic(view: GraphView, name: str, depth: int = 2 * DEPTH) -> Statistic | None:
     """What a node computes of one signal's groups, where that is a statistic."""
     if not depth or name not in view.nodes:
         return None
@@ -94,7 +94,7 @@ def statistic(view: View, name: str, depth: int = 2 * DEPTH) -> Statistic | None
     return _moment(view, name, depth)
 
 
-def is_square_of_itself(view: View, name: str) -> bool:
+def is_square_of_itself(view: GraphView, name: str) -> bool:
     """Whether a node is b² of the first node b that it reads."""
     layer, sources = view.layer(name), view.nodes[name].inputs
     if isinstance(layer, Pow):
@@ -113,7 +113,7 @@ def _squared(of: Statistic) -> Statistic | None:
     return replace(of, mean=0.0, squared_mean=of.mean**2)
 
 
-def _together(view: View, one: Statistic | None, other: Statistic | None, sign: float) -> Statistic | None:
+def _together(view: GraphView, one: Statistic | None, other: Statistic | None, sign: float) -> Statistic | None:
     if one is None or other is None or one.axes != other.axes or not view.same(one.base, other.base):
         return None
     added = other.times(sign)
@@ -121,7 +121,7 @@ def _together(view: View, one: Statistic | None, other: Statistic | None, sign: 
     return replace(one, **parts, averaged=one.averaged and other.averaged)
 
 
-def _moment(view: View, name: str, depth: int) -> Statistic | None:
+def _moment(view: GraphView, name: str, depth: int) -> Statistic | None:
     """Means and sums of a signal, or of its square."""
     axes, count = reduced(view, name, (Mean, GlobalAvgPool, Sum, GlobalSumPool))
     if not axes:
@@ -140,7 +140,7 @@ def _moment(view: View, name: str, depth: int) -> Statistic | None:
     return Statistic(of, axes, count, mean=total, averaged=averaged)
 
 
-def centred(view: View, name: str, depth: int = 2 * DEPTH) -> tuple[str, Axes]:
+def centred(view: GraphView, name: str, depth: int = 2 * DEPTH) -> tuple[str, Axes]:
     """x and the axes, where a node is x less the means of its groups along these; an empty name where it is not."""
     if not isinstance(view.layer(name), Subtract):
         return "", ()
@@ -149,7 +149,7 @@ def centred(view: View, name: str, depth: int = 2 * DEPTH) -> tuple[str, Axes]:
     return (x, axes) if axes else ("", ())
 
 
-def is_mean(view: View, name: str, x: str, depth: int = 2 * DEPTH) -> Axes:
+def is_mean(view: GraphView, name: str, x: str, depth: int = 2 * DEPTH) -> Axes:
     """The axes along which a node is the mean of x's groups, standing where their elements do; none where it is not."""
     found = statistic(view, spread(view, name), depth)
     if found is None or not found.is_mean or not view.same(found.base, x) or not stands(view, name, x, found.axes):
@@ -157,7 +157,7 @@ def is_mean(view: View, name: str, x: str, depth: int = 2 * DEPTH) -> Axes:
     return found.axes
 
 
-def reduced(view: View, name: str, kinds: tuple[type, ...]) -> tuple[Axes, int]:
+def reduced(view: GraphView, name: str, kinds: tuple[type, ...]) -> tuple[Axes, int]:
     """The axes that a reduction goes over, and over how many cells; no axes where it is none of `kinds`."""
     layer = view.layer(name)
     if not isinstance(layer, kinds):
@@ -168,7 +168,7 @@ def reduced(view: View, name: str, kinds: tuple[type, ...]) -> tuple[Axes, int]:
     return counted, math.prod(shape[axis] for axis in counted)
 
 
-def put_back(view: View, name: str) -> str:
+def put_back(view: GraphView, name: str) -> str:
     """The reduction whose axes a node keeps, or that are put back behind it; an empty name where it is none."""
     kept = spread(view, name)
     below = view.source(kept) if isinstance(view.layer(kept), (Reshape, Flatten)) else kept
@@ -176,13 +176,13 @@ def put_back(view: View, name: str) -> str:
     return below if axes and stands(view, kept, view.source(below), axes) else ""
 
 
-def stands(view: View, name: str, x: str, axes: Axes) -> bool:
+def stands(view: GraphView, name: str, x: str, axes: Axes) -> bool:
     """Whether a statistic of x over these axes stands where the elements of its groups do: as (…, 1, …), or repeated."""
     shape = view.shapes[x]
     return view.shapes[spread(view, name)] == tuple(1 if axis in axes else extent for axis, extent in enumerate(shape))
 
 
-def spread(view: View, name: str) -> str:
+def spread(view: GraphView, name: str) -> str:
     """The node that is repeated along axes of extent 1; a quotient does so by itself."""
     layer = view.layer(name)
     kept = isinstance(layer, Expand) and view.rank(name) == view.rank(view.source(name))
@@ -198,12 +198,12 @@ class Length:
     floor: float = 0.0
 
 
-def length(view: View, name: str, x: str) -> Length | None:
+def length(view: GraphView, name: str, x: str) -> Length | None:
     """What divides the signal x, where that is the root of a statistic and stands where x does."""
     return _standing(view, name, x, _length(view, name))
 
 
-def inverse_length(view: View, name: str, x: str) -> Length | None:
+def inverse_length(view: GraphView, name: str, x: str) -> Length | None:
     """What multiplies the signal x, where that is one over the root of a statistic and stands where x does."""
     inner = plain(view, name)
     layer = view.layer(inner)
@@ -218,11 +218,11 @@ def inverse_length(view: View, name: str, x: str) -> Length | None:
     return None if found is None else _standing(view, name, x, Length(found))
 
 
-def _standing(view: View, name: str, x: str, found: Length | None) -> Length | None:
+def _standing(view: GraphView, name: str, x: str, found: Length | None) -> Length | None:
     return found if found is not None and stands(view, name, x, found.of.axes) else None
 
 
-def _length(view: View, name: str) -> Length | None:
+def _length(view: GraphView, name: str) -> Length | None:
     inner, floor = floored(view, plain(view, name))
     for weight, outside, base in view.affine(plain(view, inner)):
         root = view.layer(base)
@@ -232,7 +232,7 @@ def _length(view: View, name: str) -> Length | None:
     return None
 
 
-def plain(view: View, name: str) -> str:
+def plain(view: GraphView, name: str) -> str:
     """The node behind which extents of 1 are repeated, put in or left out."""
     name = spread(view, name)
     for _ in range(DEPTH):
@@ -243,7 +243,7 @@ def plain(view: View, name: str) -> str:
     return name
 
 
-def floored(view: View, name: str) -> tuple[str, float]:
+def floored(view: GraphView, name: str) -> tuple[str, float]:
     """b and f, where a node is max(b, f), repeated along the axes of a group."""
     name = spread(view, name)
     layer = view.layer(name)

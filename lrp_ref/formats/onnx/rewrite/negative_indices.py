@@ -13,7 +13,7 @@ import numpy as np
 
 from ....arrays import Array
 from ....errors import FormatError
-from ..read.reader import Declared, OpNode, Record
+from ..read.reader import InputDeclaration, OnnxGraph, OpNode
 from ..read.tensors import CASTS
 
 #: Operators of which one number in makes one number out, at the same place.
@@ -30,7 +30,7 @@ _MOST = 20
 Compute = Callable[[Sequence[OpNode], dict[str, Array], str], Array]
 
 
-def unwrapped(graph: Record, nodes: Sequence[OpNode], compute: Compute) -> tuple[OpNode, ...]:
+def remove_negative_indices(graph: OnnxGraph, nodes: Sequence[OpNode], compute: Compute) -> tuple[OpNode, ...]:
     """The nodes, where every Gather from a table reads an input of the network instead of a spelling of it."""
     makers = {name: place for place, node in enumerate(nodes) for name in node.outputs if name}
     inputs = {value.name: value for value in graph.inputs if value.name not in graph.initializers}
@@ -45,7 +45,9 @@ def unwrapped(graph: Record, nodes: Sequence[OpNode], compute: Compute) -> tuple
     return tuple(found)
 
 
-def _source(graph: Record, node: OpNode, below: Sequence[OpNode], inputs: Mapping[str, Declared], compute: Compute) -> str:
+def _source(
+    graph: OnnxGraph, node: OpNode, below: Sequence[OpNode], inputs: Mapping[str, InputDeclaration], compute: Compute
+) -> str:
     """The input that the Gather's numbers are, for every row of the table; empty where there is none."""
     made = {name for one in below for name in one.outputs}
     read = {name for one in below for name in one.inputs if name} - made

@@ -16,10 +16,10 @@ from ....layers import Abs, Add, GlobalSumPool, LayerNorm, LpNorm, Multiply, RMS
 from ....network.model import Node
 from .exponentials import quotient
 from .moments import Axes, Length, centred, floored, inverse_length, is_mean, length, put_back, reduced
-from .rewriting import Match, View, close, number
+from .rewriting import GraphView, Match, close, number
 
 
-def normalised(view: View, node: Node) -> Match:
+def normalised(view: GraphView, node: Node) -> Match:
     """a / √(mean a² + ε) and the like: RMSNorm, LpNorm, and LayerNorm where a is x − mean x."""
     for a, gain, found in _divided(view, node):
         match = _norm(view, node, a, gain, found)
@@ -28,7 +28,7 @@ def normalised(view: View, node: Node) -> Match:
     return _absolute(view, node)
 
 
-def _divided(view: View, node: Node) -> Iterator[tuple[str, Array | None, Length]]:
+def _divided(view: GraphView, node: Node) -> Iterator[tuple[str, Array | None, Length]]:
     """(a, g, l) of g·a/l for a length l; None where there is no g."""
     a, bottom = quotient(view, node)
     if bottom:
@@ -45,7 +45,7 @@ def _divided(view: View, node: Node) -> Iterator[tuple[str, Array | None, Length
             yield a, gain, found
 
 
-def _gain(view: View, name: str) -> tuple[Array | None, str]:
+def _gain(view: GraphView, name: str) -> tuple[Array | None, str]:
     """g and b, where a node is g·b for a constant g."""
     layer = view.layer(name)
     if not isinstance(layer, Scale) or layer.bias is not None:
@@ -53,7 +53,7 @@ def _gain(view: View, name: str) -> tuple[Array | None, str]:
     return None if number(layer.weight) == 1 else layer.weight, view.source(name)
 
 
-def _norm(view: View, node: Node, a: str, gain: Array | None, found: Length) -> Match:
+def _norm(view: GraphView, node: Node, a: str, gain: Array | None, found: Length) -> Match:
     """What a/l is, for a length l."""
     of, epsilon, outside = found.of, rounded(found.of.constant), rounded(found.outside)
     if of.mean or of.square <= 0 or of.constant < 0:
@@ -74,7 +74,7 @@ def _norm(view: View, node: Node, a: str, gain: Array | None, found: Length) -> 
     return (LpNorm(of.axes, 2, epsilon, found.floor, outside), (a,)) if summed else None
 
 
-def taken_apart(view: View, node: Node) -> Match:
+def taken_apart(view: GraphView, node: Node) -> Match:
     """x·r − m·r for the mean m of x, and b more: (x − m)·r and b more, as batch norms are folded."""
     layer = node.layer
     if not isinstance(layer, (Add, Subtract)) or len(node.inputs) != 2:
@@ -95,11 +95,11 @@ def taken_apart(view: View, node: Node) -> Match:
     return None
 
 
-def _orders(view: View, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _orders(view: GraphView, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return view.nodes[name].inputs, view.nodes[name].inputs[::-1]
 
 
-def _less(view: View, name: str) -> tuple[Array | None, str]:
+def _less(view: GraphView, name: str) -> tuple[Array | None, str]:
     """b and p, where a node is b − p; an empty name where it is not."""
     layer = view.layer(name)
     if not isinstance(layer, Scale) or number(layer.weight) != -1:
@@ -112,7 +112,7 @@ def rounded(epsilon: float) -> float:
     return float(f"{epsilon:.6g}")
 
 
-def _reduced(view: View, name: str, kinds: tuple[type, ...]) -> Axes:
+def _reduced(view: GraphView, name: str, kinds: tuple[type, ...]) -> Axes:
     """The axes that a reduction goes over, and keeps or has put back; none where it is none of `kinds`."""
     layer = view.layer(name)
     if isinstance(layer, GlobalSumPool) and isinstance(layer, kinds):
@@ -121,12 +121,12 @@ def _reduced(view: View, name: str, kinds: tuple[type, ...]) -> Axes:
     return reduced(view, below, kinds)[0] if below else ()
 
 
-def _reduces(view: View, name: str) -> str:
+def _reduces(view: GraphView, name: str) -> str:
     """What a reduction reads."""
     return view.source(put_back(view, name) or name)
 
 
-def _over_axes(view: View, node: Node, x: str, axes: Axes, norm: LayerNorm | RMSNorm, gain: Array | None) -> Match:
+def _over_axes(view: GraphView, node: Node, x: str, axes: Axes, norm: LayerNorm | RMSNorm, gain: Array | None) -> Match:
     """The norm over these axes, between transpositions where they are not the last ones."""
     rank, count = view.rank(x), len(axes)
     order = (*(axis for axis in range(rank) if axis not in axes), *axes)
@@ -149,7 +149,7 @@ def _along(constant: Array, order: Axes, count: int) -> Array | None:
     return moved.reshape(moved.shape[-count:]) if moved.size == math.prod(moved.shape[-count:]) else None
 
 
-def _absolute(view: View, node: Node) -> Match:
+def _absolute(view: GraphView, node: Node) -> Match:
     """a / Σ|a|."""
     a, bottom = quotient(view, node)
     if not bottom:
@@ -166,7 +166,7 @@ def _absolute(view: View, node: Node) -> Match:
 # --- γ and β ------------------------------------------------------------------------------------------------------------------
 
 
-def norm_affine(view: View, node: Node) -> Match:
+def norm_affine(view: GraphView, node: Node) -> Match:
     """The γ and β behind a layer or RMS norm that has none yet."""
     layer = node.layer
     (source,) = node.inputs if len(node.inputs) == 1 else ("",)

@@ -21,12 +21,12 @@ from .local_response_norm import local_response
 from .min_max_norm import guarded, min_max
 from .norms import norm_affine, normalised, taken_apart
 from .piecewise import bent, larger_multiple, nested_bounds, outside, soft_shrinkage
-from .rewriting import Match, View
+from .rewriting import GraphView, Match
 
 
-def recognised(model: Model) -> Model:
+def recognise_patterns(model: Model) -> Model:
     """`model` with known groups of nodes as the layers that they are."""
-    view = _viewed(model)
+    view = _view_of(model)
     gated_constants(view)  # before a constant that is added behind one makes it an affine map
     changed = True
     while changed:
@@ -40,17 +40,17 @@ def recognised(model: Model) -> Model:
         changed = changed or gated_constants(view)  # gates that were put together again
     made = replace(model, nodes=tuple(view.nodes.values()))
     if any(type(node.layer) is Identity for node in made.nodes):
-        made = replace(made, nodes=tuple(_without_identities(made).values()))
+        made = replace(made, nodes=tuple(_drop_identities(made).values()))
     return made
 
 
-def _viewed(model: Model) -> View:
+def _view_of(model: Model) -> GraphView:
     shapes = dict(model.shapes({name: (1, *shape) for name, shape in model.input_shape.items()}))
-    nodes = _without_identities(model)
-    return View(nodes, frozenset(model.outputs), Counter(name for node in nodes.values() for name in node.inputs), shapes)
+    nodes = _drop_identities(model)
+    return GraphView(nodes, frozenset(model.outputs), Counter(name for node in nodes.values() for name in node.inputs), shapes)
 
 
-def _without_identities(model: Model) -> dict[str, Node]:
+def _drop_identities(model: Model) -> dict[str, Node]:
     """The nodes without those that a Cast or an empty Slice left behind: they say nothing about the network."""
     new: dict[str, str] = {}
     kept = {}
@@ -66,7 +66,7 @@ def _without_identities(model: Model) -> dict[str, Node]:
 # --- both directions of a recurrent layer ------------------------------------------------------------------------------------
 
 
-def _both_directions(view: View, node: Node) -> Match:
+def _both_directions(view: GraphView, node: Node) -> Match:
     """The last states of all directions, picked one by one and put side by side again: what the layer returned."""
     if not isinstance(node.layer, Concat) or len(node.inputs) < 2:
         return None
@@ -98,7 +98,7 @@ def _both_directions(view: View, node: Node) -> Match:
 # --- affine maps ---------------------------------------------------------------------------------------------------
 
 
-def _dense(view: View, node: Node) -> Match:
+def _dense(view: GraphView, node: Node) -> Match:
     """MatMul + Add: a dense layer with its bias."""
     layer = node.layer
     if not isinstance(layer, Scale) or layer.bias is None or not _is_one(layer.weight):
@@ -117,7 +117,7 @@ def _is_one(weight: Array) -> bool:
     return bool((weight == 1).all())
 
 
-def _mul_add(view: View, node: Node) -> Match:
+def _mul_add(view: GraphView, node: Node) -> Match:
     """Mul + Add by constants: one affine map, such as a batch norm that was taken apart."""
     layer = node.layer
     if not isinstance(layer, Scale) or layer.bias is None or layer.weight.size != 1 or not _is_one(layer.weight):
@@ -129,7 +129,7 @@ def _mul_add(view: View, node: Node) -> Match:
     return Scale(below.weight, layer.bias), view.nodes[source].inputs
 
 
-PATTERNS: tuple[Callable[[View, Node], Match], ...] = (
+PATTERNS: tuple[Callable[[GraphView, Node], Match], ...] = (
     bent,
     larger_multiple,
     nested_bounds,

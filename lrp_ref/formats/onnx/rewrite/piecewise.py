@@ -32,7 +32,7 @@ from ....layers import (
 from ....layers.activations import Activation
 from ....layers.base import Layer
 from ....network.model import Node
-from .rewriting import DEPTH, Match, View, close, number, shortest
+from .rewriting import DEPTH, GraphView, Match, close, number, shortest
 
 #: A number, or the name of a node.
 Branch: TypeAlias = "float | str"
@@ -51,7 +51,7 @@ class Bend:
     lower: Branch
 
 
-def bent(view: View, node: Node) -> Match:
+def bent(view: GraphView, node: Node) -> Match:
     """A choice by the sign of a signal: ReLU, LeakyReLU, Abs, Clip, Threshold, ELU, hard and soft shrinkage."""
     bend = _bend(view, node)
     if bend is None:
@@ -59,7 +59,7 @@ def bent(view: View, node: Node) -> Match:
     return _above(view, bend) or _capped(bend) or _shrunk(view, bend)
 
 
-def _bend(view: View, node: Node) -> Bend | None:
+def _bend(view: GraphView, node: Node) -> Bend | None:
     layer = node.layer
     if isinstance(layer, Where):
         rest = iter(node.inputs[1:])
@@ -73,7 +73,7 @@ def _bend(view: View, node: Node) -> Bend | None:
     return _added(view, node) if isinstance(layer, Add) and len(node.inputs) == 2 else None
 
 
-def _added(view: View, node: Node) -> Bend | None:
+def _added(view: GraphView, node: Node) -> Bend | None:
     """A choice as tf2onnx writes it: a branch times a mask, plus the other branch times the opposite mask."""
     for first, second in (node.inputs, node.inputs[::-1]):
         for (mask, then), (rest, otherwise) in product(_masked(view, first), _masked(view, second)):
@@ -83,7 +83,7 @@ def _added(view: View, node: Node) -> Bend | None:
     return None
 
 
-def _masked(view: View, name: str) -> list[tuple[str, Branch]]:
+def _masked(view: GraphView, name: str) -> list[tuple[str, Branch]]:
     """What a node may be as (a mask, what it is multiplied by)."""
     node = view.nodes.get(name)
     if node is None:
@@ -95,7 +95,7 @@ def _masked(view: View, name: str) -> list[tuple[str, Branch]]:
     return [] if value is None else [(node.inputs[0], value)]
 
 
-def _beside_nothing(view: View, node: Node) -> Match:
+def _beside_nothing(view: GraphView, node: Node) -> Match:
     """An activation plus 0 times a mask: the rest of a choice that was read already."""
     if not isinstance(node.layer, Add) or len(node.inputs) != 2:
         return None
@@ -107,7 +107,7 @@ def _beside_nothing(view: View, node: Node) -> Match:
     return None
 
 
-def _ordered(view: View, mask: str, then: Branch | None, otherwise: Branch | None) -> Bend | None:
+def _ordered(view: GraphView, mask: str, then: Branch | None, otherwise: Branch | None) -> Bend | None:
     found = condition(view, mask)
     if found is None or then is None or otherwise is None:
         return None
@@ -117,7 +117,7 @@ def _ordered(view: View, mask: str, then: Branch | None, otherwise: Branch | Non
     return Bend(x, at, relation == ">=", then, otherwise) if relation in (">", ">=") else None
 
 
-def condition(view: View, name: str) -> tuple[str, float, str] | None:
+def condition(view: GraphView, name: str) -> tuple[str, float, str] | None:
     """(relation, number, x) where `name` is 1 where x stands in the relation to the number, and 0 elsewhere."""
     negative = False
     for _ in range(DEPTH):
@@ -132,7 +132,7 @@ def condition(view: View, name: str) -> tuple[str, float, str] | None:
     return None
 
 
-def _above(view: View, bend: Bend) -> Match:
+def _above(view: GraphView, bend: Bend) -> Match:
     """The signal itself above the bend."""
     if bend.upper != bend.x:
         return None
@@ -152,7 +152,7 @@ def _leaky(slope: float) -> Layer:
     return ReLU() if slope == 0 else Abs() if slope == -1 else LeakyReLU(shortest(slope))
 
 
-def _exponential(view: View, bend: Bend) -> Match:
+def _exponential(view: GraphView, bend: Bend) -> Match:
     """α(exp(x/c) − 1) below 0: ELU with c = 1, CELU with c = α."""
     assert isinstance(bend.lower, str)
     for alpha, bias, power in view.affine(bend.lower):
@@ -175,7 +175,7 @@ def _capped(bend: Bend) -> Match:
 # --- shrinkage ----------------------------------------------------------------------------------------------------------------
 
 
-def _shrunk(view: View, bend: Bend) -> Match:
+def _shrunk(view: GraphView, bend: Bend) -> Match:
     """Nothing where |z| ≤ λ: hard shrinkage keeps z elsewhere, soft shrinkage moves it towards 0 by λ."""
     threshold = bend.at
     if isinstance(view.layer(bend.x), Abs) and isinstance(bend.upper, str) and _is_nothing(view, bend.lower, view.source(bend.x)):
@@ -191,7 +191,7 @@ def _shrunk(view: View, bend: Bend) -> Match:
     return None
 
 
-def outside(view: View, node: Node) -> Match:
+def outside(view: GraphView, node: Node) -> Match:
     """Hard shrinkage by two comparisons: z where z > λ or z < −λ, 0 elsewhere."""
     layer = node.layer
     if not isinstance(layer, Where) or layer.otherwise is None or number(layer.otherwise) != 0 or layer.then is not None:
@@ -206,7 +206,7 @@ def outside(view: View, node: Node) -> Match:
     return None
 
 
-def soft_shrinkage(view: View, node: Node) -> Match:
+def soft_shrinkage(view: GraphView, node: Node) -> Match:
     """The sum of what lies above λ and what lies below −λ, each moved towards 0 by λ."""
     if not isinstance(node.layer, Add) or len(node.inputs) != 2:
         return None
@@ -219,16 +219,16 @@ def soft_shrinkage(view: View, node: Node) -> Match:
     return None
 
 
-def _is_mirrored(view: View, bend: Bend, x: str, threshold: float) -> bool:
+def _is_mirrored(view: GraphView, bend: Bend, x: str, threshold: float) -> bool:
     """Whether a bend is x + λ below −λ, and 0 above."""
     return bend.x == x and bend.at == -threshold and bend.upper == 0 and _is_shifted(view, bend.lower, x, threshold)
 
 
-def _is_shifted(view: View, branch: Branch, x: str, shift: float) -> bool:
+def _is_shifted(view: GraphView, branch: Branch, x: str, shift: float) -> bool:
     return isinstance(branch, str) and any((w, b, base) == (1, shift, x) for w, b, base in view.affine(branch))
 
 
-def _is_moved(view: View, branch: str, z: str, threshold: float) -> bool:
+def _is_moved(view: GraphView, branch: str, z: str, threshold: float) -> bool:
     """Whether a branch is z − λ·sign(z)."""
     if not isinstance(view.layer(branch), Subtract) or view.source(branch) != z:
         return False
@@ -238,7 +238,7 @@ def _is_moved(view: View, branch: str, z: str, threshold: float) -> bool:
     )
 
 
-def _is_nothing(view: View, branch: Branch, z: str) -> bool:
+def _is_nothing(view: GraphView, branch: Branch, z: str) -> bool:
     """Whether a branch is 0, also as 0·z."""
     return branch == 0 or (isinstance(branch, str) and any((w, base) == (0, z) for w, base in view.multiples(branch)))
 
@@ -246,7 +246,7 @@ def _is_nothing(view: View, branch: Branch, z: str) -> bool:
 # --- maxima -------------------------------------------------------------------------------------------------------------------
 
 
-def larger_multiple(view: View, node: Node) -> Match:
+def larger_multiple(view: GraphView, node: Node) -> Match:
     """max(x, s·x) with s ≤ 1: LeakyReLU, and Abs where s is −1; with s > 1 it is LeakyReLU of s·x with the slope 1/s."""
     if not isinstance(node.layer, Maximum) or len(node.inputs) != 2:
         return None
@@ -259,7 +259,7 @@ def larger_multiple(view: View, node: Node) -> Match:
     return None
 
 
-def nested_bounds(view: View, node: Node) -> Match:
+def nested_bounds(view: GraphView, node: Node) -> Match:
     """A bound of what is bounded already, by nobody else read: min(6, max(0, x))."""
     outer = _bounds(node.layer)
     source = node.inputs[0] if node.inputs else ""

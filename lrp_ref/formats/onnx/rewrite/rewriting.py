@@ -21,7 +21,7 @@ DEPTH = 6
 
 
 @dataclass
-class View:
+class GraphView:
     """A model's nodes while patterns are looked for, with how often each is read, and its shape for a batch of one sample."""
 
     nodes: dict[str, Node]

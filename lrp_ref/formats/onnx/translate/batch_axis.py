@@ -41,7 +41,7 @@ AXES_SINCE = {
 }
 
 
-def in_front(call: Call) -> Moved | None:
+def move_batch_first(call: Call) -> Moved | None:
     """The node as if the batch axis were in front, None where nothing has to be done.
 
     Raises
@@ -65,13 +65,13 @@ def in_front(call: Call) -> Moved | None:
         raise FormatError(f"the batch axes of its inputs are different ones: {', '.join(map(str, sorted(places)))}")
     (place,) = places
     if op in PLAIN:
-        return _as_front(call), place
+        return _call_batch_first(call), place
     if op not in _READ:
         raise FormatError(f"the batch axis of its input is axis {place}, and {op} is read with the batch axis in front only")
     return _READ[op](call, place)
 
 
-def _as_front(call: Call, attributes: dict[str, Any] | None = None, inputs: Mapping[int, Value] | None = None) -> Call:
+def _call_batch_first(call: Call, attributes: dict[str, Any] | None = None, inputs: Mapping[int, Value] | None = None) -> Call:
     """The call with its signals' batch axes in front, other attributes and other constants."""
     found: list[Value | None] = [replace(v, place=0) if isinstance(v, Tensor) else v for v in call.inputs]
     for index, value in (inputs or {}).items():
@@ -81,7 +81,7 @@ def _as_front(call: Call, attributes: dict[str, Any] | None = None, inputs: Mapp
     return replace(call, node=node, inputs=tuple(found))
 
 
-def _counted(axis: int, place: int, rank: int) -> int:
+def _axis_batch_first(axis: int, place: int, rank: int) -> int:
     """An axis of the file, counted with the batch axis in front."""
     found = axis + rank if axis < 0 else axis
     if not 0 <= found < rank:
@@ -91,11 +91,11 @@ def _counted(axis: int, place: int, rank: int) -> int:
     return found + 1 if found < place else found
 
 
-def _listed(call: Call, name: str, axes: Sequence[int]) -> Call:
+def _with_axes(call: Call, name: str, axes: Sequence[int]) -> Call:
     """The call with other axes, which are an input or an attribute."""
     if call.version >= AXES_SINCE.get(name, 0):
-        return _as_front(call, inputs={1: np.asarray(axes, dtype=np.int64)})
-    return _as_front(call, {"axes": tuple(axes)})
+        return _call_batch_first(call, inputs={1: np.asarray(axes, dtype=np.int64)})
+    return _call_batch_first(call, {"axes": tuple(axes)})
 
 
 def _rank(call: Call) -> int:
@@ -113,7 +113,7 @@ def _broadcast(call: Call, signals: Sequence[Tensor]) -> Moved:
             others[index] = call.emit(Reshape(shape), value, part=f"aligned_{index}")
         elif value is not None and not isinstance(value, Tensor) and value.ndim:
             others[index] = np.moveaxis(value.reshape((1,) * (rank - value.ndim) + value.shape), place, 0)
-    return _as_front(call, inputs=others), place
+    return _call_batch_first(call, inputs=others), place
 
 
 def _transpose(call: Call, place: int) -> Moved:
@@ -121,8 +121,8 @@ def _transpose(call: Call, place: int) -> Moved:
     order = call.integers("perm", tuple(reversed(range(rank))))
     if sorted(order) != list(range(rank)):
         raise FormatError(f"the attribute perm is {order}, which is no order of {rank} axes")
-    perm = (0, *(_counted(axis, place, rank) for axis in order if axis != place))
-    return _as_front(call, {"perm": perm}), order.index(place)
+    perm = (0, *(_axis_batch_first(axis, place, rank) for axis in order if axis != place))
+    return _call_batch_first(call, {"perm": perm}), order.index(place)
 
 
 def _squeeze(call: Call, place: int) -> Moved:
@@ -130,8 +130,8 @@ def _squeeze(call: Call, place: int) -> Moved:
     given = call.listed(1, "axes", 13)
     if given is None:
         given = tuple(axis for axis, extent in enumerate(full) if extent == 1 and axis != place)
-    axes = [_counted(axis, place, len(full)) for axis in given]
-    return _listed(call, "Squeeze", axes), place - sum(axis <= place for axis in axes)
+    axes = [_axis_batch_first(axis, place, len(full)) for axis in given]
+    return _with_axes(call, "Squeeze", axes), place - sum(axis <= place for axis in axes)
 
 
 def _unsqueeze(call: Call, place: int) -> Moved:
@@ -143,15 +143,15 @@ def _unsqueeze(call: Call, place: int) -> Moved:
     rest = [axis for axis in range(rank) if axis not in added]
     if len(rest) != rank - len(given):
         raise FormatError(f"axes {given} are not {len(given)} of {rank} axes")
-    return _listed(call, "Unsqueeze", [_counted(axis, rest[place], rank) for axis in given]), rest[place]
+    return _with_axes(call, "Unsqueeze", [_axis_batch_first(axis, rest[place], rank) for axis in given]), rest[place]
 
 
 def _gather(call: Call, place: int) -> Moved:
     source, picked = call.value(0), call.value(1)
     if isinstance(picked, Tensor):
-        return _as_front(call), place
-    axis = _counted(call.integer("axis", 0), place, _rank_of(call, source))
-    return _as_front(call, {"axis": axis}), place + (picked.ndim - 1 if axis <= place else 0)
+        return _call_batch_first(call), place
+    axis = _axis_batch_first(call.integer("axis", 0), place, _rank_of(call, source))
+    return _call_batch_first(call, {"axis": axis}), place + (picked.ndim - 1 if axis <= place else 0)
 
 
 def _rank_of(call: Call, value: Value) -> int:
@@ -160,23 +160,23 @@ def _rank_of(call: Call, value: Value) -> int:
 
 def _slice(call: Call, place: int) -> Moved:
     rank = call.rank(call.tensor())
-    axes = [_counted(axis, place, rank) for axis, *_ in slices(call, rank)]
+    axes = [_axis_batch_first(axis, place, rank) for axis, *_ in slices(call, rank)]
     if call.version < 10:
-        return _as_front(call, {"axes": tuple(axes)}), place
-    return _as_front(call, inputs={3: np.asarray(axes, dtype=np.int64)}), place
+        return _call_batch_first(call, {"axes": tuple(axes)}), place
+    return _call_batch_first(call, inputs={3: np.asarray(axes, dtype=np.int64)}), place
 
 
 def _along(default: int) -> Callable[[Call, int], Moved]:
     """An operator along one axis, which stays."""
 
     def read(call: Call, place: int) -> Moved:
-        axis = _counted(call.integer("axis", default), place, _rank(call))
+        axis = _axis_batch_first(call.integer("axis", default), place, _rank(call))
         constants = {
             index: np.moveaxis(value, place, 0)
             for index, value in enumerate(call.inputs)
             if call.node.op == "Concat" and value is not None and not isinstance(value, Tensor)
         }
-        return _as_front(call, {"axis": axis}, constants), place
+        return _call_batch_first(call, {"axis": axis}, constants), place
 
     return read
 
@@ -185,10 +185,10 @@ def _reduce(call: Call, place: int) -> Moved:
     rank, since = call.rank(call.tensor()), AXES_SINCE[call.node.op]
     given = call.listed(1, "axes", since)
     if not given and call.integer("noop_with_empty_axes", 0):
-        return _as_front(call), place
-    axes = [_counted(axis, place, rank) for axis in given or range(rank)]
+        return _call_batch_first(call), place
+    axes = [_axis_batch_first(axis, place, rank) for axis in given or range(rank)]
     gone = 0 if call.integer("keepdims", 1) else sum(axis <= place for axis in axes)
-    return _listed(call, call.node.op, axes), place - gone
+    return _with_axes(call, call.node.op, axes), place - gone
 
 
 def _matmul(call: Call, place: int) -> Moved:
@@ -197,7 +197,7 @@ def _matmul(call: Call, place: int) -> Moved:
         raise FormatError(
             f"the batch axis of its input is axis {place}: only products of rows with one constant matrix are read then"
         )
-    return _as_front(call), place
+    return _call_batch_first(call), place
 
 
 def _softmax(call: Call, place: int) -> Moved:

@@ -10,11 +10,11 @@ import numpy as np
 
 from ....arrays import Array, Shape
 from ....errors import FormatError
-from ..read.tensors import CASTS, LARGEST, bounded
+from ..read.tensors import CASTS, LARGEST, check_size
 from .index_constants import gather, gather_elements, gather_nd, identity_like, running_sum, triangle
 from .operator_call import BATCH, Call, Value
 from .quantised_constants import dequantize_constant, quantize_constant
-from .shape_arithmetic import python_slice, reshaped, shape_of, slices, split_sizes
+from .shape_arithmetic import python_slice, reshape_target, shape_extents, slices, split_sizes
 
 
 def fold(call: Call) -> Sequence[Value | None] | None:
@@ -29,23 +29,23 @@ def fold(call: Call) -> Sequence[Value | None] | None:
     return list(made)
 
 
-def _all(call: Call) -> list[Array]:
+def _constants(call: Call) -> list[Array]:
     return [call.constant(index) for index in range(len(call.inputs)) if call.optional(index) is not None]
 
 
 def _elementwise(function: Callable[..., Any]) -> Callable[[Call], Array]:
     def folded(call: Call) -> Array:
-        arrays = _all(call)
-        bounded(np.broadcast_shapes(*(a.shape for a in arrays)), *arrays)
+        arrays = _constants(call)
+        check_size(np.broadcast_shapes(*(a.shape for a in arrays)), *arrays)
         return np.asarray(function(*arrays))
 
     return folded
 
 
-def _joined(function: Callable[[Array, Array], Array]) -> Callable[[Call], Array]:
+def _accumulate(function: Callable[[Array, Array], Array]) -> Callable[[Call], Array]:
     def folded(call: Call) -> Array:
-        first, *rest = _all(call)
-        bounded(np.broadcast_shapes(first.shape, *(a.shape for a in rest)), first, *rest)
+        first, *rest = _constants(call)
+        check_size(np.broadcast_shapes(first.shape, *(a.shape for a in rest)), first, *rest)
         for array in rest:
             first = function(first, array)
         return np.asarray(first)
@@ -53,7 +53,7 @@ def _joined(function: Callable[[Array, Array], Array]) -> Callable[[Call], Array
     return folded
 
 
-def _divided(a: Array, b: Array) -> Array:
+def _divide(a: Array, b: Array) -> Array:
     if a.dtype.kind not in "iu":
         return np.asarray(a / b)
     if (b == 0).any():
@@ -76,7 +76,7 @@ def _target(call: Call) -> tuple[int, ...]:
 
 def _reshape(call: Call) -> Array:
     a = call.constant(0)
-    return a.reshape(reshaped(_target(call), a.shape, bool(call.integer("allowzero", 0))))
+    return a.reshape(reshape_target(_target(call), a.shape, bool(call.integer("allowzero", 0))))
 
 
 def _flatten(call: Call) -> Array:
@@ -102,8 +102,8 @@ def _transpose(call: Call) -> Array:
 
 
 def _concat(call: Call) -> Array:
-    arrays = _all(call)
-    bounded((sum(a.size for a in arrays),), *arrays)
+    arrays = _constants(call)
+    check_size((sum(a.size for a in arrays),), *arrays)
     return np.concatenate(arrays, axis=call.integer("axis", 1))
 
 
@@ -122,7 +122,7 @@ def _split(call: Call) -> list[Array]:
 
 def _expand(call: Call) -> Array:
     a, to = call.constant(0), call.integer_list(1) or ()
-    return np.broadcast_to(a, bounded(_broadcast(a.shape, _one_row(call, to)), a))  # a view, which others copy
+    return np.broadcast_to(a, check_size(_broadcast(a.shape, _without_batch(call, to)), a))  # a view, which others copy
 
 
 def _broadcast(*shapes: Sequence[int]) -> Shape:
@@ -131,27 +131,27 @@ def _broadcast(*shapes: Sequence[int]) -> Shape:
     return tuple(int(extent) for extent in np.broadcast_shapes(*(tuple(shape) for shape in shapes)))
 
 
-def _one_row(call: Call, shape: Sequence[int]) -> tuple[int, ...]:
+def _without_batch(call: Call, shape: Sequence[int]) -> tuple[int, ...]:
     """A constant that is made once per sample is made once, and meets the signal by broadcasting."""
     # Where the file fixes the batch's extent, any other axis may have the same: `Call.per_sample` sees then whether rows differ.
     return tuple(1 if call.lead and extent == call.builder.batch == BATCH else extent for extent in shape)
 
 
 def _tile(call: Call) -> Array:
-    a, repeats = call.constant(0), _one_row(call, call.integer_list(1) or ())
+    a, repeats = call.constant(0), _without_batch(call, call.integer_list(1) or ())
     if len(repeats) != a.ndim:
         raise FormatError(f"{len(repeats)} repeats do not fit {a.ndim} axes")
-    bounded([extent * count for extent, count in zip(a.shape, repeats, strict=True)], a)
+    check_size([extent * count for extent, count in zip(a.shape, repeats, strict=True)], a)
     return np.tile(a, repeats)
 
 
 #: How many elements a constant of one number may have: weights of a network without its training are such.
-_FILLED = 2**27
+_LARGEST_FILL = 2**27
 
 
 def _constant_of_shape(call: Call) -> Array:
-    shape = _one_row(call, call.integer_list(0) or ())
-    if any(extent < 0 for extent in shape) or math.prod(max(e, 1) for e in shape) > _FILLED or len(shape) > 32:
+    shape = _without_batch(call, call.integer_list(0) or ())
+    if any(extent < 0 for extent in shape) or math.prod(max(e, 1) for e in shape) > _LARGEST_FILL or len(shape) > 32:
         raise FormatError(f"a constant of shape {shape} is not computed at load")
     value = call.node.attributes.get("value")
     value = np.zeros(1, np.float32) if not isinstance(value, np.ndarray) else value
@@ -194,13 +194,13 @@ def _mean(a: Array, axis: Any, keepdims: bool) -> Array:
     return np.asarray(np.mean(a, axis=axis, keepdims=keepdims))
 
 
-def _squares(a: Array, axis: Any, keepdims: bool) -> Array:
+def _sum_of_squares(a: Array, axis: Any, keepdims: bool) -> Array:
     return np.asarray((a * a).sum(axis=axis, keepdims=keepdims))
 
 
-def _length(p: int) -> Callable[..., Array]:
+def _norm(p: int) -> Callable[..., Array]:
     def length(a: Array, axis: Any, keepdims: bool) -> Array:
-        return np.sqrt(_squares(a, axis, keepdims)) if p == 2 else np.asarray(abs(a).sum(axis=axis, keepdims=keepdims))
+        return np.sqrt(_sum_of_squares(a, axis, keepdims)) if p == 2 else np.asarray(abs(a).sum(axis=axis, keepdims=keepdims))
 
     return length
 
@@ -217,7 +217,7 @@ def _clip(call: Call) -> Array:
 
 def _mod(call: Call) -> Array:
     a, b = call.constant(0), call.constant(1)
-    bounded(np.broadcast_shapes(a.shape, b.shape), a, b)
+    check_size(np.broadcast_shapes(a.shape, b.shape), a, b)
     if a.dtype.kind in "iu" and (b == 0).any():
         raise FormatError("a remainder of integers by 0")
     return np.asarray(np.fmod(a, b) if call.integer("fmod", 0) else np.mod(a, b))
@@ -237,7 +237,7 @@ FOLDS: dict[str, Callable[[Call], Array | list[Array]]] = {
     "Cos": _elementwise(np.cos),
     "CumSum": running_sum,
     "DequantizeLinear": dequantize_constant,
-    "Div": _elementwise(_divided),
+    "Div": _elementwise(_divide),
     "Equal": _elementwise(np.equal),
     "EyeLike": identity_like,
     "Exp": _elementwise(np.exp),
@@ -253,8 +253,8 @@ FOLDS: dict[str, Callable[[Call], Array | list[Array]]] = {
     "Less": _elementwise(np.less),
     "LessOrEqual": _elementwise(np.less_equal),
     "Log": _elementwise(np.log),
-    "Max": _joined(np.maximum),
-    "Min": _joined(np.minimum),
+    "Max": _accumulate(np.maximum),
+    "Min": _accumulate(np.minimum),
     "Mod": _mod,
     "Mul": _elementwise(np.multiply),
     "Neg": _elementwise(np.negative),
@@ -264,17 +264,17 @@ FOLDS: dict[str, Callable[[Call], Array | list[Array]]] = {
     "QuantizeLinear": quantize_constant,
     "Range": _range,
     "Reciprocal": _elementwise(lambda a: 1 / a),
-    "ReduceL1": _reduction(_length(1), 18),
-    "ReduceL2": _reduction(_length(2), 18),
+    "ReduceL1": _reduction(_norm(1), 18),
+    "ReduceL2": _reduction(_norm(2), 18),
     "ReduceMax": _reduction(np.max, 18),
     "ReduceMean": _reduction(_mean, 18),
     "ReduceMin": _reduction(np.min, 18),
     "ReduceProd": _reduction(np.prod, 18),
     "ReduceSum": _reduction(np.sum, 13),
-    "ReduceSumSquare": _reduction(_squares, 18),
+    "ReduceSumSquare": _reduction(_sum_of_squares, 18),
     "Reshape": _reshape,
     "Round": _elementwise(np.round),
-    "Shape": lambda call: shape_of(call, call.constant(0).shape),
+    "Shape": lambda call: shape_extents(call, call.constant(0).shape),
     "Sign": _elementwise(np.sign),
     "Sin": _elementwise(np.sin),
     "Size": lambda call: np.asarray(call.constant(0).size, dtype=np.int64),
@@ -283,7 +283,7 @@ FOLDS: dict[str, Callable[[Call], Array | list[Array]]] = {
     "Sqrt": _elementwise(np.sqrt),
     "Squeeze": _squeeze,
     "Sub": _elementwise(np.subtract),
-    "Sum": _joined(np.add),
+    "Sum": _accumulate(np.add),
     "Tile": _tile,
     "Transpose": _transpose,
     "Trilu": triangle,

@@ -8,15 +8,15 @@ from typing import Any
 
 from ....arrays import Shape
 from ....errors import FormatError, unknown
-from ..read.reader import Declared
+from ..read.reader import InputDeclaration
 from ..read.tensors import CASTS, FLOATS, kind_name
 from .operator_call import BATCH, Tensor
 
 #: Extents that are tried where a file leaves them open, until the network can be laid out: exporters' usual sides first.
-TRIED = (64, 224, 32, 320, 48, 96, 512, 576, 16, 7)
+CANDIDATES = (64, 224, 32, 320, 48, 96, 512, 576, 16, 7)
 
 
-def places_of(batch_axis: Any, inputs: Sequence[Declared]) -> dict[str, int]:
+def batch_axes_of(batch_axis: Any, inputs: Sequence[InputDeclaration]) -> dict[str, int]:
     """The axis of each input that is the batch: 0 where nothing else is told, and of an input with no other axis.
 
     Raises
@@ -37,7 +37,7 @@ def places_of(batch_axis: Any, inputs: Sequence[Declared]) -> dict[str, int]:
         rank = ranks[name]
         if type(axis) is not int or axis < 0 or (axis and (rank is None or axis >= rank)):
             raise FormatError(f"batch_axis = {axis!r} is no axis of input {name!r}, which has {rank} axes")
-    elsewhere = {name: axis for name, axis in _found(inputs, given).items() if axis and name not in given}
+    elsewhere = {name: axis for name, axis in _guess_batch_axes(inputs, given).items() if axis and name not in given}
     if elsewhere:
         first = next(iter(elsewhere))
         states = {value.name: 0 for value in inputs if value.name in elsewhere and value.kind in FLOATS}
@@ -49,14 +49,16 @@ def places_of(batch_axis: Any, inputs: Sequence[Declared]) -> dict[str, int]:
     return dict.fromkeys(ranks, 0) | given
 
 
-def _found(inputs: Sequence[Declared], given: Mapping[str, int]) -> dict[str, int]:
+def _guess_batch_axes(inputs: Sequence[InputDeclaration], given: Mapping[str, int]) -> dict[str, int]:
     """The batch axis of every input, by the names and numbers of its extents."""
     first = [(v.symbols[given.get(v.name, 0)], v.dims[given.get(v.name, 0)]) for v in inputs if v.dims]
     symbols = [symbol for symbol, _ in first if symbol]
     symbol = max(symbols, key=symbols.count) if symbols else None
     is_open = any(extent is None for _, extent in first)
     extents = {extent for _, extent in first if extent is not None}
-    shared = [e for e in sorted(extents) if not is_open and len(extents) > 1 and all(_only(v, e) is not None for v in inputs)]
+    shared = [
+        e for e in sorted(extents) if not is_open and len(extents) > 1 and all(_axis_of_extent(v, e) is not None for v in inputs)
+    ]
     found = {}
     for value in inputs:
         axis: int | None = 0
@@ -65,12 +67,12 @@ def _found(inputs: Sequence[Declared], given: Mapping[str, int]) -> dict[str, in
         elif value.dims and is_open and value.dims[0] is not None and value.dims.count(None) == 1 and len(inputs) > 1:
             axis = value.dims.index(None)
         elif len(shared) == 1:
-            axis = _only(value, shared[0])
+            axis = _axis_of_extent(value, shared[0])
         found[value.name] = axis or 0
     return found
 
 
-def _only(value: Declared, extent: int) -> int | None:
+def _axis_of_extent(value: InputDeclaration, extent: int) -> int | None:
     """The axis of an input that can be a batch of `extent`: the first, or the only one that has it."""
     if not value.dims:
         return None
@@ -79,7 +81,7 @@ def _only(value: Declared, extent: int) -> int | None:
     return value.dims.index(extent) if value.dims.count(extent) == 1 else None
 
 
-def batch_first(value: Declared, axis: int) -> Declared:
+def declare_batch_first(value: InputDeclaration, axis: int) -> InputDeclaration:
     """The declaration with the batch in front."""
     if value.dims is None:
         return value
@@ -88,7 +90,7 @@ def batch_first(value: Declared, axis: int) -> Declared:
     return replace(value, dims=dims, symbols=symbols)
 
 
-def batch_of(inputs: Sequence[Declared]) -> int:
+def batch_extent(inputs: Sequence[InputDeclaration]) -> int:
     """The extent that stands for the batch axis: the one that the file fixes, or the symbol."""
     extents = {value.dims[0] for value in inputs if value.dims}
     for value in inputs:
@@ -107,7 +109,7 @@ def batch_of(inputs: Sequence[Declared]) -> int:
     return next(iter(fixed)) if fixed and None not in extents else BATCH  # type: ignore[return-value]
 
 
-def sample_shape(value: Declared, given: Shape | None, batched: bool) -> Shape:
+def sample_shape(value: InputDeclaration, given: Shape | None, batched: bool) -> Shape:
     """The shape of one sample of an input, checked."""
     if value.kind not in FLOATS and value.kind not in CASTS:
         raise FormatError(f"input {value.name!r} holds {kind_name(value.kind)} values; only numbers can be explained")
@@ -124,11 +126,11 @@ def sample_shape(value: Declared, given: Shape | None, batched: bool) -> Shape:
     return tuple(extent for extent in declared if extent is not None)
 
 
-def _sample(value: Declared, batched: bool) -> tuple[int | None, ...] | None:
+def _sample(value: InputDeclaration, batched: bool) -> tuple[int | None, ...] | None:
     return None if value.dims is None else value.dims[1:] if batched else value.dims
 
 
-def open_message(values: Sequence[Declared], batched: bool) -> str:
+def open_message(values: Sequence[InputDeclaration], batched: bool) -> str:
     """What to do about inputs whose shapes are not known."""
     listed = []
     for value in values:
@@ -138,13 +140,15 @@ def open_message(values: Sequence[Declared], batched: bool) -> str:
     return f"{', '.join(listed)}: give input_shape=, the shape of one sample"
 
 
-def is_open(value: Declared, batched: bool) -> bool:
+def is_open(value: InputDeclaration, batched: bool) -> bool:
     """Whether the file leaves an extent of a sample open, of a known number of axes."""
     declared = _sample(value, batched)
     return declared is not None and any(not extent for extent in declared)
 
 
-def tried_shapes(inputs: Sequence[Declared], batched: bool, sizes: Iterable[int] = TRIED) -> Iterator[dict[str, Shape]]:
+def candidate_shapes(
+    inputs: Sequence[InputDeclaration], batched: bool, sizes: Iterable[int] = CANDIDATES
+) -> Iterator[dict[str, Shape]]:
     """Shapes for all inputs with open extents, one size after the other; extents of one name are equal."""
     for size in sizes:
         yield {
@@ -154,7 +158,7 @@ def tried_shapes(inputs: Sequence[Declared], batched: bool, sizes: Iterable[int]
         }
 
 
-def place_remarks(inputs: Mapping[str, int], outputs: Sequence[str], values: Mapping[str, Any]) -> tuple[str, ...]:
+def batch_axis_remarks(inputs: Mapping[str, int], outputs: Sequence[str], values: Mapping[str, Any]) -> tuple[str, ...]:
     """Which inputs and outputs have their batch elsewhere in the file than in the model."""
     places = {f"input {name!r}": f"along axis {axis}" for name, axis in inputs.items() if axis}
     for name in outputs:

@@ -23,7 +23,7 @@ from .operator_call import Call, Tensor, Value
 Layout: TypeAlias = tuple[int, int, int]
 
 
-def layout_of(full: Sequence[int], sample: Shape, at: int, batch: int) -> tuple[Shape, Layout] | None:
+def batch_layout(full: Sequence[int], sample: Shape, at: int, batch: int) -> tuple[Shape, Layout] | None:
     """The shape of a sample, and where the batch is, after a reshape to `full`; None: elements of samples mix.
 
     Parameters
@@ -48,12 +48,12 @@ def layout_of(full: Sequence[int], sample: Shape, at: int, batch: int) -> tuple[
     return (*full[:axis], *folded, *full[axis + 1 :]), (axis, int(before > 1), int(behind > 1))
 
 
-def is_folded(call: Call) -> bool:
+def has_folded_batch(call: Call) -> bool:
     """Whether a signal that a node reads has axes in its batch."""
     return any(isinstance(value, Tensor) and value.before + value.behind > 0 for value in call.inputs)
 
 
-def unfolded(call: Call) -> tuple[Call, Layout]:
+def unfold_batch(call: Call) -> tuple[Call, Layout]:
     """The node as if the batch were apart and in front, and where the file has it in the outputs.
 
     Raises

@@ -6,7 +6,7 @@ import numpy as np
 
 from ....arrays import Array
 from ....errors import FormatError
-from ..read.tensors import CASTS, bounded
+from ..read.tensors import CASTS, check_size
 from .operator_call import Call
 
 
@@ -14,7 +14,7 @@ def gather(call: Call) -> Array:
     """Whole slices along one axis."""
     a, indices, axis = call.constant(0), call.constant(1), call.integer("axis", 0)
     axis = axis + a.ndim if axis < 0 else axis
-    bounded((*a.shape[:axis], *indices.shape, *a.shape[axis + 1 :]), a, indices)
+    check_size((*a.shape[:axis], *indices.shape, *a.shape[axis + 1 :]), a, indices)
     return a.take(indices.astype(np.int64), axis=axis)
 
 
@@ -30,7 +30,7 @@ def identity_like(call: Call) -> Array:
     a = call.constant(0)
     if a.ndim != 2:
         raise FormatError(f"an identity matrix like an array of shape {a.shape}")
-    rows, columns = bounded(a.shape, a)
+    rows, columns = check_size(a.shape, a)
     dtype = np.dtype(CASTS[call.integer("dtype")] if call.has("dtype") else a.dtype)
     return np.asarray(np.eye(rows, columns, call.integer("k", 0)), dtype=dtype)
 
@@ -53,5 +53,5 @@ def gather_nd(call: Call) -> Array:
     a, indices = call.constant(0), call.constant(1).astype(np.int64)
     if call.integer("batch_dims", 0) or not 0 < indices.shape[-1] <= a.ndim:
         raise FormatError("it picks along batch axes, or along more axes than there are")
-    bounded((*indices.shape[:-1], *a.shape[indices.shape[-1] :]), a, indices)
+    check_size((*indices.shape[:-1], *a.shape[indices.shape[-1] :]), a, indices)
     return np.asarray(a[tuple(np.moveaxis(indices, -1, 0))])

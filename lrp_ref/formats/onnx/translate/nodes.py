@@ -11,21 +11,21 @@ import numpy as np
 from ....errors import FormatError, LrpError
 from ....network.model import Model
 from ..read.reader import Branch, OpNode
-from .batch_axis import in_front
-from .folded_batch import is_folded, unfolded
+from .batch_axis import move_batch_first
+from .folded_batch import has_folded_batch, unfold_batch
 from .integers import checked, kind_of
 from .operator_call import Builder, Call, Operator, Tensor, Value
 
 
 @dataclass(frozen=True)
-class Broken:
+class MissingValue:
     """A value that does not exist. Where `why` is empty its node was complained about, and what depends on it is not as well."""
 
     why: str = ""
 
 
 #: What a file that contradicts itself can raise inside an operator's function; it is said with the node's name.
-_MISFITS = (
+_NODE_ERRORS = (
     LrpError,
     TypeError,
     ValueError,
@@ -42,9 +42,9 @@ _MISFITS = (
 RESHAPES = frozenset({"Flatten", "Reshape", "Shape", "Size", "Squeeze", "Unsqueeze"})
 
 
-def run(
+def translate_nodes(
     nodes: Sequence[OpNode],
-    values: dict[str, Value | Broken],
+    values: dict[str, Value | MissingValue],
     builder: Builder,
     version_of: Mapping[str, int],
     operators: Mapping[tuple[str, int], Operator],
@@ -60,9 +60,9 @@ def run(
     complaints: list[str] = []
     for node in nodes:
         inputs = [values.get(name) if name else None for name in node.inputs]
-        found: Sequence[Value | Broken | None]
-        broken = [value for value in inputs if isinstance(value, Broken)]
-        found = [Broken()] * len(node.outputs)
+        found: Sequence[Value | MissingValue | None]
+        broken = [value for value in inputs if isinstance(value, MissingValue)]
+        found = [MissingValue()] * len(node.outputs)
         if broken:
             complaints += [f"{node.place}: {value.why}" for value in broken if value.why]
             if node.op == "If":
@@ -72,28 +72,28 @@ def run(
             try:
                 with np.errstate(all="ignore"):  # what overflows is infinite, and refused as a weight
                     if node.op == "If":
-                        found = _chosen(call, values, version_of, operators, fold)
+                        found = _take_branch(call, values, version_of, operators, fold)
                     else:
-                        found = _computed(call, operators, fold)
-            except _MISFITS as error:
-                complaints.append(f"{node.place}: {_said(error)}")
+                        found = _translate_node(call, operators, fold)
+            except _NODE_ERRORS as error:
+                complaints.append(f"{node.place}: {_message_of(error)}")
         for index, name in enumerate(node.outputs):
             value = found[index] if index < len(found) else None
             values[name] = (
-                Broken(f"it reads {name!r}, an output of {node.place} that is not supported") if value is None else value
+                MissingValue(f"it reads {name!r}, an output of {node.place} that is not supported") if value is None else value
             )
     if complaints:
         shown = "; ".join(complaints[:20]) + (f"; and {len(complaints) - 20} more" if len(complaints) > 20 else "")
         raise FormatError(shown)
 
 
-def _chosen(
+def _take_branch(
     call: Call,
-    values: Mapping[str, Value | Broken],
+    values: Mapping[str, Value | MissingValue],
     version_of: Mapping[str, int],
     operators: Mapping[tuple[str, int], Operator],
     fold: Callable[[Call], Sequence[Value | None] | None],
-) -> Sequence[Value | Broken | None]:
+) -> Sequence[Value | MissingValue | None]:
     """What the branch of an If computes that its condition chooses: the other one is no part of the network."""
     condition = call.value(0)
     if isinstance(condition, Tensor):
@@ -108,20 +108,20 @@ def _chosen(
     if not isinstance(branch, Branch) or len(branch.outputs) != len(call.node.outputs):
         raise FormatError("its branch is missing, or has another number of outputs")
     inner = {**values, **branch.constants}
-    run(branch.nodes, inner, call.builder, version_of, operators, fold)
+    translate_nodes(branch.nodes, inner, call.builder, version_of, operators, fold)
     return [inner.get(name) for name in branch.outputs]
 
 
-def _said(error: Exception) -> str:
+def _message_of(error: Exception) -> str:
     return str(error) if isinstance(error, LrpError) else f"its inputs and attributes do not fit each other ({error})"
 
 
-def _computed(
+def _translate_node(
     call: Call, operators: Mapping[tuple[str, int], Operator], fold: Callable[[Call], Sequence[Value | None] | None]
 ) -> Sequence[Value | None]:
     if not any(isinstance(value, Tensor) for value in call.inputs):
         folded = fold(call)
-        return _evaluated(call, operators) if folded is None else folded
+        return _compute_by_layers(call, operators) if folded is None else folded
     operator = operators.get((call.node.op, call.version))
     checked(call)
     if operator is None and not call.version:
@@ -133,10 +133,10 @@ def _computed(
         )
     kind = kind_of(call)
     changed: dict[str, Any] = {} if kind is None else {"kind": kind}
-    if is_folded(call) and call.node.op not in RESHAPES:
-        call, (place, before, behind) = unfolded(call)
+    if has_folded_batch(call) and call.node.op not in RESHAPES:
+        call, (place, before, behind) = unfold_batch(call)
         changed |= {"place": place, "before": before, "behind": behind}
-    elif not is_folded(call) and (moved := in_front(call)) is not None:
+    elif not has_folded_batch(call) and (moved := move_batch_first(call)) is not None:
         call = moved[0]
         changed["place"] = moved[1]
     found = operator(call)
@@ -144,7 +144,7 @@ def _computed(
     return [replace(value, **changed) if isinstance(value, Tensor) and changed else value for value in values]
 
 
-def _evaluated(call: Call, operators: Mapping[tuple[str, int], Operator]) -> Sequence[Value | None]:
+def _compute_by_layers(call: Call, operators: Mapping[tuple[str, int], Operator]) -> Sequence[Value | None]:
     """What a node computes from constants, by its layers: the first input is taken for the one sample of a small model."""
     first = call.constant(0)
     inner = Builder(

@@ -10,11 +10,13 @@ import numpy as np
 from ....arrays import Shape
 from ....errors import FormatError
 from ....network.model import Model, Node
-from ..read.reader import Declared
-from .declarations import tried_shapes
+from ..read.reader import InputDeclaration
+from .declarations import candidate_shapes
 
 
-def of_any_length(left: Sequence[Declared], batched: bool, read: Callable[[Mapping[str, Shape]], Model]) -> Model | None:
+def model_of_any_length(
+    left: Sequence[InputDeclaration], batched: bool, read: Callable[[Mapping[str, Shape]], Model]
+) -> Model | None:
     """The network, where it is the same for two numbers of steps; None where it is not.
 
     Parameters
@@ -23,7 +25,7 @@ def of_any_length(left: Sequence[Declared], batched: bool, read: Callable[[Mappi
     read : the network for shapes of these
     """
     try:
-        one, other = (read(shapes) for shapes in tried_shapes(left, batched, (5, 7)))
+        one, other = (read(shapes) for shapes in candidate_shapes(left, batched, (5, 7)))
     except FormatError:
         return None
     if len(one.nodes) != len(other.nodes) or not all(map(_same, one.nodes, other.nodes)):

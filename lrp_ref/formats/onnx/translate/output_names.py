@@ -7,17 +7,17 @@ from collections.abc import Mapping, Sequence
 from ....errors import FormatError
 from ....layers.shape import Identity
 from ....network.model import Node
-from .nodes import Broken
+from .nodes import MissingValue
 from .operator_call import Builder, Tensor, Value
 
 
-def named_outputs(builder: Builder, chosen: Sequence[str], values: Mapping[str, Value | Broken]) -> list[Node]:
+def name_outputs(builder: Builder, chosen: Sequence[str], values: Mapping[str, Value | MissingValue]) -> list[Node]:
     """The nodes that the outputs depend on, those that compute outputs under the outputs' names."""
     renamed: dict[str, str] = {}
     extra: list[tuple[str, str]] = []
     for name in chosen:
         value = values.get(name)
-        if isinstance(value, Broken) and value.why:
+        if isinstance(value, MissingValue) and value.why:
             raise FormatError(value.why.removeprefix("it reads "))
         if not isinstance(value, Tensor):
             raise FormatError(f"the output {name!r} does not depend on the network's input")

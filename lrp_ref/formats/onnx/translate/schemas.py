@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from ....errors import FormatError
-from ..read.reader import LEARNED, Branch, OpNode
+from ..read.reader import ML_DOMAIN, Branch, OpNode
 from .operators import FOLDED, FOREIGN, HINTS, OPERATORS, OTHERS
 
 
@@ -45,8 +45,8 @@ def _inside(nodes: Sequence[OpNode]) -> Iterator[OpNode]:
 def _look_up(op: str, opset: int, learned: int, found: dict[str, int], wrong: dict[str, str]) -> None:
     from onnx import defs
 
-    own = not op.startswith(f"{LEARNED}.")
-    schema = (op, opset) if own else (op[len(LEARNED) + 1 :], learned, LEARNED)
+    own = not op.startswith(f"{ML_DOMAIN}.")
+    schema = (op, opset) if own else (op[len(ML_DOMAIN) + 1 :], learned, ML_DOMAIN)
     try:
         version = int(defs.get_schema(*schema).since_version)
     except defs.SchemaError:
@@ -61,4 +61,4 @@ def _look_up(op: str, opset: int, learned: int, found: dict[str, int], wrong: di
 
 def hint_of(op: str) -> str:
     """What would help where an operator is not read."""
-    return HINTS.get(op, FOREIGN if "." in op and not op.startswith(LEARNED) else OTHERS)
+    return HINTS.get(op, FOREIGN if "." in op and not op.startswith(ML_DOMAIN) else OTHERS)

@@ -12,7 +12,7 @@ from ....errors import FormatError
 from .operator_call import Call
 
 
-def reshaped(given: Sequence[int], shape: Shape, keep_zero: bool) -> Shape:
+def reshape_target(given: Sequence[int], shape: Shape, keep_zero: bool) -> Shape:
     """The target of a Reshape with its 0 (copied) and −1 (inferred) resolved."""
     if not keep_zero and any(extent == 0 and axis >= len(shape) for axis, extent in enumerate(given)):
         raise FormatError(f"the target {tuple(given)} copies an axis that shape {shape} does not have")
@@ -67,7 +67,7 @@ def split_sizes(call: Call, extent: int) -> tuple[int, ...]:
     return given
 
 
-def shape_of(call: Call, shape: Shape) -> Array:
+def shape_extents(call: Call, shape: Shape) -> Array:
     """What the operator Shape says, `start` and `end` included."""
     extents = shape[slice(call.integer("start", 0), call.integer("end", len(shape)))]
     return np.asarray(extents, dtype=np.int64)

@@ -11,7 +11,7 @@ from .....arrays import Array
 from .....errors import FormatError
 from .....layers import Add, Compare, Divide, Exp, Identity, Maximum, Minimum, Multiply, Pow, Power, Reciprocal, Subtract, Where
 from .....layers.base import Layer
-from ...read.tensors import bounded
+from ...read.tensors import check_size
 from ..operator_call import Call, Operator, Tensor, Value
 from .activations import clipped
 from .alignment import affine, aligned, expanded
@@ -22,7 +22,7 @@ def _parts(call: Call) -> tuple[list[Tensor], list[Array]]:
     """The signals and the constants among all inputs, aligned."""
     values = aligned(call, [call.value(index) for index in range(len(call.inputs))])
     constants = [v for v in values if isinstance(v, np.ndarray)]
-    bounded(np.broadcast_shapes(*(c.shape for c in constants)), *constants)  # they are brought together at load
+    check_size(np.broadcast_shapes(*(c.shape for c in constants)), *constants)  # they are brought together at load
     return [v for v in values if isinstance(v, Tensor)], constants
 
 

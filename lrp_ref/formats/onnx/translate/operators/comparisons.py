@@ -8,7 +8,7 @@ from .....arrays import Array
 from .....errors import FormatError
 from .....layers import Add, Compare, Maximum, Multiply, Subtract, Where
 from .....layers.base import Layer
-from ...read.tensors import bounded
+from ...read.tensors import check_size
 from ..operator_call import Call, Operator, Tensor, Value
 from .alignment import affine, aligned, expanded
 from .registry import versions
@@ -81,7 +81,7 @@ def _masked(call: Call, condition: Array, first: Value, second: Value) -> Tensor
 
 
 def _filled(mask: Array, constant: Array) -> Array:
-    bounded(np.broadcast_shapes(mask.shape, constant.shape), mask, constant)
+    check_size(np.broadcast_shapes(mask.shape, constant.shape), mask, constant)
     return np.where(mask, constant, 0)
 
 

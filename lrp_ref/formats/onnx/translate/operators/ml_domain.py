@@ -12,7 +12,7 @@ from .....errors import FormatError
 from .....layers import Abs, Compare, Concat, Dense, Divide, Identity, Pow, ReduceMax, Scale, Sigmoid, Softmax, Sqrt
 from .....layers import Sum as SumOver
 from .....layers.activations import Activation
-from ...read.reader import LEARNED
+from ...read.reader import ML_DOMAIN
 from ..operator_call import Call, Operator, Tensor
 from .registry import versions
 
@@ -20,12 +20,12 @@ from .registry import versions
 TREES = ("TreeEnsemble", "TreeEnsembleClassifier", "TreeEnsembleRegressor")
 REFUSED = {
     **dict.fromkeys(
-        (f"{LEARNED}.{op}" for op in TREES),
+        (f"{ML_DOMAIN}.{op}" for op in TREES),
         "these are decision trees, which no layer of a network stands for: LRP does not explain trees; a surrogate network "
         "or a method made for trees does",
     ),
     **dict.fromkeys(
-        (f"{LEARNED}.{op}" for op in ("SVMClassifier", "SVMRegressor")),
+        (f"{ML_DOMAIN}.{op}" for op in ("SVMClassifier", "SVMRegressor")),
         "a support vector machine is no layered network; a linear one can be exported as a linear model",
     ),
 }
@@ -176,5 +176,5 @@ _OPERATORS: dict[str, Operator] = {
     "Scaler": _scaler,
 }
 TABLE: dict[tuple[str, int], Operator] = {
-    key: function for op, made in _OPERATORS.items() for key, function in versions(f"{LEARNED}.{op}", made, 1).items()
+    key: function for op, made in _OPERATORS.items() for key, function in versions(f"{ML_DOMAIN}.{op}", made, 1).items()
 }

@@ -27,9 +27,9 @@ from .....layers import (
     Transpose,
 )
 from .....layers.base import Recurrent
-from ..folded_batch import layout_of
+from ..folded_batch import batch_layout
 from ..operator_call import Call, Operator, Tensor, Value, shown
-from ..shape_arithmetic import python_slice, reshaped, shape_of, slices, split_sizes
+from ..shape_arithmetic import python_slice, reshape_target, shape_extents, slices, split_sizes
 from .registry import versions
 
 #: What exporters write for a slice to the end: the largest numbers of 32 and of 64 bits.
@@ -41,7 +41,7 @@ def reshape_to(call: Call, x: Tensor, full: Sequence[int]) -> Tensor:
     batch = call.builder.batch
     if batch is None:
         return _undone(call, x, tuple(full)) or _reshaped(call, x, tuple(full))
-    found = layout_of(full, x.shape, x.place + x.before, batch)
+    found = batch_layout(full, x.shape, x.place + x.before, batch)
     if found is None:
         raise FormatError(f"it moves elements between samples: {shown(call.builder.full_shape(x))} becomes {shown(full)}")
     sample, (place, before, behind) = found
@@ -81,7 +81,7 @@ def _reshaped(call: Call, x: Tensor, sample: Shape) -> Tensor:
 def _reshape(call: Call) -> Tensor:
     x = call.tensor()
     given = call.integer_list(1)
-    full = reshaped(given or (), call.builder.full_shape(x), bool(call.integer("allowzero", 0)))
+    full = reshape_target(given or (), call.builder.full_shape(x), bool(call.integer("allowzero", 0)))
     return reshape_to(call, x, full)
 
 
@@ -133,7 +133,7 @@ def _unsqueeze(call: Call) -> Tensor:
 
 
 def _shape(call: Call) -> Array:
-    return shape_of(call, call.builder.full_shape(call.tensor()))
+    return shape_extents(call, call.builder.full_shape(call.tensor()))
 
 
 def _size(call: Call) -> Array:

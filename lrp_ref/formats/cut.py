@@ -9,7 +9,7 @@ from ..errors import unknown
 from ..network.model import Model, ancestors
 
 
-def ended(model: Model, ends: Sequence[str]) -> Model:
+def cut_at(model: Model, ends: Sequence[str]) -> Model:
     """The model as far as these nodes, which are its outputs.
 
     Raises
