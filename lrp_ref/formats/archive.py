@@ -169,14 +169,14 @@ def _header(stream: IO[bytes], size: int, name: str) -> _Header:
     if len(start) < 10 or start[:8] != b"\x93NUMPY\x01\x00":
         raise FormatError(f"member {name!r} is no NumPy array (of format 1.0)")
     length = int.from_bytes(start[8:], "little")
-    found = _HEADER.fullmatch(stream.read(length).decode("latin-1")) if length <= HEADER else None
-    if found is None:
+    match = _HEADER.fullmatch(stream.read(length).decode("latin-1")) if length <= HEADER else None
+    if match is None:
         raise FormatError(f"member {name!r} has no valid array header")
-    extents = [part.strip() for part in found[3].split(",")]
+    extents = [part.strip() for part in match[3].split(",")]
     if any(len(part) > 20 for part in extents) or "" in extents[:-1]:
         raise FormatError(f"member {name!r} has a shape that cannot be")
     shape = tuple(int(part) for part in extents if part)
-    return _Header(found[1], found[2] == "True", shape, size - 10 - length)
+    return _Header(match[1], match[2] == "True", shape, size - 10 - length)
 
 
 def _filled(stream: IO[bytes], size: int, name: str) -> Array:

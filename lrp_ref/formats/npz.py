@@ -184,8 +184,8 @@ def _brief(value: object, most: int = 80) -> str:
 
 def _graph(members: archive.Archive) -> dict[str, Any]:
     if "graph" not in members.names:
-        found = ", ".join(members.names[:5]) or "nothing"
-        raise FormatError(f"this .npz file holds no lrp_ref model (no member 'graph'); found {found}")
+        members_shown = ", ".join(members.names[:5]) or "nothing"
+        raise FormatError(f"this .npz file holds no lrp_ref model (no member 'graph'); found {members_shown}")
     try:
         graph = json.loads(members.text("graph", CHARACTERS), parse_int=_integer, parse_constant=_constant)
     except (ValueError, RecursionError) as error:

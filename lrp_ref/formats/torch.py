@@ -109,15 +109,15 @@ def _installed(name: str) -> bool:
 def _example(torch: Any, module: Any, given: Any) -> tuple[Any, ...]:
     """The inputs as tensors where the module is, in its number type; two samples: older exporters take 1 for fixed."""
     parameter = next((p for p in module.parameters() if p.is_floating_point()), torch.zeros(()))
-    found = []
+    tensors = []
     for value in given if isinstance(given, (tuple, list)) else (given,):
         tensor = torch.as_tensor(value).detach().to(parameter.device)
         if tensor.is_floating_point():
             tensor = tensor.to(parameter.dtype)
         if not tensor.ndim or not len(tensor):
             raise ParameterError(f"an example input needs a batch axis and a sample, found shape {tuple(tensor.shape)}")
-        found.append(torch.cat([tensor, tensor]) if len(tensor) == 1 else tensor)
-    return tuple(found)
+        tensors.append(torch.cat([tensor, tensor]) if len(tensor) == 1 else tensor)
+    return tuple(tensors)
 
 
 @contextmanager
@@ -170,7 +170,7 @@ def _rename(module: Any, graph: Any) -> None:
     """Name nodes by the modules that they come from, and outputs by their nodes."""
     modules = {name: list(part.children()) for name, part in module.named_modules() if name}
     scopes = [[entry.value for entry in node.metadata_props if entry.key == _SCOPES] for node in graph.node]
-    whole = [_name(modules, found[0]) if found else node.name for found, node in zip(scopes, graph.node, strict=True)]
+    whole = [_name(modules, scope[0]) if scope else node.name for scope, node in zip(scopes, graph.node, strict=True)]
     taken = {value.name for value in graph.input} | {name for node in graph.node for name in node.output}
     outputs = {value.name: value for value in graph.output}
     new: dict[str, str] = {}
@@ -197,11 +197,11 @@ def _name(modules: Mapping[str, list[Any]], scopes: str) -> str:
 
 
 def _unique(name: str, taken: set[str]) -> str:
-    found, count = name, 1
-    while found in taken:
+    free_name, count = name, 1
+    while free_name in taken:
         count += 1
-        found = f"{name}_{count}"
-    return found
+        free_name = f"{name}_{count}"
+    return free_name
 
 
 def _torchscript(torch: Any, module: Any, example: tuple[Any, ...]) -> bytes:
@@ -235,8 +235,8 @@ def _compare(model: Model, example: list[Any], expected: list[Any], place: str) 
     if x is None:
         raise FormatError(f"{place}: the export has the inputs {', '.join(model.inputs)}, the module was given {len(example)}")
     x = {name: array.astype(model.dtype) for name, array in x.items()}
-    found = model(x)
-    for name, array in {model.outputs[0]: found}.items() if len(model.outputs) == 1 else found.items():
+    prediction = model(x)
+    for name, array in {model.outputs[0]: prediction}.items() if len(model.outputs) == 1 else prediction.items():
         fitting = [other for other in expected if other.shape == array.shape]
         apart = min((float(np.abs(other - array).max(initial=0)) / _scale(other) for other in fitting), default=np.inf)
         if not apart <= TOLERANCE:

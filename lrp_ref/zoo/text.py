@@ -34,12 +34,12 @@ def sentences() -> Sentences:
     with file_of("sentences.txt") as path:
         lines = path.read_text(encoding="utf-8").splitlines()
     pairs = [re.fullmatch(r"(negative|positive)\t(\S+(?: \S+)*)", line) for line in lines]
-    found = [(pair[1], pair[2].split()) for pair in pairs if pair]
-    if len(found) != len(lines):
+    labelled = [(pair[1], pair[2].split()) for pair in pairs if pair]
+    if len(labelled) != len(lines):
         raise FormatError("sentences.txt of the zoo is broken: a line is a class, a tab, and the words that matter in brackets")
-    words = tuple(tuple(word.strip("[]") for word in marked) for _, marked in found)
-    matters = tuple(tuple(word.startswith("[") for word in marked) for _, marked in found)
-    return Sentences(words, tuple(CLASSES["sentences"].index(label) for label, _ in found), matters)
+    words = tuple(tuple(word.strip("[]") for word in marked) for _, marked in labelled)
+    matters = tuple(tuple(word.startswith("[") for word in marked) for _, marked in labelled)
+    return Sentences(words, tuple(CLASSES["sentences"].index(label) for label, _ in labelled), matters)
 
 
 def vocabulary(name: str) -> Vocabulary | None:

@@ -33,10 +33,10 @@ class PassThrough(Activation):
         return PassThrough(self.layer.astype(dtype))
 
     def shape(self, *inputs: Shape) -> Shape:
-        found = self.layer.shape(*inputs)
-        if found != inputs[0]:
-            raise ShapeError(f"relevance passes what keeps the shape, and {self.layer} turns {inputs[0]} into {found}")
-        return found
+        output = self.layer.shape(*inputs)
+        if output != inputs[0]:
+            raise ShapeError(f"relevance passes what keeps the shape, and {self.layer} turns {inputs[0]} into {output}")
+        return output
 
     def forward(self, *inputs: Array) -> Array:
         self.shape(*(a.shape for a in inputs))
@@ -70,10 +70,10 @@ def _held_value(declared: InputDeclaration, value: Any) -> np.ndarray:
         raise FormatError(f"fix= holds numbers, and input {declared.name!r} has none")
     try:
         array = np.asarray(value)
-        found: np.ndarray = array.astype(CASTS[declared.kind])
+        converted: np.ndarray = array.astype(CASTS[declared.kind])
     except (TypeError, ValueError):
         raise FormatError(f"fix= holds input {declared.name!r} at {value!r}, which is no number") from None
-    if array.dtype.kind not in "iufb" or not np.array_equal(found, array, equal_nan=False):
+    if array.dtype.kind not in "iufb" or not np.array_equal(converted, array, equal_nan=False):
         raise FormatError(f"fix= holds input {declared.name!r} at {value!r}, which its type does not hold")
     if declared.dims is None or array.ndim:
         fits = declared.dims is None or (
@@ -81,8 +81,8 @@ def _held_value(declared: InputDeclaration, value: Any) -> np.ndarray:
         )
         if not fits:
             raise FormatError(f"fix= gives input {declared.name!r} shape {array.shape}, and the file declares {declared.dims}")
-        return found
-    return np.broadcast_to(found, tuple(extent or 1 for extent in declared.dims))
+        return converted
+    return np.broadcast_to(converted, tuple(extent or 1 for extent in declared.dims))
 
 
 def check_choices(signal: Mapping[str, int], pass_through: Sequence[str]) -> Choices:

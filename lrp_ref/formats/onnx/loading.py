@@ -96,9 +96,9 @@ class Reading:
         if not left:
             return laid_out({})
         if any(node.op in ("GRU", "LSTM", "RNN") for node in nodes):
-            found = model_of_any_length(left, self.batched, laid_out)
-            if found is not None:
-                return found
+            model = model_of_any_length(left, self.batched, laid_out)
+            if model is not None:
+                return model
         return self._opened(left, laid_out, shapes)
 
     def _opened(
@@ -176,15 +176,15 @@ class Reading:
         nodes = tuple(replace(node, outputs=tuple(name if name in used else "" for name in node.outputs)) for node in nodes)
         known = {**versions, AS_STRIDED: 1}
         translate_nodes(nodes, values, builder, known, OPERATORS | {(AS_STRIDED, 1): as_strided}, fold)
-        found = name_outputs(builder, chosen, values)
-        read = {name for node in found for name in node.inputs}
+        model_nodes = name_outputs(builder, chosen, values)
+        read = {name for node in model_nodes for name in node.inputs}
         kept = {value.name: builder.tensors[value.name].shape for value in inputs if value.name in read}
         if not kept:
             raise FormatError("the outputs depend on no input")
         whole = tuple(value.name for value in inputs if value.name in kept and value.kind not in FLOATS)
         remarks = (*batch_axis_remarks(places, chosen, values), *self._pick_remarks(chosen), *builder.remarks)
         try:
-            model = Model(tuple(found), tuple(kept), chosen, input_shape=kept, whole=whole, remarks=remarks)
+            model = Model(tuple(model_nodes), tuple(kept), chosen, input_shape=kept, whole=whole, remarks=remarks)
         except LrpError as error:
             raise FormatError(str(error)) from None
         truths = frozenset(value.name for value in inputs if value.kind == BOOL)

@@ -149,12 +149,12 @@ def _perceptron(estimator: Any) -> list[tuple[str, Layer]]:
     if estimator.out_activation_ not in ("identity", "softmax", "logistic"):
         raise FormatError(f"an output activation {estimator.out_activation_!r} (a loss other than the squared error) is not read")
     activation = _ACTIVATIONS[estimator.activation]
-    found: list[tuple[str, Layer]] = []
+    layers: list[tuple[str, Layer]] = []
     for i, (weight, bias) in enumerate(zip(weights, biases, strict=True), start=1):
-        found.append((f"dense{i}", L.Dense(weight, bias)))
+        layers.append((f"dense{i}", L.Dense(weight, bias)))
         if i < len(weights) and activation is not None:
-            found.append((f"{estimator.activation}{i}", activation()))
-    return found
+            layers.append((f"{estimator.activation}{i}", activation()))
+    return layers
 
 
 def _one_vs_rest(graph: Graph, name: str, estimator: Any, source: str) -> str:

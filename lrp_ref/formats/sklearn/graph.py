@@ -19,11 +19,11 @@ class Graph:
 
     def add(self, name: str, layer: Layer, *sources: str) -> str:
         """A node, under this name or one that is still free."""
-        taken, found, number = {"input", *(node.name for node in self.nodes)}, name, 2
-        while found in taken:
-            found, number = f"{name}-{number}", number + 1
-        self.nodes.append(Node(found, layer, sources))
-        return found
+        taken, free_name, number = {"input", *(node.name for node in self.nodes)}, name, 2
+        while free_name in taken:
+            free_name, number = f"{name}-{number}", number + 1
+        self.nodes.append(Node(free_name, layer, sources))
+        return free_name
 
 
 def best(estimator: Any) -> Any:

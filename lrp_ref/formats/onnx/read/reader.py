@@ -91,8 +91,8 @@ class OnnxGraph:
 
     def extents(self, name: str) -> tuple[int, ...]:
         """The extents of an initializer, without reading it."""
-        found = self.initializers[name]
-        return self._arrays[name].shape if found is None else tuple(found.dims)
+        tensor = self.initializers[name]
+        return self._arrays[name].shape if tensor is None else tuple(tensor.dims)
 
     def constant(self, name: str) -> Array:
         """The initializer `name` as an array."""
@@ -315,9 +315,9 @@ def _is_unsorted(nodes: Sequence[OpNode], given: set[str]) -> bool:
 def needed_nodes(record: OnnxGraph, outputs: Iterable[str]) -> tuple[OpNode, ...]:
     """The nodes that `outputs` depend on, in computing order."""
     wanted = set(outputs)
-    found = []
+    nodes = []
     for node in reversed(record.nodes):
         if wanted.intersection(node.outputs):
-            found.append(node)
+            nodes.append(node)
             wanted.update(node.reads)
-    return tuple(reversed(found))
+    return tuple(reversed(nodes))

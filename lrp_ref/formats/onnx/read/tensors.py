@@ -153,8 +153,8 @@ def _mapped_array(store: Store, blob: tuple[int, int], dtype: np.dtype[Any], cou
     if isinstance(store.source, Path):
         return np.fromfile(store.source, dtype, count, offset=offset)
     assert store.source is not None
-    found = np.frombuffer(store.source, dtype, count, offset)
-    return found if offset % dtype.itemsize == 0 else found.copy()  # BLAS would copy unaligned memory at every call
+    array = np.frombuffer(store.source, dtype, count, offset)
+    return array if offset % dtype.itemsize == 0 else array.copy()  # BLAS would copy unaligned memory at every call
 
 
 def _external_array(tensor: Any, store: Store, dtype: np.dtype[Any], count: int, what: str) -> Array:
@@ -273,12 +273,12 @@ def _read_varint(data: bytes | mmap.mmap, at: int) -> tuple[int, int]:
 
 
 def _varint(value: int) -> bytes:
-    found = bytearray()
+    encoded = bytearray()
     while value > 127:
-        found.append(value & 127 | 128)
+        encoded.append(value & 127 | 128)
         value >>= 7
-    found.append(value)
-    return bytes(found)
+    encoded.append(value)
+    return bytes(encoded)
 
 
 def _tag(field: int) -> bytes:

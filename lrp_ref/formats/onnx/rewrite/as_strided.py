@@ -42,10 +42,10 @@ class Places:
         signals = {name: call.value(index) for index, name in enumerate(self.signals, start=1)}
         values: dict[str, Value | MissingValue] = {**self.constants, **signals}
         translate_nodes(self.nodes, values, replace(call.builder, batch=batch), self.versions, self.operators, fold)
-        found = values[self.name]
-        if not isinstance(found, np.ndarray) or found.dtype.kind not in "iu" or not found.ndim:
+        indices = values[self.name]
+        if not isinstance(indices, np.ndarray) or indices.dtype.kind not in "iu" or not indices.ndim:
             raise FormatError("what it picks is no list of integers that is known at load")
-        return found
+        return indices
 
 
 def replace_as_strided(
@@ -57,18 +57,18 @@ def replace_as_strided(
     def made(name: str) -> OpNode | None:
         return nodes[maker[name]] if name in maker else None
 
-    found = []
+    new_nodes = []
     for node in nodes:
         picks = node.op == "Gather" and len(node.inputs) == 2 and node.attributes.get("axis", 0) == 0
         row = made(node.inputs[0]) if picks else None
         if row is None or row.inputs[0] in graph.initializers or not _is_one_row(row, made, graph):
-            found.append(node)
+            new_nodes.append(node)
             continue
         below, constants, signals = _below(node.inputs[1], made, graph)
         ordered = tuple(nodes[place] for place in sorted(maker[name] for name in below))
         places = Places(ordered, node.inputs[1], constants, signals, versions, operators)
-        found.append(replace(node, op=AS_STRIDED, inputs=(row.inputs[0], *signals), attributes={"places": places}))
-    return tuple(found)
+        new_nodes.append(replace(node, op=AS_STRIDED, inputs=(row.inputs[0], *signals), attributes={"places": places}))
+    return tuple(new_nodes)
 
 
 def _is_one_row(node: OpNode, made: Callable[[str], OpNode | None], graph: OnnxGraph) -> bool:
@@ -109,9 +109,9 @@ def as_strided(call: Call) -> Tensor:
     counts, size = (1, 3) if call.builder.batch == BATCH else (call.builder.batch or 1,), math.prod(x.shape)
     picked = [places.of(call, count) for count in counts]
     own = picked[0][:1]
-    for count, found in zip(counts, picked, strict=True):
+    for count, positions in zip(counts, picked, strict=True):
         wanted = own + size * np.arange(count).reshape(-1, *(1,) * (own.ndim - 1))
-        if found.shape != wanted.shape or (found != wanted).any():
+        if positions.shape != wanted.shape or (positions != wanted).any():
             raise FormatError("it moves elements between samples: what it picks of the batch in memory differs among samples")
     if not own.size or own.min() < 0 or own.max() >= size:
         raise FormatError("it moves elements between samples, or picks none")

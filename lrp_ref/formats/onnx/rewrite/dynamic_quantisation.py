@@ -71,15 +71,15 @@ class _Reader:
         q, scale, zero = _padded(node.outputs, 3)
         scales: set[str] = set()
         readers = self.readers.get(q, [])
-        found: Made = {q: (replace(node, op="Identity", outputs=(q,), attributes={}),)}
+        replacements: Made = {q: (replace(node, op="Identity", outputs=(q,), attributes={}),)}
         for reader in readers:
             made = self._layer(reader, (q, scale, zero), scales)
             if made is None:
                 return None
-            found |= made
+            replacements |= made
         known = {_key(reader) for reader in readers} | scales
         others = {_key(reader) for name in (scale, zero) if name for reader in self.readers.get(name, [])} - known
-        return found if readers and not others and not {q, scale, zero}.intersection(self.graph.outputs) else None
+        return replacements if readers and not others and not {q, scale, zero}.intersection(self.graph.outputs) else None
 
     def _layer(self, node: OpNode, signal: tuple[str, str, str], scales: set[str]) -> Made | None:
         """What reads a quantised signal; `scales` takes the products of scales that are needed no more."""
@@ -100,7 +100,7 @@ class _Reader:
 
     def _sums(self, name: str, scale: str, scales: set[str], biased: bool = False) -> Made | None:
         """What reads sums of products of integers: a Cast and the product with the scales, behind a bias or none."""
-        found: Made = {}
+        replacements: Made = {}
         for node in self.readers.get(name, []):
             made: Made | None = None
             if node.op == "Add" and not biased:
@@ -115,8 +115,8 @@ class _Reader:
                     made = {_key(one): (one,) for one in (_as(node, "Identity", name), *kept)}
             if made is None:
                 return None
-            found |= made
-        return found if found and name not in self.graph.outputs else None
+            replacements |= made
+        return replacements if replacements and name not in self.graph.outputs else None
 
     def _bias(self, node: OpNode, name: str, scale: str, scales: set[str]) -> str | None:
         """A new initializer: b/w, where a value is b/(s·w) as integers, in the shape that it is given."""
@@ -135,12 +135,12 @@ class _Reader:
         own = self._own(division.inputs[1], scale, scales)
         if own is None:
             return None
-        found = self.graph.constant(division.inputs[0]).astype(np.float64) / self.graph.constant(own).astype(np.float64)
+        bias = self.graph.constant(division.inputs[0]).astype(np.float64) / self.graph.constant(own).astype(np.float64)
         try:
-            found = found if shape is None else found.reshape(shape.tolist())
+            bias = bias if shape is None else bias.reshape(shape.tolist())
         except ValueError:
             return None
-        return self._stored(division.inputs[0], node, found)
+        return self._stored(division.inputs[0], node, bias)
 
     def _own(self, name: str, scale: str, scales: set[str]) -> str | None:
         """The scale of the weights, where a value is its product with that of the signal."""
@@ -166,12 +166,12 @@ class _Reader:
         """A new initializer: (q − zero)·scale; None where one of them is no constant."""
         if not name or any(part and part not in self.graph.initializers for part in (name, zero, scale)):
             return None
-        found = self.graph.constant(name).astype(np.float64)
+        weight = self.graph.constant(name).astype(np.float64)
         if zero:
-            found = found - self._fitting(node, zero, found)
+            weight = weight - self._fitting(node, zero, weight)
         if scale:
-            found = found * self._fitting(node, scale, found)
-        return self._stored(name, node, found)
+            weight = weight * self._fitting(node, scale, weight)
+        return self._stored(name, node, weight)
 
     def _stored(self, name: str, node: OpNode, weight: Array) -> str:
         made = f"{name}/{_key(node)}"

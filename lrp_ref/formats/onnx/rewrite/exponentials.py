@@ -62,9 +62,9 @@ def _opposite(view: GraphView, name: str) -> str | None:
 
 def _negated(view: GraphView, name: str) -> str:
     """A node that is the negative of another: one that exists, or a new one."""
-    found = _opposite(view, name)
-    if found is not None:
-        return found
+    opposite = _opposite(view, name)
+    if opposite is not None:
+        return opposite
     layer = view.layer(name)
     inputs: tuple[str, ...] = (name,)
     made: Layer = Scale(-1.0)

@@ -20,9 +20,9 @@ def self_gated(view: GraphView, node: Node) -> Match:
     for left, right in ((first, second), (second, first)):
         for factor, x in view.multiples(left):
             for weight, bias, gate in view.affine(right):
-                found = _gated(view, x, gate, outer * factor * weight, outer * factor * bias)
-                if found is not None:
-                    return found, (x,)
+                activation = _gated(view, x, gate, outer * factor * weight, outer * factor * bias)
+                if activation is not None:
+                    return activation, (x,)
     return None
 
 
@@ -54,8 +54,8 @@ def _gated(view: GraphView, x: str, gate: str, weight: float, bias: float) -> La
 
 def _is_gelu_polynomial(view: GraphView, name: str, x: str) -> bool:
     """√(2/π)·(x + 0.044715·x³)."""
-    found, factor = polynomial(view, name, x), math.sqrt(2 / math.pi)
-    return set(found) == {1, 3} and close(found[1], factor) and close(found[3], 0.044715 * factor)
+    coefficients, factor = polynomial(view, name, x), math.sqrt(2 / math.pi)
+    return set(coefficients) == {1, 3} and close(coefficients[1], factor) and close(coefficients[3], 0.044715 * factor)
 
 
 def polynomial(view: GraphView, name: str, x: str, depth: int = DEPTH + 2) -> dict[int, float]:
@@ -86,10 +86,10 @@ def _sum(*parts: dict[int, float]) -> dict[int, float]:
 
 
 def _product(parts: list[dict[int, float]]) -> dict[int, float]:
-    found = {0: 1.0}
+    coefficients = {0: 1.0}
     for part in parts:
-        found = _sum(*({a + b: c * d} for a, c in found.items() for b, d in part.items()))
-    return found if max(found, default=0) <= 3 else {}
+        coefficients = _sum(*({a + b: c * d} for a, c in coefficients.items() for b, d in part.items()))
+    return coefficients if max(coefficients, default=0) <= 3 else {}
 
 
 def is_square(view: GraphView, name: str, x: str) -> bool:

@@ -103,8 +103,8 @@ def gated_constants(view: GraphView) -> bool:
     It is shown where the same gate, or its complement, multiplies a signal; where a gate with the same weights does, at another
     step; or where the constant is what the signal of another gate is without its input, as U·0 + b is b.
     """
-    found = [node for node in view.nodes.values() if _is_candidate(view, node)]
-    if not found:
+    candidates = [node for node in view.nodes.values() if _is_candidate(view, node)]
+    if not candidates:
         return False
     products = [node for node in view.nodes.values() if view.is_product(node.name)]
     signals = {node.name: signal for node in products if (signal := _signal(view, node)) is not None}
@@ -114,7 +114,7 @@ def gated_constants(view: GraphView) -> bool:
     weights = frozenset(weight for name in gates for weight in _weights(view, view.source(name)))
     resting = [_at_rest(view, view.nodes[name].inputs[signal]) for name, signal in signals.items()]
     changed = False
-    for node in found:
+    for node in candidates:
         assert isinstance(node.layer, Scale)
         if node.name in scaled:
             continue

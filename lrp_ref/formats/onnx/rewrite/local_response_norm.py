@@ -44,14 +44,14 @@ def local_response(view: GraphView, node: Node) -> Match:
 
 def _chain(view: GraphView, name: str, x: str) -> list[Layer]:
     """The layers between x² and a node, from below; none where something else is among them."""
-    found: list[Layer] = []
+    layers: list[Layer] = []
     for _ in range(2 * DEPTH):
         if name in view.nodes and is_square(view, name, x):
-            return found[::-1]
+            return layers[::-1]
         layer = view.layer(name)
         if not isinstance(layer, _BETWEEN):
             return []
-        found.append(layer.astype(np.float64))
+        layers.append(layer.astype(np.float64))
         name = view.source(name)
     return []
 

@@ -61,11 +61,11 @@ def gate_masks(model: Model, truths: frozenset[str]) -> Model:
 
 def _masks(model: Model) -> frozenset[str]:
     """What depends on integer and boolean inputs alone, and is no signal: no rows of a table, and no weighted sums."""
-    found = set(model.whole)
+    masks = set(model.whole)
     for node in model.nodes:
-        if isinstance(node.layer, _KEEPS) and found.issuperset(node.inputs):
-            found.add(node.name)
-    return frozenset(found)
+        if isinstance(node.layer, _KEEPS) and masks.issuperset(node.inputs):
+            masks.add(node.name)
+    return frozenset(masks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,10 +117,10 @@ class _Reader:
         scale = self.nodes[name].layer if name in self.nodes else None
         if isinstance(scale, Scale) and scale.bias is None and number(scale.weight) is not None:
             factor, name = number(scale.weight) or 0.0, self.nodes[name].inputs[0]
-        found = self._words(name, layer.weight.shape[0])
-        if found is None:
+        words_and_rows = self._words(name, layer.weight.shape[0])
+        if words_and_rows is None:
             return []
-        words, rows = found
+        words, rows = words_and_rows
         table: Array = np.empty_like(layer.weight)
         table[rows] = layer.weight * layer.weight.dtype.type(factor)
         made: list[Node] = []

@@ -41,7 +41,7 @@ def _lowest(view: GraphView, name: str, x: str) -> Axes:
         top = plain(view, base)
         axes, _ = reduced(view, top, _MAXIMA) if weight == -1 else ((), 0)
         if axes:
-            negative = any(factor == -1 and view.same(found, x) for factor, found in view.multiples(view.source(top)))
+            negative = any(factor == -1 and view.same(source, x) for factor, source in view.multiples(view.source(top)))
             return axes if negative else ()
     return ()
 
@@ -68,10 +68,10 @@ def guarded(view: GraphView, node: Node) -> Match:
     norm = view.layer(name)
     if zero is None or number(zero) != 0 or not isinstance(norm, (LpNorm, MinMaxNorm)) or norm.epsilon or norm.floor:
         return None
-    found = condition(view, plain(view, node.inputs[0]))
-    if found is None or found[:2] != ("==" if layer.then is not None else "!=", 0.0):
+    comparison = condition(view, plain(view, node.inputs[0]))
+    if comparison is None or comparison[:2] != ("==" if layer.then is not None else "!=", 0.0):
         return None
-    x, divisor = view.source(name), plain(view, found[2])
+    x, divisor = view.source(name), plain(view, comparison[2])
     return (norm, (x,)) if _divides(view, divisor, x, norm) else None
 
 
@@ -79,8 +79,8 @@ def _divides(view: GraphView, name: str, x: str, norm: LpNorm | MinMaxNorm) -> b
     """Whether a node is what a norm divides the groups of x by."""
     axes = tuple(sorted(axis % view.rank(x) for axis in norm.axes))
     if isinstance(norm, LpNorm):
-        found = length(view, name, x) if norm.p == 2 and not norm.outside else None
-        of = None if found is None else found.of
+        divisor_length = length(view, name, x) if norm.p == 2 and not norm.outside else None
+        of = None if divisor_length is None else divisor_length.of
         return of is not None and of.axes == axes and view.same(of.base, x) and close(of.square, of.count) and not of.constant
     if isinstance(view.layer(name), Subtract):
         low = view.nodes[name].inputs[1]

@@ -151,10 +151,10 @@ def centred(view: GraphView, name: str, depth: int = 2 * DEPTH) -> tuple[str, Ax
 
 def is_mean(view: GraphView, name: str, x: str, depth: int = 2 * DEPTH) -> Axes:
     """The axes along which a node is the mean of x's groups, standing where their elements do; none where it is not."""
-    found = statistic(view, spread(view, name), depth)
-    if found is None or not found.is_mean or not view.same(found.base, x) or not stands(view, name, x, found.axes):
+    mean = statistic(view, spread(view, name), depth)
+    if mean is None or not mean.is_mean or not view.same(mean.base, x) or not stands(view, name, x, mean.axes):
         return ()
-    return found.axes
+    return mean.axes
 
 
 def reduced(view: GraphView, name: str, kinds: tuple[type, ...]) -> tuple[Axes, int]:
@@ -214,12 +214,12 @@ def inverse_length(view: GraphView, name: str, x: str) -> Length | None:
         below = view.source(below)
     elif not (isinstance(layer, Pow) and number(layer.exponent) == -0.5):
         return None
-    found = statistic(view, below)
-    return None if found is None else _standing(view, name, x, Length(found))
+    variance = statistic(view, below)
+    return None if variance is None else _standing(view, name, x, Length(variance))
 
 
-def _standing(view: GraphView, name: str, x: str, found: Length | None) -> Length | None:
-    return found if found is not None and stands(view, name, x, found.of.axes) else None
+def _standing(view: GraphView, name: str, x: str, of_length: Length | None) -> Length | None:
+    return of_length if of_length is not None and stands(view, name, x, of_length.of.axes) else None
 
 
 def _length(view: GraphView, name: str) -> Length | None:
@@ -227,8 +227,8 @@ def _length(view: GraphView, name: str) -> Length | None:
     for weight, outside, base in view.affine(plain(view, inner)):
         root = view.layer(base)
         if weight > 0 and outside >= 0 and (isinstance(root, Sqrt) or (isinstance(root, Pow) and number(root.exponent) == 0.5)):
-            found = statistic(view, view.source(base))
-            return None if found is None else Length(found.times(weight**2), outside, floor)  # w √v is √(w² v)
+            variance = statistic(view, view.source(base))
+            return None if variance is None else Length(variance.times(weight**2), outside, floor)  # w √v is √(w² v)
     return None
 
 

@@ -34,15 +34,15 @@ def remove_negative_indices(graph: OnnxGraph, nodes: Sequence[OpNode], compute: 
     """The nodes, where every Gather from a table reads an input of the network instead of a spelling of it."""
     makers = {name: place for place, node in enumerate(nodes) for name in node.outputs if name}
     inputs = {value.name: value for value in graph.inputs if value.name not in graph.initializers}
-    found = list(nodes)
+    new_nodes = list(nodes)
     for place, node in enumerate(nodes):
         if node.op != "Gather" or len(node.inputs) != 2 or node.inputs[0] not in graph.initializers:
             continue
         below = _below(node.inputs[1], nodes, makers)
         source = _source(graph, node, below, inputs, compute) if below else ""
         if source:
-            found[place] = replace(node, inputs=(node.inputs[0], source))
-    return tuple(found)
+            new_nodes[place] = replace(node, inputs=(node.inputs[0], source))
+    return tuple(new_nodes)
 
 
 def _source(
@@ -68,14 +68,14 @@ def _source(
 
 def _below(name: str, nodes: Sequence[OpNode], makers: Mapping[str, int]) -> list[OpNode]:
     """The nodes that a value comes from, in computing order; empty where one of them is none of `_EACH`, or they are many."""
-    found: set[int] = set()
+    indices: set[int] = set()
     waiting = [name]
     while waiting:
         place = makers.get(waiting.pop())
-        if place is None or place in found:
+        if place is None or place in indices:
             continue
-        if (nodes[place].op not in _EACH and nodes[place].op != "Constant") or len(found) == _MOST:
+        if (nodes[place].op not in _EACH and nodes[place].op != "Constant") or len(indices) == _MOST:
             return []
-        found.add(place)
+        indices.add(place)
         waiting += [name for name in nodes[place].inputs if name]
-    return [nodes[place] for place in sorted(found)]
+    return [nodes[place] for place in sorted(indices)]

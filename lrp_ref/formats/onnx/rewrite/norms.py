@@ -21,8 +21,8 @@ from .rewriting import GraphView, Match, close, number
 
 def normalised(view: GraphView, node: Node) -> Match:
     """a / √(mean a² + ε) and the like: RMSNorm, LpNorm, and LayerNorm where a is x − mean x."""
-    for a, gain, found in _divided(view, node):
-        match = _norm(view, node, a, gain, found)
+    for a, gain, divisor in _divided(view, node):
+        match = _norm(view, node, a, gain, divisor)
         if match is not None:
             return match
     return _absolute(view, node)
@@ -32,17 +32,17 @@ def _divided(view: GraphView, node: Node) -> Iterator[tuple[str, Array | None, L
     """(a, g, l) of g·a/l for a length l; None where there is no g."""
     a, bottom = quotient(view, node)
     if bottom:
-        found = length(view, bottom, a)
-        if found is not None:
-            yield a, None, found
+        divisor = length(view, bottom, a)
+        if divisor is not None:
+            yield a, None, divisor
             gain, inner = _gain(view, a)
-            yield inner, gain, found
+            yield inner, gain, divisor
         return
     for a, other in (node.inputs, node.inputs[::-1]) if view.is_product(node.name) else ():
         gain, inverse = _gain(view, other)
-        found = inverse_length(view, inverse, a)
-        if found is not None:
-            yield a, gain, found
+        divisor = inverse_length(view, inverse, a)
+        if divisor is not None:
+            yield a, gain, divisor
 
 
 def _gain(view: GraphView, name: str) -> tuple[Array | None, str]:
@@ -53,9 +53,9 @@ def _gain(view: GraphView, name: str) -> tuple[Array | None, str]:
     return None if number(layer.weight) == 1 else layer.weight, view.source(name)
 
 
-def _norm(view: GraphView, node: Node, a: str, gain: Array | None, found: Length) -> Match:
+def _norm(view: GraphView, node: Node, a: str, gain: Array | None, divisor: Length) -> Match:
     """What a/l is, for a length l."""
-    of, epsilon, outside = found.of, rounded(found.of.constant), rounded(found.outside)
+    of, epsilon, outside = divisor.of, rounded(divisor.of.constant), rounded(divisor.outside)
     if of.mean or of.square <= 0 or of.constant < 0:
         return None
     x, axes = centred(view, a)
@@ -63,15 +63,15 @@ def _norm(view: GraphView, node: Node, a: str, gain: Array | None, found: Length
         # A standard deviation: σ², or that of a sample, n/(n − 1) σ².
         ratios = {0: 1.0} if of.count == 1 else {0: 1.0, 1: of.count / (of.count - 1)}
         correction = min(ratios, key=lambda kind: abs(ratios[kind] - of.square))
-        if close(of.square, ratios[correction]) and found.floor == 0:
+        if close(of.square, ratios[correction]) and divisor.floor == 0:
             made = LayerNorm(len(axes), None, None, epsilon, outside, correction)
             return _over_axes(view, node, x, axes, made, gain)
     elif of.squared_mean or not view.same(a, of.base):
         return None
-    elif close(of.square, 1) and found.floor == 0 and (of.averaged or of.count > 1):
+    elif close(of.square, 1) and divisor.floor == 0 and (of.averaged or of.count > 1):
         return _over_axes(view, node, a, of.axes, RMSNorm(len(of.axes), None, None, epsilon, outside), gain)
     summed = close(of.square, of.count) and gain is None
-    return (LpNorm(of.axes, 2, epsilon, found.floor, outside), (a,)) if summed else None
+    return (LpNorm(of.axes, 2, epsilon, divisor.floor, outside), (a,)) if summed else None
 
 
 def taken_apart(view: GraphView, node: Node) -> Match:
@@ -190,5 +190,5 @@ def norm_affine(view: GraphView, node: Node) -> Match:
 
 
 def _sample_order(constant: Array, order: Axes, count: int) -> Array | None:
-    found = _along(constant, order, count)
-    return found if found is None or constant.size > 1 else found.reshape(())
+    constant_in_order = _along(constant, order, count)
+    return constant_in_order if constant_in_order is None or constant.size > 1 else constant_in_order.reshape(())

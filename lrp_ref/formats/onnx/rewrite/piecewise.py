@@ -67,9 +67,9 @@ def _bend(view: GraphView, node: Node) -> Bend | None:
         return _ordered(view, node.inputs[0], *branches)
     if view.is_product(node.name):  # a mask of zeros and ones
         for mask, x in (node.inputs, node.inputs[::-1]):
-            found = _ordered(view, mask, x, 0.0)
-            if found is not None:
-                return found
+            bend = _ordered(view, mask, x, 0.0)
+            if bend is not None:
+                return bend
     return _added(view, node) if isinstance(layer, Add) and len(node.inputs) == 2 else None
 
 
@@ -108,10 +108,10 @@ def _beside_nothing(view: GraphView, node: Node) -> Match:
 
 
 def _ordered(view: GraphView, mask: str, then: Branch | None, otherwise: Branch | None) -> Bend | None:
-    found = condition(view, mask)
-    if found is None or then is None or otherwise is None:
+    comparison = condition(view, mask)
+    if comparison is None or then is None or otherwise is None:
         return None
-    relation, at, x = found
+    relation, at, x = comparison
     if relation in ("<", "<="):
         return Bend(x, at, relation == "<", otherwise, then)
     return Bend(x, at, relation == ">=", then, otherwise) if relation in (">", ">=") else None
@@ -199,9 +199,9 @@ def outside(view: GraphView, node: Node) -> Match:
     mask, z = node.inputs
     if not isinstance(view.layer(mask), Maximum) or len(view.nodes[mask].inputs) != 2:
         return None
-    found = {condition(view, name) for name in view.nodes[mask].inputs}
-    for threshold in (c[1] for c in found if c is not None):
-        if threshold >= 0 and found == {(">", threshold, z), ("<", -threshold, z)}:
+    comparisons = {condition(view, name) for name in view.nodes[mask].inputs}
+    for threshold in (c[1] for c in comparisons if c is not None):
+        if threshold >= 0 and comparisons == {(">", threshold, z), ("<", -threshold, z)}:
             return Shrink(shortest(threshold)), (z,)
     return None
 

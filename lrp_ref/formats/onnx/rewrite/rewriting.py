@@ -42,14 +42,14 @@ class GraphView:
 
     def insert(self, name: str, layer: Layer, inputs: tuple[str, ...]) -> str:
         """A new node; its name, which is `name` or that with a number."""
-        found, count = name, 1
-        while found in self.shapes:
+        free_name, count = name, 1
+        while free_name in self.shapes:
             count += 1
-            found = f"{name}_{count}"
-        self.nodes[found] = Node(found, layer, inputs)
-        self.shapes[found] = layer.shape(*(self.shapes[source] for source in inputs))
+            free_name = f"{name}_{count}"
+        self.nodes[free_name] = Node(free_name, layer, inputs)
+        self.shapes[free_name] = layer.shape(*(self.shapes[source] for source in inputs))
         self.reads.update(inputs)
-        return found
+        return free_name
 
     def rank(self, name: str) -> int:
         """How many axes a node has."""
@@ -108,7 +108,7 @@ class GraphView:
 
     def is_multiple(self, name: str, factor: float, base: str) -> bool:
         """Whether `name` = factor·base."""
-        return any(found == base and close(weight, factor) for weight, found in self.multiples(name))
+        return any(multiple_of == base and close(weight, factor) for weight, multiple_of in self.multiples(name))
 
 
 def number(array: Array) -> float | None:
@@ -118,8 +118,8 @@ def number(array: Array) -> float | None:
 
 def shortest(value: float) -> float:
     """The shortest decimal that stands for a float32 number: 0.3 for 0.30000001192."""
-    found = float(str(np.float32(value)))
-    return found if np.float32(found) == value or found == value else value
+    decimal = float(str(np.float32(value)))
+    return decimal if np.float32(decimal) == value or decimal == value else value
 
 
 def close(a: float, b: float) -> bool:

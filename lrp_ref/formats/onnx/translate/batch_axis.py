@@ -73,22 +73,22 @@ def move_batch_first(call: Call) -> Moved | None:
 
 def _call_batch_first(call: Call, attributes: dict[str, Any] | None = None, inputs: Mapping[int, Value] | None = None) -> Call:
     """The call with its signals' batch axes in front, other attributes and other constants."""
-    found: list[Value | None] = [replace(v, place=0) if isinstance(v, Tensor) else v for v in call.inputs]
+    inputs_in_front: list[Value | None] = [replace(v, place=0) if isinstance(v, Tensor) else v for v in call.inputs]
     for index, value in (inputs or {}).items():
-        found += [None] * (index + 1 - len(found))
-        found[index] = value
+        inputs_in_front += [None] * (index + 1 - len(inputs_in_front))
+        inputs_in_front[index] = value
     node = replace(call.node, attributes={**call.node.attributes, **(attributes or {})})
-    return replace(call, node=node, inputs=tuple(found))
+    return replace(call, node=node, inputs=tuple(inputs_in_front))
 
 
 def _axis_batch_first(axis: int, place: int, rank: int) -> int:
     """An axis of the file, counted with the batch axis in front."""
-    found = axis + rank if axis < 0 else axis
-    if not 0 <= found < rank:
+    position = axis + rank if axis < 0 else axis
+    if not 0 <= position < rank:
         raise FormatError(f"axis {axis} does not exist among {rank} axes")
-    if found == place:
+    if position == place:
         raise FormatError(f"it works across the batch axis {place}, and samples are explained one by one")
-    return found + 1 if found < place else found
+    return position + 1 if position < place else position
 
 
 def _with_axes(call: Call, name: str, axes: Sequence[int]) -> Call:

@@ -23,8 +23,8 @@ def fold(call: Call) -> Sequence[Value | None] | None:
     if function is None:
         return None
     with np.errstate(all="ignore"):  # a division by 0 in a file is the file's business; weights are checked for NaN later
-        found = function(call)
-    made = found if isinstance(found, list) else [np.asarray(found)]
+        result = function(call)
+    made = result if isinstance(result, list) else [np.asarray(result)]
     call.builder.spend(made)
     return list(made)
 
@@ -69,9 +69,9 @@ def _cast(call: Call) -> Array:
 
 
 def _target(call: Call) -> tuple[int, ...]:
-    found = call.integer_list(1) if call.version >= 5 else call.integers("shape")
-    assert found is not None
-    return found
+    target = call.integer_list(1) if call.version >= 5 else call.integers("shape")
+    assert target is not None
+    return target
 
 
 def _reshape(call: Call) -> Array:
@@ -182,8 +182,8 @@ def _reduction(function: Callable[..., Any], since: int) -> Callable[[Call], Arr
         a, axes = call.constant(0), call.listed(1, "axes", since)
         if not axes and call.integer("noop_with_empty_axes", 0):
             return a
-        found = np.asarray(function(a, axis=axes or None, keepdims=bool(call.integer("keepdims", 1))))
-        return found.astype(a.dtype, copy=False)
+        reduced = np.asarray(function(a, axis=axes or None, keepdims=bool(call.integer("keepdims", 1))))
+        return reduced.astype(a.dtype, copy=False)
 
     return folded
 

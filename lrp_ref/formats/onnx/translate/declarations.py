@@ -59,7 +59,7 @@ def _guess_batch_axes(inputs: Sequence[InputDeclaration], given: Mapping[str, in
     shared = [
         e for e in sorted(extents) if not is_open and len(extents) > 1 and all(_axis_of_extent(v, e) is not None for v in inputs)
     ]
-    found = {}
+    batch_axes = {}
     for value in inputs:
         axis: int | None = 0
         if value.dims and symbol and value.symbols[0] != symbol and value.symbols.count(symbol) == 1:
@@ -68,8 +68,8 @@ def _guess_batch_axes(inputs: Sequence[InputDeclaration], given: Mapping[str, in
             axis = value.dims.index(None)
         elif len(shared) == 1:
             axis = _axis_of_extent(value, shared[0])
-        found[value.name] = axis or 0
-    return found
+        batch_axes[value.name] = axis or 0
+    return batch_axes
 
 
 def _axis_of_extent(value: InputDeclaration, extent: int) -> int | None:

@@ -33,17 +33,17 @@ def batch_layout(full: Sequence[int], sample: Shape, at: int, batch: int) -> tup
     batch : what stands for the batch in `full`
     """
     front, back = math.prod(sample[:at]), math.prod(sample[at:])
-    found: list[tuple[bool, int, int, int]] = []
+    layouts: list[tuple[bool, int, int, int]] = []
     for axis, extent in enumerate(full):
         head, tail = math.prod(full[:axis]), math.prod(full[axis + 1 :])
         if not (head and tail and extent and front and back) or front % head or extent % (front // head * batch):
             continue
         before, behind = front // head, extent // (front // head * batch)
         if behind * tail == back:
-            found.append((before * behind > 1, axis, before, behind))
-    if not found:
+            layouts.append((before * behind > 1, axis, before, behind))
+    if not layouts:
         return None
-    _, axis, before, behind = min(found)  # as it is, where that is possible
+    _, axis, before, behind = min(layouts)  # as it is, where that is possible
     folded = (*((before,) if before > 1 else ()), *((behind,) if behind > 1 else ()))
     return (*full[:axis], *folded, *full[axis + 1 :]), (axis, int(before > 1), int(behind > 1))
 
@@ -88,23 +88,25 @@ def _constants(call: Call) -> list[tuple[int, Array]]:
 
 
 def _front(call: Call, inputs: Mapping[int, Value] | None = None, attributes: Mapping[str, Any] | None = None) -> Call:
-    found: list[Value | None] = [replace(v, place=0, before=0, behind=0) if isinstance(v, Tensor) else v for v in call.inputs]
+    inputs_in_front: list[Value | None] = [
+        replace(v, place=0, before=0, behind=0) if isinstance(v, Tensor) else v for v in call.inputs
+    ]
     for index, value in (inputs or {}).items():
-        found += [None] * (index + 1 - len(found))
-        found[index] = value
+        inputs_in_front += [None] * (index + 1 - len(inputs_in_front))
+        inputs_in_front[index] = value
     node = replace(call.node, attributes={**call.node.attributes, **(attributes or {})})
-    return replace(call, node=node, inputs=tuple(found))
+    return replace(call, node=node, inputs=tuple(inputs_in_front))
 
 
 def _counted(axis: int, layout: Layout, rank: int) -> int:
     """An axis of the file, counted with the batch apart and in front."""
     place, before, behind = layout
-    found = axis + rank if axis < 0 else axis
-    if not 0 <= found < rank:
+    position = axis + rank if axis < 0 else axis
+    if not 0 <= position < rank:
         raise FormatError(f"axis {axis} does not exist among {rank} axes")
-    if found == place:
+    if position == place:
         raise FormatError(f"it works across axis {place}, into which the batch is folded; samples are explained one by one")
-    return found + 1 if found < place else found + before + behind
+    return position + 1 if position < place else position + before + behind
 
 
 def _aligned(constant: Array, layout: Layout, rank: int) -> Array:

@@ -39,8 +39,8 @@ def running_sum(call: Call) -> Array:
     """CumSum, in either direction, with or without the element itself."""
     a, axis = call.constant(0), int(call.constant(1).reshape(()))
     a = np.flip(a, axis) if call.integer("reverse", 0) else a
-    found = np.cumsum(a, axis, dtype=a.dtype) - (a if call.integer("exclusive", 0) else 0)
-    return np.asarray(np.flip(found, axis) if call.integer("reverse", 0) else found).astype(a.dtype, copy=False)
+    sums = np.cumsum(a, axis, dtype=a.dtype) - (a if call.integer("exclusive", 0) else 0)
+    return np.asarray(np.flip(sums, axis) if call.integer("reverse", 0) else sums).astype(a.dtype, copy=False)
 
 
 def gather_elements(call: Call) -> Array:

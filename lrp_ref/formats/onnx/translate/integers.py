@@ -34,8 +34,8 @@ _CUTS = frozenset({"Div", "Mean", "Mod", "ReduceMean"})
 
 def _values(call: Call) -> list[Tensor | np.ndarray]:
     """The inputs whose elements become those of the output."""
-    found = [value for value in call.inputs if value is not None]
-    return found[1:] if call.node.op == "Where" else found
+    values = [value for value in call.inputs if value is not None]
+    return values[1:] if call.node.op == "Where" else values
 
 
 def kind_of(call: Call) -> int | None:

@@ -60,9 +60,9 @@ def translate_nodes(
     complaints: list[str] = []
     for node in nodes:
         inputs = [values.get(name) if name else None for name in node.inputs]
-        found: Sequence[Value | MissingValue | None]
+        results: Sequence[Value | MissingValue | None]
         broken = [value for value in inputs if isinstance(value, MissingValue)]
-        found = [MissingValue()] * len(node.outputs)
+        results = [MissingValue()] * len(node.outputs)
         if broken:
             complaints += [f"{node.place}: {value.why}" for value in broken if value.why]
             if node.op == "If":
@@ -72,13 +72,13 @@ def translate_nodes(
             try:
                 with np.errstate(all="ignore"):  # what overflows is infinite, and refused as a weight
                     if node.op == "If":
-                        found = _take_branch(call, values, version_of, operators, fold)
+                        results = _take_branch(call, values, version_of, operators, fold)
                     else:
-                        found = _translate_node(call, operators, fold)
+                        results = _translate_node(call, operators, fold)
             except _NODE_ERRORS as error:
                 complaints.append(f"{node.place}: {_message_of(error)}")
         for index, name in enumerate(node.outputs):
-            value = found[index] if index < len(found) else None
+            value = results[index] if index < len(results) else None
             values[name] = (
                 MissingValue(f"it reads {name!r}, an output of {node.place} that is not supported") if value is None else value
             )
@@ -139,8 +139,8 @@ def _translate_node(
     elif not has_folded_batch(call) and (moved := move_batch_first(call)) is not None:
         call = moved[0]
         changed["place"] = moved[1]
-    found = operator(call)
-    values = [found] if isinstance(found, (Tensor, np.ndarray)) else found
+    result = operator(call)
+    values = [result] if isinstance(result, (Tensor, np.ndarray)) else result
     return [replace(value, **changed) if isinstance(value, Tensor) and changed else value for value in values]
 
 
@@ -151,8 +151,8 @@ def _compute_by_layers(call: Call, operators: Mapping[tuple[str, int], Operator]
         np.dtype(first.dtype if first.dtype.kind == "f" else np.float64), call.builder.budget, None, call.builder.opset
     )
     inputs = (inner.given("input", first.shape), *call.inputs[1:])
-    found = operators[call.node.op, call.version](replace(call, inputs=inputs, builder=inner))
-    values = [found] if isinstance(found, (Tensor, np.ndarray)) else found
+    result = operators[call.node.op, call.version](replace(call, inputs=inputs, builder=inner))
+    values = [result] if isinstance(result, (Tensor, np.ndarray)) else result
     names = [value.name for value in values if isinstance(value, Tensor)]
     computed = Model(tuple(inner.nodes.values()), ("input",), tuple(names)).trace(first.astype(inner.dtype)[None])
     return [computed[value.name][0].astype(first.dtype) if isinstance(value, Tensor) else value for value in values]

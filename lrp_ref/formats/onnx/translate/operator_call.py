@@ -102,11 +102,11 @@ class Builder:
 
     def unique(self, name: str) -> str:
         """`name`, or the name with a number where it is taken."""
-        name = found = name or "node"
-        while found in self.tensors:
+        name = free_name = name or "node"
+        while free_name in self.tensors:
             self.counts[name] = self.counts.get(name, 1) + 1
-            found = f"{name}_{self.counts[name]}"
-        return found
+            free_name = f"{name}_{self.counts[name]}"
+        return free_name
 
     def given(self, name: str, shape: Shape, place: int = 0, kind: int = 0) -> Tensor:
         """An input of the model."""
@@ -118,10 +118,10 @@ class Builder:
         """A node of the model."""
         shape = layer.shape(*((1, *tensor.shape) for tensor in inputs))[1:]
         self.check(shape, "its output")
-        found = Tensor(self.unique(name), tuple(int(extent) for extent in shape))
-        self.tensors[found.name] = found
-        self.nodes[found.name] = Node(found.name, layer, tuple(tensor.name for tensor in inputs))
-        return found
+        tensor_added = Tensor(self.unique(name), tuple(int(extent) for extent in shape))
+        self.tensors[tensor_added.name] = tensor_added
+        self.nodes[tensor_added.name] = Node(tensor_added.name, layer, tuple(tensor.name for tensor in inputs))
+        return tensor_added
 
     def grid_of(self, tensor: Tensor) -> tuple[float, int] | None:
         """Scale and zero point of the integers that a signal stands for, through layers that pick and move; None: it is none."""
@@ -135,7 +135,7 @@ class Builder:
 
     def sources(self, tensor: Tensor) -> tuple[str, ...]:
         """The inputs of the model that a tensor depends on."""
-        found: dict[str, None] = {}
+        input_names: dict[str, None] = {}
         waiting, seen = [tensor.name], set()
         while waiting:
             name = waiting.pop()
@@ -145,8 +145,8 @@ class Builder:
             if name in self.nodes:
                 waiting += self.nodes[name].inputs
             else:
-                found[name] = None
-        return tuple(found)
+                input_names[name] = None
+        return tuple(input_names)
 
     def check(self, shape: Shape, what: str) -> None:
         """Raise `FormatError` where one sample of this shape does not fit the budget."""
@@ -222,10 +222,10 @@ class Call:
 
     def value(self, index: int) -> Value:
         """An input, which must be there."""
-        found = self.optional(index)
-        if found is None:
+        value = self.optional(index)
+        if value is None:
             raise FormatError(f"its input {index} is missing")
-        return found
+        return value
 
     def optional(self, index: int) -> Value | None:
         """An input, or None where it is left out."""
@@ -233,10 +233,10 @@ class Call:
 
     def tensor(self, index: int = 0) -> Tensor:
         """An input that depends on the network's input."""
-        found = self.value(index)
-        if not isinstance(found, Tensor):
+        value = self.value(index)
+        if not isinstance(value, Tensor):
             raise FormatError(f"its input {self.node.inputs[index]!r} is a constant, where only a signal is supported")
-        return found
+        return value
 
     def image(self) -> Tensor:
         """The first input of an operator whose definition has a batch axis and channels, (N, C, …)."""
@@ -246,12 +246,12 @@ class Call:
 
     def constant(self, index: int) -> Array:
         """An input that is known at load."""
-        found = self.value(index)
-        if isinstance(found, Tensor):
+        value = self.value(index)
+        if isinstance(value, Tensor):
             raise FormatError(
                 f"its input {self.node.inputs[index]!r} must be a constant (an initializer), and depends on the network's input"
             )
-        return found
+        return value
 
     def optional_constant(self, index: int) -> Array | None:
         """An input that is known at load, or None where it is left out."""
@@ -259,21 +259,21 @@ class Call:
 
     def integer_list(self, index: int) -> tuple[int, ...] | None:
         """A constant input that holds integers along one axis, or None where it is left out."""
-        found = self.optional_constant(index)
-        if found is None:
+        constant = self.optional_constant(index)
+        if constant is None:
             return None
-        if found.ndim > 1 or found.dtype.kind not in "iu" or found.size > 1_000_000:
+        if constant.ndim > 1 or constant.dtype.kind not in "iu" or constant.size > 1_000_000:
             raise FormatError(f"its input {self.node.inputs[index]!r} must be a list of integers")
-        return tuple(int(entry) for entry in found.reshape(-1))
+        return tuple(int(entry) for entry in constant.reshape(-1))
 
     def scalar(self, index: int) -> float | None:
         """A constant input that is one number, or None where it is left out."""
-        found = self.optional_constant(index)
-        if found is None:
+        constant = self.optional_constant(index)
+        if constant is None:
             return None
-        if found.size != 1:
-            raise FormatError(f"its input {self.node.inputs[index]!r} must be one number, found shape {found.shape}")
-        return float(found.reshape(-1)[0])
+        if constant.size != 1:
+            raise FormatError(f"its input {self.node.inputs[index]!r} must be one number, found shape {constant.shape}")
+        return float(constant.reshape(-1)[0])
 
     def listed(self, index: int, name: str, since: int) -> tuple[int, ...] | None:
         """Integers that are an input from schema `since` on and the attribute `name` before; None where they are left out."""
@@ -294,19 +294,19 @@ class Call:
 
     def axis(self, axis: int, rank: int) -> int:
         """An axis as the file counts it, as the axis of a layer's input; it must not be the batch axis."""
-        found = axis + rank if axis < 0 else axis
-        if not 0 <= found < rank:
+        position = axis + rank if axis < 0 else axis
+        if not 0 <= position < rank:
             raise FormatError(f"axis {axis} does not exist among {rank} axes")
-        if found == 0 and self.lead:
+        if position == 0 and self.lead:
             raise FormatError("it works across the batch axis 0, and samples are explained one by one")
-        return found + 1 - self.lead
+        return position + 1 - self.lead
 
     def axes(self, axes: Sequence[int], rank: int) -> tuple[int, ...]:
         """Several axes as `axis` counts them, in ascending order."""
-        found = sorted(self.axis(axis, rank) for axis in axes)
-        if len(set(found)) != len(found):
+        positions = sorted(self.axis(axis, rank) for axis in axes)
+        if len(set(positions)) != len(positions):
             raise FormatError(f"axes {tuple(axes)} name one axis twice")
-        return tuple(found)
+        return tuple(positions)
 
     def sample(self, shape: Sequence[int]) -> Shape:
         """The shape of one sample from a shape as the file counts it; the batch must stay in front."""

@@ -50,5 +50,5 @@ def quantize_constant(call: Call) -> Array:
     x = call.constant(0)
     scale, zero = scale_and_zero(call)
     ends = np.iinfo(zero.dtype)
-    found = np.rint(x / align_scale(call, scale, x.shape)) + align_scale(call, zero, x.shape)
-    return np.asarray(np.clip(found, ends.min, ends.max)).astype(zero.dtype)
+    rounded = np.rint(x / align_scale(call, scale, x.shape)) + align_scale(call, zero, x.shape)
+    return np.asarray(np.clip(rounded, ends.min, ends.max)).astype(zero.dtype)

@@ -20,18 +20,18 @@ def versions_of(nodes: Sequence[OpNode], opset: int, learned: int = 0) -> dict[s
     FormatError
         Where operators are not known; all are listed, with what would help.
     """
-    found: dict[str, int] = {}
+    versions: dict[str, int] = {}
     wrong: dict[str, str] = {}
     for node in nodes:
-        if node.op not in found and node.op not in wrong:
-            _look_up(node.op, opset, learned, found, wrong)
+        if node.op not in versions and node.op not in wrong:
+            _look_up(node.op, opset, learned, versions, wrong)
     if wrong:
         counts = Counter(node.op for node in nodes)
         listed = [f"{op} ({counts[op]}×: {hint})" for op, hint in sorted(wrong.items())]
         raise FormatError(f"the network uses operators that are not read: {'; '.join(listed)}")
-    for op in {node.op for node in _inside(nodes)} - found.keys():
-        _look_up(op, opset, learned, found, wrong)
-    return dict.fromkeys(wrong, 0) | found
+    for op in {node.op for node in _inside(nodes)} - versions.keys():
+        _look_up(op, opset, learned, versions, wrong)
+    return dict.fromkeys(wrong, 0) | versions
 
 
 def _inside(nodes: Sequence[OpNode]) -> Iterator[OpNode]:
@@ -42,7 +42,7 @@ def _inside(nodes: Sequence[OpNode]) -> Iterator[OpNode]:
                 yield from _inside(branch.nodes)
 
 
-def _look_up(op: str, opset: int, learned: int, found: dict[str, int], wrong: dict[str, str]) -> None:
+def _look_up(op: str, opset: int, learned: int, versions: dict[str, int], wrong: dict[str, str]) -> None:
     from onnx import defs
 
     own = not op.startswith(f"{ML_DOMAIN}.")
@@ -53,7 +53,7 @@ def _look_up(op: str, opset: int, learned: int, found: dict[str, int], wrong: di
         wrong[op] = FOREIGN if "." in op and own else f"ONNX has no such operator in version {schema[1]}"
         return
     if (op, version) in OPERATORS or op in FOLDED or op == "If":
-        found[op] = version
+        versions[op] = version
     else:
         newer = any(known == op for known, _ in OPERATORS)
         wrong[op] = f"its schema of version {version} is not known yet" if newer else hint_of(op)

@@ -16,13 +16,13 @@ def reshape_target(given: Sequence[int], shape: Shape, keep_zero: bool) -> Shape
     """The target of a Reshape with its 0 (copied) and −1 (inferred) resolved."""
     if not keep_zero and any(extent == 0 and axis >= len(shape) for axis, extent in enumerate(given)):
         raise FormatError(f"the target {tuple(given)} copies an axis that shape {shape} does not have")
-    found = [shape[axis] if extent == 0 and not keep_zero else int(extent) for axis, extent in enumerate(given)]
-    size, known = math.prod(shape), math.prod(extent for extent in found if extent != -1)
-    if found.count(-1) == 1 and known and size % known == 0:
-        found[found.index(-1)] = size // known
-    if min(found, default=0) < 0 or math.prod(found) != size:
+    target = [shape[axis] if extent == 0 and not keep_zero else int(extent) for axis, extent in enumerate(given)]
+    size, known = math.prod(shape), math.prod(extent for extent in target if extent != -1)
+    if target.count(-1) == 1 and known and size % known == 0:
+        target[target.index(-1)] = size // known
+    if min(target, default=0) < 0 or math.prod(target) != size:
         raise FormatError(f"shape {shape} does not reshape to {tuple(given)}")
-    return tuple(found)
+    return tuple(target)
 
 
 def slices(call: Call, rank: int) -> list[tuple[int, int, int, int]]:

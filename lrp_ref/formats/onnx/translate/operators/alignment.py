@@ -16,20 +16,20 @@ from ..operator_call import Call, Tensor, Value
 def aligned(call: Call, values: Sequence[Value]) -> list[Value]:
     """Values that broadcast against each other: signals of one rank, and constants shaped to meet one sample of them."""
     rank = max(call.rank(v) if isinstance(v, Tensor) else v.ndim for v in values)
-    found: list[Value] = []
+    operands: list[Value] = []
     for number, value in enumerate(values):
         if not isinstance(value, Tensor):
-            found.append(call.per_sample(value, rank))
+            operands.append(call.per_sample(value, rank))
         elif call.rank(value) == rank:
-            found.append(value)
+            operands.append(value)
         elif call.lead:
             raise FormatError(
                 f"signals and constants of different ranks meet, so that the batch axis of {value.name!r} meets another axis"
             )
         else:
             shape = (1,) * (rank - call.rank(value)) + value.shape
-            found.append(call.emit(Reshape(shape), value, part=f"reshape_{number}"))
-    return found
+            operands.append(call.emit(Reshape(shape), value, part=f"reshape_{number}"))
+    return operands
 
 
 def expanded(call: Call, x: Tensor, shape: Sequence[int]) -> Tensor:

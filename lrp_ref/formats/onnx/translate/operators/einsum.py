@@ -21,18 +21,20 @@ def _einsum(call: Call) -> Tensor:
     terms, out = _parsed(call)
     values = [call.value(index) for index in range(len(terms))]
     batch = _batch(call, [t for t, v in zip(terms, values, strict=True) if isinstance(v, Tensor)], out)
-    found = []
+    operands = []
     for number, (term, value) in enumerate(zip(terms, values, strict=True)):
         if not isinstance(value, Tensor) and batch and batch in term:
             raise FormatError("its equation multiplies samples by constants that differ from sample to sample")
         elsewhere = {*out, *(label for k, other in enumerate(terms) if k != number for label in other)}
-        found.append(_simplified(call, value, term.removeprefix(batch) if isinstance(value, Tensor) else term, elsewhere, number))
+        operands.append(
+            _simplified(call, value, term.removeprefix(batch) if isinstance(value, Tensor) else term, elsewhere, number)
+        )
     out = out.removeprefix(batch)
-    if len(found) == 1:
-        (x, labels) = found[0]
+    if len(operands) == 1:
+        (x, labels) = operands[0]
         assert isinstance(x, Tensor)
         return call.emit(Identity(), _ordered(call, x, labels, out, "transpose"))
-    (first, one), (second, two) = found
+    (first, one), (second, two) = operands
     if isinstance(first, Tensor) and isinstance(second, Tensor):
         return _of_signals(call, (first, second), (one, two), out)
     if isinstance(first, Tensor):
@@ -123,12 +125,12 @@ def _split(one: str, two: str, out: str) -> tuple[str, str, str, str]:
 
 
 def _extents(terms: Sequence[str], shapes: Sequence[Sequence[int]]) -> dict[str, int]:
-    found: dict[str, int] = {}
+    extents: dict[str, int] = {}
     for term, shape in zip(terms, shapes, strict=True):
         for label, extent in zip(term, shape, strict=True):
-            if found.setdefault(label, extent) != extent:
-                raise FormatError(f"axes of {found[label]} and {extent} cells meet, which is not supported")
-    return found
+            if extents.setdefault(label, extent) != extent:
+                raise FormatError(f"axes of {extents[label]} and {extent} cells meet, which is not supported")
+    return extents
 
 
 def _by_constant(call: Call, x: Tensor, weight: Array, terms: Sequence[str], out: str) -> Tensor:

@@ -48,10 +48,10 @@ class Imputed(Activation):
 
 def _row(call: Call, name: str, features: int) -> Array | None:
     """A list of numbers, one for each feature, or one for all."""
-    found = call.floats(name)
-    if len(found) not in (0, 1, features):
-        raise FormatError(f"the attribute {name!r} has {len(found)} numbers for {features} features")
-    return np.asarray(found, dtype=np.float64) if found else None
+    numbers = call.floats(name)
+    if len(numbers) not in (0, 1, features):
+        raise FormatError(f"the attribute {name!r} has {len(numbers)} numbers for {features} features")
+    return np.asarray(numbers, dtype=np.float64) if numbers else None
 
 
 def _table(call: Call) -> Tensor:

@@ -105,20 +105,20 @@ def _activations(call: Call, layout: _Layout) -> dict[str, str]:
     given = call.node.attributes.get("activations") or ()
     each = len(DEFAULTS[op])
     names = [str(name).lower() for name in given] if isinstance(given, tuple) else []
-    found = [ACTIVATIONS.get(name) for name in names] or list(DEFAULTS[op]) * layout.directions
-    unknown = sorted({str(g) for g, f in zip(given, found, strict=True) if f is None}) if names else []
+    functions = [ACTIVATIONS.get(name) for name in names] or list(DEFAULTS[op]) * layout.directions
+    unknown = sorted({str(g) for g, f in zip(given, functions, strict=True) if f is None}) if names else []
     if unknown:
         raise FormatError(f"activations {', '.join(unknown)} are not read; known are Sigmoid, Tanh, Relu, Softsign, HardSigmoid")
-    if len(found) != each * layout.directions or found[:each] != found[-each:]:
+    if len(functions) != each * layout.directions or functions[:each] != functions[-each:]:
         raise FormatError(f"its activations {given} are not {each} that all directions share")
     for name, default in (("activation_alpha", 0.2), ("activation_beta", 0.5)):
         values = call.node.attributes.get(name) or ()
         if any(abs(float(value) - default) > 1e-6 for value in values):
             raise FormatError(f"the attribute {name!r} = {values} is not supported")
     if op == "RNN":
-        return {"activation": str(found[0])}
+        return {"activation": str(functions[0])}
     names = ["gate_activation", "activation", "state_activation"][:each]
-    return dict(zip(names, map(str, found), strict=False))
+    return dict(zip(names, map(str, functions), strict=False))
 
 
 def _way_out(call: Call, x: Tensor) -> str:

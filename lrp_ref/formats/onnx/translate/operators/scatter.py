@@ -18,9 +18,9 @@ def scattered(call: Call) -> Array:
     """Constants written into a constant."""
     data, indices, updates = (call.constant(index) for index in range(3))
     _check(call)
-    found, axis = data.copy(), call.integer("axis", 0)
-    np.put_along_axis(found, _counted(indices, data.shape, axis), updates, axis)
-    return found
+    updated, axis = data.copy(), call.integer("axis", 0)
+    np.put_along_axis(updated, _counted(indices, data.shape, axis), updates, axis)
+    return updated
 
 
 def _check(call: Call) -> None:
@@ -29,11 +29,11 @@ def _check(call: Call) -> None:
 
 
 def _counted(indices: Array, shape: tuple[int, ...], axis: int) -> Array:
-    found = indices.astype(np.int64)
+    numbers = indices.astype(np.int64)
     extent = shape[axis]
-    if found.size and not -extent <= int(found.min()) <= int(found.max()) < extent:
+    if numbers.size and not -extent <= int(numbers.min()) <= int(numbers.max()) < extent:
         raise FormatError(f"it writes beyond an axis of {extent} cells")
-    return np.where(found < 0, found + extent, found)
+    return np.where(numbers < 0, numbers + extent, numbers)
 
 
 def _scatter(call: Call) -> Tensor:

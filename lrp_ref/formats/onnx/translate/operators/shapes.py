@@ -41,10 +41,10 @@ def reshape_to(call: Call, x: Tensor, full: Sequence[int]) -> Tensor:
     batch = call.builder.batch
     if batch is None:
         return _undone(call, x, tuple(full)) or _reshaped(call, x, tuple(full))
-    found = batch_layout(full, x.shape, x.place + x.before, batch)
-    if found is None:
+    layout = batch_layout(full, x.shape, x.place + x.before, batch)
+    if layout is None:
         raise FormatError(f"it moves elements between samples: {shown(call.builder.full_shape(x))} becomes {shown(full)}")
-    sample, (place, before, behind) = found
+    sample, (place, before, behind) = layout
     made = None if before + behind else _undone(call, x, sample)
     made = _reshaped(call, x, sample) if made is None else made
     return replace(made, place=place, before=before, behind=behind)
@@ -195,8 +195,8 @@ def _attached(call: Call, before: Sequence[Value], x: Value, after: Sequence[Val
 
 def _joined(call: Call, constants: Sequence[Value], x: Tensor, axis: int) -> Array | None:
     """Constants beside a signal, side by side, shaped like one sample."""
-    found = [call.per_sample(np.asarray(v), call.rank(x)) for v in constants]
-    return call.parameter(np.concatenate(found, axis=axis - 1)) if found else None
+    samples = [call.per_sample(np.asarray(v), call.rank(x)) for v in constants]
+    return call.parameter(np.concatenate(samples, axis=axis - 1)) if samples else None
 
 
 def _split(call: Call) -> list[Tensor | None]:
@@ -239,8 +239,8 @@ def _gather(call: Call) -> Tensor:
     if picked.dtype.kind not in "iu" or picked.size > 1_000_000:
         raise FormatError("its indices must be a list of integers")
     axis = call.axis(call.integer("axis", 0), call.rank(source))
-    if picked.ndim == 0 and isinstance(found := _of_part(call, source, axis, int(picked)), tuple):
-        source, picked = found
+    if picked.ndim == 0 and isinstance(parts := _of_part(call, source, axis, int(picked)), tuple):
+        source, picked = parts
     cells = tuple(int(index) for index in picked.reshape(-1))
     if picked.ndim == 0 and source.shape[axis - 1] == 1 and cells[0] in (0, -1):
         return reshape_to(call, source, [e for k, e in enumerate(call.builder.full_shape(source)) if k != axis])

@@ -18,10 +18,10 @@ Pads = tuple[tuple[int, int], ...]
 
 def per_spatial(call: Call, name: str, dims: int) -> tuple[int, ...]:
     """An attribute with one entry per spatial axis; 1 for each where it is left out."""
-    found = call.integers(name, (1,) * dims) or (1,) * dims
-    if len(found) != dims:
-        raise FormatError(f"the attribute {name} must hold {dims} integers, found {found}")
-    return found
+    numbers = call.integers(name, (1,) * dims) or (1,) * dims
+    if len(numbers) != dims:
+        raise FormatError(f"the attribute {name} must hold {dims} integers, found {numbers}")
+    return numbers
 
 
 def pads_of(call: Call, spatial: Shape, kernel: Shape, stride: tuple[int, ...], dilation: tuple[int, ...]) -> Pads:
