@@ -188,8 +188,8 @@ class Reading:
         except LrpError as error:
             raise FormatError(str(error)) from None
         truths = frozenset(value.name for value in inputs if value.kind == BOOL)
-        made = self.choices.applied(gate_masks(recognise_patterns(model), truths) if self.patterns else model)
-        return cut_at(made, self.ends) if self.ends else made
+        rewritten = self.choices.applied(gate_masks(recognise_patterns(model), truths) if self.patterns else model)
+        return cut_at(rewritten, self.ends) if self.ends else rewritten
 
 
 @dataclass(frozen=True, eq=False)

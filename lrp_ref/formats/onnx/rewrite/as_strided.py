@@ -54,34 +54,34 @@ def replace_as_strided(
     """The nodes, with each such pair of Reshape and Gather as one node of the kind `AS_STRIDED`."""
     maker = {name: place for place, node in enumerate(nodes) for name in node.outputs if name}
 
-    def made(name: str) -> OpNode | None:
+    def maker_of(name: str) -> OpNode | None:
         return nodes[maker[name]] if name in maker else None
 
     new_nodes = []
     for node in nodes:
         picks = node.op == "Gather" and len(node.inputs) == 2 and node.attributes.get("axis", 0) == 0
-        row = made(node.inputs[0]) if picks else None
-        if row is None or row.inputs[0] in graph.initializers or not _is_one_row(row, made, graph):
+        row = maker_of(node.inputs[0]) if picks else None
+        if row is None or row.inputs[0] in graph.initializers or not _is_one_row(row, maker_of, graph):
             new_nodes.append(node)
             continue
-        below, constants, signals = _below(node.inputs[1], made, graph)
+        below, constants, signals = _below(node.inputs[1], maker_of, graph)
         ordered = tuple(nodes[place] for place in sorted(maker[name] for name in below))
         places = Places(ordered, node.inputs[1], constants, signals, versions, operators)
         new_nodes.append(replace(node, op=AS_STRIDED, inputs=(row.inputs[0], *signals), attributes={"places": places}))
     return tuple(new_nodes)
 
 
-def _is_one_row(node: OpNode, made: Callable[[str], OpNode | None], graph: OnnxGraph) -> bool:
+def _is_one_row(node: OpNode, maker_of: Callable[[str], OpNode | None], graph: OnnxGraph) -> bool:
     """Whether a node is Reshape(x, [-1])."""
     if node.op != "Reshape" or len(node.inputs) != 2:
         return False
-    maker, name = made(node.inputs[1]), node.inputs[1]
+    maker, name = maker_of(node.inputs[1]), node.inputs[1]
     target = graph.constant(name) if name in graph.initializers else None if maker is None else maker.attributes.get("value")
     return isinstance(target, np.ndarray) and target.shape == (1,) and target.dtype.kind == "i" and int(target[0]) == -1
 
 
 def _below(
-    name: str, made: Callable[[str], OpNode | None], graph: OnnxGraph
+    name: str, maker_of: Callable[[str], OpNode | None], graph: OnnxGraph
 ) -> tuple[set[str], dict[str, Array], tuple[str, ...]]:
     """What computes `name`: the names of nodes down to the shapes of signals, of constants, and of those signals."""
     nodes: dict[int, str] = {}
@@ -90,7 +90,7 @@ def _below(
     waiting = [name]
     while waiting:
         current = waiting.pop()
-        node = made(current)
+        node = maker_of(current)
         if current in graph.initializers:
             constants[current] = graph.constant(current)
         elif node is None or node.op not in FOLDS or len(nodes) > MOST:

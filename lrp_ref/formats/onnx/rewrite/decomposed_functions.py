@@ -63,8 +63,8 @@ def lp_pool(view: GraphView, node: Node) -> Match:
         mean = _sign_times_size(view, product)
         pool, power = view.layer(mean), view.layer(view.source(mean)) if mean else None
         if isinstance(pool, AvgPool) and isinstance(power, Pow) and number(power.exponent) == p and _counts(pool, cells):
-            made = LpPool(pool.kernel, pool.stride, pool.padding, pool.dilation, p=p)
-            return made, (view.source(view.source(mean)),)
+            lp = LpPool(pool.kernel, pool.stride, pool.padding, pool.dilation, p=p)
+            return lp, (view.source(view.source(mean)),)
     return None
 
 

@@ -22,7 +22,7 @@ _PRODUCTS = {"MatMulInteger": "MatMul", "ConvInteger": "Conv"}
 
 
 #: Of a node's first output, the nodes that take its place.
-Made: TypeAlias = dict[str, tuple[OpNode, ...]]
+Replacements: TypeAlias = dict[str, tuple[OpNode, ...]]
 
 
 def remove_dynamic_quantisation(graph: OnnxGraph) -> OnnxGraph:
@@ -30,12 +30,12 @@ def remove_dynamic_quantisation(graph: OnnxGraph) -> OnnxGraph:
     reader = _Reader(graph)
     for node in graph.nodes:
         reader.read(node)
-    if not reader.made:
+    if not reader.replacements:
         return graph
-    nodes = tuple(made for node in graph.nodes for made in reader.made.get(_key(node), (node,)))
+    nodes = tuple(replacement for node in graph.nodes for replacement in reader.replacements.get(_key(node), (node,)))
     initializers = {**graph.initializers, **dict.fromkeys(reader.weights)}
     arrays = {**graph._arrays, **reader.weights}
-    return replace(graph, nodes=nodes, initializers=initializers, _arrays=arrays, floated=frozenset(reader.made))
+    return replace(graph, nodes=nodes, initializers=initializers, _arrays=arrays, floated=frozenset(reader.replacements))
 
 
 def _key(node: OpNode) -> str:
@@ -54,34 +54,34 @@ class _Reader:
             for name in dict.fromkeys(node.reads):
                 self.readers.setdefault(name, []).append(node)
         self.weights: dict[str, Array] = {}
-        self.made: Made = {}
+        self.replacements: Replacements = {}
 
     def read(self, node: OpNode) -> None:
         """Take a quantised layer, with all that belongs to it."""
         if node.op == "DynamicQuantizeLinear":
-            self.made |= self._signal(node) or {}
+            self.replacements |= self._signal(node) or {}
         elif node.op == f"{MICROSOFT}.DynamicQuantizeLSTM":
-            self.made |= self._lstm(node) or {}
+            self.replacements |= self._lstm(node) or {}
         elif node.op == f"{MICROSOFT}.DynamicQuantizeMatMul":
             x, q, scale, zero, bias = _padded(node.inputs, 5)
-            self.made |= self._product(node, x, self._weight(node, q, zero, scale), bias) or {}
+            self.replacements |= self._product(node, x, self._weight(node, q, zero, scale), bias) or {}
 
-    def _signal(self, node: OpNode) -> Made | None:
+    def _signal(self, node: OpNode) -> Replacements | None:
         """A quantised signal, and the layers that read it; None where something else reads it."""
         q, scale, zero = _padded(node.outputs, 3)
         scales: set[str] = set()
         readers = self.readers.get(q, [])
-        replacements: Made = {q: (replace(node, op="Identity", outputs=(q,), attributes={}),)}
+        replacements: Replacements = {q: (replace(node, op="Identity", outputs=(q,), attributes={}),)}
         for reader in readers:
-            made = self._layer(reader, (q, scale, zero), scales)
-            if made is None:
+            products = self._layer(reader, (q, scale, zero), scales)
+            if products is None:
                 return None
-            replacements |= made
+            replacements |= products
         known = {_key(reader) for reader in readers} | scales
         others = {_key(reader) for name in (scale, zero) if name for reader in self.readers.get(name, [])} - known
         return replacements if readers and not others and not {q, scale, zero}.intersection(self.graph.outputs) else None
 
-    def _layer(self, node: OpNode, signal: tuple[str, str, str], scales: set[str]) -> Made | None:
+    def _layer(self, node: OpNode, signal: tuple[str, str, str], scales: set[str]) -> Replacements | None:
         """What reads a quantised signal; `scales` takes the products of scales that are needed no more."""
         q, scale, zero = signal
         names = _padded(node.inputs, 7)
@@ -98,24 +98,24 @@ class _Reader:
         rest = self._sums(node.outputs[0], scale, scales)
         return None if rest is None else {_key(node): (_as(node, _PRODUCTS[node.op], q, weight),)} | rest
 
-    def _sums(self, name: str, scale: str, scales: set[str], biased: bool = False) -> Made | None:
+    def _sums(self, name: str, scale: str, scales: set[str], biased: bool = False) -> Replacements | None:
         """What reads sums of products of integers: a Cast and the product with the scales, behind a bias or none."""
-        replacements: Made = {}
+        replacements: Replacements = {}
         for node in self.readers.get(name, []):
-            made: Made | None = None
+            replacement: Replacements | None = None
             if node.op == "Add" and not biased:
                 bias = self._bias(node, node.inputs[1 - node.inputs.index(name)], scale, scales)
                 rest = self._sums(node.outputs[0], scale, scales, biased=True) if bias else None
-                made = None if bias is None or rest is None else {_key(node): (_as(node, "Add", name, bias),)} | rest
+                replacement = None if bias is None or rest is None else {_key(node): (_as(node, "Add", name, bias),)} | rest
             elif node.op == "Cast" and node.attributes.get("to") == 1:
                 cast = node.outputs[0]
                 products = [self._scaled(product, cast, scale, scales) for product in self.readers.get(cast, [])]
                 kept = [product for product in products if product is not None]
                 if kept and len(kept) == len(products) and cast not in self.graph.outputs:
-                    made = {_key(one): (one,) for one in (_as(node, "Identity", name), *kept)}
-            if made is None:
+                    replacement = {_key(one): (one,) for one in (_as(node, "Identity", name), *kept)}
+            if replacement is None:
                 return None
-            replacements |= made
+            replacements |= replacement
         return replacements if replacements and name not in self.graph.outputs else None
 
     def _bias(self, node: OpNode, name: str, scale: str, scales: set[str]) -> str | None:
@@ -174,9 +174,9 @@ class _Reader:
         return self._stored(name, node, weight)
 
     def _stored(self, name: str, node: OpNode, weight: Array) -> str:
-        made = f"{name}/{_key(node)}"
-        self.weights[made] = weight.astype(np.float32)
-        return made
+        weight_name = f"{name}/{_key(node)}"
+        self.weights[weight_name] = weight.astype(np.float32)
+        return weight_name
 
     def _fitting(self, node: OpNode, name: str, weight: Array) -> Array:
         """A scale or zero point as it meets the weights: one for all, for each column, or for each channel of a convolution."""
@@ -187,7 +187,7 @@ class _Reader:
             raise FormatError(f"{node.place}: {name!r} of shape {number.shape} does not fit weights of shape {weight.shape}")
         return number.reshape(()) if number.size == 1 else number
 
-    def _product(self, node: OpNode, x: str, weight: str | None, bias: str) -> Made | None:
+    def _product(self, node: OpNode, x: str, weight: str | None, bias: str) -> Replacements | None:
         """A product of matrices with a bias, as two nodes."""
         if weight is None or not x:
             return None
@@ -197,17 +197,17 @@ class _Reader:
         product = replace(_as(node, "MatMul", x, weight), name=f"{node.name}/product", outputs=(inner,))
         return {_key(node): (product, _as(node, "Add", inner, bias))}
 
-    def _lstm(self, node: OpNode) -> Made | None:
+    def _lstm(self, node: OpNode) -> Replacements | None:
         """Its weights are (directions, lower, upper), ONNX's own the other way round; a scale for all, or for each column."""
         names = _padded(node.inputs, 12)
-        made = []
+        weight_names = []
         for q, scale, zero in ((names[1], *names[8:10]), (names[2], *names[10:12])):
             if any(part not in self.graph.initializers for part in (q, scale, zero)):
                 return None
             weight, steps, shift = (self.graph.constant(part).astype(np.float64) for part in (q, scale, zero))
             steps, shift = (part.reshape(weight.shape[0], 1, -1) for part in (steps, shift))
-            made.append(self._stored(q, node, ((weight - shift) * steps).transpose(0, 2, 1)))
-        return {_key(node): (_as(node, "LSTM", names[0], *made, *names[3:8]),)}
+            weight_names.append(self._stored(q, node, ((weight - shift) * steps).transpose(0, 2, 1)))
+        return {_key(node): (_as(node, "LSTM", names[0], *weight_names, *names[3:8]),)}
 
 
 def _padded(names: tuple[str, ...], count: int) -> tuple[str, ...]:

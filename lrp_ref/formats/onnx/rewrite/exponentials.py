@@ -67,12 +67,12 @@ def _negated(view: GraphView, name: str) -> str:
         return opposite
     layer = view.layer(name)
     inputs: tuple[str, ...] = (name,)
-    made: Layer = Scale(-1.0)
+    negation: Layer = Scale(-1.0)
     if isinstance(layer, Scale):
-        made, inputs = Scale(-layer.weight, None if layer.bias is None else -layer.bias), (view.source(name),)
+        negation, inputs = Scale(-layer.weight, None if layer.bias is None else -layer.bias), (view.source(name),)
     elif isinstance(layer, Subtract):
-        made, inputs = layer, view.nodes[name].inputs[::-1]
-    return view.insert(f"{name}/negated", made, inputs)
+        negation, inputs = layer, view.nodes[name].inputs[::-1]
+    return view.insert(f"{name}/negated", negation, inputs)
 
 
 def tanh_half(view: GraphView, node: Node) -> Match:
@@ -116,15 +116,15 @@ def mirrored(view: GraphView, node: Node) -> Match:
     if not isinstance(layer, Scale) or number(layer.weight) != -1 or layer.bias is not None:
         return None
     below = view.layer(node.inputs[0])
-    made: Layer
+    function: Layer
     if isinstance(below, Softplus) and below.beta == 1:
-        made = LogSigmoid()
+        function = LogSigmoid()
     elif isinstance(below, LogSigmoid):
-        made = Softplus()
+        function = Softplus()
     else:
         return None
     x = _opposite(view, view.source(node.inputs[0]))
-    return None if x is None else (made, (x,))
+    return None if x is None else (function, (x,))
 
 
 def softsign(view: GraphView, node: Node) -> Match:

@@ -30,16 +30,16 @@ def local_response(view: GraphView, node: Node) -> Match:
     pool = next((step for step in chain if isinstance(step, AvgPool)), None)
     if pool is None or not isinstance(pool.kernel, tuple):
         return None
-    made = _guess(chain, view.shapes[x], math.prod(pool.kernel), beta)
+    norm = _guess(chain, view.shapes[x], math.prod(pool.kernel), beta)
     a = np.abs(np.random.default_rng(0).normal(size=view.shapes[x])) + 1
     expected = a / _applied(chain, a * a) ** beta
-    if np.allclose(made.forward(a), expected, rtol=1e-6, atol=0):
-        return made, (x,)
-    if not np.allclose(made.forward(a[:, ::-1])[:, ::-1], expected, rtol=1e-6, atol=0):
+    if np.allclose(norm.forward(a), expected, rtol=1e-6, atol=0):
+        return norm, (x,)
+    if not np.allclose(norm.forward(a[:, ::-1])[:, ::-1], expected, rtol=1e-6, atol=0):
         return None
     # The channel more of an even size lies below, as PyTorch has it: the layer's of the channels in the other order.
     turned = view.insert(f"{node.name}/turned", Slice(None, None, 1, -1), (x,))
-    return Slice(None, None, 1, -1), (view.insert(f"{node.name}/norm", made, (turned,)),)
+    return Slice(None, None, 1, -1), (view.insert(f"{node.name}/norm", norm, (turned,)),)
 
 
 def _chain(view: GraphView, name: str, x: str) -> list[Layer]:

@@ -51,7 +51,7 @@ def gate_masks(model: Model, truths: frozenset[str]) -> Model:
         return model
     shapes = model.shapes({name: (1, *shape) for name, shape in model.input_shape.items()})
     reader = _Reader({node.name: node for node in model.nodes}, shapes, frozenset(model.whole), truths, _masks(model))
-    nodes = [made for node in model.nodes for made in reader.read(node)]
+    nodes = [replacement for node in model.nodes for replacement in reader.read(node)]
     wanted = set(model.outputs)
     for node in reversed(nodes):  # what is read no more is left out
         if node.name in wanted:
@@ -90,8 +90,8 @@ class _Reader:
             constant = layer.otherwise if layer.then is None else layer.then
             if constant is not None and not constant.any():
                 gate, relation = f"{node.name}/mask", "!=" if layer.then is None else "=="
-                made = Node(gate, Compare(relation, np.zeros((), constant.dtype)), inputs[:1])
-                return [made, Node(node.name, Multiply(signal=0), (inputs[1], gate))]
+                comparison = Node(gate, Compare(relation, np.zeros((), constant.dtype)), inputs[:1])
+                return [comparison, Node(node.name, Multiply(signal=0), (inputs[1], gate))]
         if isinstance(layer, Dense) and layer.weight.ndim == 2:
             return self._looked_up(node, layer) or [node]
         return [node]
@@ -123,14 +123,14 @@ class _Reader:
         words, rows = words_and_rows
         table: Array = np.empty_like(layer.weight)
         table[rows] = layer.weight * layer.weight.dtype.type(factor)
-        made: list[Node] = []
+        new_nodes: list[Node] = []
         if self.shapes[words][1:] != self.shapes[node.name][1:-1]:  # a number in the place of its vector
-            made.append(Node(f"{node.name}/words", Reshape(self.shapes[node.name][1:-1]), (words,)))
-            words = made[-1].name
+            new_nodes.append(Node(f"{node.name}/words", Reshape(self.shapes[node.name][1:-1]), (words,)))
+            words = new_nodes[-1].name
         if layer.bias is None:
-            return [*made, Node(node.name, Embedding(table), (words,))]
+            return [*new_nodes, Node(node.name, Embedding(table), (words,))]
         rows_of = Node(f"{node.name}/rows", Embedding(table), (words,))
-        return [*made, rows_of, Node(node.name, Scale(np.ones((), table.dtype), layer.bias), (rows_of.name,))]
+        return [*new_nodes, rows_of, Node(node.name, Scale(np.ones((), table.dtype), layer.bias), (rows_of.name,))]
 
     def _words(self, name: str, rows: int) -> tuple[str, Array] | None:
         """The words' numbers and their order, where `name` compares each with every row's number."""

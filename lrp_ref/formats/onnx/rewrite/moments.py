@@ -218,8 +218,8 @@ def inverse_length(view: GraphView, name: str, x: str) -> Length | None:
     return None if variance is None else _standing(view, name, x, Length(variance))
 
 
-def _standing(view: GraphView, name: str, x: str, of_length: Length | None) -> Length | None:
-    return of_length if of_length is not None and stands(view, name, x, of_length.of.axes) else None
+def _standing(view: GraphView, name: str, x: str, divisor: Length | None) -> Length | None:
+    return divisor if divisor is not None and stands(view, name, x, divisor.of.axes) else None
 
 
 def _length(view: GraphView, name: str) -> Length | None:

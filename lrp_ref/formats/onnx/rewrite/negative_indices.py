@@ -49,8 +49,8 @@ def _source(
     graph: OnnxGraph, node: OpNode, below: Sequence[OpNode], inputs: Mapping[str, InputDeclaration], compute: Compute
 ) -> str:
     """The input that the Gather's numbers are, for every row of the table; empty where there is none."""
-    made = {name for one in below for name in one.outputs}
-    read = {name for one in below for name in one.inputs if name} - made
+    outputs = {name for one in below for name in one.outputs}
+    read = {name for one in below for name in one.inputs if name} - outputs
     sources = [name for name in read if name in inputs]
     rows = graph.constant(node.inputs[0]).shape[:1]
     if len(sources) != 1 or inputs[sources[0]].kind not in CASTS or not rows:

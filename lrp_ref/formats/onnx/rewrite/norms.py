@@ -64,8 +64,8 @@ def _norm(view: GraphView, node: Node, a: str, gain: Array | None, divisor: Leng
         ratios = {0: 1.0} if of.count == 1 else {0: 1.0, 1: of.count / (of.count - 1)}
         correction = min(ratios, key=lambda kind: abs(ratios[kind] - of.square))
         if close(of.square, ratios[correction]) and divisor.floor == 0:
-            made = LayerNorm(len(axes), None, None, epsilon, outside, correction)
-            return _over_axes(view, node, x, axes, made, gain)
+            norm = LayerNorm(len(axes), None, None, epsilon, outside, correction)
+            return _over_axes(view, node, x, axes, norm, gain)
     elif of.squared_mean or not view.same(a, of.base):
         return None
     elif close(of.square, 1) and divisor.floor == 0 and (of.averaged or of.count > 1):
@@ -133,11 +133,11 @@ def _over_axes(view: GraphView, node: Node, x: str, axes: Axes, norm: LayerNorm 
     scale = None if gain is None else _along(gain, order, count)
     if gain is not None and scale is None:
         return None
-    made = replace(norm, scale=scale)
+    scaled_norm = replace(norm, scale=scale)
     if order == tuple(range(rank)):
-        return made, (x,)
+        return scaled_norm, (x,)
     moved = view.insert(f"{node.name}/moved", Transpose(order), (x,))
-    return Transpose(tuple(np.argsort(order).tolist())), (view.insert(f"{node.name}/norm", made, (moved,)),)
+    return Transpose(tuple(np.argsort(order).tolist())), (view.insert(f"{node.name}/norm", scaled_norm, (moved,)),)
 
 
 def _along(constant: Array, order: Axes, count: int) -> Array | None:
@@ -183,10 +183,10 @@ def norm_affine(view: GraphView, node: Node) -> Match:
     unscaled = number(layer.weight) == 1
     if scale is None or (layer.bias is not None and shift is None) or (norm.scale is not None and not unscaled):
         return None
-    made = replace(norm, scale=norm.scale if unscaled else scale, shift=shift)
+    affine_norm = replace(norm, scale=norm.scale if unscaled else scale, shift=shift)
     if not isinstance(back, Transpose):
-        return made, view.nodes[source].inputs
-    return back, (view.insert(f"{node.name}/norm", made, view.nodes[name].inputs),)
+        return affine_norm, view.nodes[source].inputs
+    return back, (view.insert(f"{node.name}/norm", affine_norm, view.nodes[name].inputs),)
 
 
 def _sample_order(constant: Array, order: Axes, count: int) -> Array | None:

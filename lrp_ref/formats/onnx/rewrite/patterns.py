@@ -38,10 +38,10 @@ def recognise_patterns(model: Model) -> Model:
                 view.replace(name, *match)
                 changed = True
         changed = changed or gated_constants(view)  # gates that were put together again
-    made = replace(model, nodes=tuple(view.nodes.values()))
-    if any(type(node.layer) is Identity for node in made.nodes):
-        made = replace(made, nodes=tuple(_drop_identities(made).values()))
-    return made
+    recognised = replace(model, nodes=tuple(view.nodes.values()))
+    if any(type(node.layer) is Identity for node in recognised.nodes):
+        recognised = replace(recognised, nodes=tuple(_drop_identities(recognised).values()))
+    return recognised
 
 
 def _view_of(model: Model) -> GraphView:

@@ -24,9 +24,9 @@ def fold(call: Call) -> Sequence[Value | None] | None:
         return None
     with np.errstate(all="ignore"):  # a division by 0 in a file is the file's business; weights are checked for NaN later
         result = function(call)
-    made = result if isinstance(result, list) else [np.asarray(result)]
-    call.builder.spend(made)
-    return list(made)
+    arrays = result if isinstance(result, list) else [np.asarray(result)]
+    call.builder.spend(arrays)
+    return list(arrays)
 
 
 def _constants(call: Call) -> list[Array]:

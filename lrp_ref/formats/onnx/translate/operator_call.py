@@ -118,10 +118,10 @@ class Builder:
         """A node of the model."""
         shape = layer.shape(*((1, *tensor.shape) for tensor in inputs))[1:]
         self.check(shape, "its output")
-        tensor_added = Tensor(self.unique(name), tuple(int(extent) for extent in shape))
-        self.tensors[tensor_added.name] = tensor_added
-        self.nodes[tensor_added.name] = Node(tensor_added.name, layer, tuple(tensor.name for tensor in inputs))
-        return tensor_added
+        output = Tensor(self.unique(name), tuple(int(extent) for extent in shape))
+        self.tensors[output.name] = output
+        self.nodes[output.name] = Node(output.name, layer, tuple(tensor.name for tensor in inputs))
+        return output
 
     def grid_of(self, tensor: Tensor) -> tuple[float, int] | None:
         """Scale and zero point of the integers that a signal stands for, through layers that pick and move; None: it is none."""

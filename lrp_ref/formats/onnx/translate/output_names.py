@@ -30,10 +30,10 @@ def name_outputs(builder: Builder, chosen: Sequence[str], values: Mapping[str, V
         if old in taken and old not in renamed:
             renamed[old] = builder.unique(f"{old}_node")
     new = {name: renamed.get(name, name) for name in builder.tensors}
-    made = [Node(new[n.name], n.layer, tuple(new[i] for i in n.inputs)) for n in builder.nodes.values()]
-    made += [Node(name, Identity(), (new[source],)) for name, source in extra]
+    nodes = [Node(new[n.name], n.layer, tuple(new[i] for i in n.inputs)) for n in builder.nodes.values()]
+    nodes += [Node(name, Identity(), (new[source],)) for name, source in extra]
     wanted = set(chosen)
-    for node in reversed(made):  # what no output depends on is left out
+    for node in reversed(nodes):  # what no output depends on is left out
         if node.name in wanted:
             wanted.update(node.inputs)
-    return [node for node in made if node.name in wanted]
+    return [node for node in nodes if node.name in wanted]

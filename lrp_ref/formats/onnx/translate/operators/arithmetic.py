@@ -98,7 +98,7 @@ def _pow(call: Call) -> Tensor:
 def _extreme(layer: Callable[[int], Layer], function: Callable[[Array, Array], Array]) -> Operator:
     """Max and Min; a constant bound makes an activation of them."""
 
-    def made(call: Call) -> Tensor:
+    def extreme(call: Call) -> Tensor:
         signals, constants = _parts(call)
         if not constants:
             return call.emit(layer(len(signals)) if len(signals) > 1 else Identity(), *signals)
@@ -111,7 +111,7 @@ def _extreme(layer: Callable[[int], Layer], function: Callable[[Array, Array], A
         number = float(bound.flat[0])
         return clipped(call, x, *((number, None) if layer is Maximum else (None, number)))
 
-    return made
+    return extreme
 
 
 TABLE: dict[tuple[str, int], Operator] = {

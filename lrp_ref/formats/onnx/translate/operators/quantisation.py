@@ -29,10 +29,10 @@ def _quantize(call: Call) -> Tensor:
     step, shift, ends = float(scale.reshape(())), int(zero.reshape(())), np.iinfo(zero.dtype)
     if not (math.isfinite(step) and step > 0):
         raise FormatError(f"its scale is {step}")
-    made = call.emit(Clip(float((ends.min - shift) * step), float((ends.max - shift) * step)), x)
-    call.builder.grids[made.name] = (step, shift)
+    clip = call.emit(Clip(float((ends.min - shift) * step), float((ends.max - shift) * step)), x)
+    call.builder.grids[clip.name] = (step, shift)
     call.builder.remark(REMARK)
-    return made
+    return clip
 
 
 def _dequantize(call: Call) -> Tensor:
@@ -46,9 +46,9 @@ def _dequantize(call: Call) -> Tensor:
         return call.emit(Scale(call.parameter(scale.reshape(()))), shifted)
     if scale.size != 1 or zero.size != 1 or grid != (float(scale.reshape(())), int(zero.reshape(()))):
         raise FormatError("it dequantises with another scale or zero point than the signal was quantised with, which is not read")
-    made = call.emit(Identity(), x)
-    call.builder.grids[made.name] = None
-    return made
+    output = call.emit(Identity(), x)
+    call.builder.grids[output.name] = None
+    return output
 
 
 _SINCE = (10, 13, 19, 21, 23, 24, 25, 28)

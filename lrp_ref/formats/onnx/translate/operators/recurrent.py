@@ -49,10 +49,10 @@ def _recurrent(call: Call) -> list[Tensor | None]:
         elif value is not None:
             fields[f"initial_{state}"] = value
     fields["reads"] = tuple(reads)
-    made = []
+    outputs = []
     for name, returns in zip(call.node.outputs, ("all", "last", "cell"), strict=False):
-        made.append(_output(call, _cell(call, fields, returns), read, layout) if name else None)
-    return made
+        outputs.append(_output(call, _cell(call, fields, returns), read, layout) if name else None)
+    return outputs
 
 
 def _layout(call: Call) -> tuple[_Layout, Tensor]:

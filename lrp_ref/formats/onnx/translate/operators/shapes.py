@@ -45,9 +45,9 @@ def reshape_to(call: Call, x: Tensor, full: Sequence[int]) -> Tensor:
     if layout is None:
         raise FormatError(f"it moves elements between samples: {shown(call.builder.full_shape(x))} becomes {shown(full)}")
     sample, (place, before, behind) = layout
-    made = None if before + behind else _undone(call, x, sample)
-    made = _reshaped(call, x, sample) if made is None else made
-    return replace(made, place=place, before=before, behind=behind)
+    output = None if before + behind else _undone(call, x, sample)
+    output = _reshaped(call, x, sample) if output is None else output
+    return replace(output, place=place, before=before, behind=behind)
 
 
 def _undone(call: Call, x: Tensor, sample: Shape) -> Tensor | None:
