@@ -253,11 +253,11 @@ def _layer(entry: Any, members: _Members) -> Layer:
         raise FormatError(f"the file uses the layer {_brief(repr(kind))}, which this lrp_ref does not know")
     known = {field.name: field for field in fields(LAYERS[kind])}
     arrays = set(LAYERS[kind].parameter_names)
-    given, named = _get(entry, "options", dict), _get(entry, "arrays", dict)
-    strange = (given.keys() - (known.keys() - arrays)) | (named.keys() - arrays)
+    stored_options, named = _get(entry, "options", dict), _get(entry, "arrays", dict)
+    strange = (stored_options.keys() - (known.keys() - arrays)) | (named.keys() - arrays)
     if strange:
         raise FormatError(f"layer {kind} has no parameter {_brief(', '.join(sorted(map(repr, strange))))}")
-    options = {name: _option(value, known[name], kind) for name, value in given.items()}
+    options = {name: _option(value, known[name], kind) for name, value in stored_options.items()}
     return LAYERS[kind](**options, **{name: members.take(member) for name, member in named.items()})
 
 

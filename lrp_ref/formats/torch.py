@@ -106,11 +106,11 @@ def _installed(name: str) -> bool:
     return True
 
 
-def _example(torch: Any, module: Any, given: Any) -> tuple[Any, ...]:
+def _example(torch: Any, module: Any, inputs: Any) -> tuple[Any, ...]:
     """The inputs as tensors where the module is, in its number type; two samples: older exporters take 1 for fixed."""
     parameter = next((p for p in module.parameters() if p.is_floating_point()), torch.zeros(()))
     tensors = []
-    for value in given if isinstance(given, (tuple, list)) else (given,):
+    for value in inputs if isinstance(inputs, (tuple, list)) else (inputs,):
         tensor = torch.as_tensor(value).detach().to(parameter.device)
         if tensor.is_floating_point():
             tensor = tensor.to(parameter.dtype)

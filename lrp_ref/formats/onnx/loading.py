@@ -102,7 +102,10 @@ class Reading:
         return self._opened(left, laid_out, shapes)
 
     def _opened(
-        self, left: Sequence[InputDeclaration], laid_out: Callable[[Mapping[str, Shape]], Model], given: Mapping[str, Shape]
+        self,
+        left: Sequence[InputDeclaration],
+        laid_out: Callable[[Mapping[str, Shape]], Model],
+        input_shapes: Mapping[str, Shape],
     ) -> Model:
         """A model that is laid out for what it is given; its own nodes are those for the first extents that are possible."""
         said: list[FormatError] = []
@@ -117,7 +120,7 @@ class Reading:
                 said.append(error)
                 continue
             known = {name: shape for name, shape in model.input_shape.items() if name not in shapes}
-            refit = Refit(self, MappingProxyType({**given, **shapes}))
+            refit = Refit(self, MappingProxyType({**input_shapes, **shapes}))
             return replace(model, input_shape=known, extents=Extents(refit, model.nodes))
         raise FormatError(f"{open_message(left, self.batched)} ({said[0]})")
 
@@ -134,8 +137,8 @@ class Reading:
     def _constants(self, versions: Mapping[str, int]) -> Compute:
         """What nodes compute where nothing depends on an input."""
 
-        def compute(nodes: Sequence[OpNode], given: dict[str, Array], name: str) -> Array:
-            values: dict[str, Value | MissingValue] = dict(given)
+        def compute(nodes: Sequence[OpNode], constants: dict[str, Array], name: str) -> Array:
+            values: dict[str, Value | MissingValue] = dict(constants)
             builder = Builder(np.dtype(np.float64), self.budget, None, self.graph.opset)
             translate_nodes(nodes, values, builder, versions, OPERATORS, fold)
             return np.asarray(values[name])

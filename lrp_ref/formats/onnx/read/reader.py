@@ -275,13 +275,13 @@ def _check_unique(names: Iterable[str]) -> None:
         seen.add(name)
 
 
-def _sort_nodes(nodes: Sequence[OpNode], given: set[str]) -> tuple[OpNode, ...]:
+def _sort_nodes(nodes: Sequence[OpNode], sources: set[str]) -> tuple[OpNode, ...]:
     """The nodes in an order in which everything is computed before it is read."""
     maker = {name: index for index, node in enumerate(nodes) for name in node.outputs if name}
     readers: dict[int, list[int]] = {index: [] for index in range(len(nodes))}
     missing = [0] * len(nodes)
     for index, node in enumerate(nodes):
-        for name in set(node.reads) - {""} - given:
+        for name in set(node.reads) - {""} - sources:
             if name not in maker:
                 raise FormatError(
                     f"{node.place} reads {name!r}, which is neither an input, nor an initializer, nor computed by a node"
@@ -298,13 +298,13 @@ def _sort_nodes(nodes: Sequence[OpNode], given: set[str]) -> tuple[OpNode, ...]:
         stuck = [nodes[index].name for index, count in enumerate(missing) if count]
         raise FormatError(f"the graph has a cycle through {', '.join(map(repr, stuck[:10]))}{', …' if len(stuck) > 10 else ''}")
     return tuple(
-        nodes[index] for index in (ready if sorted(ready) != ready and _is_unsorted(nodes, given) else range(len(nodes)))
+        nodes[index] for index in (ready if sorted(ready) != ready and _is_unsorted(nodes, sources) else range(len(nodes)))
     )
 
 
-def _is_unsorted(nodes: Sequence[OpNode], given: set[str]) -> bool:
+def _is_unsorted(nodes: Sequence[OpNode], sources: set[str]) -> bool:
     """Whether some node reads what a later one computes."""
-    done = set(given) | {""}
+    done = set(sources) | {""}
     for node in nodes:
         if not done.issuperset(node.reads):
             return True

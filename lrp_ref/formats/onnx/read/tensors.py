@@ -87,10 +87,10 @@ def checked_shape(dims: Any, item: int, budget: int, what: str) -> Shape:
     return shape
 
 
-def check_size(shape: Sequence[int], *given: Array) -> Shape:
-    """The extents of a value that is computed at load from `given`; `FormatError` where they are negative or too many."""
+def check_size(shape: Sequence[int], *operands: Array) -> Shape:
+    """The extents of a value that is computed at load from `operands`; `FormatError` where they are negative or too many."""
     extents = tuple(int(extent) for extent in shape)
-    limit = max(LARGEST, sum({id(array): array.size for array in given}.values()))
+    limit = max(LARGEST, sum({id(array): array.size for array in operands}.values()))
     if any(extent < 0 for extent in extents) or math.prod(max(e, 1) for e in extents) > limit or len(extents) > 32:
         raise FormatError(f"a constant of shape {extents} is not computed at load")
     return extents

@@ -127,23 +127,23 @@ def _transpose(call: Call, place: int) -> Moved:
 
 def _squeeze(call: Call, place: int) -> Moved:
     full = call.builder.full_shape(call.tensor())
-    given = call.listed(1, "axes", 13)
-    if given is None:
-        given = tuple(axis for axis, extent in enumerate(full) if extent == 1 and axis != place)
-    axes = [_axis_batch_first(axis, place, len(full)) for axis in given]
+    file_axes = call.listed(1, "axes", 13)
+    if file_axes is None:
+        file_axes = tuple(axis for axis, extent in enumerate(full) if extent == 1 and axis != place)
+    axes = [_axis_batch_first(axis, place, len(full)) for axis in file_axes]
     return _with_axes(call, "Squeeze", axes), place - sum(axis <= place for axis in axes)
 
 
 def _unsqueeze(call: Call, place: int) -> Moved:
-    given = call.listed(1, "axes", 13)
-    if given is None or len(given) > 32:
+    file_axes = call.listed(1, "axes", 13)
+    if file_axes is None or len(file_axes) > 32:
         raise FormatError("its axes are missing")
-    rank = call.rank(call.tensor()) + len(given)
-    added = {axis + rank if axis < 0 else axis for axis in given}
+    rank = call.rank(call.tensor()) + len(file_axes)
+    added = {axis + rank if axis < 0 else axis for axis in file_axes}
     rest = [axis for axis in range(rank) if axis not in added]
-    if len(rest) != rank - len(given):
-        raise FormatError(f"axes {given} are not {len(given)} of {rank} axes")
-    return _with_axes(call, "Unsqueeze", [_axis_batch_first(axis, rest[place], rank) for axis in given]), rest[place]
+    if len(rest) != rank - len(file_axes):
+        raise FormatError(f"axes {file_axes} are not {len(file_axes)} of {rank} axes")
+    return _with_axes(call, "Unsqueeze", [_axis_batch_first(axis, rest[place], rank) for axis in file_axes]), rest[place]
 
 
 def _gather(call: Call, place: int) -> Moved:
@@ -183,10 +183,10 @@ def _along(default: int) -> Callable[[Call, int], Moved]:
 
 def _reduce(call: Call, place: int) -> Moved:
     rank, since = call.rank(call.tensor()), AXES_SINCE[call.node.op]
-    given = call.listed(1, "axes", since)
-    if not given and call.integer("noop_with_empty_axes", 0):
+    file_axes = call.listed(1, "axes", since)
+    if not file_axes and call.integer("noop_with_empty_axes", 0):
         return _call_batch_first(call), place
-    axes = [_axis_batch_first(axis, place, rank) for axis in given or range(rank)]
+    axes = [_axis_batch_first(axis, place, rank) for axis in file_axes or range(rank)]
     gone = 0 if call.integer("keepdims", 1) else sum(axis <= place for axis in axes)
     return _with_axes(call, call.node.op, axes), place - gone
 

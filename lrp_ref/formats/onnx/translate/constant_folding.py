@@ -160,10 +160,10 @@ def _constant_of_shape(call: Call) -> Array:
 
 def _constant(call: Call) -> Array:
     names = ("value", "value_float", "value_floats", "value_int", "value_ints")
-    given = [(name, call.node.attributes[name]) for name in names if name in call.node.attributes]
-    if len(given) != 1 or len(call.node.attributes) != 1:
+    values = [(name, call.node.attributes[name]) for name in names if name in call.node.attributes]
+    if len(values) != 1 or len(call.node.attributes) != 1:
         raise FormatError("a Constant needs exactly one dense value of numbers")
-    (name, value), integral = given[0], given[0][0].startswith("value_int")
+    (name, value), integral = values[0], values[0][0].startswith("value_int")
     return np.asarray(value) if name == "value" else np.asarray(value, dtype=np.int64 if integral else np.float32)
 
 

@@ -26,18 +26,18 @@ def batch_axes_of(batch_axis: Any, inputs: Sequence[InputDeclaration]) -> dict[s
     """
     ranks = {value.name: None if value.dims is None else len(value.dims) for value in inputs}
     if isinstance(batch_axis, Mapping):
-        given = dict(batch_axis)
+        axes = dict(batch_axis)
     elif batch_axis is None:
-        given = {}
+        axes = {}
     else:
-        given = {name: 0 if rank == 1 else batch_axis for name, rank in ranks.items()}
-    for name, axis in given.items():
+        axes = {name: 0 if rank == 1 else batch_axis for name, rank in ranks.items()}
+    for name, axis in axes.items():
         if name not in ranks:
             raise FormatError(str(unknown("input", name, ranks)))
         rank = ranks[name]
         if type(axis) is not int or axis < 0 or (axis and (rank is None or axis >= rank)):
             raise FormatError(f"batch_axis = {axis!r} is no axis of input {name!r}, which has {rank} axes")
-    elsewhere = {name: axis for name, axis in _guess_batch_axes(inputs, given).items() if axis and name not in given}
+    elsewhere = {name: axis for name, axis in _guess_batch_axes(inputs, axes).items() if axis and name not in axes}
     if elsewhere:
         first = next(iter(elsewhere))
         states = {value.name: 0 for value in inputs if value.name in elsewhere and value.kind in FLOATS}
@@ -46,12 +46,12 @@ def batch_axes_of(batch_axis: Any, inputs: Sequence[InputDeclaration]) -> dict[s
             f"model takes it with the batch first then; batch_axis={dict.fromkeys(elsewhere, 0)} reads the first axis as it"
             + (f"; fix={states} holds a state at 0 instead" if states else "")
         )
-    return dict.fromkeys(ranks, 0) | given
+    return dict.fromkeys(ranks, 0) | axes
 
 
-def _guess_batch_axes(inputs: Sequence[InputDeclaration], given: Mapping[str, int]) -> dict[str, int]:
+def _guess_batch_axes(inputs: Sequence[InputDeclaration], axes: Mapping[str, int]) -> dict[str, int]:
     """The batch axis of every input, by the names and numbers of its extents."""
-    first = [(v.symbols[given.get(v.name, 0)], v.dims[given.get(v.name, 0)]) for v in inputs if v.dims]
+    first = [(v.symbols[axes.get(v.name, 0)], v.dims[axes.get(v.name, 0)]) for v in inputs if v.dims]
     symbols = [symbol for symbol, _ in first if symbol]
     symbol = max(symbols, key=symbols.count) if symbols else None
     is_open = any(extent is None for _, extent in first)
@@ -109,18 +109,20 @@ def batch_extent(inputs: Sequence[InputDeclaration]) -> int:
     return next(iter(fixed)) if fixed and None not in extents else BATCH  # type: ignore[return-value]
 
 
-def sample_shape(value: InputDeclaration, given: Shape | None, batched: bool) -> Shape:
+def sample_shape(value: InputDeclaration, input_shape: Shape | None, batched: bool) -> Shape:
     """The shape of one sample of an input, checked."""
     if value.kind not in FLOATS and value.kind not in CASTS:
         raise FormatError(f"input {value.name!r} holds {kind_name(value.kind)} values; only numbers can be explained")
     declared = _sample(value, batched)
-    if given is not None:
+    if input_shape is not None:
         fits = declared is None or (
-            len(declared) == len(given) and all(d in (None, 0, g) for d, g in zip(declared, given, strict=True))
+            len(declared) == len(input_shape) and all(d in (None, 0, g) for d, g in zip(declared, input_shape, strict=True))
         )
-        if not fits or min(given, default=1) < 1:
-            raise FormatError(f"input_shape {given} does not fit input {value.name!r}, which the file declares as {declared}")
-        return given
+        if not fits or min(input_shape, default=1) < 1:
+            raise FormatError(
+                f"input_shape {input_shape} does not fit input {value.name!r}, which the file declares as {declared}"
+            )
+        return input_shape
     if declared is None or None in declared or 0 in declared:
         raise FormatError(open_message([value], batched))
     return tuple(extent for extent in declared if extent is not None)

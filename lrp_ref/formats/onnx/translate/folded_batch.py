@@ -147,11 +147,11 @@ def _transposed(call: Call, layout: Layout, rank: int) -> tuple[Call, Layout]:
 
 def _reduced(call: Call, layout: Layout, rank: int) -> tuple[Call, Layout]:
     since = AXES_SINCE[call.node.op]
-    given = call.listed(1, "axes", since)
-    if not given:
+    file_axes = call.listed(1, "axes", since)
+    if not file_axes:
         raise FormatError("it reduces all axes, into one of which the batch is folded")
-    axes = [_counted(axis, layout, rank) for axis in given]
-    gone = 0 if call.integer("keepdims", 1) else sum((axis + rank if axis < 0 else axis) < layout[0] for axis in given)
+    axes = [_counted(axis, layout, rank) for axis in file_axes]
+    gone = 0 if call.integer("keepdims", 1) else sum((axis + rank if axis < 0 else axis) < layout[0] for axis in file_axes)
     place = (layout[0] - gone, *layout[1:])
     if call.version >= since:
         return _front(call, {1: np.asarray(axes, dtype=np.int64)}), place

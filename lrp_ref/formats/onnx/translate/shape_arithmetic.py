@@ -12,16 +12,16 @@ from ....errors import FormatError
 from .operator_call import Call
 
 
-def reshape_target(given: Sequence[int], shape: Shape, keep_zero: bool) -> Shape:
+def reshape_target(requested: Sequence[int], shape: Shape, keep_zero: bool) -> Shape:
     """The target of a Reshape with its 0 (copied) and −1 (inferred) resolved."""
-    if not keep_zero and any(extent == 0 and axis >= len(shape) for axis, extent in enumerate(given)):
-        raise FormatError(f"the target {tuple(given)} copies an axis that shape {shape} does not have")
-    target = [shape[axis] if extent == 0 and not keep_zero else int(extent) for axis, extent in enumerate(given)]
+    if not keep_zero and any(extent == 0 and axis >= len(shape) for axis, extent in enumerate(requested)):
+        raise FormatError(f"the target {tuple(requested)} copies an axis that shape {shape} does not have")
+    target = [shape[axis] if extent == 0 and not keep_zero else int(extent) for axis, extent in enumerate(requested)]
     size, known = math.prod(shape), math.prod(extent for extent in target if extent != -1)
     if target.count(-1) == 1 and known and size % known == 0:
         target[target.index(-1)] = size // known
     if min(target, default=0) < 0 or math.prod(target) != size:
-        raise FormatError(f"shape {shape} does not reshape to {tuple(given)}")
+        raise FormatError(f"shape {shape} does not reshape to {tuple(requested)}")
     return tuple(target)
 
 
@@ -29,13 +29,13 @@ def slices(call: Call, rank: int) -> list[tuple[int, int, int, int]]:
     """(axis, start, stop, step) for each sliced axis, as the file counts them."""
     if call.version < 10:
         starts, stops = call.integers("starts"), call.integers("ends")
-        given, steps = (call.integers("axes") if call.has("axes") else None), None
+        file_axes, steps = (call.integers("axes") if call.has("axes") else None), None
     else:
         lists = [call.integer_list(index) for index in range(1, 5)]
         if lists[0] is None or lists[1] is None:
             raise FormatError("its starts or ends are missing")
-        starts, stops, given, steps = lists[0], lists[1], lists[2], lists[3]
-    axes = tuple(range(len(starts))) if given is None else tuple(axis + rank if axis < 0 else axis for axis in given)
+        starts, stops, file_axes, steps = lists[0], lists[1], lists[2], lists[3]
+    axes = tuple(range(len(starts))) if file_axes is None else tuple(axis + rank if axis < 0 else axis for axis in file_axes)
     steps = (1,) * len(starts) if steps is None else steps
     if not len(starts) == len(stops) == len(axes) == len(steps) or any(not 0 <= axis < rank for axis in axes) or 0 in steps:
         raise FormatError(f"slices {starts} to {stops} in steps of {steps} along axes {axes} do not fit {rank} axes")
@@ -55,16 +55,16 @@ def python_slice(start: int, stop: int, step: int, extent: int) -> slice:
 
 def split_sizes(call: Call, extent: int) -> tuple[int, ...]:
     """The extents of a Split's parts."""
-    given = call.listed(1, "split", 13)
-    if given is None:
+    sizes = call.listed(1, "split", 13)
+    if sizes is None:
         count = call.integer("num_outputs", len(call.node.outputs))
         if not 0 < count <= max(extent, 1):
             raise FormatError(f"{extent} cells do not split into {count} parts")
         size = -(-extent // count)
-        given = (*(size,) * (count - 1), extent - size * (count - 1))
-    if any(part < 0 for part in given) or sum(given) != extent:
-        raise FormatError(f"parts {given} do not make an axis of {extent} cells")
-    return given
+        sizes = (*(size,) * (count - 1), extent - size * (count - 1))
+    if any(part < 0 for part in sizes) or sum(sizes) != extent:
+        raise FormatError(f"parts {sizes} do not make an axis of {extent} cells")
+    return sizes
 
 
 def shape_extents(call: Call, shape: Shape) -> Array:

@@ -38,9 +38,9 @@ def _spatial(call: Call, x: Tensor, weight: Array) -> int:
     dims = weight.ndim - 2
     if not 1 <= dims <= 3 or len(x.shape) != dims + 1:
         raise FormatError(f"a kernel of shape {weight.shape} meets samples of shape {x.shape}; 1 to 3 spatial axes are supported")
-    given = call.integers("kernel_shape", ())
-    if given and given != weight.shape[2:]:
-        raise FormatError(f"the attribute kernel_shape is {given} and the weight's shape {weight.shape}")
+    kernel = call.integers("kernel_shape", ())
+    if kernel and kernel != weight.shape[2:]:
+        raise FormatError(f"the attribute kernel_shape is {kernel} and the weight's shape {weight.shape}")
     return dims
 
 
@@ -75,10 +75,10 @@ def _transposed_pads(
         sizes = zip(spatial, stride, extents, extra, strict=True)
         wanted = tuple(min(size * step, step * (size - 1) + add + extent) for size, step, extent, add in sizes)
     if not wanted:
-        given = call.integers("pads", (0,) * (2 * dims)) if auto == "NOTSET" else (0,) * (2 * dims)
-        if len(given) != 2 * dims:
-            raise FormatError(f"the attribute pads must hold {2 * dims} integers, found {given}")
-        return tuple(zip(given[:dims], given[dims:], strict=True)), extra
+        explicit = call.integers("pads", (0,) * (2 * dims)) if auto == "NOTSET" else (0,) * (2 * dims)
+        if len(explicit) != 2 * dims:
+            raise FormatError(f"the attribute pads must hold {2 * dims} integers, found {explicit}")
+        return tuple(zip(explicit[:dims], explicit[dims:], strict=True)), extra
     pads, more = [], []
     for size, step, extent, add, want in zip(spatial, stride, extents, extra, wanted, strict=True):
         total = step * (size - 1) + add + extent - want

@@ -102,15 +102,15 @@ def _fields(call: Call, layout: _Layout) -> dict[str, Any]:
 
 def _activations(call: Call, layout: _Layout) -> dict[str, str]:
     op = call.node.op
-    given = call.node.attributes.get("activations") or ()
+    attribute = call.node.attributes.get("activations") or ()
     each = len(DEFAULTS[op])
-    names = [str(name).lower() for name in given] if isinstance(given, tuple) else []
+    names = [str(name).lower() for name in attribute] if isinstance(attribute, tuple) else []
     functions = [ACTIVATIONS.get(name) for name in names] or list(DEFAULTS[op]) * layout.directions
-    unknown = sorted({str(g) for g, f in zip(given, functions, strict=True) if f is None}) if names else []
+    unknown = sorted({str(g) for g, f in zip(attribute, functions, strict=True) if f is None}) if names else []
     if unknown:
         raise FormatError(f"activations {', '.join(unknown)} are not read; known are Sigmoid, Tanh, Relu, Softsign, HardSigmoid")
     if len(functions) != each * layout.directions or functions[:each] != functions[-each:]:
-        raise FormatError(f"its activations {given} are not {each} that all directions share")
+        raise FormatError(f"its activations {attribute} are not {each} that all directions share")
     for name, default in (("activation_alpha", 0.2), ("activation_beta", 0.5)):
         values = call.node.attributes.get(name) or ()
         if any(abs(float(value) - default) > 1e-6 for value in values):

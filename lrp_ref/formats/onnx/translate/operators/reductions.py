@@ -42,11 +42,11 @@ def _reduce(layer: type[Layer], over_space: type[Layer] | None, since: int) -> O
 
 
 def _reduced(call: Call, x: Tensor, layer: type[Layer], over_space: type[Layer] | None, since: int, part: str = "") -> Tensor:
-    given = call.listed(1, "axes", since)
-    if not given and call.integer("noop_with_empty_axes", 0):
+    file_axes = call.listed(1, "axes", since)
+    if not file_axes and call.integer("noop_with_empty_axes", 0):
         return call.emit(Identity(), x, part=part)
     rank = call.rank(x)
-    axes = call.axes(given or tuple(range(rank)), rank)
+    axes = call.axes(file_axes or tuple(range(rank)), rank)
     keep = bool(call.integer("keepdims", 1))
     spatial = tuple(range(2, len(x.shape) + 1))
     if over_space is not None and keep and axes == spatial and 1 <= len(spatial) <= 3:

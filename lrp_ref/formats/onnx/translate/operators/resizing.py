@@ -18,13 +18,13 @@ from .registry import versions
 def _pad(call: Call) -> Tensor:
     x = call.tensor()
     rank = call.rank(x)
-    given = call.listed(1, "pads", 11) or ()
+    pads = call.listed(1, "pads", 11) or ()
     value = (call.number("value", 0.0) if call.version < 11 else call.scalar(2)) or 0.0
     axes = call.integer_list(3) if call.version >= 18 else None
     axes = tuple(range(rank)) if axes is None else tuple(a + rank if a < 0 else a for a in axes)
-    if len(given) != 2 * len(axes) or len(set(axes)) != len(axes) or any(not 0 <= a < rank for a in axes):
-        raise FormatError(f"pads {given} do not fit {len(axes)} of {rank} axes")
-    pairs = dict(zip(axes, zip(given[: len(axes)], given[len(axes) :], strict=True), strict=True))
+    if len(pads) != 2 * len(axes) or len(set(axes)) != len(axes) or any(not 0 <= a < rank for a in axes):
+        raise FormatError(f"pads {pads} do not fit {len(axes)} of {rank} axes")
+    pairs = dict(zip(axes, zip(pads[: len(axes)], pads[len(axes) :], strict=True), strict=True))
     if call.lead and any(pairs.pop(0, (0, 0))):
         raise FormatError("it adds samples along the batch axis")
     sample = [pairs.get(axis + call.lead, (0, 0)) for axis in range(len(x.shape))]
@@ -71,17 +71,17 @@ def _resize(call: Call) -> Tensor:
     x = call.tensor()
     rank = call.rank(x)
     scales, sizes = call.optional_constant(2), call.integer_list(3)
-    given = _listed(scales) if scales is not None and scales.size else None
+    factors = _listed(scales) if scales is not None and scales.size else None
     axes = call.integers("axes", tuple(range(rank)))
     axes = tuple(a + rank if a < 0 else a for a in axes)
-    chosen = sizes if given is None else given
+    chosen = sizes if factors is None else factors
     if chosen is None or len(chosen) != len(axes) or any(not 0 <= a < rank for a in axes):
         raise FormatError("it needs one scale or one size for each axis")
     full = call.builder.full_shape(x)
     whole: list[float] | None
     extents: list[int] | None
-    if given is not None:
-        by_axis = dict(zip(axes, given, strict=True))
+    if factors is not None:
+        by_axis = dict(zip(axes, factors, strict=True))
         whole, extents = [by_axis.get(axis, 1.0) for axis in range(rank)], None
     else:
         assert sizes is not None
@@ -94,10 +94,10 @@ def _resize(call: Call) -> Tensor:
 
 def _roi(call: Call, x: Tensor, axes: Sequence[int]) -> tuple[tuple[float, float], ...]:
     """The part of each axis of a sample that is shown, from the input `roi`: all starts, then all ends."""
-    given = _listed(call.constant(1))
-    if len(given) != 2 * len(axes):
-        raise FormatError(f"a roi of {len(given)} numbers does not fit {len(axes)} axes")
-    pairs = dict(zip(axes, zip(given[: len(axes)], given[len(axes) :], strict=True), strict=True))
+    bounds = _listed(call.constant(1))
+    if len(bounds) != 2 * len(axes):
+        raise FormatError(f"a roi of {len(bounds)} numbers does not fit {len(axes)} axes")
+    pairs = dict(zip(axes, zip(bounds[: len(axes)], bounds[len(axes) :], strict=True), strict=True))
     if call.lead and pairs.get(0, (0, 1)) != (0, 1):
         raise FormatError("it cuts samples out along the batch axis")
     # An axis of one cell is shown as it is, whatever part of it.

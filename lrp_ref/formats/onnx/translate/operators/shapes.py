@@ -80,8 +80,8 @@ def _reshaped(call: Call, x: Tensor, sample: Shape) -> Tensor:
 
 def _reshape(call: Call) -> Tensor:
     x = call.tensor()
-    given = call.integer_list(1)
-    full = reshape_target(given or (), call.builder.full_shape(x), bool(call.integer("allowzero", 0)))
+    target = call.integer_list(1)
+    full = reshape_target(target or (), call.builder.full_shape(x), bool(call.integer("allowzero", 0)))
     return reshape_to(call, x, full)
 
 
@@ -109,25 +109,25 @@ def _transpose(call: Call) -> Tensor:
 def _squeeze(call: Call) -> Tensor:
     x = call.tensor()
     full = call.builder.full_shape(x)
-    given = call.listed(1, "axes", 13)
+    file_axes = call.listed(1, "axes", 13)
     if x.before + x.behind:
-        return reshape_to(call, x, np.squeeze(np.broadcast_to(0, full), given).shape)
-    if given is None:
-        given = tuple(axis for axis, extent in enumerate(full) if extent == 1 and axis >= call.lead)
-    axes = {axis - 1 + call.lead for axis in call.axes(given, len(full))}
+        return reshape_to(call, x, np.squeeze(np.broadcast_to(0, full), file_axes).shape)
+    if file_axes is None:
+        file_axes = tuple(axis for axis, extent in enumerate(full) if extent == 1 and axis >= call.lead)
+    axes = {axis - 1 + call.lead for axis in call.axes(file_axes, len(full))}
     if any(full[axis] != 1 for axis in axes):
-        raise FormatError(f"axes {tuple(given)} of shape {full} are not all of extent 1")
+        raise FormatError(f"axes {tuple(file_axes)} of shape {full} are not all of extent 1")
     return reshape_to(call, x, [extent for axis, extent in enumerate(full) if axis not in axes])
 
 
 def _unsqueeze(call: Call) -> Tensor:
-    x, given = call.tensor(), call.listed(1, "axes", 13)
-    if given is None or len(given) > 32:
+    x, file_axes = call.tensor(), call.listed(1, "axes", 13)
+    if file_axes is None or len(file_axes) > 32:
         raise FormatError("its axes are missing")
     if x.before + x.behind:
-        return reshape_to(call, x, np.expand_dims(np.broadcast_to(0, call.builder.full_shape(x)), given).shape)
-    rank = call.rank(x) + len(given)
-    axes = {axis - 1 + call.lead for axis in call.axes(given, rank)}
+        return reshape_to(call, x, np.expand_dims(np.broadcast_to(0, call.builder.full_shape(x)), file_axes).shape)
+    rank = call.rank(x) + len(file_axes)
+    axes = {axis - 1 + call.lead for axis in call.axes(file_axes, rank)}
     rest = iter(call.builder.full_shape(x))
     return reshape_to(call, x, [1 if axis in axes else next(rest) for axis in range(rank)])
 
@@ -141,15 +141,15 @@ def _size(call: Call) -> Array:
 
 
 def _expand(call: Call) -> Tensor:
-    x, given = call.tensor(), call.integer_list(1) or ()
-    if len(given) > 32 or any(extent < 0 for extent in given):
-        raise FormatError(f"its target shape is {given}")
+    x, target = call.tensor(), call.integer_list(1) or ()
+    if len(target) > 32 or any(extent < 0 for extent in target):
+        raise FormatError(f"its target shape is {target}")
     rank = call.rank(x)
-    if call.lead and len(given) > rank:
-        raise FormatError(f"the target {given} puts axes in front of the batch axis")
+    if call.lead and len(target) > rank:
+        raise FormatError(f"the target {target} puts axes in front of the batch axis")
     # An extent 1 in the batch's place leaves the batch as it is.
     full = call.builder.full_shape(x)
-    sample = call.sample([int(extent) for extent in np.broadcast_shapes(full, given)])
+    sample = call.sample([int(extent) for extent in np.broadcast_shapes(full, target)])
     call.builder.check(sample, "its output")
     return call.emit(Identity() if sample == x.shape else Expand(sample), x)
 

@@ -33,11 +33,11 @@ def pads_of(call: Call, spatial: Shape, kernel: Shape, stride: tuple[int, ...], 
         return tuple(_same(*axis, upper=auto == "SAME_UPPER") for axis in zip(spatial, kernel, stride, dilation, strict=True))
     if auto not in ("NOTSET", "VALID", ""):
         raise FormatError(f"the attribute auto_pad is {auto!r}")
-    given = call.integers("pads", ()) or (0,) * (2 * dims)
-    given = (0,) * (2 * dims) if auto == "VALID" else given
-    if len(given) != 2 * dims:
-        raise FormatError(f"the attribute pads must hold {2 * dims} integers, found {given}")
-    return tuple(zip(given[:dims], given[dims:], strict=True))
+    pads = call.integers("pads", ()) or (0,) * (2 * dims)
+    pads = (0,) * (2 * dims) if auto == "VALID" else pads
+    if len(pads) != 2 * dims:
+        raise FormatError(f"the attribute pads must hold {2 * dims} integers, found {pads}")
+    return tuple(zip(pads[:dims], pads[dims:], strict=True))
 
 
 def _same(size: int, kernel: int, stride: int, dilation: int, *, upper: bool) -> tuple[int, int]:
