@@ -172,10 +172,10 @@ def _header(stream: IO[bytes], size: int, name: str) -> _Header:
     match = _HEADER.fullmatch(stream.read(length).decode("latin-1")) if length <= HEADER else None
     if match is None:
         raise FormatError(f"member {name!r} has no valid array header")
-    extents = [part.strip() for part in match[3].split(",")]
-    if any(len(part) > 20 for part in extents) or "" in extents[:-1]:
+    extents = [extent.strip() for extent in match[3].split(",")]
+    if any(len(extent) > 20 for extent in extents) or "" in extents[:-1]:
         raise FormatError(f"member {name!r} has a shape that cannot be")
-    shape = tuple(int(part) for part in extents if part)
+    shape = tuple(int(extent) for extent in extents if extent)
     return _Header(match[1], match[2] == "True", shape, size - 10 - length)
 
 

@@ -85,8 +85,8 @@ def load(module: Any, example_input: Any, *, exporter: str | None = None, check:
 
 def _refuse_projections(torch: Any, module: Any, place: str) -> None:
     """Refuse LSTMs with projections by name: exporters say little about them, or write something else."""
-    for name, part in module.named_modules():
-        size = getattr(part, "proj_size", 0) if isinstance(part, torch.nn.LSTM) else 0
+    for name, submodule in module.named_modules():
+        size = getattr(submodule, "proj_size", 0) if isinstance(submodule, torch.nn.LSTM) else 0
         if size:
             raise FormatError(f"{place}: {name or 'it'!r} is an LSTM with proj_size={size}, which has no form in ONNX")
 
@@ -123,14 +123,14 @@ def _example(torch: Any, module: Any, inputs: Any) -> tuple[Any, ...]:
 @contextmanager
 def _evaluating(torch: Any, module: Any) -> Iterator[None]:
     """Evaluation mode without gradients; every submodule gets its own mode back."""
-    modes = [(part, part.training) for part in module.modules()]
+    modes = [(submodule, submodule.training) for submodule in module.modules()]
     try:
         module.eval()
         with torch.no_grad():
             yield
     finally:
-        for part, mode in modes:
-            part.training = mode
+        for submodule, mode in modes:
+            submodule.training = mode
 
 
 @contextmanager
@@ -168,7 +168,7 @@ def _dynamo(torch: Any, module: Any, example: tuple[Any, ...]) -> Any:
 
 def _rename(module: Any, graph: Any) -> None:
     """Name nodes by the modules that they come from, and outputs by their nodes."""
-    modules = {name: list(part.children()) for name, part in module.named_modules() if name}
+    modules = {name: list(submodule.children()) for name, submodule in module.named_modules() if name}
     scopes = [[entry.value for entry in node.metadata_props if entry.key == _SCOPES] for node in graph.node]
     whole = [_name(modules, scope[0]) if scope else node.name for scope, node in zip(scopes, graph.node, strict=True)]
     taken = {value.name for value in graph.input} | {name for node in graph.node for name in node.output}
@@ -225,8 +225,10 @@ def _outputs(torch: Any, value: Any) -> list[Any]:
     """The tensors of an output, which may be one, a sequence or a mapping (as in Hugging Face's records)."""
     if isinstance(value, torch.Tensor):
         return [value.cpu().numpy()]
-    parts: Sequence[Any] = list(value.values()) if hasattr(value, "values") else value if isinstance(value, (tuple, list)) else []
-    return [array for part in parts for array in _outputs(torch, part)]
+    values: Sequence[Any] = (
+        list(value.values()) if hasattr(value, "values") else value if isinstance(value, (tuple, list)) else []
+    )
+    return [array for part in values for array in _outputs(torch, part)]
 
 
 def _compare(model: Model, example: list[Any], expected: list[Any], place: str) -> None:

@@ -26,8 +26,8 @@ def transform(graph: Graph, name: str, step: Any, source: str) -> str:
     """The nodes of a transformer; the name of the last."""
     kind = type(step).__name__
     if kind == "Pipeline":
-        for inner, part in steps_of(step):
-            source = transform(graph, f"{name}.{inner}", part, source)
+        for inner, inner_step in steps_of(step):
+            source = transform(graph, f"{name}.{inner}", inner_step, source)
         return source
     if kind == "ColumnTransformer":
         return _columns(graph, name, step, source)
@@ -42,30 +42,30 @@ def transform(graph: Graph, name: str, step: Any, source: str) -> str:
 def _union(graph: Graph, name: str, step: Any, source: str) -> str:
     """A FeatureUnion: all features through each part, side by side."""
     ends = []
-    for part, transformer in step.transformer_list:
+    for transformer_name, transformer in step.transformer_list:
         if not (isinstance(transformer, str) and transformer == "drop"):
             passed = isinstance(transformer, str)
-            end = source if passed else transform(graph, f"{name}.{part}", best(transformer), source)
-            ends.append(_weighted(graph, f"{name}.{part}", step, part, end))
+            end = source if passed else transform(graph, f"{name}.{transformer_name}", best(transformer), source)
+            ends.append(_weighted(graph, f"{name}.{transformer_name}", step, transformer_name, end))
     return beside(graph, name, ends)
 
 
-def _weighted(graph: Graph, name: str, step: Any, part: str, source: str) -> str:
+def _weighted(graph: Graph, name: str, step: Any, transformer_name: str, source: str) -> str:
     """The features of a part times its weight, where the step has one for it."""
-    weight = (step.transformer_weights or {}).get(part)
+    weight = (step.transformer_weights or {}).get(transformer_name)
     return source if weight is None else graph.add(f"{name}.weight", L.Scale(float(weight)), source)
 
 
 def _columns(graph: Graph, name: str, step: Any, source: str) -> str:
     """A ColumnTransformer: the chosen columns of each part through its transformer, side by side."""
     ends = []
-    for part, transformer, columns in fitted(step, "transformers_"):
+    for transformer_name, transformer, columns in fitted(step, "transformers_"):
         chosen = _positions(step, columns)
         if len(chosen) and not (isinstance(transformer, str) and transformer == "drop"):
-            end = graph.add(f"{name}.{part}.columns", L.Gather(tuple(chosen), 1), source)
+            end = graph.add(f"{name}.{transformer_name}.columns", L.Gather(tuple(chosen), 1), source)
             passed = isinstance(transformer, str)
-            end = end if passed else transform(graph, f"{name}.{part}", best(transformer), end)
-            ends.append(_weighted(graph, f"{name}.{part}", step, part, end))
+            end = end if passed else transform(graph, f"{name}.{transformer_name}", best(transformer), end)
+            ends.append(_weighted(graph, f"{name}.{transformer_name}", step, transformer_name, end))
     return beside(graph, name, ends)
 
 

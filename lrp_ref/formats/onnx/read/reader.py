@@ -143,15 +143,15 @@ def _parse(data: bytes | mmap.mmap) -> tuple[Any, dict[str, tuple[int, int]]]:
     from google.protobuf.message import DecodeError
     from onnx import ModelProto
 
-    parts = split_large_initializers(data)
+    file_parts = split_large_initializers(data)
     proto = ModelProto()
     try:
-        proto.ParseFromString(data[:] if parts is None else parts[0])
+        proto.ParseFromString(data[:] if file_parts is None else file_parts[0])
     except (DecodeError, ValueError, RecursionError) as error:
         raise FormatError(f"this is no readable ONNX file: {error}") from None
     if not proto.HasField("graph"):
         raise FormatError("this is no ONNX file: it holds no graph")
-    return proto, {} if parts is None else parts[1]
+    return proto, {} if file_parts is None else file_parts[1]
 
 
 def parse_graph(proto: Any, store: Store) -> OnnxGraph:

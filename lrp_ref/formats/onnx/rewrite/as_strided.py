@@ -119,5 +119,5 @@ def as_strided(call: Call) -> Tensor:
     call.builder.check(shape, "its output")
     if cells == tuple(range(size)):
         return call.emit(Identity() if shape == x.shape else Reshape(shape), x)
-    row = call.emit(Flatten(), x, part="row")
-    return call.emit(Reshape(shape), call.emit(Gather(cells, 1), row, part="picked"))
+    row = call.emit(Flatten(), x, suffix="row")
+    return call.emit(Reshape(shape), call.emit(Gather(cells, 1), row, suffix="picked"))

@@ -164,7 +164,7 @@ class _Reader:
 
     def _weight(self, node: OpNode, name: str, zero: str, scale: str) -> str | None:
         """A new initializer: (q − zero)·scale; None where one of them is no constant."""
-        if not name or any(part and part not in self.graph.initializers for part in (name, zero, scale)):
+        if not name or any(source and source not in self.graph.initializers for source in (name, zero, scale)):
             return None
         weight = self.graph.constant(name).astype(np.float64)
         if zero:
@@ -202,10 +202,10 @@ class _Reader:
         names = _padded(node.inputs, 12)
         weight_names = []
         for q, scale, zero in ((names[1], *names[8:10]), (names[2], *names[10:12])):
-            if any(part not in self.graph.initializers for part in (q, scale, zero)):
+            if any(source not in self.graph.initializers for source in (q, scale, zero)):
                 return None
-            weight, steps, shift = (self.graph.constant(part).astype(np.float64) for part in (q, scale, zero))
-            steps, shift = (part.reshape(weight.shape[0], 1, -1) for part in (steps, shift))
+            weight, steps, shift = (self.graph.constant(source).astype(np.float64) for source in (q, scale, zero))
+            steps, shift = (source.reshape(weight.shape[0], 1, -1) for source in (steps, shift))
             weight_names.append(self._stored(q, node, ((weight - shift) * steps).transpose(0, 2, 1)))
         return {_key(node): (_as(node, "LSTM", names[0], *weight_names, *names[3:8]),)}
 

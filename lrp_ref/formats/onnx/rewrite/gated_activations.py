@@ -65,30 +65,30 @@ def polynomial(view: GraphView, name: str, x: str, depth: int = DEPTH + 2) -> di
     if not depth or name not in view.nodes:
         return {}
     layer = view.layer(name)
-    parts = [polynomial(view, source, x, depth - 1) for source in view.nodes[name].inputs]
-    if not all(parts) or not parts:
+    operands = [polynomial(view, source, x, depth - 1) for source in view.nodes[name].inputs]
+    if not all(operands) or not operands:
         return {}
     if isinstance(layer, Scale):
         weight, bias = number(layer.weight), 0.0 if layer.bias is None else number(layer.bias)
-        return {} if weight is None or bias is None else _sum({0: bias}, {k: weight * c for k, c in parts[0].items()})
+        return {} if weight is None or bias is None else _sum({0: bias}, {k: weight * c for k, c in operands[0].items()})
     if isinstance(layer, Add):
-        return _sum(*parts)
+        return _sum(*operands)
     exponent = number(layer.exponent) if isinstance(layer, Pow) else None
     if exponent in (2, 3):
-        return _product([parts[0]] * int(exponent))
-    return _product(parts) if view.is_product(name) else {}
+        return _product([operands[0]] * int(exponent))
+    return _product(operands) if view.is_product(name) else {}
 
 
-def _sum(*parts: dict[int, float]) -> dict[int, float]:
-    powers = {power for part in parts for power in part}
-    whole = {power: sum(part.get(power, 0.0) for part in parts) for power in powers}
+def _sum(*summands: dict[int, float]) -> dict[int, float]:
+    powers = {power for polynomial_terms in summands for power in polynomial_terms}
+    whole = {power: sum(polynomial_terms.get(power, 0.0) for polynomial_terms in summands) for power in powers}
     return {power: coefficient for power, coefficient in whole.items() if coefficient}
 
 
-def _product(parts: list[dict[int, float]]) -> dict[int, float]:
+def _product(factors: list[dict[int, float]]) -> dict[int, float]:
     coefficients = {0: 1.0}
-    for part in parts:
-        coefficients = _sum(*({a + b: c * d} for a, c in coefficients.items() for b, d in part.items()))
+    for factor in factors:
+        coefficients = _sum(*({a + b: c * d} for a, c in coefficients.items() for b, d in factor.items()))
     return coefficients if max(coefficients, default=0) <= 3 else {}
 
 

@@ -56,8 +56,8 @@ class Statistic:
 
     def times(self, factor: float, shift: float = 0.0) -> Statistic:
         """factor times the statistic, and a number more."""
-        parts = {name: factor * getattr(self, name) for name in ("mean", "square", "squared_mean", "constant")}
-        return replace(self, **{**parts, "constant": parts["constant"] + shift})
+        weights = {name: factor * getattr(self, name) for name in ("mean", "square", "squared_mean", "constant")}
+        return replace(self, **{**weights, "constant": weights["constant"] + shift})
 
     @property
     def is_mean(self) -> bool:
@@ -80,8 +80,8 @@ def statistic(view: GraphView, name: str, depth: int = 2 * DEPTH) -> Statistic |
         below = None if weight is None or bias is None else statistic(view, sources[0], depth - 1)
         return None if below is None or weight is None or bias is None else below.times(weight, bias)
     if isinstance(layer, (Add, Subtract)) and len(sources) == 2 and view.shapes[sources[0]] == view.shapes[sources[1]]:
-        parts = [statistic(view, source, depth - 1) for source in sources]
-        return _together(view, parts[0], parts[1], -1.0 if isinstance(layer, Subtract) else 1.0)
+        operands = [statistic(view, source, depth - 1) for source in sources]
+        return _together(view, operands[0], operands[1], -1.0 if isinstance(layer, Subtract) else 1.0)
     if isinstance(layer, (Reshape, Flatten)):
         moved = _extents(view.shapes[name]) != _extents(view.shapes[sources[0]])
         return None if moved else statistic(view, sources[0], depth - 1)
@@ -117,8 +117,8 @@ def _together(view: GraphView, one: Statistic | None, other: Statistic | None, s
     if one is None or other is None or one.axes != other.axes or not view.same(one.base, other.base):
         return None
     added = other.times(sign)
-    parts = {name: getattr(one, name) + getattr(added, name) for name in ("mean", "square", "squared_mean", "constant")}
-    return replace(one, **parts, averaged=one.averaged and other.averaged)
+    weights = {name: getattr(one, name) + getattr(added, name) for name in ("mean", "square", "squared_mean", "constant")}
+    return replace(one, **weights, averaged=one.averaged and other.averaged)
 
 
 def _moment(view: GraphView, name: str, depth: int) -> Statistic | None:

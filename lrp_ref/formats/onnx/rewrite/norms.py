@@ -178,8 +178,8 @@ def norm_affine(view: GraphView, node: Node) -> Match:
     if not isinstance(norm, (LayerNorm, RMSNorm)) or norm.shift is not None or not view.private(name):
         return None
     order = tuple(np.argsort(back.axes).tolist()) if isinstance(back, Transpose) else tuple(range(view.rank(source)))
-    parts = [None if p is None else _sample_order(p, order, norm.axes) for p in (layer.weight, layer.bias)]
-    scale, shift = parts
+    parameters = [None if p is None else _sample_order(p, order, norm.axes) for p in (layer.weight, layer.bias)]
+    scale, shift = parameters
     unscaled = number(layer.weight) == 1
     if scale is None or (layer.bias is not None and shift is None) or (norm.scale is not None and not unscaled):
         return None

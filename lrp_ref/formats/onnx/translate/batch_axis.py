@@ -110,7 +110,7 @@ def _broadcast(call: Call, signals: Sequence[Tensor]) -> Moved:
     for index, value in enumerate(call.inputs):
         if isinstance(value, Tensor) and call.rank(value) < rank:
             shape = (1,) * (rank - call.rank(value)) + value.shape
-            others[index] = call.emit(Reshape(shape), value, part=f"aligned_{index}")
+            others[index] = call.emit(Reshape(shape), value, suffix=f"aligned_{index}")
         elif value is not None and not isinstance(value, Tensor) and value.ndim:
             others[index] = np.moveaxis(value.reshape((1,) * (rank - value.ndim) + value.shape), place, 0)
     return _call_batch_first(call, inputs=others), place

@@ -338,6 +338,6 @@ class Call:
             raise FormatError(f"a parameter holds {array.dtype} values, where numbers are needed")
         return adopt(array.astype(self.builder.dtype, copy=False))
 
-    def emit(self, layer: Layer, *inputs: Tensor, part: str = "") -> Tensor:
-        """Add a layer; `part` names what is not the node itself but a step towards it."""
-        return self.builder.add(f"{self.node.name}/{part}" if part else self.node.name, layer, inputs)
+    def emit(self, layer: Layer, *inputs: Tensor, suffix: str = "") -> Tensor:
+        """Add a layer; `suffix` names what is not the node itself but a step towards it."""
+        return self.builder.add(f"{self.node.name}/{suffix}" if suffix else self.node.name, layer, inputs)

@@ -145,7 +145,7 @@ def _flat_softmax(call: Call, x: Tensor, layer: type[Softmax]) -> Tensor:
     axis = call.axis(call.integer("axis", 1), call.rank(x))
     if math.prod(x.shape[axis:]) == 1:  # the last axis, or nothing but axes of extent 1 behind it
         return call.emit(layer(axis), x)
-    flat = call.emit(layer(axis), call.emit(Flatten(axis), x, part="flatten"), part="flat")
+    flat = call.emit(layer(axis), call.emit(Flatten(axis), x, suffix="flatten"), suffix="flat")
     return call.emit(Reshape(x.shape), flat)
 
 

@@ -28,22 +28,22 @@ def aligned(call: Call, values: Sequence[Value]) -> list[Value]:
             )
         else:
             shape = (1,) * (rank - call.rank(value)) + value.shape
-            operands.append(call.emit(Reshape(shape), value, part=f"reshape_{number}"))
+            operands.append(call.emit(Reshape(shape), value, suffix=f"reshape_{number}"))
     return operands
 
 
 def expanded(call: Call, x: Tensor, shape: Sequence[int]) -> Tensor:
     """`x` broadcast to samples of `shape`; nothing is added where it has that shape."""
-    return x if x.shape == tuple(shape) else call.emit(Expand(tuple(shape)), x, part="expand")
+    return x if x.shape == tuple(shape) else call.emit(Expand(tuple(shape)), x, suffix="expand")
 
 
-def affine(call: Call, x: Tensor, weight: Array | None = None, bias: Array | None = None, part: str = "") -> Tensor:
+def affine(call: Call, x: Tensor, weight: Array | None = None, bias: Array | None = None, suffix: str = "") -> Tensor:
     """weight·x + bias with constants that meet one sample."""
     shape: Shape = np.broadcast_shapes(x.shape, *(c.shape for c in (weight, bias) if c is not None))
     if math.prod(shape) * call.builder.dtype.itemsize > call.builder.budget:
         raise FormatError(f"constants stretch its output to shape {shape}, which is beyond the budget")
     x = expanded(call, x, shape)
     if weight is None and bias is None:
-        return call.emit(Identity(), x, part=part)
+        return call.emit(Identity(), x, suffix=suffix)
     factor = call.parameter(1.0 if weight is None else weight)
-    return call.emit(Scale(factor, None if bias is None else call.parameter(bias)), x, part=part)
+    return call.emit(Scale(factor, None if bias is None else call.parameter(bias)), x, suffix=suffix)

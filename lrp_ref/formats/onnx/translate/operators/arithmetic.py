@@ -41,9 +41,9 @@ def _sum(call: Call) -> Tensor:
     return affine(call, x, factor, bias if factor is None or bias is None else bias * factor)
 
 
-def _added(call: Call, signals: list[Tensor], part: str) -> Tensor:
+def _added(call: Call, signals: list[Tensor], suffix: str) -> Tensor:
     layer = Add(len(signals)) if len(signals) > 1 else Identity()
-    return call.emit(layer, *signals, part=part)
+    return call.emit(layer, *signals, suffix=suffix)
 
 
 def _sub(call: Call) -> Tensor:
@@ -78,7 +78,7 @@ def _div(call: Call) -> Tensor:
     if not isinstance(first, Tensor):
         if first.size == 1 and first.flat[0] == 1:
             return call.emit(Reciprocal(), second)
-        return affine(call, call.emit(Reciprocal(), second, part="reciprocal"), first)
+        return affine(call, call.emit(Reciprocal(), second, suffix="reciprocal"), first)
     return call.emit(Divide(), first, second)
 
 
@@ -87,7 +87,7 @@ def _pow(call: Call) -> Tensor:
     if not isinstance(first, Tensor):
         if not (first > 0).all():
             raise FormatError("a constant that is not positive to the power of a signal is not supported")
-        scaled = affine(call, _signal(second), np.log(first.astype(np.float64)), part="exponent")
+        scaled = affine(call, _signal(second), np.log(first.astype(np.float64)), suffix="exponent")
         return call.emit(Exp(), scaled)
     if isinstance(second, Tensor):
         return call.emit(Power(), first, second)
@@ -103,10 +103,10 @@ def _extreme(layer: Callable[[int], Layer], function: Callable[[Array, Array], A
         if not constants:
             return call.emit(layer(len(signals)) if len(signals) > 1 else Identity(), *signals)
         bound = functools.reduce(function, constants)
-        x = signals[0] if len(signals) == 1 else call.emit(layer(len(signals)), *signals, part="of_signals")
+        x = signals[0] if len(signals) == 1 else call.emit(layer(len(signals)), *signals, suffix="of_signals")
         x = expanded(call, x, np.broadcast_shapes(x.shape, bound.shape))
         if not bound.size or (bound != bound.flat[0]).any():
-            beyond = call.emit(Compare(">" if layer is Maximum else "<", call.parameter(bound)), x, part="beyond")
+            beyond = call.emit(Compare(">" if layer is Maximum else "<", call.parameter(bound)), x, suffix="beyond")
             return call.emit(Where(otherwise=call.parameter(bound)), beyond, x)
         number = float(bound.flat[0])
         return clipped(call, x, *((number, None) if layer is Maximum else (None, number)))

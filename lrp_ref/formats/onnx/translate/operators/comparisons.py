@@ -22,7 +22,7 @@ def _comparison(relation: str) -> Operator:
         first, second = aligned(call, [call.value(0), call.value(1)])
         if isinstance(first, Tensor) and isinstance(second, Tensor):
             # In floats a difference is 0 only between equal numbers, and has the sign of the exact one.
-            return call.emit(Compare(relation, call.parameter(0.0)), call.emit(Subtract(), first, second, part="difference"))
+            return call.emit(Compare(relation, call.parameter(0.0)), call.emit(Subtract(), first, second, suffix="difference"))
         if isinstance(first, Tensor):
             assert not isinstance(second, Tensor)
             return _with_constant(call, relation, first, second)
@@ -72,7 +72,7 @@ def _masked(call: Call, condition: Array, first: Value, second: Value) -> Tensor
     """A choice that is known at load: each signal times a mask of ones and zeros, a constant where it is chosen."""
     chosen, left = condition != 0, condition == 0
     if isinstance(first, Tensor) and isinstance(second, Tensor):
-        return call.emit(Add(), affine(call, first, chosen, part="first"), affine(call, second, left, part="second"))
+        return call.emit(Add(), affine(call, first, chosen, suffix="first"), affine(call, second, left, suffix="second"))
     if isinstance(first, Tensor):
         assert not isinstance(second, Tensor)
         return affine(call, first, chosen, _filled(left, second))

@@ -90,10 +90,10 @@ def _simplified(call: Call, value: Value, labels: str, elsewhere: set[str], numb
         while labels.count(label) > 1:
             value, labels = _diagonal(call, value, labels, label, f"{number}_{label}")
     gone = tuple(axis for axis, label in enumerate(labels, start=1) if label not in elsewhere)
-    return (call.emit(Sum(gone), value, part=f"sum_{number}") if gone else value), kept
+    return (call.emit(Sum(gone), value, suffix=f"sum_{number}") if gone else value), kept
 
 
-def _diagonal(call: Call, x: Tensor, labels: str, label: str, part: str) -> tuple[Tensor, str]:
+def _diagonal(call: Call, x: Tensor, labels: str, label: str, suffix: str) -> tuple[Tensor, str]:
     """The cells whose positions along the first two axes of `label` are the same, along one axis in the first one's place."""
     first = labels.index(label)
     second = labels.index(label, first + 1)
@@ -103,17 +103,17 @@ def _diagonal(call: Call, x: Tensor, labels: str, label: str, part: str) -> tupl
     order = [axis for axis in range(len(labels)) if axis != second]
     order.insert(first + 1, second)
     if order != sorted(order):
-        x = call.emit(Transpose((0, *(axis + 1 for axis in order))), x, part=f"pair_{part}")
-    x = call.emit(Reshape((*x.shape[:first], extent * extent, *x.shape[first + 2 :])), x, part=f"square_{part}")
-    x = call.emit(Gather(tuple(range(0, extent * extent, extent + 1)), first + 1), x, part=f"diagonal_{part}")
+        x = call.emit(Transpose((0, *(axis + 1 for axis in order))), x, suffix=f"pair_{suffix}")
+    x = call.emit(Reshape((*x.shape[:first], extent * extent, *x.shape[first + 2 :])), x, suffix=f"square_{suffix}")
+    x = call.emit(Gather(tuple(range(0, extent * extent, extent + 1)), first + 1), x, suffix=f"diagonal_{suffix}")
     return x, labels[:second] + labels[second + 1 :]
 
 
-def _ordered(call: Call, x: Tensor, labels: str, wanted: str, part: str) -> Tensor:
+def _ordered(call: Call, x: Tensor, labels: str, wanted: str, suffix: str) -> Tensor:
     """The axes of a sample in another order."""
     if labels == wanted:
         return x
-    return call.emit(Transpose((0, *(labels.index(label) + 1 for label in wanted))), x, part=part)
+    return call.emit(Transpose((0, *(labels.index(label) + 1 for label in wanted))), x, suffix=suffix)
 
 
 def _split(one: str, two: str, out: str) -> tuple[str, str, str, str]:
@@ -144,17 +144,17 @@ def _by_constant(call: Call, x: Tensor, weight: Array, terms: Sequence[str], out
     x = _ordered(call, x, terms[0], stack + rows + inner, "transpose")
     if not inner and not columns:
         factors = weight.transpose([terms[1].index(label) for label in stack])
-        x = call.emit(Scale(call.parameter(factors.reshape(*factors.shape, *(1 for _ in rows)))), x, part="product")
+        x = call.emit(Scale(call.parameter(factors.reshape(*factors.shape, *(1 for _ in rows)))), x, suffix="product")
         return call.emit(Identity(), _ordered(call, x, stack + rows, out, "order"))
     matrices = weight.transpose([terms[1].index(label) for label in stack + inner + columns])
     matrices = call.parameter(matrices.reshape(*(extents[c] for c in stack), size(inner), size(columns)))
     # A stack needs its rows along one axis; a dense layer takes any axes in front of the last.
     before = [extents[c] for c in stack] + [size(rows)] if stack else [extents[c] for c in rows]
     lower = (*before, size(inner))
-    x = x if x.shape == lower else call.emit(Reshape(lower), x, part="flatten")
-    x = call.emit(StackedDense(matrices) if stack else Dense(matrices), x, part="product")
+    x = x if x.shape == lower else call.emit(Reshape(lower), x, suffix="flatten")
+    x = call.emit(StackedDense(matrices) if stack else Dense(matrices), x, suffix="product")
     whole = tuple(extents[c] for c in stack + rows + columns)
-    x = x if x.shape == whole else call.emit(Reshape(whole), x, part="unflatten")
+    x = x if x.shape == whole else call.emit(Reshape(whole), x, suffix="unflatten")
     return call.emit(Identity(), _ordered(call, x, stack + rows + columns, out, "order"))
 
 
@@ -169,10 +169,10 @@ def _of_signals(call: Call, factors: tuple[Tensor, Tensor], terms: tuple[str, st
     heads = tuple(extents[label] for label in stack)
     a = _ordered(call, factors[0], terms[0], stack + rows + inner, "first")
     b = _ordered(call, factors[1], terms[1], stack + inner + columns, "second")
-    a = call.emit(Reshape((*heads, size(rows), size(inner))), a, part="rows")
-    b = call.emit(Reshape((*heads, size(inner), size(columns))), b, part="columns")
-    x = call.emit(MatMul(), a, b, part="product")
-    x = call.emit(Reshape(tuple(extents[label] for label in stack + rows + columns)), x, part="unflatten")
+    a = call.emit(Reshape((*heads, size(rows), size(inner))), a, suffix="rows")
+    b = call.emit(Reshape((*heads, size(inner), size(columns))), b, suffix="columns")
+    x = call.emit(MatMul(), a, b, suffix="product")
+    x = call.emit(Reshape(tuple(extents[label] for label in stack + rows + columns)), x, suffix="unflatten")
     return call.emit(Identity(), _ordered(call, x, stack + rows + columns, out, "order"))
 
 

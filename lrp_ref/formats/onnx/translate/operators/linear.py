@@ -98,12 +98,12 @@ def _batch_norm(call: Call) -> list[Tensor | None]:
 # --- matrix products ------------------------------------------------------------------------------------------------------
 
 
-def _transposed(call: Call, x: Tensor, part: str = "transpose") -> Tensor:
+def _transposed(call: Call, x: Tensor, suffix: str = "transpose") -> Tensor:
     """The last two axes exchanged."""
     rank = len(x.shape) + 1
     if rank - 2 < 1:
         raise FormatError("a transpose of its input would move the batch axis, and samples are explained one by one")
-    return call.emit(Transpose((*range(rank - 2), rank - 1, rank - 2)), x, part=part)
+    return call.emit(Transpose((*range(rank - 2), rank - 1, rank - 2)), x, suffix=suffix)
 
 
 def _gemm(call: Call) -> Tensor:
@@ -118,11 +118,11 @@ def _gemm(call: Call) -> Tensor:
         row = _row(call, bias, weight.shape[-1], beta)
         if row is not None or bias is None:
             return call.emit(Dense(weight, row), x)
-        return _plus(call, call.emit(Dense(weight), x, part="product"), bias, beta)
+        return _plus(call, call.emit(Dense(weight), x, suffix="product"), bias, beta)
     if not isinstance(first, Tensor) and not isinstance(second, Tensor):
         known = (first.T if swapped[0] else first) @ (second.T if swapped[1] else second)
         x = call.tensor(2)
-        x = x if beta == 1 else call.emit(Scale(call.parameter(beta)), x, part="scaled")
+        x = x if beta == 1 else call.emit(Scale(call.parameter(beta)), x, suffix="scaled")
         return affine(call, x, None, call.per_sample(known * np.float64(alpha), call.rank(x)))
     if call.lead:
         raise FormatError("only a product with a constant matrix (an initializer) keeps samples apart")
@@ -131,7 +131,7 @@ def _gemm(call: Call) -> Tensor:
         for k, (value, swap) in enumerate(zip((first, second), swapped, strict=True))
     ]
     product = _product(call, factors[0], factors[1], "product")
-    product = product if alpha == 1 else affine(call, product, np.asarray(alpha), part="scaled")
+    product = product if alpha == 1 else affine(call, product, np.asarray(alpha), suffix="scaled")
     return _plus(call, product, bias, beta)
 
 
@@ -141,10 +141,10 @@ def _swap_rows(call: Call, x: Tensor) -> Tensor:
     return _transposed(call, x)
 
 
-def _matrix(call: Call, value: Value, swap: bool, part: str) -> Value:
+def _matrix(call: Call, value: Value, swap: bool, suffix: str) -> Value:
     if not swap:
         return value
-    return _transposed(call, value, part) if isinstance(value, Tensor) else value.T
+    return _transposed(call, value, suffix) if isinstance(value, Tensor) else value.T
 
 
 def _row(call: Call, bias: Value | None, upper: int, beta: float) -> Array | None:
@@ -163,11 +163,11 @@ def _plus(call: Call, x: Tensor, bias: Value | None, beta: float) -> Tensor:
         return call.emit(Identity(), x)
     if not isinstance(bias, Tensor):
         return affine(call, x, None, call.per_sample(bias, call.rank(x)) * np.float64(beta))
-    bias = bias if beta == 1 else call.emit(Scale(call.parameter(beta)), bias, part="bias")
+    bias = bias if beta == 1 else call.emit(Scale(call.parameter(beta)), bias, suffix="bias")
     missing = call.rank(x) - call.rank(bias)
     if missing and call.lead:
         raise FormatError("its third input has no batch axis")
-    bias = call.emit(Reshape((1,) * missing + bias.shape), bias, part="bias_row") if missing else bias
+    bias = call.emit(Reshape((1,) * missing + bias.shape), bias, suffix="bias_row") if missing else bias
     return call.emit(Add(), x, bias)
 
 
@@ -175,74 +175,74 @@ def _matmul(call: Call) -> Tensor:
     return _product(call, call.value(0), call.value(1), "")
 
 
-def _product(call: Call, first: Value, second: Value, part: str) -> Tensor:
+def _product(call: Call, first: Value, second: Value, suffix: str) -> Tensor:
     """first @ second as NumPy defines it."""
     if isinstance(first, Tensor) and isinstance(second, Tensor):
-        return _of_signals(call, first, second, part)
+        return _of_signals(call, first, second, suffix)
     if isinstance(first, Tensor):
         assert not isinstance(second, Tensor)
-        return _by_constant(call, first, second, part)
+        return _by_constant(call, first, second, suffix)
     assert isinstance(second, Tensor)
     if first.ndim > 2 and math.prod(first.shape[:-2]) == 1 and first.ndim <= call.rank(second):
         first = first.reshape(first.shape[-2:])
     if first.ndim >= 2 and len(second.shape) >= 2:  # W @ x = (xᵀ @ Wᵀ)ᵀ
         turned = _by_constant(call, _transposed(call, second), first.swapaxes(-1, -2), "product")
-        return _transposed(call, turned, part)
+        return _transposed(call, turned, suffix)
     if first.ndim == 1 and len(second.shape) == 2:
-        inner = call.emit(Dense(call.parameter(first.reshape(-1, 1))), _transposed(call, second), part="product")
-        return call.emit(Reshape((second.shape[1],)), inner, part=part)
+        inner = call.emit(Dense(call.parameter(first.reshape(-1, 1))), _transposed(call, second), suffix="product")
+        return call.emit(Reshape((second.shape[1],)), inner, suffix=suffix)
     if first.ndim == 2 and len(second.shape) == 1 and not call.lead:
-        return call.emit(Dense(call.parameter(first.T)), second, part=part)
+        return call.emit(Dense(call.parameter(first.T)), second, suffix=suffix)
     raise FormatError(
         f"the product of a constant of shape {first.shape} and samples of shape {second.shape} mixes samples or is not supported"
     )
 
 
-def _by_constant(call: Call, first: Tensor, second: Array, part: str) -> Tensor:
+def _by_constant(call: Call, first: Tensor, second: Array, suffix: str) -> Tensor:
     if not first.shape:
         raise FormatError("the product with a matrix would mix samples: the signal has no axis beside the batch")
     if second.ndim > 2 and math.prod(second.shape[:-2]) == 1 and second.ndim <= call.rank(first):
         second = second.reshape(second.shape[-2:])
     if second.ndim == 1:
-        inner = call.emit(Dense(call.parameter(second.reshape(-1, 1))), first, part="product")
-        return call.emit(Reshape(inner.shape[:-1]), inner, part=part)
+        inner = call.emit(Dense(call.parameter(second.reshape(-1, 1))), first, suffix="product")
+        return call.emit(Reshape(inner.shape[:-1]), inner, suffix=suffix)
     if second.ndim == 2:
-        return call.emit(Dense(call.parameter(second)), first, part=part)
-    return _by_stack(call, first, second, part)
+        return call.emit(Dense(call.parameter(second)), first, suffix=suffix)
+    return _by_stack(call, first, second, suffix)
 
 
-def _by_stack(call: Call, first: Tensor, second: Array, part: str) -> Tensor:
+def _by_stack(call: Call, first: Tensor, second: Array, suffix: str) -> Tensor:
     """A signal times a stack of constant matrices, the axes in front of the last two matched as NumPy does."""
     if call.lead:
         second = call.per_sample(second, call.rank(first))
         matrices = call.parameter(second)
-        return call.emit(Dense(matrices) if second.ndim == 2 else StackedDense(matrices), first, part=part)
+        return call.emit(Dense(matrices) if second.ndim == 2 else StackedDense(matrices), first, suffix=suffix)
     if len(first.shape) == 1:
-        row = call.emit(Reshape((1,) * (second.ndim - 1) + first.shape), first, part="row")
-        inner = call.emit(StackedDense(call.parameter(second)), row, part="product")
-        return call.emit(Reshape((*inner.shape[:-2], inner.shape[-1])), inner, part=part)
+        row = call.emit(Reshape((1,) * (second.ndim - 1) + first.shape), first, suffix="row")
+        inner = call.emit(StackedDense(call.parameter(second)), row, suffix="product")
+        return call.emit(Reshape((*inner.shape[:-2], inner.shape[-1])), inner, suffix=suffix)
     missing = second.ndim - len(first.shape)
-    x = first if missing <= 0 else call.emit(Reshape((1,) * missing + first.shape), first, part="stack")
-    return call.emit(StackedDense(call.parameter(second)), x, part=part)
+    x = first if missing <= 0 else call.emit(Reshape((1,) * missing + first.shape), first, suffix="stack")
+    return call.emit(StackedDense(call.parameter(second)), x, suffix=suffix)
 
 
-def _of_signals(call: Call, first: Tensor, second: Tensor, part: str) -> Tensor:
+def _of_signals(call: Call, first: Tensor, second: Tensor, suffix: str) -> Tensor:
     rows, columns = len(first.shape) == 1, len(second.shape) == 1
     if call.lead and (rows or columns or len(first.shape) != len(second.shape)):
         raise FormatError(f"the product of signals of shapes {first.shape} and {second.shape} beside the batch mixes samples")
-    a = call.emit(Reshape((1, *first.shape)), first, part="row") if rows else first
-    b = call.emit(Reshape((*second.shape, 1)), second, part="column") if columns else second
+    a = call.emit(Reshape((1, *first.shape)), first, suffix="row") if rows else first
+    b = call.emit(Reshape((*second.shape, 1)), second, suffix="column") if columns else second
     rank = max(len(a.shape), len(b.shape))
     a, b = (
-        x if len(x.shape) == rank else call.emit(Reshape((1,) * (rank - len(x.shape)) + x.shape), x, part=f"stack_{k}")
+        x if len(x.shape) == rank else call.emit(Reshape((1,) * (rank - len(x.shape)) + x.shape), x, suffix=f"stack_{k}")
         for k, x in enumerate((a, b))
     )
     if not rows and not columns:
-        return call.emit(MatMul(), a, b, part=part)
-    inner = call.emit(MatMul(), a, b, part="product")
+        return call.emit(MatMul(), a, b, suffix=suffix)
+    inner = call.emit(MatMul(), a, b, suffix="product")
     shape = inner.shape[:-1] if columns else inner.shape
     shape = (*shape[:-2], *shape[-1:]) if rows and not columns else shape[:-1] if rows else shape
-    return call.emit(Reshape(shape), inner, part=part)
+    return call.emit(Reshape(shape), inner, suffix=suffix)
 
 
 TABLE: dict[tuple[str, int], Operator] = {

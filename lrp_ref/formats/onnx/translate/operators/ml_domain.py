@@ -68,8 +68,8 @@ def _scaler(call: Call) -> Tensor:
     offset, scale = _row(call, "offset", x.shape[0]), _row(call, "scale", x.shape[0])
     if offset is not None:
         # Two layers: one sum would round where offset · scale is large. They are folded into what follows.
-        part = "" if scale is None else "shifted"
-        x = call.emit(Scale(call.parameter(1.0), call.parameter(-offset)), x, part=part)
+        suffix = "" if scale is None else "shifted"
+        x = call.emit(Scale(call.parameter(1.0), call.parameter(-offset)), x, suffix=suffix)
     if scale is not None:
         return call.emit(Scale(call.parameter(scale)), x)
     return x if offset is not None else call.emit(Identity(), x)
@@ -91,16 +91,16 @@ def _normalizer(call: Call) -> Tensor:
     """x over the sum of its magnitudes (L1), its length (L2), or its largest number (MAX)."""
     x, norm = _table(call), call.text("norm", "MAX")
     if norm == "MAX":
-        return call.emit(Divide(), x, call.emit(ReduceMax((1,), True), x, part="largest"))
+        return call.emit(Divide(), x, call.emit(ReduceMax((1,), True), x, suffix="largest"))
     if norm == "L1":
         if _complements(call, x):
             return x
-        size = call.emit(SumOver((1,), True), call.emit(Abs(), x, part="magnitudes"), part="sum")
+        size = call.emit(SumOver((1,), True), call.emit(Abs(), x, suffix="magnitudes"), suffix="sum")
         return call.emit(Divide(), x, size)
     if norm != "L2":
         raise FormatError(f"the attribute 'norm' is {norm!r}")
-    squares = call.emit(SumOver((1,), True), call.emit(Pow(call.parameter(2.0)), x, part="squares"), part="sum")
-    return call.emit(Divide(), x, call.emit(Sqrt(), squares, part="length"))
+    squares = call.emit(SumOver((1,), True), call.emit(Pow(call.parameter(2.0)), x, suffix="squares"), suffix="sum")
+    return call.emit(Divide(), x, call.emit(Sqrt(), squares, suffix="length"))
 
 
 def _complements(call: Call, x: Tensor) -> bool:
@@ -114,14 +114,14 @@ def _complements(call: Call, x: Tensor) -> bool:
     return bool((weight[:, 0] == -weight[:, 1]).all()) and (bias is None or bool(bias[0] == -bias[1]))
 
 
-def _linear(call: Call, x: Tensor, upper: int, part: str) -> Tensor:
+def _linear(call: Call, x: Tensor, upper: int, suffix: str) -> Tensor:
     flat, bias = call.floats("coefficients"), call.floats("intercepts")
     if upper < 1 or len(flat) != upper * x.shape[0] or len(bias) not in (0, upper):
         raise FormatError(
             f"{len(flat)} coefficients and {len(bias)} intercepts do not map {x.shape[0]} features to {upper} numbers"
         )
     weight = call.parameter(np.asarray(flat, dtype=np.float64).reshape(upper, -1).T)
-    return call.emit(Dense(weight, call.parameter(np.asarray(bias)) if bias else None), x, part=part)
+    return call.emit(Dense(weight, call.parameter(np.asarray(bias)) if bias else None), x, suffix=suffix)
 
 
 def _regressor(call: Call) -> Tensor:
@@ -148,12 +148,12 @@ def _of_one_score(call: Call, x: Tensor, squash: str) -> Tensor:
     """The scores of two classes from that of the second: [1 − z, z], or the squashed [−z, z]."""
     if squash == "NONE":
         z = _linear(call, x, 1, "score")
-        other = call.emit(Scale(call.parameter(-1.0), call.parameter(1.0)), z, part="other")
+        other = call.emit(Scale(call.parameter(-1.0), call.parameter(1.0)), z, suffix="other")
         return call.emit(Concat(2, 1), other, z)
     if squash == "SOFTMAX":  # runtimes differ in what they do
         raise FormatError("a softmax of one score is not read")
     z = _linear(call, x, 1, "score")
-    return call.emit(Sigmoid(), call.emit(Dense(call.parameter(np.array([[-1.0, 1.0]]))), z, part="scores"))
+    return call.emit(Sigmoid(), call.emit(Dense(call.parameter(np.array([[-1.0, 1.0]]))), z, suffix="scores"))
 
 
 def _binarizer(call: Call) -> Tensor:

@@ -42,7 +42,7 @@ def _dequantize(call: Call) -> Tensor:
     if grid is None:  # integers that the network is given, such as bytes of an image
         if not x.kind or scale.size != 1 or zero.size != 1:
             raise FormatError("it dequantises what is not quantised, or with several scales, which is not read")
-        shifted = call.emit(Scale(call.parameter(1.0), call.parameter(-float(zero.reshape(())))), x, part="shifted")
+        shifted = call.emit(Scale(call.parameter(1.0), call.parameter(-float(zero.reshape(())))), x, suffix="shifted")
         return call.emit(Scale(call.parameter(scale.reshape(()))), shifted)
     if scale.size != 1 or zero.size != 1 or grid != (float(scale.reshape(())), int(zero.reshape(()))):
         raise FormatError("it dequantises with another scale or zero point than the signal was quantised with, which is not read")

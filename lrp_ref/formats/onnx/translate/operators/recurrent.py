@@ -73,7 +73,7 @@ def _layout(call: Call) -> tuple[_Layout, Tensor]:
     if [weight.shape, recurrent.shape] != wanted or call.integer("hidden_size", size) != size:
         raise FormatError(f"its weights have shapes {weight.shape} and {recurrent.shape} instead of {wanted[0]} and {wanted[1]}")
     if not call.lead:
-        x = call.emit(Reshape((steps, x.shape[-1])), x, part="sequence")
+        x = call.emit(Reshape((steps, x.shape[-1])), x, suffix="sequence")
     return _Layout(1 + both, size, steps, first), x
 
 
@@ -159,7 +159,7 @@ def _state(call: Call, index: int, state: str, layout: _Layout) -> Value | None:
             raise FormatError(
                 f"its initial {state} state has its batch along axis {batch}, and the model's batch is {value.place}"
             )
-        return call.emit(Reshape((shape[0] * shape[1],)), value, part=f"initial_{state}")
+        return call.emit(Reshape((shape[0] * shape[1],)), value, suffix=f"initial_{state}")
     rows = value if layout.first else np.moveaxis(value, 1, 0) if value.ndim == 3 else value
     if rows.shape[1:] != shape or not len(rows):
         raise FormatError(f"its initial {state} state has shape {value.shape}, where {shape} belongs to each sample")
@@ -181,17 +181,17 @@ def _cell(call: Call, fields: dict[str, Any], returns: str) -> Cells:
 
 def _output(call: Call, cell: Cells, read: Sequence[Tensor], layout: _Layout) -> Tensor:
     """One output as the file lays it out: Y (T, D, N, H), or (N, T, D, H) of layout 1; states (D, N, H), or (N, D, H)."""
-    part = {"all": "", "last": "last", "cell": "cell"}[cell.returns]
+    suffix = {"all": "", "last": "last", "cell": "cell"}[cell.returns]
     only = sum(bool(name) for name in call.node.outputs) == 1
-    whole = call.emit(cell, *read, part="" if only else part)
+    whole = call.emit(cell, *read, suffix="" if only else suffix)
     sample: Shape = (layout.directions, layout.hidden)
     if cell.returns == "all":
         sample = (layout.steps, *sample)
     place = 0 if layout.first else 2 if cell.returns == "all" else 1
     if not call.lead:
         sample = (*sample[:place], 1, *sample[place:])
-        return call.emit(Reshape(sample), whole, part=f"{part or 'steps'}_apart")
-    return replace(call.emit(Reshape(sample), whole, part=f"{part or 'steps'}_apart"), place=place)
+        return call.emit(Reshape(sample), whole, suffix=f"{suffix or 'steps'}_apart")
+    return replace(call.emit(Reshape(sample), whole, suffix=f"{suffix or 'steps'}_apart"), place=place)
 
 
 def _checked(call: Call) -> list[Tensor | None]:

@@ -41,22 +41,22 @@ def _reduce(layer: type[Layer], over_space: type[Layer] | None, since: int) -> O
     return function
 
 
-def _reduced(call: Call, x: Tensor, layer: type[Layer], over_space: type[Layer] | None, since: int, part: str = "") -> Tensor:
+def _reduced(call: Call, x: Tensor, layer: type[Layer], over_space: type[Layer] | None, since: int, suffix: str = "") -> Tensor:
     file_axes = call.listed(1, "axes", since)
     if not file_axes and call.integer("noop_with_empty_axes", 0):
-        return call.emit(Identity(), x, part=part)
+        return call.emit(Identity(), x, suffix=suffix)
     rank = call.rank(x)
     axes = call.axes(file_axes or tuple(range(rank)), rank)
     keep = bool(call.integer("keepdims", 1))
     spatial = tuple(range(2, len(x.shape) + 1))
     if over_space is not None and keep and axes == spatial and 1 <= len(spatial) <= 3:
-        return call.emit(over_space(), x, part=part)
-    return call.emit(layer(axes, keep), x, part=part)  # type: ignore[call-arg]
+        return call.emit(over_space(), x, suffix=suffix)
+    return call.emit(layer(axes, keep), x, suffix=suffix)  # type: ignore[call-arg]
 
 
 def _least(call: Call) -> Tensor:
     """min x = −max(−x)."""
-    negative = call.emit(Scale(call.parameter(-1.0)), call.tensor(), part="negative")
+    negative = call.emit(Scale(call.parameter(-1.0)), call.tensor(), suffix="negative")
     largest = _reduced(call, negative, ReduceMax, GlobalMaxPool, 18, "largest")
     return call.emit(Scale(call.parameter(-1.0)), largest)
 
@@ -65,7 +65,7 @@ def _of_powers(p: int, root: bool) -> Operator:
     """Σ|x|, Σx² and √Σx²: what they are made of, so that a norm by them is found."""
 
     def function(call: Call) -> Tensor:
-        powers = call.emit(Abs() if p == 1 else Pow(call.parameter(2.0)), call.tensor(), part="powers")
+        powers = call.emit(Abs() if p == 1 else Pow(call.parameter(2.0)), call.tensor(), suffix="powers")
         total = _reduced(call, powers, Sum, None, 18, "sum" if root else "")
         return call.emit(Sqrt(), total) if root else total
 
@@ -113,7 +113,7 @@ def _over_last(call: Call, norm: type[LayerNorm | RMSNorm]) -> list[Tensor | Non
     if scale is not None and (shift is None or _over(call, shift, axes) is not None):
         scale = None if (scale == 1).all() else scale
         return [call.emit(norm(axes, scale, None if shift is None else _over(call, shift, axes), epsilon), x)]
-    plain = call.emit(norm(axes, None, None, epsilon), x, part="normalised")
+    plain = call.emit(norm(axes, None, None, epsilon), x, suffix="normalised")
     constants = [None if c is None else call.per_sample(c, call.rank(x)) for c in (call.constant(1), shift)]
     return [affine(call, plain, constants[0], constants[1])]
 

@@ -37,7 +37,7 @@ def _padded(call: Call, x: Tensor, pairs: list[tuple[int, int]], mode: str, valu
         raise FormatError(f"pads {pairs} leave nothing of samples of shape {x.shape}")
     for axis, (before, after) in enumerate(cropped, start=1):
         if before or after:
-            x = call.emit(Slice(before, x.shape[axis - 1] - after, axis), x, part=f"crop_{axis}")
+            x = call.emit(Slice(before, x.shape[axis - 1] - after, axis), x, suffix=f"crop_{axis}")
     grown = tuple((max(0, before), max(0, after)) for before, after in pairs)
     call.builder.check(tuple(e + b + a for e, (b, a) in zip(x.shape, grown, strict=True)), "its output")
     if not any(map(any, grown)):

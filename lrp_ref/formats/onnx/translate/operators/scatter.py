@@ -65,14 +65,14 @@ def _one_hot(call: Call) -> Tensor:
     axis = call.integer("axis", -1)
     if axis not in (-1, rank - 1):
         raise FormatError(f"axis {axis} is not the last, where ones and zeros are read")
-    column = call.emit(Reshape((*x.shape, 1)), x, part="column")
+    column = call.emit(Reshape((*x.shape, 1)), x, suffix="column")
     call.builder.check((*x.shape, rows), "its output")
     wide = expanded(call, column, (*x.shape, rows))
     numbers = call.parameter(np.arange(rows))
     off, on = (float(value) for value in ends)
     if math.isclose(off, 0.0) and on == 1:
         return call.emit(Compare("==", numbers), wide)
-    hot = call.emit(Compare("==", numbers), wide, part="hot")
+    hot = call.emit(Compare("==", numbers), wide, suffix="hot")
     return call.emit(Scale(call.parameter(on - off), None if off == 0 else call.parameter(off)), hot)
 
 

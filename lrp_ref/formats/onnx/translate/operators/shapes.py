@@ -174,23 +174,23 @@ def _concat(call: Call) -> Tensor:
     if len(signals) == 1:
         place = next(index for index, v in enumerate(values) if isinstance(v, Tensor))
         return _attached(call, values[:place], signals[0], values[place + 1 :], axis, "")
-    parts: list[Tensor] = []
+    tensors: list[Tensor] = []
     while values:
         # A signal with the constants in front of it; the last one takes those behind it as well.
         place = next(index for index, v in enumerate(values) if isinstance(v, Tensor))
         last = not any(isinstance(v, Tensor) for v in values[place + 1 :])
         behind = values[place + 1 :] if last else []
-        parts.append(_attached(call, values[:place], values[place], behind, axis, f"part_{len(parts)}"))
+        tensors.append(_attached(call, values[:place], values[place], behind, axis, f"part_{len(tensors)}"))
         values = [] if last else values[place + 1 :]
-    return call.emit(Concat(len(parts), axis), *parts)
+    return call.emit(Concat(len(tensors), axis), *tensors)
 
 
-def _attached(call: Call, before: Sequence[Value], x: Value, after: Sequence[Value], axis: int, part: str) -> Tensor:
+def _attached(call: Call, before: Sequence[Value], x: Value, after: Sequence[Value], axis: int, suffix: str) -> Tensor:
     """A signal with constants on either side along an axis."""
     assert isinstance(x, Tensor)
     if not before and not after:
         return x
-    return call.emit(Attach(_joined(call, before, x, axis), _joined(call, after, x, axis), axis), x, part=part)
+    return call.emit(Attach(_joined(call, before, x, axis), _joined(call, after, x, axis), axis), x, suffix=suffix)
 
 
 def _joined(call: Call, constants: Sequence[Value], x: Tensor, axis: int) -> Array | None:
@@ -204,8 +204,8 @@ def _split(call: Call) -> list[Tensor | None]:
     axis = call.axis(call.integer("axis", 0), call.rank(x))
     sizes = split_sizes(call, x.shape[axis - 1])
     ends = np.cumsum((0, *sizes))
-    parts = enumerate(itertools.pairwise(ends))
-    return [call.emit(Slice(int(start), int(stop), axis), x, part=f"part_{k}") for k, (start, stop) in parts]
+    bounds = enumerate(itertools.pairwise(ends))
+    return [call.emit(Slice(int(start), int(stop), axis), x, suffix=f"part_{k}") for k, (start, stop) in bounds]
 
 
 def _slice(call: Call) -> Tensor:
@@ -218,7 +218,7 @@ def _slice(call: Call) -> Tensor:
             cuts.append((call.axis(axis, len(full)), _from_the_end(start, stop, full[axis], cells)))
     for number, (axis, cells) in enumerate(cuts):
         last = number == len(cuts) - 1
-        x = call.emit(Slice(cells.start, cells.stop, axis, cells.step), x, part="" if last else f"axis_{axis}")
+        x = call.emit(Slice(cells.start, cells.stop, axis, cells.step), x, suffix="" if last else f"axis_{axis}")
     return x if cuts else call.emit(Identity(), x)
 
 
@@ -239,8 +239,8 @@ def _gather(call: Call) -> Tensor:
     if picked.dtype.kind not in "iu" or picked.size > 1_000_000:
         raise FormatError("its indices must be a list of integers")
     axis = call.axis(call.integer("axis", 0), call.rank(source))
-    if picked.ndim == 0 and isinstance(parts := _of_part(call, source, axis, int(picked)), tuple):
-        source, picked = parts
+    if picked.ndim == 0 and isinstance(source_and_cell := _of_part(call, source, axis, int(picked)), tuple):
+        source, picked = source_and_cell
     cells = tuple(int(index) for index in picked.reshape(-1))
     if picked.ndim == 0 and source.shape[axis - 1] == 1 and cells[0] in (0, -1):
         return reshape_to(call, source, [e for k, e in enumerate(call.builder.full_shape(source)) if k != axis])
@@ -248,7 +248,7 @@ def _gather(call: Call) -> Tensor:
     call.builder.check(shape, "its output")
     if picked.ndim == 1:
         return call.emit(Gather(cells, axis), source)
-    return call.emit(Reshape(shape), call.emit(Gather(cells, axis), source, part="gather"))
+    return call.emit(Reshape(shape), call.emit(Gather(cells, axis), source, suffix="gather"))
 
 
 def _of_part(call: Call, x: Tensor, axis: int, cell: int) -> tuple[Tensor, Array] | None:
@@ -258,10 +258,10 @@ def _of_part(call: Call, x: Tensor, axis: int, cell: int) -> tuple[Tensor, Array
         return None
     cell += x.shape[axis - 1] if cell < 0 else 0
     for name in node.inputs:
-        part = call.builder.tensors[name]
-        if 0 <= cell < part.shape[axis - 1]:
-            return part, np.asarray(cell)
-        cell -= part.shape[axis - 1]
+        tensor = call.builder.tensors[name]
+        if 0 <= cell < tensor.shape[axis - 1]:
+            return tensor, np.asarray(cell)
+        cell -= tensor.shape[axis - 1]
     return None
 
 
