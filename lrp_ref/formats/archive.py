@@ -208,9 +208,9 @@ def _view(mapped: mmap.mmap, info: zipfile.ZipInfo, header: _Header, dtype: np.d
     if (end - header.size) % ALIGNMENT:
         raise FormatError(f"member {info.filename!r} is not aligned to {ALIGNMENT} bytes and cannot be mapped{how}")
     checksum = 0
-    with memoryview(mapped) as whole:
+    with memoryview(mapped) as file_bytes:
         for at in range(begin, end, CHUNK):
-            checksum = zlib.crc32(whole[at : min(at + CHUNK, end)], checksum)
+            checksum = zlib.crc32(file_bytes[at : min(at + CHUNK, end)], checksum)
     if checksum != info.CRC:
         raise FormatError(f"member {info.filename!r} has not the checksum that the archive states")
     return np.ndarray(header.shape, dtype, mapped, end - header.size, order=order)

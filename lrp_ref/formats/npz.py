@@ -243,8 +243,8 @@ def _built(graph: dict[str, Any], archived: archive.Archive) -> Model:
     dtype = graph.get("default_dtype")
     if dtype not in (None, "float32", "float64"):
         raise FormatError(f"the graph's number type is float32 or float64, found {_brief(repr(dtype))}")
-    whole = tuple(_text(name) for name in _of(graph.get("whole", []), list))
-    return Model(tuple(nodes), inputs, outputs, domain, shapes, dtype, whole)
+    integer_inputs = tuple(_text(name) for name in _of(graph.get("whole", []), list))
+    return Model(tuple(nodes), inputs, outputs, domain, shapes, dtype, integer_inputs)
 
 
 def _layer(entry: Any, members: _Members) -> Layer:

@@ -170,14 +170,14 @@ def _rename(module: Any, graph: Any) -> None:
     """Name nodes by the modules that they come from, and outputs by their nodes."""
     modules = {name: list(submodule.children()) for name, submodule in module.named_modules() if name}
     scopes = [[entry.value for entry in node.metadata_props if entry.key == _SCOPES] for node in graph.node]
-    whole = [_name(modules, scope[0]) if scope else node.name for scope, node in zip(scopes, graph.node, strict=True)]
+    module_names = [_name(modules, scope[0]) if scope else node.name for scope, node in zip(scopes, graph.node, strict=True)]
     taken = {value.name for value in graph.input} | {name for node in graph.node for name in node.output}
     outputs = {value.name: value for value in graph.output}
     new: dict[str, str] = {}
     for i, node in enumerate(graph.node):
         # Of several nodes that one module becomes the last has its name: that is the module's output.
-        inner = whole[i] in modules and whole[i] in whole[i + 1 :]
-        node.name = _unique(f"{whole[i]}.{node.op_type}" if inner else whole[i], taken - set(node.output))
+        inner = module_names[i] in modules and module_names[i] in module_names[i + 1 :]
+        node.name = _unique(f"{module_names[i]}.{node.op_type}" if inner else module_names[i], taken - set(node.output))
         taken.add(node.name)
         new.update({name: node.name for name in node.output[:1] if name in outputs})
     for node in graph.node:

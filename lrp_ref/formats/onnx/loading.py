@@ -181,13 +181,15 @@ class Reading:
         translate_nodes(nodes, values, builder, known, OPERATORS | {(AS_STRIDED, 1): as_strided}, fold)
         model_nodes = name_outputs(builder, chosen, values)
         read = {name for node in model_nodes for name in node.inputs}
-        kept = {value.name: builder.tensors[value.name].shape for value in inputs if value.name in read}
-        if not kept:
+        input_shapes = {value.name: builder.tensors[value.name].shape for value in inputs if value.name in read}
+        if not input_shapes:
             raise FormatError("the outputs depend on no input")
-        whole = tuple(value.name for value in inputs if value.name in kept and value.kind not in FLOATS)
+        integer_inputs = tuple(value.name for value in inputs if value.name in input_shapes and value.kind not in FLOATS)
         remarks = (*batch_axis_remarks(places, chosen, values), *self._pick_remarks(chosen), *builder.remarks)
         try:
-            model = Model(tuple(model_nodes), tuple(kept), chosen, input_shape=kept, whole=whole, remarks=remarks)
+            model = Model(
+                tuple(model_nodes), tuple(input_shapes), chosen, input_shape=input_shapes, whole=integer_inputs, remarks=remarks
+            )
         except LrpError as error:
             raise FormatError(str(error)) from None
         truths = frozenset(value.name for value in inputs if value.kind == BOOL)

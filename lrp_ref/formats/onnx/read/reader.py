@@ -246,9 +246,9 @@ def _branch(graph: Any, store: Store, place: str) -> Branch:
     constants = {_text(t.name): array_of(t, store, f"{place}: its constant {t.name!r}") for t in graph.initializer}
     nodes = tuple(_node(entry, store, number) for number, entry in enumerate(graph.node))
     outputs = tuple(_text(value.name) for value in graph.output)
-    own = {*constants, *(_text(value.name) for value in graph.input), *(name for node in nodes for name in node.outputs)}
-    captured = dict.fromkeys(name for node in nodes for name in node.reads if name and name not in own)
-    captured |= dict.fromkeys(name for name in outputs if name not in own)
+    inner_names = {*constants, *(_text(value.name) for value in graph.input), *(name for node in nodes for name in node.outputs)}
+    captured = dict.fromkeys(name for node in nodes for name in node.reads if name and name not in inner_names)
+    captured |= dict.fromkeys(name for name in outputs if name not in inner_names)
     return Branch(nodes, outputs, constants, tuple(captured))
 
 

@@ -236,8 +236,8 @@ def _initializer(
     if name in blobs:
         raise ValueError("two initializers of one name are left to the parser")
     blobs[name] = (raw[0][0], raw[0][1] - raw[0][0])
-    kept = b"".join(data[s:e] for f, s, _, e in entries if f != _RAW)
-    return _tag(_INITIALIZER) + _varint(len(kept)) + kept
+    fields_left = b"".join(data[s:e] for f, s, _, e in entries if f != _RAW)
+    return _tag(_INITIALIZER) + _varint(len(fields_left)) + fields_left
 
 
 def _fields(data: bytes | mmap.mmap, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:

@@ -108,14 +108,14 @@ def as_strided(call: Call) -> Tensor:
     x, places = call.image(), call.node.attributes["places"]
     counts, size = (1, 3) if call.builder.batch == BATCH else (call.builder.batch or 1,), math.prod(x.shape)
     picked = [places.of(call, count) for count in counts]
-    own = picked[0][:1]
+    first_sample = picked[0][:1]
     for count, positions in zip(counts, picked, strict=True):
-        wanted = own + size * np.arange(count).reshape(-1, *(1,) * (own.ndim - 1))
+        wanted = first_sample + size * np.arange(count).reshape(-1, *(1,) * (first_sample.ndim - 1))
         if positions.shape != wanted.shape or (positions != wanted).any():
             raise FormatError("it moves elements between samples: what it picks of the batch in memory differs among samples")
-    if not own.size or own.min() < 0 or own.max() >= size:
+    if not first_sample.size or first_sample.min() < 0 or first_sample.max() >= size:
         raise FormatError("it moves elements between samples, or picks none")
-    shape, cells = own.shape[1:], tuple(int(cell) for cell in own.reshape(-1))
+    shape, cells = first_sample.shape[1:], tuple(int(cell) for cell in first_sample.reshape(-1))
     call.builder.check(shape, "its output")
     if cells == tuple(range(size)):
         return call.emit(Identity() if shape == x.shape else Reshape(shape), x)

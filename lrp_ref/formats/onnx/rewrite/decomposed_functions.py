@@ -81,5 +81,5 @@ def _sign_times_size(view: GraphView, name: str) -> str:
 
 def _counts(pool: AvgPool, cells: float) -> bool:
     """Whether the pooling divides by `cells` in every window."""
-    whole = math.prod(pool.kernel) if isinstance(pool.kernel, tuple) else 0
-    return not pool.ceil_mode and (pool.count_include_pad or not np.any(pool.padding)) and close(cells, whole)
+    kernel_cells = math.prod(pool.kernel) if isinstance(pool.kernel, tuple) else 0
+    return not pool.ceil_mode and (pool.count_include_pad or not np.any(pool.padding)) and close(cells, kernel_cells)

@@ -110,9 +110,9 @@ class _Reader:
             elif node.op == "Cast" and node.attributes.get("to") == 1:
                 cast = node.outputs[0]
                 products = [self._scaled(product, cast, scale, scales) for product in self.readers.get(cast, [])]
-                kept = [product for product in products if product is not None]
-                if kept and len(kept) == len(products) and cast not in self.graph.outputs:
-                    replacement = {_key(one): (one,) for one in (_as(node, "Identity", name), *kept)}
+                scaled_products = [product for product in products if product is not None]
+                if scaled_products and len(scaled_products) == len(products) and cast not in self.graph.outputs:
+                    replacement = {_key(one): (one,) for one in (_as(node, "Identity", name), *scaled_products)}
             if replacement is None:
                 return None
             replacements |= replacement
@@ -132,24 +132,24 @@ class _Reader:
         division = self.makers.get(name)
         if division is None or division.op != "Div" or division.inputs[0] not in self.graph.initializers:
             return None
-        own = self._own(division.inputs[1], scale, scales)
-        if own is None:
+        weight_scale = self._weight_scale(division.inputs[1], scale, scales)
+        if weight_scale is None:
             return None
-        bias = self.graph.constant(division.inputs[0]).astype(np.float64) / self.graph.constant(own).astype(np.float64)
+        bias = self.graph.constant(division.inputs[0]).astype(np.float64) / self.graph.constant(weight_scale).astype(np.float64)
         try:
             bias = bias if shape is None else bias.reshape(shape.tolist())
         except ValueError:
             return None
         return self._stored(division.inputs[0], node, bias)
 
-    def _own(self, name: str, scale: str, scales: set[str]) -> str | None:
+    def _weight_scale(self, name: str, scale: str, scales: set[str]) -> str | None:
         """The scale of the weights, where a value is its product with that of the signal."""
         both = self.makers.get(name)
         if both is None or both.op != "Mul" or len(both.inputs) != 2 or scale not in both.inputs:
             return None
-        own = both.inputs[1 - both.inputs.index(scale)]
+        weight_scale = both.inputs[1 - both.inputs.index(scale)]
         scales.add(_key(both))
-        return own if own in self.graph.initializers else None
+        return weight_scale if weight_scale in self.graph.initializers else None
 
     def _scaled(self, node: OpNode, cast: str, scale: str, scales: set[str]) -> OpNode | None:
         """The product of a cast with the scales of both factors: with that of the weights alone."""
@@ -159,8 +159,8 @@ class _Reader:
         if other == scale:  # weights in steps of 1
             scales.add(_key(node))
             return _as(node, "Identity", cast)
-        own = self._own(other, scale, scales)
-        return None if own is None else _as(node, "Mul", cast, own)
+        weight_scale = self._weight_scale(other, scale, scales)
+        return None if weight_scale is None else _as(node, "Mul", cast, weight_scale)
 
     def _weight(self, node: OpNode, name: str, zero: str, scale: str) -> str | None:
         """A new initializer: (q − zero)·scale; None where one of them is no constant."""

@@ -81,8 +81,8 @@ def polynomial(view: GraphView, name: str, x: str, depth: int = DEPTH + 2) -> di
 
 def _sum(*summands: dict[int, float]) -> dict[int, float]:
     powers = {power for polynomial_terms in summands for power in polynomial_terms}
-    whole = {power: sum(polynomial_terms.get(power, 0.0) for polynomial_terms in summands) for power in powers}
-    return {power: coefficient for power, coefficient in whole.items() if coefficient}
+    coefficients = {power: sum(polynomial_terms.get(power, 0.0) for polynomial_terms in summands) for power in powers}
+    return {power: coefficient for power, coefficient in coefficients.items() if coefficient}
 
 
 def _product(factors: list[dict[int, float]]) -> dict[int, float]:

@@ -133,8 +133,8 @@ def _moment(view: GraphView, name: str, depth: int) -> Statistic | None:
         if inner not in view.nodes or not is_square_of_itself(view, inner):
             continue
         base, weight = view.source(inner), factor * total
-        x, own = centred(view, base, depth - 1)
-        if x and own == axes:  # E[(x − E[x])²] = E[x²] − E[x]²
+        x, centred_axes = centred(view, base, depth - 1)
+        if x and centred_axes == axes:  # E[(x − E[x])²] = E[x²] − E[x]²
             return Statistic(x, axes, count, square=weight, squared_mean=-weight, averaged=averaged)
         return Statistic(base, axes, count, square=weight, averaged=averaged)
     return Statistic(of, axes, count, mean=total, averaged=averaged)
@@ -170,10 +170,10 @@ def reduced(view: GraphView, name: str, kinds: tuple[type, ...]) -> tuple[Axes, 
 
 def put_back(view: GraphView, name: str) -> str:
     """The reduction whose axes a node keeps, or that are put back behind it; an empty name where it is none."""
-    kept = spread(view, name)
-    below = view.source(kept) if isinstance(view.layer(kept), (Reshape, Flatten)) else kept
+    source = spread(view, name)
+    below = view.source(source) if isinstance(view.layer(source), (Reshape, Flatten)) else source
     axes, _ = reduced(view, below, (Mean, Sum, ReduceMax))
-    return below if axes and stands(view, kept, view.source(below), axes) else ""
+    return below if axes and stands(view, source, view.source(below), axes) else ""
 
 
 def stands(view: GraphView, name: str, x: str, axes: Axes) -> bool:
@@ -185,8 +185,8 @@ def stands(view: GraphView, name: str, x: str, axes: Axes) -> bool:
 def spread(view: GraphView, name: str) -> str:
     """The node that is repeated along axes of extent 1; a quotient does so by itself."""
     layer = view.layer(name)
-    kept = isinstance(layer, Expand) and view.rank(name) == view.rank(view.source(name))
-    return view.source(name) if kept else name
+    repeats = isinstance(layer, Expand) and view.rank(name) == view.rank(view.source(name))
+    return view.source(name) if repeats else name
 
 
 @dataclass(frozen=True)

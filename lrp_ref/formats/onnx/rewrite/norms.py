@@ -142,10 +142,12 @@ def _over_axes(view: GraphView, node: Node, x: str, axes: Axes, norm: LayerNorm 
 
 def _along(constant: Array, order: Axes, count: int) -> Array | None:
     """A constant of one sample with its axes in another order, where it varies along the last `count` of these alone."""
-    whole = constant.reshape((1,) * (len(order) - constant.ndim) + constant.shape) if constant.ndim < len(order) else None
-    if whole is None:
+    constant_of_rank = (
+        constant.reshape((1,) * (len(order) - constant.ndim) + constant.shape) if constant.ndim < len(order) else None
+    )
+    if constant_of_rank is None:
         return None
-    moved = whole.transpose(order)
+    moved = constant_of_rank.transpose(order)
     return moved.reshape(moved.shape[-count:]) if moved.size == math.prod(moved.shape[-count:]) else None
 
 

@@ -53,14 +53,14 @@ def _view_of(model: Model) -> GraphView:
 def _drop_identities(model: Model) -> dict[str, Node]:
     """The nodes without those that a Cast or an empty Slice left behind: they say nothing about the network."""
     new: dict[str, str] = {}
-    kept = {}
+    nodes = {}
     for node in model.nodes:
         inputs = tuple(new.get(name, name) for name in node.inputs)
         if type(node.layer) is Identity and node.name not in model.outputs:
             new[node.name] = inputs[0]
         else:
-            kept[node.name] = node if inputs == node.inputs else replace(node, inputs=inputs)
-    return kept
+            nodes[node.name] = node if inputs == node.inputs else replace(node, inputs=inputs)
+    return nodes
 
 
 # --- both directions of a recurrent layer ------------------------------------------------------------------------------------

@@ -116,10 +116,10 @@ def _aligned(constant: Array, layout: Layout, rank: int) -> Array:
         return constant
     if constant.ndim > rank:
         raise FormatError(f"a constant of shape {constant.shape} has more axes than the signal that it meets")
-    whole = constant.reshape((1,) * (rank - constant.ndim) + constant.shape)
-    if whole.shape[place] != 1:
+    constant_of_rank = constant.reshape((1,) * (rank - constant.ndim) + constant.shape)
+    if constant_of_rank.shape[place] != 1:
         raise FormatError(f"a constant of shape {constant.shape} differs along axis {place}, into which the batch is folded")
-    turned = np.moveaxis(whole, place, 0)
+    turned = np.moveaxis(constant_of_rank, place, 0)
     return turned.reshape((*turned.shape[: place + 1], *(1,) * (before + behind), *turned.shape[place + 1 :]))
 
 

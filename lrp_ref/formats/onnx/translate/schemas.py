@@ -45,12 +45,12 @@ def _inside(nodes: Sequence[OpNode]) -> Iterator[OpNode]:
 def _look_up(op: str, opset: int, learned: int, versions: dict[str, int], wrong: dict[str, str]) -> None:
     from onnx import defs
 
-    own = not op.startswith(f"{ML_DOMAIN}.")
-    schema = (op, opset) if own else (op[len(ML_DOMAIN) + 1 :], learned, ML_DOMAIN)
+    is_standard = not op.startswith(f"{ML_DOMAIN}.")
+    schema = (op, opset) if is_standard else (op[len(ML_DOMAIN) + 1 :], learned, ML_DOMAIN)
     try:
         version = int(defs.get_schema(*schema).since_version)
     except defs.SchemaError:
-        wrong[op] = FOREIGN if "." in op and own else f"ONNX has no such operator in version {schema[1]}"
+        wrong[op] = FOREIGN if "." in op and is_standard else f"ONNX has no such operator in version {schema[1]}"
         return
     if (op, version) in OPERATORS or op in FOLDED or op == "If":
         versions[op] = version

@@ -73,8 +73,8 @@ def _celu(call: Call) -> Tensor:
 
 
 def _selu(call: Call) -> Tensor:
-    own = SELU()
-    return call.emit(SELU(call.number("alpha", own.alpha), call.number("gamma", own.gamma)), call.tensor())
+    default = SELU()
+    return call.emit(SELU(call.number("alpha", default.alpha), call.number("gamma", default.gamma)), call.tensor())
 
 
 def _hard_sigmoid(call: Call) -> Tensor:

@@ -82,15 +82,15 @@ def _batch(call: Call, terms: Sequence[str], out: str) -> str:
 
 def _simplified(call: Call, value: Value, labels: str, elsewhere: set[str], number: int) -> tuple[Value, str]:
     """An input with each label once (its diagonal), and without those that stand nowhere else (added up)."""
-    kept = "".join(label for label in dict.fromkeys(labels) if label in elsewhere)
+    labels_left = "".join(label for label in dict.fromkeys(labels) if label in elsewhere)
     if not isinstance(value, Tensor):
         letters = {label: index for index, label in enumerate(dict.fromkeys(labels))}
-        return np.einsum(value, [letters[c] for c in labels], [letters[c] for c in kept]), kept
+        return np.einsum(value, [letters[c] for c in labels], [letters[c] for c in labels_left]), labels_left
     for label in dict.fromkeys(labels):
         while labels.count(label) > 1:
             value, labels = _diagonal(call, value, labels, label, f"{number}_{label}")
     gone = tuple(axis for axis, label in enumerate(labels, start=1) if label not in elsewhere)
-    return (call.emit(Sum(gone), value, suffix=f"sum_{number}") if gone else value), kept
+    return (call.emit(Sum(gone), value, suffix=f"sum_{number}") if gone else value), labels_left
 
 
 def _diagonal(call: Call, x: Tensor, labels: str, label: str, suffix: str) -> tuple[Tensor, str]:
@@ -153,8 +153,8 @@ def _by_constant(call: Call, x: Tensor, weight: Array, terms: Sequence[str], out
     lower = (*before, size(inner))
     x = x if x.shape == lower else call.emit(Reshape(lower), x, suffix="flatten")
     x = call.emit(StackedDense(matrices) if stack else Dense(matrices), x, suffix="product")
-    whole = tuple(extents[c] for c in stack + rows + columns)
-    x = x if x.shape == whole else call.emit(Reshape(whole), x, suffix="unflatten")
+    sample_shape = tuple(extents[c] for c in stack + rows + columns)
+    x = x if x.shape == sample_shape else call.emit(Reshape(sample_shape), x, suffix="unflatten")
     return call.emit(Identity(), _ordered(call, x, stack + rows + columns, out, "order"))
 
 

@@ -90,8 +90,8 @@ def _fields(call: Call, layout: _Layout) -> dict[str, Any]:
     if bias is not None:
         if bias.shape != (layout.directions, 2 * GATES[op] * size):
             raise FormatError(f"its bias has shape {bias.shape} instead of {(layout.directions, 2 * GATES[op] * size)}")
-        own, second = np.split(call.parameter(bias), 2, axis=1)
-        fields |= {"bias": own, "bias_recurrent": second} if op == "GRU" else {"bias": own + second}
+        input_bias, recurrent_bias = np.split(call.parameter(bias), 2, axis=1)
+        fields |= {"bias": input_bias, "bias_recurrent": recurrent_bias} if op == "GRU" else {"bias": input_bias + recurrent_bias}
     peepholes = call.optional_constant(7) if op == "LSTM" else None
     if peepholes is not None and peepholes.any():
         fields["peepholes"] = call.parameter(peepholes)
@@ -183,15 +183,15 @@ def _output(call: Call, cell: Cells, read: Sequence[Tensor], layout: _Layout) ->
     """One output as the file lays it out: Y (T, D, N, H), or (N, T, D, H) of layout 1; states (D, N, H), or (N, D, H)."""
     suffix = {"all": "", "last": "last", "cell": "cell"}[cell.returns]
     only = sum(bool(name) for name in call.node.outputs) == 1
-    whole = call.emit(cell, *read, suffix="" if only else suffix)
+    steps = call.emit(cell, *read, suffix="" if only else suffix)
     sample: Shape = (layout.directions, layout.hidden)
     if cell.returns == "all":
         sample = (layout.steps, *sample)
     place = 0 if layout.first else 2 if cell.returns == "all" else 1
     if not call.lead:
         sample = (*sample[:place], 1, *sample[place:])
-        return call.emit(Reshape(sample), whole, suffix=f"{suffix or 'steps'}_apart")
-    return replace(call.emit(Reshape(sample), whole, suffix=f"{suffix or 'steps'}_apart"), place=place)
+        return call.emit(Reshape(sample), steps, suffix=f"{suffix or 'steps'}_apart")
+    return replace(call.emit(Reshape(sample), steps, suffix=f"{suffix or 'steps'}_apart"), place=place)
 
 
 def _checked(call: Call) -> list[Tensor | None]:

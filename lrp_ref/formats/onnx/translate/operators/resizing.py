@@ -78,18 +78,18 @@ def _resize(call: Call) -> Tensor:
     if chosen is None or len(chosen) != len(axes) or any(not 0 <= a < rank for a in axes):
         raise FormatError("it needs one scale or one size for each axis")
     full = call.builder.full_shape(x)
-    whole: list[float] | None
+    scales_by_axis: list[float] | None
     extents: list[int] | None
     if factors is not None:
         by_axis = dict(zip(axes, factors, strict=True))
-        whole, extents = [by_axis.get(axis, 1.0) for axis in range(rank)], None
+        scales_by_axis, extents = [by_axis.get(axis, 1.0) for axis in range(rank)], None
     else:
         assert sizes is not None
-        whole, extents = _fitted(call, full, dict(zip(axes, sizes, strict=True)))
+        scales_by_axis, extents = _fitted(call, full, dict(zip(axes, sizes, strict=True)))
     coordinates = call.text("coordinate_transformation_mode", "half_pixel")
     rounding = call.text("nearest_mode", "round_prefer_floor")
     roi = _roi(call, x, axes) if coordinates == "tf_crop_and_resize" else None
-    return _resized(call, x, whole, extents, call.text("mode", "nearest"), coordinates, rounding, roi)
+    return _resized(call, x, scales_by_axis, extents, call.text("mode", "nearest"), coordinates, rounding, roi)
 
 
 def _roi(call: Call, x: Tensor, axes: Sequence[int]) -> tuple[tuple[float, float], ...]:
@@ -136,11 +136,17 @@ def _resized(
     sample = call.sample(extents)
     call.builder.check(sample, "its output")
     factors = None if scales is None else tuple(scales[call.lead :])
-    whole = [t // e if e and t % e == 0 else 0 for e, t in zip(x.shape, sample, strict=True)]
-    exact = factors is None or all(f == w for f, w in zip(factors, whole, strict=True))
-    plain = mode == "nearest" and exact and min(whole, default=0) > 0 and whole[:1] == [1] and 2 <= len(whole) <= 4
+    integer_factors = [t // e if e and t % e == 0 else 0 for e, t in zip(x.shape, sample, strict=True)]
+    exact = factors is None or all(f == w for f, w in zip(factors, integer_factors, strict=True))
+    plain = (
+        mode == "nearest"
+        and exact
+        and min(integer_factors, default=0) > 0
+        and integer_factors[:1] == [1]
+        and 2 <= len(integer_factors) <= 4
+    )
     if plain and (coordinates, rounding) in _REPEATS:
-        return call.emit(Upsample(tuple(whole[1:])), x)
+        return call.emit(Upsample(tuple(integer_factors[1:])), x)
     mode = {"bilinear": "linear"}.get(mode, mode)
     layer = Resize(
         sample,

@@ -48,12 +48,12 @@ def _scatter(call: Call) -> Tensor:
         indices, updates = call.per_sample(indices, rank), call.per_sample(updates, rank)
     if any(a > b for k, (a, b) in enumerate(zip(indices.shape, x.shape, strict=True)) if k != axis):
         raise FormatError(f"indices of shape {indices.shape} do not fit samples of shape {x.shape}")
-    kept, written = np.ones(x.shape), np.zeros(x.shape)
+    factor, shift = np.ones(x.shape), np.zeros(x.shape)
     inside = tuple(slice(None) if k == axis else slice(e) for k, e in enumerate(indices.shape))
     places = _counted(indices, x.shape, axis)
-    np.put_along_axis(kept[inside], places, 0.0, axis)
-    np.put_along_axis(written[inside], places, updates, axis)
-    return affine(call, x, kept, written)
+    np.put_along_axis(factor[inside], places, 0.0, axis)
+    np.put_along_axis(shift[inside], places, updates, axis)
+    return affine(call, x, factor, shift)
 
 
 def _one_hot(call: Call) -> Tensor:

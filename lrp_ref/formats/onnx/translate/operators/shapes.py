@@ -59,16 +59,16 @@ def _undone(call: Call, x: Tensor, sample: Shape) -> Tensor | None:
     source = nodes.get(node.inputs[0]) if node is not None and isinstance(node.layer, Reshape) else None
     if node is None or source is None or not isinstance(source.layer, Recurrent):
         return None
-    whole, apart = (call.builder.tensors[name] for name in (source.name, node.name))
+    steps, apart = (call.builder.tensors[name] for name in (source.name, node.name))
     if cut is None:
-        return whole if whole.shape == sample else None
+        return steps if steps.shape == sample else None
     # Of all steps, (T, directions, H), one direction is some of the features, whatever T is.
-    if len(apart.shape) != 3 or cut.axis != 2 or whole.shape != (apart.shape[0], apart.shape[1] * apart.shape[2]):
+    if len(apart.shape) != 3 or cut.axis != 2 or steps.shape != (apart.shape[0], apart.shape[1] * apart.shape[2]):
         return None
     picked, size = range(apart.shape[1])[cut.start : cut.stop : cut.step], apart.shape[2]
     if len(picked) != 1 or sample != (apart.shape[0], size):
         return None
-    return call.emit(Slice(picked[0] * size, (picked[0] + 1) * size, 2), whole)
+    return call.emit(Slice(picked[0] * size, (picked[0] + 1) * size, 2), steps)
 
 
 def _reshaped(call: Call, x: Tensor, sample: Shape) -> Tensor:
