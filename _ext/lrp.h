@@ -271,6 +271,27 @@ typedef struct {
     idx y_step[LRP_MOST_AXES];
 } lrp_pointwise;
 
+/* ---- normalisations by mean and deviation of groups: norm.inc ---------------------------------------------------------------- */
+
+typedef struct {
+    idx rows, width, period; /* groups, their elements, and after how many groups gamma and beta come again */
+    const void *x, *scale, *shift; /* (rows, width); (period, width) each, or NULL */
+    int centred;            /* whether the mean is taken off */
+    double epsilon, outside;
+    idx correction;         /* the variance divides by width - correction */
+    double stabiliser;      /* of the rule, signed */
+    int quotient;           /* factors are y / (y + e), else y + e */
+    void *y, *factor, *size; /* (rows, width); size = sum |terms| of a denominator, NULL: not asked for */
+    void *inverse;          /* (rows) 1 / deviation */
+} lrp_norm;
+
+typedef struct {
+    idx samples, targets, cells, width, period; /* cells: the groups of a sample */
+    int centred, quotient;
+    const void *message, *factor, *inverse, *scale; /* (samples, targets, cells, width), (samples * cells, width), (samples * cells) */
+    void *c;                /* as the message */
+} lrp_norm_back;
+
 /* ---- the bodies, which know of each other within one instruction set and element type -------------------------------------
  *
  *   pack.inc    NAME(pack)(source, sample, first, last, to)      padded rows (depth and height) of one sample
@@ -313,6 +334,8 @@ typedef struct {
     int (*lstm_forward)(const lrp_lstm *, const lrp_lstm_pass *, int threads);
     int (*lstm_relevance)(const lrp_lstm *, const lrp_lstm_pass *, const lrp_lstm_back *, int threads);
     void (*pointwise)(const lrp_pointwise *, int threads);
+    int (*norm)(const lrp_norm *, int threads); /* what is odd about denominators */
+    void (*norm_back)(const lrp_norm_back *, int threads);
 } lrp_kernels;
 
 /* How many convolutions a scatter is made of. */

@@ -21,7 +21,7 @@ from lrp_ref.network.model import Model
 from lrp_ref.rules import Rule
 
 METHODS = {
-    Layer: ("forward", "function", "map", "map_absolute", "adjoint", "vjp", "unroll"),
+    Layer: ("forward", "function", "map", "map_absolute", "adjoint", "sum_vectors", "vjp", "unroll"),
     Rule: ("propagate", "relevances", "divided"),
     Model: ("compute",),
 }

@@ -28,9 +28,10 @@ include "account.pxi"
 include "pooling.pxi"
 include "recurrent.pxi"
 include "pointwise.pxi"
+include "norm.pxi"
 
 # Whoever changes what a function takes or gives counts this up, here and in `lrp_ref/kernels/compiled/native.py`.
-INTERFACE = 8
+INTERFACE = 9
 
 # Cython registers a module under the name that it was compiled with, whatever it was imported as. Where the package is a copy
 # inside another one, that name is not ours.

@@ -156,6 +156,26 @@ cdef extern from "lrp.h" nogil:
         void *y
         idx y_step[8]
 
+    ctypedef struct lrp_norm:
+        idx rows, width, period, correction
+        const void *x
+        const void *scale
+        const void *shift
+        int centred, quotient
+        double epsilon, outside, stabiliser
+        void *y
+        void *factor
+        void *size
+        void *inverse
+    ctypedef struct lrp_norm_back:
+        idx samples, targets, cells, width, period
+        int centred, quotient
+        const void *message
+        const void *factor
+        const void *inverse
+        const void *scale
+        void *c
+
     ctypedef struct lrp_kernels:
         const char *instruction_set
         idx (*convolution_bytes)(const lrp_convolution *) noexcept nogil
@@ -178,6 +198,8 @@ cdef extern from "lrp.h" nogil:
         int (*lstm_forward)(const lrp_lstm *, const lrp_lstm_pass *, int) noexcept nogil
         int (*lstm_relevance)(const lrp_lstm *, const lrp_lstm_pass *, const lrp_lstm_back *, int) noexcept nogil
         void (*pointwise)(const lrp_pointwise *, int) noexcept nogil
+        int (*norm)(const lrp_norm *, int) noexcept nogil
+        void (*norm_back)(const lrp_norm_back *, int) noexcept nogil
     const lrp_kernels *lrp_choose(const char *, int)
 
 # More than this many elements in one array, and an offset in bytes might not fit.

@@ -73,6 +73,9 @@ CALLS += [(e.Pointwise, (e.SILU, 1.0)), (lambda *a: e.Pointwise(e.TANH)(a[0], th
 CALLS += [(lambda *a: e.Pointwise(e.PRODUCT)(*a, threads=2), (X, X[:, :1, :1]))]
 CALLS += [(lambda *a: e.Pointwise(e.AFFINE)(*a, threads=2), (X, X[:, :1, :1], X[0]))]
 CALLS += [(lambda *a: HALF[4]()(*a, threads=1), (X,))]
+ROWS, G = np.ones((6, 5), "f4"), np.ones((3, 5), "f4")
+CALLS += [(e.norm, (ROWS, G, G, 0.1, 0.0, 1, True, 0.1, True, True, 2))]
+CALLS += [(e.norm_back, (np.ones((2, 3, 3, 5), "f4"), ROWS, ROWS[:, 0].copy(), G, True, False, 2))]
 CALLS += [(lambda *a, h=h: e.finish(h(), [X], 1), ()) for h in HALF] + [(lambda *a: HALF[2]().forward(*a), (*GIVEN, 1))]
 
 rng = random.Random(int(sys.argv[1]))

@@ -352,3 +352,34 @@ class Pointwise:
     def __init__(self, function: int, first: float = 0.0, second: float = 0.0) -> None: ...
     def __call__(self, *operands: Array, threads: int, into: Array | None = None) -> Array:
         """The function of arrays in any order of memory, which is that of the first that does not broadcast; or in `into`."""
+
+def norm(
+    x: Array,
+    scale: Array | None,
+    shift: Array | None,
+    epsilon: float,
+    outside: float,
+    correction: int,
+    centred: bool,
+    stabiliser: float,
+    quotient: bool,
+    booked: bool,
+    threads: int,
+) -> tuple[Array, Array, Array, Array | None, int]:
+    """Groups (rows, width) by their own mean and deviation: y = γ·(x − mean)/(√(variance + ε) + outside) + β.
+
+    The output, the factors y/(y + e) where messages arrive as c (`quotient`), else y + e, with e of the sign of y; 1/deviation of
+    each group; where it is booked Σ |terms| of each denominator; and what is odd about denominators and variances.
+
+    Parameters
+    ----------
+    scale, shift : γ and β (period, width); they come again after so many groups
+    correction : the variance divides by width − correction
+    centred : whether a mean is taken off
+    stabiliser : the size of e
+    """
+
+def norm_back(
+    message: Array, factor: Array, inverse: Array, scale: Array | None, centred: bool, quotient: bool, threads: int
+) -> Array:
+    """c with R = x·c of a message (samples, targets, cells, width), whose samples have so many groups (`cells`)."""

@@ -27,15 +27,24 @@ from ...step import PlanContext
 from ..numpy import linear as fused
 from ..numpy.oddities import Definition, Oddity, kinds_of, noted
 from ..numpy.passing import PASS, Winners
-from ..numpy.pooling import Surrogate
+from ..numpy.pooling import GlobalWinners, Surrogate
 from . import elementwise as compiled_elementwise
-from . import joined, moves
+from . import joined, lookups, moves, norms
 from .native import _core
 from .packed import Rows, Sizes, cells_last, channels_first, channels_turned, least_size
 from .prepared import Choice, Prepared, chosen, outline, prepared, sizes
 from .sums import CompiledSum, CompiledSurrogate, CompiledWinners
 
 _PRODUCTS = (Dense, Conv, ConvTranspose)
+#: What gives a node a step of this backend, where it is no product: the first that does.
+_OTHERS = (joined.step_for, moves.step_for, compiled_elementwise.step_for, norms.step_for, lookups.step_for)
+#: NumPy's steps, and those that have their passes in C.
+_COMPILED: tuple[tuple[Any, Any], ...] = (
+    (fused.FusedLinear, CompiledSum),
+    (Winners, CompiledWinners),
+    (GlobalWinners, lookups.CompiledGlobalWinners),
+    (Surrogate, CompiledSurrogate),
+)
 
 
 def step_for(context: PlanContext, node: Node) -> Any:
@@ -77,14 +86,14 @@ def step_for(context: PlanContext, node: Node) -> Any:
             return Compiled(
                 nodes, rule, prepare, features, choice, resources.threads, keeps, prepare_sizes, sure, with_ledger=with_ledger
             )
-    own = joined.step_for(context, node) or moves.step_for(context, node) or compiled_elementwise.step_for(context, node)
-    return own or _compiled(context, fused.step_for(context, node))
+    own = next((step for step in (found(context, node) for found in _OTHERS) if step is not None), None)
+    return _compiled(context, fused.step_for(context, node)) if own is None else own
 
 
 def _compiled(context: PlanContext, step: Any) -> Any:
     """NumPy's step, with the passes over windows and the factors in C."""
     threads = context.resources.threads
-    for own, compiled in ((fused.FusedLinear, CompiledSum), (Winners, CompiledWinners), (Surrogate, CompiledSurrogate)):
+    for own, compiled in _COMPILED:
         if type(step) is own:
             made = compiled(**{f.name: getattr(step, f.name) for f in fields(step)}, threads=threads)
             sure = all(name in context.nonnegative for name in step.nodes[0].inputs)
