@@ -11,7 +11,7 @@ from .. import formats, preprocess
 from ..errors import ExistingFileError, ParameterError
 from ..network.canonize import canonized
 from . import options
-from .network import Network, network_of
+from .network import read_network
 from .output import Output
 from .writing import whole
 
@@ -29,8 +29,8 @@ def convert(model: str, out: Path, force: bool, as_json: bool, **given: Any) -> 
     say = Output(as_json)
     if out.suffix != ".npz":
         raise ParameterError(f"a network is written as .npz, found {out}")
-    network = network_of(model, given, raw=True)
-    beside = preprocess.beside(out) if network.preprocessing is not None else None
+    network = read_network(model, given, original=True)
+    beside = preprocess.beside(out) if network.images.stated is not None else None
     for path in (out, beside):
         if path is not None and path.exists() and not force:
             raise ExistingFileError(f"{path} exists; --force overwrites it")
@@ -38,10 +38,10 @@ def convert(model: str, out: Path, force: bool, as_json: bool, **given: Any) -> 
     formats.save(found, out, overwrite=force)
     if beside is not None:
         with whole(beside, force) as part:
-            part.write_text(_recipe(network), encoding="utf-8")
+            part.write_text(preprocess.text_of(network.images.preprocessing), encoding="utf-8")
     facts: dict[str, Any] = {
         "model": model,
-        "nodes": len(network.raw.nodes if network.raw else network.model.nodes),
+        "nodes": len(network.original.nodes if network.original else network.model.nodes),
         "nodes_written": len(found.nodes),
         "folded": [{"node": m.node, "into": list(m.into)} for m in merges],
         "bytes": out.stat().st_size,
@@ -50,10 +50,5 @@ def convert(model: str, out: Path, force: bool, as_json: bool, **given: Any) -> 
     say.say(f"{model}: {facts['nodes']} nodes, {len(merges)} of them folded into their neighbours")
     say.say(f"wrote {out}: {len(found.nodes)} nodes, {facts['bytes'] / 1e6:.1f} MB")
     if beside is not None:
-        say.say(f"wrote {beside}: {network.said()}")
+        say.say(f"wrote {beside}: {network.preprocessing_line()}")
     say.document({"format": "lrp_ref.convert", "version": 1, **facts})
-
-
-def _recipe(network: Network) -> str:
-    assert network.preprocessing is not None
-    return preprocess.text_of(network.for_images())

@@ -17,7 +17,7 @@ from ..explainer import explain
 from ..propagate.explanation import Explanation
 from ..rules import AlphaBeta, Epsilon, Gamma, LinearRule, Zero, ZPlus, relative
 from .output import Output, number
-from .records import balance, record_of, show_ledger
+from .report import balance, record_of, show_ledger
 from .writing import DPI, whole
 
 MODEL = "digits"

@@ -12,8 +12,8 @@ import numpy as np
 from .. import render, zoo
 from ..explainer import Explainer
 from ..render import Reading
+from .coloured_words import show_legend, show_words
 from .output import Output, number
-from .words import show_legend, show_words
 from .writing import DPI, whole
 
 MODEL = "sentences"

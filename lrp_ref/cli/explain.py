@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from importlib.util import find_spec
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,13 @@ from ..explainer import Explainer
 from ..propagate.plan import BACKENDS
 from ..render import STYLES
 from . import digests, parsing
-from .inputs import files_of, kinds_of, samples_of
+from .explain_command import ExplainCommand
 from .journal import Journal
-from .network import Network, labels_of, network_of, zoo_labels
+from .network import Network, read_network_to_explain
 from .options import READING, TEXT, resources, shared, text
 from .output import Output
 from .question import Question
-from .runs import Run
-from .text import tables, text_of
+from .samples import files_of, samples_of
 from .writing import SUFFIXES, check_suffix
 
 #: Parameters of the command that change no output, or stand among the settings by another name.
@@ -90,48 +89,47 @@ def explain(
     """
     _check_out(out, style)
     question = Question.asked(target, top, contrast, style == "contrast", output_node)
-    network = network_of(model, given)
-    network = replace(network, text=text_of(model, network.model, given))
-    names = labels_of(labels) or zoo_labels(model)
+    network = read_network_to_explain(model, given | {"labels": labels})
     explainer = Explainer(
         network.model,
         parsing.composite(composite, assignments),
         head=head,
         output=output_node,
-        keep=tuple(tables(network.model).values()),
+        keep=tuple(network.kinds.tables.values()),
         ledger=True,
         allow_negative=allow_negative,
         **resources(given),
     )
-    files = files_of(inputs, kinds_of(network))
+    files = files_of(inputs, network)
     settings = {
         "lrp_ref": __version__, "model": model, "composite": composite, "rules": list(assignments),
         "target": target or "predicted", "top": top, "contrast": contrast, "head": head, "output_node": output_node,
         "precision": given["precision"], "low": given["low"], "high": given["high"], "style": style,
         "labels": None if labels is None else str(labels),
-        "preprocessing": network.recipe(),
+        "preprocessing": network.images.description,
         "reading": {name: list(given[name]) for name in READING},
     } | {name: _plain(given[name]) for name in TEXT}  # fmt: skip
     page = out if out is not None and out.suffix == ".html" else None
     out = out if page is None else None
     changed = f" with {', '.join(assignments)}" if assignments else ""
     about = f"{model}, composite {composite}{changed}, {given['precision'] or network.model.dtype}"
-    run = Run(Output(as_json), network, explainer, question, names, head, style, ledger, given["numbers"], page, about)
-    run.out.say(about)
+    command = ExplainCommand(
+        Output(as_json), network, explainer, question, head, style, ledger, given["numbers"], force, page, about
+    )
+    command.out.say(about)
     for remark in network.model.remarks:
-        run.out.say(remark)
-    _say_preprocessing(run.out, network, files)
-    if len(files) == 1 and len(only := samples_of(files[0], network)) == 1:
-        if isinstance(only[0], LrpError):
-            raise only[0]
-        records = [run.single(files[0], only[0], out, force)]
+        command.out.say(remark)
+    _say_preprocessing(command.out, network, files)
+    entries = samples_of(files, network)
+    first = list(islice(entries, 2)) if len(files) == 1 else []  # one file of one sample is explained at length
+    if len(first) == 1:
+        records = [command.single(first[0], out)]
     else:
-        run.known = {files[0]: only} if len(files) == 1 else {}
-        with _journal(run, out, inputs, settings, force) as journal:
-            records = run.several(files, journal, force)
-    run.out.document({"format": "lrp_ref.explain", "version": 1, **settings, "explanations": records})
-    if run.failed:
-        click.get_current_context().exit(run.failed)
+        with _journal(command, out, inputs, settings) as journal:
+            records = command.several(chain(first, entries), len(files), journal)
+    command.out.document({"format": "lrp_ref.explain", "version": 1, **settings, "explanations": records})
+    if command.failed:
+        click.get_current_context().exit(command.failed)
 
 
 def _plain(value: Any) -> Any:
@@ -152,11 +150,10 @@ def _say_preprocessing(out: Output, network: Network, files: list[Path]) -> None
     """What happens to images, if there are any; a guess is warned of."""
     if not any(file.suffix.lower() in preprocess.SUFFIXES for file in files):
         return
-    try:
-        out.say(network.said())
-    except LrpError:
+    if isinstance(network.images.fitted, LrpError):
         return  # said for each image, by name
-    if network.guessed:
+    out.say(network.preprocessing_line())
+    if network.images.guessed:
         out.warn(
             "nothing says how this network wants its images, so pixels become 0 to 1: --preprocess imagenet, caffe, unit or "
             f"none, or the file {preprocess.beside(network.spec)}"
@@ -165,7 +162,7 @@ def _say_preprocessing(out: Output, network: Network, files: list[Path]) -> None
 
 @contextmanager
 def _journal(
-    run: Run, out: Path | None, inputs: tuple[Path, ...], settings: dict[str, Any], force: bool
+    command: ExplainCommand, out: Path | None, inputs: tuple[Path, ...], settings: dict[str, Any]
 ) -> Iterator[Journal | None]:
     """The journal of a run that writes a file for each sample."""
     if out is None:
@@ -175,15 +172,15 @@ def _journal(
         if folder.is_dir() and folder.resolve() == out.parent.resolve():
             raise ParameterError(f"--out {out} lies among the inputs and would be one of them next time; choose another folder")
     typed = {name: value for name, value in click.get_current_context().params.items() if name not in UNSEEN}
-    with Journal(out, typed | settings | _resolved(run), force, run.out.warn).opened() as journal:
+    with Journal(out, typed | settings | _resolved(command), command.force, command.out.warn).opened() as journal:
         yield journal
 
 
-def _resolved(run: Run) -> dict[str, Any]:
+def _resolved(command: ExplainCommand) -> dict[str, Any]:
     """What decides over the outputs beside what was typed: the defaults that hold here, and the contents of files."""
-    network, explainer = run.network, run.explainer
+    network, explainer = command.network, command.explainer
     contents = {
-        "model": network.model, "preprocess": network.preprocessing, "vocab": network.text, "labels": run.labels
+        "model": network.model, "preprocess": network.images.stated, "vocab": network.text, "labels": network.labels
     }  # fmt: skip
     return {
         "backend": explainer.backend or BACKENDS[-1],

@@ -14,7 +14,7 @@ from ..network.canonize import canonized
 from ..network.model import Model
 from ..preprocess import spelled
 from . import parsing
-from .network import Network, network_of
+from .network import Network, read_network
 from .options import resources, shared
 from .output import Output
 from .stops import stops
@@ -45,7 +45,7 @@ def inspect(
     together again. A node that reads the line above has nothing under "reads".
     """
     out = Output(as_json)
-    network = network_of(model, given, raw=True)
+    network = read_network(model, given, original=True)
     chosen = parsing.composite(composite, assignments)
     facts = _facts(network)
     try:
@@ -100,9 +100,9 @@ def _facts(network: Network) -> dict[str, Any]:
         "remarks": [*model.remarks, *([] if model.extents is None else [_OPEN])],
         "parameters": sum({id(n.layer): row[3] for n, row in zip(model.nodes, model.rows(), strict=True)}.values()),
         "layers": dict(kinds.most_common()),
-        "preprocessing": None if network.preprocessing is None else network.said(),
+        "preprocessing": None if network.images.stated is None else network.preprocessing_line(),
         "folded": [{"node": m.node, "into": list(m.into)} for m in merges],
-        "patterns": [] if network.raw is None else patterns(network.raw, model),
+        "patterns": [] if network.original is None else patterns(network.original, model),
     }
 
 

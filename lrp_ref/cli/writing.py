@@ -147,12 +147,3 @@ def check_suffix(path: Path | None) -> None:
     """Refuse an output of a kind that is not written, before anything is computed."""
     if path is not None and path.suffix not in SUFFIXES:
         raise ParameterError(f"--out {path}: the suffix says what is written, and must be one of {', '.join(SUFFIXES)}")
-
-
-def names_of(files: Sequence[Path]) -> list[str]:
-    """A short name for each file, and no name twice: the stem, or more of the path where stems clash."""
-    for shorten in (lambda p: p.stem, lambda p: p.name, lambda p: "-".join(p.resolve().parts[1:])):
-        names = [shorten(file) for file in files]
-        if len(set(names)) == len(names):
-            break
-    return names

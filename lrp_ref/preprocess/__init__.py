@@ -10,7 +10,8 @@ from .fitting import array_of, fitted, image_shape, misfit, with_domain
 from .images import SUFFIXES, read_image
 from .presets import MEANING, PRESETS, described
 from .recipe import Preprocessing, Stretched
-from .stored import beside, load, text_of
+from .resolve import ImageInput, resolve
+from .stored import beside, load, ratio, text_of
 from .tables import TABLE_SUFFIXES, read_table
 from .words import TEXT_SUFFIXES, Vocabulary, read_sentences
 
@@ -20,6 +21,7 @@ __all__ = [
     "SUFFIXES",
     "TABLE_SUFFIXES",
     "TEXT_SUFFIXES",
+    "ImageInput",
     "Preprocessing",
     "Stretched",
     "Vocabulary",
@@ -30,9 +32,11 @@ __all__ = [
     "image_shape",
     "load",
     "misfit",
+    "ratio",
     "read_image",
     "read_sentences",
     "read_table",
+    "resolve",
     "spelled",
     "text_of",
     "with_domain",

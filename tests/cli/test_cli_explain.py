@@ -12,8 +12,8 @@ from PIL import Image
 import lrp_ref
 from lrp_ref import Model, Node, errors, zoo
 from lrp_ref import layers as L
-from lrp_ref.cli import codes, inputs, records, writing
-from lrp_ref.cli.runs import MOST_WARNINGS
+from lrp_ref.cli import codes, report, samples, writing
+from lrp_ref.cli.explain_command import MOST_WARNINGS
 from support.cli_runner import fresh, run
 
 
@@ -158,18 +158,18 @@ def test_outputs_of_several_axes_are_named_by_tuples(tmp_path):
 
 
 def test_without_evidence_of_one_sign_that_is_said():
-    up, down = records.strongest({"x": np.array([0.0, 0.0])}, {"x": np.array([1.0, 2.0])})
+    up, down = report.strongest({"x": np.array([0.0, 0.0])}, {"x": np.array([1.0, 2.0])})
     assert (up, down) == ([], [])
 
 
 def test_the_strongest_features_are_over_all_inputs_and_no_more_than_asked():
     relevance = {"a": np.array([[1.0, -4.0], [3.0, 0.0]]), "b": np.array([2.0, -1.0, -9.0])}
     values = {"a": np.array([[10.0, 11.0], [12.0, 13.0]]), "b": np.array([20.0, 21.0, 22.0])}
-    up, down = records.strongest(relevance, values, count=2)
+    up, down = report.strongest(relevance, values, count=2)
     assert [(e["input"], e["feature"], e["x"], e["relevance"]) for e in up] == [("a", [1, 0], 12.0, 3.0), ("b", [0], 20.0, 2.0)]
     assert [(e["input"], e["feature"], e["relevance"]) for e in down] == [("b", [2], -9.0), ("a", [0, 1], -4.0)]
-    assert records.feature(up[0], named=True) == "a [1, 0]"
-    assert records.feature(up[1], named=False) == "0"
+    assert report.feature(up[0], named=True) == "a [1, 0]"
+    assert report.feature(up[1], named=False) == "0"
 
 
 # --- what is read --------------------------------------------------------------------------------------------------------
@@ -259,6 +259,7 @@ def test_an_input_that_cannot_be_read_is_one_line_with_its_name(tmp_path, make, 
     assert message in done.err
     assert path.name in done.err
     assert done.err.count("\n") == 1
+    assert "failed" not in done.out  # one input that cannot be read is an error, and no table of failures
 
 
 def written(path, content):
@@ -283,7 +284,7 @@ def test_an_array_that_claims_to_be_huge_is_refused_before_memory_is_taken(tmp_p
 
 
 def test_an_npz_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(inputs, "BUDGET", 100)
+    monkeypatch.setattr(samples, "BUDGET", 100)
     path = several(tmp_path / "x.npz", input=np.zeros((8, 8)))
     assert "more than 100" in run("explain", "zoo:digits", path, code=3).err
 
@@ -427,7 +428,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path, digits, monkeypat
             raise KeyboardInterrupt
         write(*arguments)
 
-    monkeypatch.setattr("lrp_ref.cli.runs.write", interrupted)
+    monkeypatch.setattr("lrp_ref.cli.explain_command.write", interrupted)
     done = run("explain", "zoo:digits", digits, "--out", out, code=codes.INTERRUPTED)
     assert "3 explained" in done.out
     with (tmp_path / "heat.run.jsonl").open("a") as journal:

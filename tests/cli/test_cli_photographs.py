@@ -11,7 +11,7 @@ from PIL import Image
 import lrp_ref
 from lrp_ref import Model, Node, preprocess
 from lrp_ref import layers as L
-from lrp_ref.cli import codes, inspect, network
+from lrp_ref.cli import codes, inspect, labels
 from support.cli_runner import fresh, run
 
 RNG = np.random.default_rng(5)
@@ -187,7 +187,7 @@ def test_an_image_too_small_for_the_crop_names_its_file(tmp_path, model):
 )
 def test_classes_have_names(tmp_path, model, photo, name, content):
     (tmp_path / name).write_text(content)
-    assert network.labels_of(tmp_path / name) == ["ape", "bee", "cat", "dog"]
+    assert labels.read_labels(tmp_path / name) == ["ape", "bee", "cat", "dog"]
     record = explained(model, photo, "--preprocess", "caffe", "--labels", tmp_path / name)
     best = int(np.argmax(record["prediction"]))
     label = ["ape", "bee", "cat", "dog"][best]

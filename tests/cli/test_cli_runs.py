@@ -16,7 +16,7 @@ import pytest
 import lrp_ref
 from lrp_ref import Model, zoo
 from lrp_ref import layers as L
-from lrp_ref.cli import codes, digests, locks, runs, writing
+from lrp_ref.cli import codes, digests, explain_command, locks, writing
 from lrp_ref.cli.journal import Journal
 from lrp_ref.errors import ExistingFileError
 from support.cli_runner import ROOT, run
@@ -89,7 +89,7 @@ def interrupt(monkeypatch, owner, name, calls, late=False):
 # --- interruptions --------------------------------------------------------------------------------------------------------
 
 # What a run does for one sample, in this order; it is stopped at the second sample, before or after each.
-STEPS = [(runs, "write", 2), (Journal, "put", 2), (Journal, "_append", 3), (Path, "replace", 5), (Journal, "add", 2)]
+STEPS = [(explain_command, "write", 2), (Journal, "put", 2), (Journal, "_append", 3), (Path, "replace", 5), (Journal, "add", 2)]
 
 
 @pytest.mark.parametrize("late", [False, True])
@@ -143,7 +143,7 @@ def test_a_run_begun_with_force_replaces_what_was_there_but_nothing_that_changed
 
 
 def test_an_output_whose_record_was_lost_is_known_by_the_intent(work, monkeypatch):
-    write = runs.write
+    write = explain_command.write
     stop = interrupt(monkeypatch, Journal, "add", 2)
     next(stop)
     explain(code=codes.INTERRUPTED)  # the output is there, its record is not
@@ -153,7 +153,7 @@ def test_an_output_whose_record_was_lost_is_known_by_the_intent(work, monkeypatc
         write(explanation, path, *arguments)
         path.write_text(path.read_text() + "\n")
 
-    monkeypatch.setattr(runs, "write", otherwise)
+    monkeypatch.setattr(explain_command, "write", otherwise)
     assert f"{DIGITS - 1} explained, 1 there already" in explain().out
     assert Path("o/heat-1.json").read_text().endswith("\n\n")
     assert f"{DIGITS} there already" in explain().out
@@ -232,7 +232,7 @@ def test_an_output_is_known_by_its_content(work, junk):
 
 
 def test_settings_under_which_nothing_was_made_bind_nobody(work, monkeypatch):
-    stop = interrupt(monkeypatch, runs, "write", 1)
+    stop = interrupt(monkeypatch, explain_command, "write", 1)
     next(stop)
     explain("--target", "3", code=codes.INTERRUPTED)
     next(stop, None)

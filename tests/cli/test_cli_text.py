@@ -12,8 +12,9 @@ from PIL import Image
 import lrp_ref
 from lrp_ref import Model, Node, render, zoo
 from lrp_ref import layers as L
-from lrp_ref.cli import codes, text
-from lrp_ref.cli import words as module
+from lrp_ref.cli import codes
+from lrp_ref.cli import coloured_words as module
+from lrp_ref.cli.input_kinds import InputKinds
 from lrp_ref.render import Reading
 from support.cli_runner import fresh, run
 
@@ -340,16 +341,16 @@ def test_padding_that_the_network_reads_is_shown(net):
 
 
 def test_what_a_network_reads_is_found_in_its_graph():
-    assert text.tables(reader()) == {"input": "embedding1"}
-    assert text.sequences(reader()) == ()
-    assert text.lengths(with_lengths()) == ("lengths",)
-    assert text.tables(with_lengths()) == {"input": "embedding"}
-    behind = Model.sequential([L.Dense(np.ones((2, 4))), L.Tanh(), lstm(4), head()])
-    assert text.sequences(behind) == ("input",)
-    assert text.tables(behind) == {}
+    kinds = InputKinds.of(reader())
+    assert (kinds.tables, kinds.sequences, kinds.lengths, kinds.words) == ({"input": "embedding1"}, (), (), "input")
+    kinds = InputKinds.of(with_lengths())
+    assert (kinds.tables, kinds.lengths) == ({"input": "embedding"}, ("lengths",))
+    kinds = InputKinds.of(Model.sequential([L.Dense(np.ones((2, 4))), L.Tanh(), lstm(4), head()]))
+    assert (kinds.tables, kinds.sequences, kinds.words) == ({}, ("input",), "input")
     turned = Model.sequential([L.Transpose((0, 2, 1)), lstm(4), head()])
-    assert text.sequences(turned) == ()
-    assert text.sequences(zoo.load("digits")) == text.lengths(zoo.load("digits")) == ()
+    assert InputKinds.of(turned).sequences == ()
+    kinds = InputKinds.of(zoo.load("digits"))
+    assert (kinds.tables, kinds.sequences, kinds.lengths, kinds.words) == ({}, (), (), "")
 
 
 # --- ONNX -----------------------------------------------------------------------------------------------------------------

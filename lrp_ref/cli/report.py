@@ -11,8 +11,8 @@ from ..arrays import Array
 from ..ledger import COLUMNS, Ledger
 from ..propagate.explanation import Explanation
 from ..propagate.share import percent
+from .coloured_words import readings_of, show_legend, show_words
 from .output import Output, number
-from .words import readings_of, show_legend, show_words
 
 STRONGEST = 5
 MOST_REMARKS = 5  # samples whose remarks a table of many is followed by
