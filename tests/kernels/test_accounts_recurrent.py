@@ -175,7 +175,7 @@ def test_no_step_of_an_lstm_walks_the_definition_for_its_accounts(monkeypatch):
     def refused(*_, **__):
         raise AssertionError("a walk by the definition")
 
-    monkeypatch.setattr(compiled_recurrent, "walk", refused)
+    monkeypatch.setattr(compiled_recurrent, "backward_through_time", refused)
     for product in PRODUCTS:
         booked(usual(3), rules.ThroughTime(product)).ledger.table()
 

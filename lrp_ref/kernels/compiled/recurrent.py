@@ -30,10 +30,10 @@ from ...rules import (
     ThroughTime,
     Zero,
 )
-from ...rules.recurrent.over_time import walk, way_of
+from ...rules.recurrent.over_time import backward_through_time, cell_backward
 from ...step import PlanContext
 from ..numpy import recurrent
-from ..numpy.recurrent import Sweep
+from ..numpy.recurrent import RecurrentStep
 from .accounts import amounts
 from .native import _core
 
@@ -55,7 +55,9 @@ def step_for(context: PlanContext, node: Node) -> Any:
             ("lstm", layer, all_gates, with_ledger), lambda: _prepared(layer, all_gates, with_ledger, model.dtype)
         )
 
-    return CompiledSweep((node,), rule, prepare=prepare, code=code, threads=context.resources.threads, with_ledger=with_ledger)
+    return CompiledRecurrentStep(
+        (node,), rule, prepare=prepare, code=code, threads=context.resources.threads, with_ledger=with_ledger
+    )
 
 
 def _usual(layer: LSTM) -> bool:
@@ -91,7 +93,7 @@ def _prepared(layer: LSTM, all_gates: bool, with_ledger: bool, dtype: Any) -> tu
 
 
 @lazy_dataclass(frozen=True, eq=False, kw_only=True)
-class CompiledSweep(Sweep):
+class CompiledRecurrentStep(RecurrentStep):
     """One pass over time and back."""
 
     prepare: Callable[[], Any]
@@ -127,7 +129,7 @@ class CompiledSweep(Sweep):
         if inputs is not None:
             # A denominator is out of range: the definition refuses it, or finds an exact zero, and then says the same.
             for t in range(message.shape[1]):
-                self._walk(inputs, message[:, t])
+                self._check_by_definition(inputs, message[:, t])
         return messages, (self._entry(accounts, states),) if self.with_ledger else ()
 
     def _entry(self, accounts: tuple[Array, ...], states: dict[str, Array]) -> OpenEntry:
@@ -145,10 +147,11 @@ class CompiledSweep(Sweep):
             columns[..., PLACES["turnover"]] += size
         return OpenEntry(self.nodes[0].name, str(self.rule), columns, details=details, adds=True)
 
-    def _walk(self, inputs: tuple[Array, ...], relevance: Array) -> None:
+    def _check_by_definition(self, inputs: tuple[Array, ...], relevance: Array) -> None:
         """The definition's way back, for its errors."""
         try:
-            walk(way_of(self.rule, self.layer, self.layer.unroll(*inputs), False), np.ascontiguousarray(relevance))
+            cells = cell_backward(self.rule, self.layer, self.layer.unroll(*inputs), with_ledger=False)
+            backward_through_time(cells, np.ascontiguousarray(relevance))
         except LrpError as error:
             raise error.at(self.nodes[0].place) from None
 

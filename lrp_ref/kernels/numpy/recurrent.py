@@ -16,7 +16,7 @@ from ...ledger import Booking, Entry, OpenEntry
 from ...messages import Currency
 from ...network.model import Node
 from ...rules import ThroughTime
-from ...rules.recurrent.over_time import walk, way_of
+from ...rules.recurrent.over_time import backward_through_time, cell_backward
 from ...step import PlanContext
 
 
@@ -25,11 +25,11 @@ def step_for(context: PlanContext, node: Node) -> Any:
     rule = context.rules[node.name]
     if type(node.layer) not in (LSTM, GRU, RNN) or type(rule) is not ThroughTime:
         return None
-    return Sweep((node,), rule, with_ledger=context.with_ledger)
+    return RecurrentStep((node,), rule, with_ledger=context.with_ledger)
 
 
 @lazy_dataclass(frozen=True, eq=False)
-class Sweep:
+class RecurrentStep:
     """The reference's steps over values that the prediction has left, with their denominators made once."""
 
     nodes: tuple[Node, ...]
@@ -59,9 +59,9 @@ class Sweep:
         return self.layer.output(u), u
 
     def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry | OpenEntry, ...]]:
-        way = way_of(self.rule, self.layer, saved, self.with_ledger)
+        cells = cell_backward(self.rule, self.layer, saved, self.with_ledger)
         try:
-            targets = [walk(way, np.ascontiguousarray(message[:, t])) for t in range(message.shape[1])]
+            targets = [backward_through_time(cells, np.ascontiguousarray(message[:, t])) for t in range(message.shape[1])]
         except LrpError as error:
             raise error.at(self.nodes[0].place) from None
         messages = tuple(np.stack(parts, axis=1) for parts in zip(*(lower for lower, _ in targets), strict=True))

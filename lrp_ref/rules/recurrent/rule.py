@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from ...arrays import Array
 from ...errors import ParameterError
@@ -72,20 +72,18 @@ class ThroughTime(Rule):
     def propagate(
         self, layer: Layer, inputs: tuple[Array, ...], output: Array, relevance: Array
     ) -> tuple[tuple[Array, ...], Booking]:
-        from .over_time import walk
-
-        relevances, booking = walk(self._way(layer, inputs, True), relevance)
+        relevances, booking = self._backward(layer, inputs, relevance, with_ledger=True)
         assert booking is not None
         return relevances, booking
 
     def relevances(self, layer: Layer, inputs: tuple[Array, ...], output: Array, relevance: Array) -> tuple[Array, ...]:
-        from .over_time import walk
+        return self._backward(layer, inputs, relevance, with_ledger=False)[0]
 
-        return walk(self._way(layer, inputs, False), relevance)[0]
-
-    def _way(self, layer: Layer, inputs: tuple[Array, ...], booked: bool) -> Any:
+    def _backward(
+        self, layer: Layer, inputs: tuple[Array, ...], relevance: Array, with_ledger: bool
+    ) -> tuple[tuple[Array, ...], Booking | None]:
         self.require(layer)
         assert isinstance(layer, Recurrent)
-        from .over_time import way_of  # here, because few networks are recurrent
+        from .over_time import backward_through_time, cell_backward  # here, because few networks are recurrent
 
-        return way_of(self, layer, layer.unroll(*inputs), booked)
+        return backward_through_time(cell_backward(self, layer, layer.unroll(*inputs), with_ledger), relevance)
