@@ -66,7 +66,7 @@ def test_alpha_minus_beta_may_be_1_up_to_rounding():
         ),
         (lambda: rules.ProportionalProduct(-1), "ProportionalProduct.epsilon must be finite and at least 0, found -1"),
         (lambda: rules.AbsoluteProduct(-1), "AbsoluteProduct.epsilon must be finite and at least 0, found -1"),
-        (lambda: rules.ZBox("a", "b"), "ZBox.low must be a number or an array, found 'a'"),
+        (lambda: rules.ZBox("a", "b"), "ZBox: low must be a number or an array, found 'a'"),
     ],
 )
 def test_parameters_out_of_range(make, message):
@@ -77,7 +77,7 @@ def test_parameters_out_of_range(make, message):
 def test_a_box_needs_both_bounds_in_order():
     with refuses(DomainError, "ZBox needs both bounds, low and high, or neither"):
         rules.ZBox(low=0)
-    with refuses(DomainError, "ZBox needs low ≤ high, found low = 1, high = 0"):
+    with refuses(DomainError, "ZBox: bounds need low ≤ high, found low = 1, high = 0"):
         rules.ZBox(1, 0)
     with refuses(DomainError, "ZBox() has no bounds: give ZBox(low, high), or a model with a domain"):
         rules.ZBox().propagate(DENSE, (X,), Z, R)

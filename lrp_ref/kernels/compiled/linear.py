@@ -306,7 +306,7 @@ class Compiled:
     def _sizes(self, made: Prepared, a: Array) -> list[Array | None]:
         """For each share the sizes of its denominators, where they take a product of their own."""
         asked = made.sizes[self.rectified, self.takes == "c"]
-        if self.checks and self.rule.leaves(a):  # type: ignore[attr-defined]
+        if self.checks and not self.rule.bounds.contains(a):  # type: ignore[attr-defined]
             asked = tuple(range(len(made.ways)))
         if not asked:
             return [None] * len(made.ways)
