@@ -12,7 +12,8 @@ from ..arrays import Array, like
 from ..errors import RuleError
 from ..layers.base import Layer, Linear
 from ..ledger import Booking
-from .shares import Quotient, Share, book, quotients, redistribute
+from .shares import Quotient, book, quotients, redistribute
+from .terms import Share
 
 MOST_NUMBERS = 4  # of an array that a table writes out
 

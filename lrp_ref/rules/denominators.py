@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..arrays import Array, Stabiliser, is_exact, like
 from ..errors import LrpError, NonFiniteError, UnderflowError
 from ..layers.base import Linear
-
-if TYPE_CHECKING:
-    from .shares import Share
+from .terms import Share
 
 
 def in_range(bottom: Array) -> bool:

@@ -25,18 +25,7 @@ from ..forks import cached_property
 from ..lazy_dataclass import lazy_dataclass
 from .base import LinearRule
 from .bounds import Bounds
-from .shares import (
-    IDENTITY,
-    NEGATIVE,
-    NEGATIVE_ONLY,
-    NONNEGATIVE,
-    ONE,
-    POSITIVE,
-    Above,
-    Below,
-    Share,
-    Term,
-)
+from .terms import IDENTITY, NEGATIVE, NEGATIVE_ONLY, NONNEGATIVE, ONE, POSITIVE, Above, Below, Share, Term
 
 GAMMA = 0.25  # Montavon et al. 2019, Fig. 10.4
 EPSILON = 1e-6

@@ -20,131 +20,16 @@ R_k (1 − Σ_{q alive} λ_q), which nobody took.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
 
-from ..arrays import Array, Exact, Number, Stabiliser, divide, like, negative, per_sample, positive, zeros
+from ..arrays import Array, divide, like, per_sample, zeros
 from ..layers.base import Linear
 from ..lazy_dataclass import lazy_dataclass
 from ..ledger import Booking
 from .denominators import check, divides
-
-
-class Feature(ABC):
-    """A function f of a layer's input, applied before padding: a padding cell is never an input."""
-
-    @abstractmethod
-    def __call__(self, a: Array) -> Array:
-        """f(a), of a's shape and number type."""
-
-
-class _Identity(Feature):
-    def __call__(self, a: Array) -> Array:
-        return a
-
-    def __repr__(self) -> str:
-        return "a"
-
-
-class _Positive(Feature):
-    def __call__(self, a: Array) -> Array:
-        return positive(a)
-
-    def __repr__(self) -> str:
-        return "a⁺"
-
-
-class _Negative(Feature):
-    def __call__(self, a: Array) -> Array:
-        return negative(a)
-
-    def __repr__(self) -> str:
-        return "a⁻"
-
-
-class _One(Feature):
-    def __call__(self, a: Array) -> Array:
-        return zeros(a.shape, a) + like(1, a)
-
-    def __repr__(self) -> str:
-        return "1"
-
-
-# One of each, known by identity
-IDENTITY, POSITIVE, NEGATIVE, ONE = _Identity(), _Positive(), _Negative(), _One()
-
-
-@lazy_dataclass(frozen=True, eq=False)
-class Above(Feature):
-    """a − low: how far a is above the lower end of its domain."""
-
-    low: Array
-
-    def __call__(self, a: Array) -> Array:
-        return np.asarray(a - like(self.low, a))
-
-    def __repr__(self) -> str:
-        return "(a − low)"
-
-
-@lazy_dataclass(frozen=True, eq=False)
-class Below(Feature):
-    """a − high: how far a is below the upper end of its domain (never positive)."""
-
-    high: Array
-
-    def __call__(self, a: Array) -> Array:
-        return np.asarray(a - like(self.high, a))
-
-    def __repr__(self) -> str:
-        return "(a − high)"
-
-
-@lazy_dataclass(frozen=True)
-class Where:
-    """Which upper neurons a share serves, by the sign of their plain pre-activation (0 counts as ≥ 0).
-
-    A pre-activation that is NaN has either sign, so that its relevance meets denominators, which are refused, and does not
-    vanish between two shares neither of which serves it.
-    """
-
-    name: str
-
-    def __call__(self, preactivation: Array) -> Array:
-        zero = like(0, preactivation)
-        if self.name == "z ≥ 0":
-            return ~np.asarray(preactivation < zero, dtype=bool)
-        if self.name == "z < 0":
-            return ~np.asarray(preactivation >= zero, dtype=bool)
-        return np.ones((), dtype=bool)
-
-
-ALL, NONNEGATIVE, NEGATIVE_ONLY = Where("all"), Where("z ≥ 0"), Where("z < 0")
-
-
-@lazy_dataclass(frozen=True, eq=False)
-class Term:
-    """One product of a feature of the input and a (modified) weight.
-
-    `lost` says where the weight is 0 or has lost digits because what it is made of underflowed; None: nowhere.
-    """
-
-    feature: Feature
-    weight: Array
-    lost: Array | None = None
-
-
-@lazy_dataclass(frozen=True, eq=False)
-class Share:
-    """A part λ of the relevance, redistributed in proportion to its terms."""
-
-    coefficient: Number
-    terms: tuple[Term, ...]
-    bias: Array | None = None
-    stabiliser: Stabiliser = Exact()
-    where: Where = ALL
+from .terms import Share
 
 
 @lazy_dataclass(frozen=True, eq=False)

@@ -158,7 +158,7 @@ class Twofold(rules.LinearRule):
     """A user's rule of two shares, one of which has a term for negative inputs alone."""
 
     def shares(self, weight: Array, bias: Array | None) -> Any:
-        from lrp_ref.rules.shares import NEGATIVE, POSITIVE, Share, Term
+        from lrp_ref.rules.terms import NEGATIVE, POSITIVE, Share, Term
 
         return (Share(0.5, (Term(POSITIVE, weight),), bias), Share(0.5, (Term(NEGATIVE, weight),)))
 
@@ -178,7 +178,7 @@ class Negative(rules.LinearRule):
     """A user's rule that serves negative sums alone."""
 
     def shares(self, weight: Array, bias: Array | None) -> Any:
-        from lrp_ref.rules.shares import IDENTITY, NEGATIVE_ONLY, Share, Term
+        from lrp_ref.rules.terms import IDENTITY, NEGATIVE_ONLY, Share, Term
 
         return (Share(1, (Term(IDENTITY, weight),), bias, where=NEGATIVE_ONLY),)
 

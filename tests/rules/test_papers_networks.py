@@ -159,7 +159,7 @@ class WithoutBias(rules.LinearRule):
     """LRP-0 without the bias in its denominators: a user's own rule, and the negative control."""
 
     def shares(self, weight: Array, bias: Array | None) -> tuple[Any, ...]:
-        from lrp_ref.rules.shares import IDENTITY, Share, Term
+        from lrp_ref.rules.terms import IDENTITY, Share, Term
 
         return (Share(1, (Term(IDENTITY, weight),)),)
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from lrp_ref import layers as L
 from lrp_ref import oracle, rules
 from lrp_ref.arrays import Array, fractions
-from lrp_ref.rules.shares import IDENTITY, Share, Term
+from lrp_ref.rules.terms import IDENTITY, Share, Term
 from support.rule_strategies import (
     ALL_RULES,
     LINEAR_RULES,

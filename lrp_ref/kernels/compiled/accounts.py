@@ -16,7 +16,7 @@ from ...arrays import Array, Relative, Signed, Stabiliser, Unsigned
 from ...lazy_dataclass import lazy_dataclass
 from ...ledger import PLACES
 from ...rules import Gamma, GeneralizedGamma, LinearRule
-from ...rules.shares import IDENTITY, NEGATIVE, NEGATIVE_ONLY, ONE, POSITIVE, Above, Below, Feature, Term
+from ...rules.terms import IDENTITY, NEGATIVE, NEGATIVE_ONLY, ONE, POSITIVE, Above, Below, Feature, Term
 from .native import _core
 from .packed import channels_turned, lies_in_cells
 from .scheme import MAGNITUDE, Column

@@ -22,7 +22,7 @@ from ...messages import Currency
 from ...network.model import Node
 from ...rules import Gradient, LinearRule, ZBox
 from ...rules.denominators import divides
-from ...rules.shares import IDENTITY, NEGATIVE, NEGATIVE_ONLY, POSITIVE, Feature
+from ...rules.terms import IDENTITY, NEGATIVE, NEGATIVE_ONLY, POSITIVE, Feature
 from ...step import PlanContext
 from ..numpy import linear as fused
 from ..numpy.oddities import Definition, Oddity, kinds_of, noted

@@ -17,7 +17,7 @@ from ...arrays import Array, Exact, Relative, Shape, Signed, like
 from ...layers.conv import Conv, ConvTranspose
 from ...messages import Currency
 from ...rules.denominators import least
-from ...rules.shares import ALL, IDENTITY, NEGATIVE, NONNEGATIVE, ONE, POSITIVE, Above, Below, Feature
+from ...rules.terms import ALL, IDENTITY, NEGATIVE, NONNEGATIVE, ONE, POSITIVE, Above, Below, Feature
 from ..numpy.passing import weighed
 from .native import _core
 from .scheme import MAGNITUDE, Column, Scheme

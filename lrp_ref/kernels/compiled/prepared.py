@@ -17,7 +17,7 @@ from ...lazy_dataclass import lazy_dataclass
 from ...network.model import Model, Node
 from ...resources import Resources
 from ...rules import LinearRule
-from ...rules.shares import Feature
+from ...rules.terms import Feature
 from .accounts import Way, accounting, size_term, way_of
 from .native import _core
 from .packed import Rows, Sizes, Windows, fan_in, finishing, offset_last

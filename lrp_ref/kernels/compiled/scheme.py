@@ -16,7 +16,7 @@ from ...errors import LrpError
 from ...layers.base import Linear
 from ...lazy_dataclass import lazy_dataclass
 from ...rules import LinearRule, ZBox
-from ...rules.shares import IDENTITY, NEGATIVE, NEGATIVE_ONLY, ONE, POSITIVE, Feature, Share, Term
+from ...rules.terms import IDENTITY, NEGATIVE, NEGATIVE_ONLY, ONE, POSITIVE, Feature, Share, Term
 
 #: Relevance arrives as c and goes down as c only where R = a·c for each of these: c is chosen by the sign of a.
 _SIGNED = (IDENTITY, POSITIVE, NEGATIVE)

@@ -20,7 +20,7 @@ from ...layers.pooling import AvgPool, MaxPool, SumPool, pool_window, window_lar
 from ...lazy_dataclass import lazy_dataclass
 from ...network.model import Node
 from ...rules import Gradient
-from ...rules.shares import ALL, NEGATIVE_ONLY, NONNEGATIVE
+from ...rules.terms import ALL, NEGATIVE_ONLY, NONNEGATIVE
 from ...step import PlanContext
 from ..numpy import derivatives
 from ..numpy import linear as fused

@@ -28,7 +28,8 @@ from ...messages import Currency
 from ...network.model import Node
 from ...rules import Gradient, LinearRule, Pass, WinnerTakesAll
 from ...rules.denominators import divides, in_range
-from ...rules.shares import ALL, book
+from ...rules.shares import book
+from ...rules.terms import ALL
 from ...step import PlanContext
 from .oddities import Definition, Oddity, kinds_of, noted
 from .passing import PASS, PassThrough, Winners, folded, weighed

@@ -20,7 +20,7 @@ from ...lazy_dataclass import lazy_dataclass
 from ...messages import Currency
 from ...rules import LinearRule
 from ...rules.denominators import counts, in_range, least, outweighs, products_in_range, terms_of
-from ...rules.shares import IDENTITY, NEGATIVE, POSITIVE, Share
+from ...rules.terms import IDENTITY, NEGATIVE, POSITIVE, Share
 
 #: What a step may note of its denominators, added up: as the C core says it.
 SMALL, OVERFLOWED = 1, 2

@@ -16,7 +16,7 @@ from ...layers.linear import Dense
 from ...lazy_dataclass import lazy_dataclass
 from ...network.model import Model, Node
 from ...rules import LinearRule
-from ...rules.shares import IDENTITY, NEGATIVE, NEGATIVE_ONLY, POSITIVE, Share, Where
+from ...rules.terms import IDENTITY, NEGATIVE, NEGATIVE_ONLY, POSITIVE, Share, Where
 from .products import stack
 
 
