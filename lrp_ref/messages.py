@@ -9,69 +9,70 @@ import numpy as np
 from .arrays import Array, Shape
 from .lazy_dataclass import lazy_dataclass
 
-Currency = Literal["R", "c"]
+#: What a message holds: relevance R, or the ratio c with R = a·c.
+MessageKind = Literal["R", "c"]
 
 
 @lazy_dataclass(frozen=True, eq=False)
-class Placed:
+class PartialMessage:
     """A message to some cells of a node, each at most once; the others get 0.
 
     Attributes
     ----------
     values : (N, targets, …) for these cells
-    where : which they are, as an index of the whole message
-    shape : of the whole message
+    where : the cells, as an index of the full message
+    shape : of the full message, (N, targets, …)
     """
 
     values: Array
     where: tuple[Any, ...]
     shape: Shape
 
-    def alone(self) -> Array:
-        """The whole message, its axes in the order that those of the values have in memory."""
+    def full(self) -> Array:
+        """The full message, (N, targets, …), its axes in the order that those of the values have in memory."""
         axes = sorted(range(len(self.shape)), key=lambda axis: -abs(self.values.strides[axis]))
-        back = sorted(range(len(axes)), key=axes.__getitem__)
-        whole = np.zeros([self.shape[axis] for axis in axes], self.values.dtype).transpose(back)
-        whole[self.where] = self.values + self.values.dtype.type(0)  # as it adds to 0: never −0
-        return whole
+        inverse = sorted(range(len(axes)), key=axes.__getitem__)
+        message = np.zeros([self.shape[axis] for axis in axes], self.values.dtype).transpose(inverse)
+        message[self.where] = self.values + self.values.dtype.type(0)  # as it adds to 0: never −0
+        return message
 
 
-#: What a step hands on to a node.
-Message: TypeAlias = "Array | Placed"
+#: What a step emits to a node.
+Message: TypeAlias = "Array | PartialMessage"
 
 
-class Heap:
-    """What has arrived at a node in each currency, added up in the order in which it came."""
+class Inbox:
+    """The sums of the messages to one node, one sum for each kind, added up in the order of arrival."""
 
     def __init__(self) -> None:
-        self._sums: dict[Currency, Array] = {}
-        self._own: set[Currency] = set()  # sums in memory that nobody else reads
+        self._sums: dict[MessageKind, Array] = {}
+        self._writable: set[MessageKind] = set()  # sums in memory that nobody else reads
 
-    def __contains__(self, kind: Currency) -> bool:
+    def __contains__(self, kind: MessageKind) -> bool:
         return kind in self._sums
 
-    def __getitem__(self, kind: Currency) -> Array:
+    def __getitem__(self, kind: MessageKind) -> Array:
         return self._sums[kind]
 
     def __len__(self) -> int:
         return len(self._sums)
 
-    def add(self, kind: Currency, message: Message | None) -> None:
+    def add(self, kind: MessageKind, message: Message | None) -> None:
         """Add a message, whose own array is never written to; None adds nothing."""
         if message is None:
             return
         if kind not in self._sums:
-            self._sums[kind] = message.alone() if isinstance(message, Placed) else message
-            if isinstance(message, Placed):
-                self._own.add(kind)
+            self._sums[kind] = message.full() if isinstance(message, PartialMessage) else message
+            if isinstance(message, PartialMessage):
+                self._writable.add(kind)
             return
-        found = self._sums[kind]
-        if isinstance(message, Placed):
-            found = found if kind in self._own else found.copy(order="K")
-            found[message.where] += message.values
-        elif kind in self._own and found.dtype != object:
-            np.add(found, message, out=found)
+        total = self._sums[kind]
+        if isinstance(message, PartialMessage):
+            total = total if kind in self._writable else total.copy(order="K")
+            total[message.where] += message.values
+        elif kind in self._writable and total.dtype != object:
+            np.add(total, message, out=total)
         else:
-            found = found + message
-        self._sums[kind] = found
-        self._own.add(kind)
+            total = total + message
+        self._sums[kind] = total
+        self._writable.add(kind)

@@ -26,7 +26,7 @@ from ..layers.pooling import AvgPool, GlobalAvgPool, GlobalMaxPool, GlobalSumPoo
 from ..layers.shape import Dropout, Flatten, Identity, Pad, Reshape, Transpose, Upsample
 from ..lazy_dataclass import lazy_dataclass
 from ..ledger import Booking, Entry, OpenEntry
-from ..messages import Currency, Message
+from ..messages import Message, MessageKind
 from ..network.model import Model, Node
 from ..resources import Resources
 from ..rules.base import Rule
@@ -75,7 +75,7 @@ class Step(Protocol):
         """What it serves."""
 
     @property
-    def takes(self) -> Currency:
+    def takes(self) -> MessageKind:
         """The currency of what arrives."""
 
     @property
@@ -87,7 +87,7 @@ class Step(Protocol):
         """Whether a message may arrive as c."""
 
     @property
-    def emits(self) -> Currency:
+    def emits(self) -> MessageKind:
         """The currency of the messages below, given that of what arrives."""
 
     @property
@@ -110,11 +110,11 @@ class ReferenceStep:
 
     nodes: tuple[Node, ...]
     rule: Rule
-    takes: Currency = "R"
+    takes: MessageKind = "R"
     with_ledger: bool = False
 
     accepts_quotient = False
-    emits: Currency = "R"
+    emits: MessageKind = "R"
     label = "reference"
 
     def forward(self, *inputs: Array) -> tuple[Array, Any]:
@@ -144,11 +144,11 @@ class ForwardStep:
 
     nodes: tuple[Node, ...]
     compute: Callable[..., Array] | None = None
-    takes: Currency = "R"
+    takes: MessageKind = "R"
     with_ledger: bool = False
 
     accepts_quotient = False
-    emits: Currency = "R"
+    emits: MessageKind = "R"
     label = "forward only"
 
     def forward(self, *inputs: Array) -> tuple[Array, Any]:
@@ -181,7 +181,7 @@ class Plan:
     model: Model
     steps: tuple[Step, ...]
     backend: str
-    currency: Mapping[str, Currency]
+    currency: Mapping[str, MessageKind]
     kept: frozenset[str]
     alias: Mapping[str, str]
     resources: Resources = field(default_factory=Resources)
@@ -355,18 +355,18 @@ def _predicts(backend: str) -> Callable[[Any, Node], Callable[..., Array] | None
 
 def _currencies(
     model: Model, steps: tuple[Step, ...], whole: frozenset[str]
-) -> tuple[tuple[Step, ...], dict[str, Currency], dict[str, set[Currency]]]:
+) -> tuple[tuple[Step, ...], dict[str, MessageKind], dict[str, set[MessageKind]]]:
     """Decide from the output down: a node's message is c where all its readers send c and its step takes it.
 
     The steps with their currencies, the currency at each node and input, and those in which its readers send their messages.
     """
-    currency: dict[str, Currency] = {}
-    arriving: dict[str, set[Currency]] = {}
+    currency: dict[str, MessageKind] = {}
+    arriving: dict[str, set[MessageKind]] = {}
     decided: list[Step] = []
     for candidate in reversed(steps):
         name = candidate.nodes[-1].name
         quotient = candidate.accepts_quotient and arriving.get(name) == {"c"}
-        kind: Currency = "c" if quotient and name not in whole else "R"
+        kind: MessageKind = "c" if quotient and name not in whole else "R"
         currency[name] = kind
         step = replace(candidate, takes=kind) if candidate.takes != kind else candidate  # type: ignore[type-var]
         decided.append(step)

@@ -16,7 +16,7 @@ from ..forks import cached_property
 from ..layers.base import Recurrent
 from ..lazy_dataclass import lazy_dataclass
 from ..ledger import PLACES, Amounts, Booking, Entry, Ledger, OpenEntry
-from ..messages import Currency, Heap, Message, Placed
+from ..messages import Inbox, Message, MessageKind, PartialMessage
 from ..network.model import Model, ancestors
 from .doubt import Origin, doubt, origin
 from .explanation import Explanation
@@ -255,26 +255,27 @@ class Run:
     def _taken_down(self, start: Start, masks: Mapping[str, Array], everywhere: bool) -> Explanation:
         entries: list[Booked] = []
         idle, alone = self.order.route.idle, self.plan.alone.difference(masks, start.relevances)
-        heaps: dict[str, Heap] = {}
+        inboxes: dict[str, Inbox] = {}
         nothing = np.zeros(start.value.shape)
         # Where nothing arrives nothing is moved, so nothing is computed.
         named, quiet = self.order.named, Booking.of(np.zeros((*start.value.shape, len(PLACES))))
         for name, relevance in start.relevances.items():
-            heaps.setdefault(name, Heap()).add("R", relevance)
+            inboxes.setdefault(name, Inbox()).add("R", relevance)
         whole: dict[str, Array] = {}
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what arrives is checked
             for step, kept in zip(reversed(self.plan.steps), reversed(self.saved), strict=True):
                 self.saved.pop()
                 name = step.nodes[-1].name
-                if name not in heaps:
+                if name not in inboxes:
                     continue
-                heap = heaps.pop(name)
-                if not heap and name not in masks and not isinstance(step.nodes[0].layer, Recurrent):  # which has details to book
+                inbox = inboxes.pop(name)
+                # a recurrent layer has details to book
+                if not inbox and name not in masks and not isinstance(step.nodes[0].layer, Recurrent):
                     entries += [(Entry(node.name, named[node.name], quiet), []) for node in reversed(step.nodes)] if named else []
-                    self._heaped(heaps, step, (None,) * len(step.nodes[0].inputs))
+                    self._deliver(inboxes, step, (None,) * len(step.nodes[0].inputs))
                     continue
                 looks = everywhere or not getattr(step, "keeps_infinite", False)
-                message = self._arrived(name, heap or self._zeros(name, start), step.takes, masks, whole, entries, looks)
+                message = self._arrived(name, inbox or self._zeros(name, start), step.takes, masks, whole, entries, looks)
                 messages, booked = step.relevance(kept, message)
                 if booked:  # what a node hands on is what arrives at the next of its step
                     entries += [(entry, [below.node]) for entry, below in pairwise(booked)]
@@ -282,45 +283,45 @@ class Run:
                     given = [(s, m) for s, m in pairs if m is not None and s not in idle]
                     handed = [s if s in alone else self._amounts(s, m, step.emits) for s, m in given]
                     entries.append((booked[-1], handed or [(nothing, nothing)]))
-                self._heaped(heaps, step, messages)
+                self._deliver(inboxes, step, messages)
             for name in self.model.inputs:
-                heap = heaps.pop(name, Heap()) or self._zeros(name, start)
-                whole[name] = self._arrived(name, heap, "R", masks, whole, entries)
+                inbox = inboxes.pop(name, Inbox()) or self._zeros(name, start)
+                whole[name] = self._arrived(name, inbox, "R", masks, whole, entries)
         return self._result(whole, start, entries)
 
-    def _heaped(self, heaps: dict[str, Heap], step: Step, messages: tuple[Message | None, ...]) -> None:
+    def _deliver(self, inboxes: dict[str, Inbox], step: Step, messages: tuple[Message | None, ...]) -> None:
         """Add a step's messages to what has arrived in front of it."""
         for source, part in zip(step.nodes[0].inputs, messages, strict=True):
             if source not in self.order.route.idle:  # where it is 0, as everywhere below
-                heaps.setdefault(source, Heap()).add(step.emits, part)
+                inboxes.setdefault(source, Inbox()).add(step.emits, part)
 
-    def _zeros(self, name: str, start: Start) -> Heap:
+    def _zeros(self, name: str, start: Start) -> Inbox:
         """What is at a node where nothing arrives."""
-        found = Heap()
+        found = Inbox()
         found.add("R", zeros((*start.value.shape, *self.shapes[name][1:]), self.some))
         return found
 
     def _amounts(self, source: str, message: Message, kind: str) -> Amounts:
         """What a message amounts to. Where it is all that arrives, and nothing is filtered, that is found there."""
         activation = self.values[source] if kind == "c" else None
-        if isinstance(message, Placed):
+        if isinstance(message, PartialMessage):
             return self.plan.amounts(message.values, None if activation is None else activation[message.where[1:]])
         return self.plan.amounts(message, activation)
 
     def _arrived(
         self,
         name: str,
-        heap: Heap,
-        kind: Currency,
+        inbox: Inbox,
+        kind: MessageKind,
         masks: Mapping[str, Array],
         whole: dict[str, Array],
         entries: list[Booked],
         looks: bool = True,
     ) -> Array:
         """The message at a node in the currency that its step takes; its relevance is put aside where someone looks."""
-        message = heap[kind] if kind in heap else self._relevance(name, heap["c"], "c")
-        if kind == "R" and len(heap) == 2:
-            message = message + self._relevance(name, heap["c"], "c")
+        message = inbox[kind] if kind in inbox else self._relevance(name, inbox["c"], "c")
+        if kind == "R" and len(inbox) == 2:
+            message = message + self._relevance(name, inbox["c"], "c")
         if name in masks:
             chosen = message * masks[name]
             if self.order.ledger:

@@ -11,7 +11,7 @@ import lrp_ref
 from lrp_ref import Explainer, Model, Node, composites, rules
 from lrp_ref import layers as L
 from lrp_ref.arrays import Array
-from lrp_ref.messages import Heap, Placed
+from lrp_ref.messages import Inbox, PartialMessage
 
 each_backend = pytest.mark.parametrize("backend", lrp_ref.BACKENDS)
 SHAPE = (4, 5, 6)
@@ -163,16 +163,16 @@ def test_messages_are_added_up_in_the_order_in_which_they_come(order):
     every = slice(None)
     wheres = [(every, every, every, slice(1, 5)), None, (every, every, np.array([2, 0])), None]
     parts = [rng.standard_normal(shape if w is None else np.zeros(shape)[w].shape).astype(np.float32) for w in wheres]
-    heap, expected = Heap(), None
+    inbox, expected = Inbox(), None
     for i in order:
         w, part = wheres[i], parts[i]
         kept = part.copy()
-        heap.add("R", part if w is None else Placed(part, w, shape))
+        inbox.add("R", part if w is None else PartialMessage(part, w, shape))
         dense_part = kept if w is None else placed(kept, w, shape)
         expected = dense_part if expected is None else expected + dense_part
-        assert heap["R"].tobytes() == expected.tobytes()
-    assert "c" not in heap
-    assert len(heap) == 1
+        assert inbox["R"].tobytes() == expected.tobytes()
+    assert "c" not in inbox
+    assert len(inbox) == 1
     again = np.random.default_rng(2)
     for w, part in zip(wheres, parts, strict=True):
         np.testing.assert_array_equal(part, again.standard_normal(part.shape).astype(np.float32), err_msg=str(w))
@@ -180,7 +180,7 @@ def test_messages_are_added_up_in_the_order_in_which_they_come(order):
 
 def test_a_message_alone_keeps_the_order_of_its_memory_and_has_no_negative_zero():
     values = np.full((1, 1, 5, 4, 3), -0.0).transpose(0, 1, 4, 2, 3)  # channels last
-    whole = Placed(values, (slice(None), slice(None), slice(None), slice(0, 10, 2)), (1, 1, 3, 10, 4)).alone()
+    whole = PartialMessage(values, (slice(None), slice(None), slice(None), slice(0, 10, 2)), (1, 1, 3, 10, 4)).full()
     assert whole.shape == (1, 1, 3, 10, 4)
     assert not np.signbit(whole).any()
     assert whole.transpose(0, 1, 3, 4, 2).flags.c_contiguous
@@ -190,8 +190,8 @@ def test_rationals_add_up_too():
     from fractions import Fraction
 
     third = np.array([[[Fraction(1, 3)] * 2]], dtype=object)
-    heap = Heap()
+    inbox = Inbox()
     for _ in range(3):
-        heap.add("R", third)
-    assert heap["R"].tolist() == [[[1, 1]]]
+        inbox.add("R", third)
+    assert inbox["R"].tolist() == [[[1, 1]]]
     assert third.tolist() == [[[Fraction(1, 3)] * 2]]

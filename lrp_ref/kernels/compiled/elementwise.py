@@ -18,7 +18,7 @@ from ...layers.merge import Multiply
 from ...layers.normalization import BatchNorm
 from ...lazy_dataclass import lazy_dataclass
 from ...ledger import OpenEntry
-from ...messages import Currency, Message
+from ...messages import Message, MessageKind
 from ...network.model import Node
 from ...rules import HalfProduct, Pass, Rule, SignalTakesAll
 from ...rules.passing import PassSquash, passed_on
@@ -167,13 +167,13 @@ class PassedFunction:
     rule: Rule
     function: Function
     threads: int
-    takes: Currency = "R"
+    takes: MessageKind = "R"
     with_ledger: bool = False
 
     accepts_quotient = True
     keeps_infinite = True
     places = True
-    emits: ClassVar[Currency] = "R"
+    emits: ClassVar[MessageKind] = "R"
 
     @property
     def label(self) -> str:

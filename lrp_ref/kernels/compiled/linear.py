@@ -18,7 +18,7 @@ from ...layers.conv import Conv, ConvTranspose
 from ...layers.linear import Dense
 from ...lazy_dataclass import lazy_dataclass
 from ...ledger import Entry, OpenEntry
-from ...messages import Currency
+from ...messages import MessageKind
 from ...network.model import Node
 from ...rules import Gradient, LinearRule, ZBox
 from ...rules.denominators import divides
@@ -114,13 +114,13 @@ class Compiled:
     keeps: bool  # whether what goes down can be c
     sizes: Callable[[bool], Sizes]  # of a convolution
     sure: bool  # whether the input is never negative
-    takes: Currency = "R"
+    takes: MessageKind = "R"
     with_ledger: bool = False
 
     accepts_quotient = True
 
     @cached_property
-    def emits(self) -> Currency:
+    def emits(self) -> MessageKind:
         return "c" if self.keeps else "R"
 
     @property

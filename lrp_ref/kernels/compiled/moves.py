@@ -14,7 +14,7 @@ from ...forks import cached_property
 from ...layers.indexing import Expand, Gather, PadWith, Slice, Tile
 from ...lazy_dataclass import lazy_dataclass
 from ...ledger import Booking, Entry, OpenEntry, table
-from ...messages import Message, Placed
+from ...messages import Message, PartialMessage
 from ...network.model import Model, Node
 from ...rules import Pass
 from ...step import PlanContext
@@ -105,7 +105,7 @@ class Picked(PassThrough):
         front = (slice(None),) * (self.axis + 1)
         if len(self.turns) == 1:
             ((above, below),) = self.turns
-            return Placed(message[(*front, above)], (*front, below), shape)
+            return PartialMessage(message[(*front, above)], (*front, below), shape)
         lower = np.zeros(shape, message.dtype)
         for above, below in self.turns:
             lower[(*front, below)] += message[(*front, above)]
@@ -116,7 +116,7 @@ class Picked(PassThrough):
         node, named = self.nodes[0].name, self.named
         if self.once:
             return OpenEntry(node, named)
-        lower = lower.alone() if isinstance(lower, Placed) else lower
+        lower = lower.full() if isinstance(lower, PartialMessage) else lower
         arriving, arriving_abs = amounts(message, output, self.threads)
         inputs, inputs_abs = amounts(lower, a, self.threads)
         none = np.zeros_like(arriving)

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...arrays import Array, Exact, Relative, Shape, Signed, like
 from ...layers.conv import Conv, ConvTranspose
-from ...messages import Currency
+from ...messages import MessageKind
 from ...rules.denominators import least
 from ...rules.terms import ALL, IDENTITY, NEGATIVE, NONNEGATIVE, ONE, POSITIVE, Above, Below, Feature
 from ..numpy.passing import weighed
@@ -180,7 +180,7 @@ class Rows:
         return products if finish is None else _core.finish(finish, products, threads)
 
     def down(
-        self, message: Array, takes: Currency, factors: Sequence[Array], shape: Shape, wanted: Array | None, threads: int
+        self, message: Array, takes: MessageKind, factors: Sequence[Array], shape: Shape, wanted: Array | None, threads: int
     ) -> list[Array]:
         """For each feature what comes down; message (N, T, …), factors (N, …), shape (N·T, *sample).
 
@@ -320,7 +320,7 @@ class Windows(Taps):
         return products if finish is None else _core.finish(finish, products, threads)
 
     def down(
-        self, message: Array, takes: Currency, factors: Sequence[Array], shape: Shape, wanted: Array | None, threads: int
+        self, message: Array, takes: MessageKind, factors: Sequence[Array], shape: Shape, wanted: Array | None, threads: int
     ) -> list[Array]:
         """For each feature what comes down, channels last; message (N, T, …), factors (N, …), shape (N·T, C, *spatial)."""
         if self._down is None:

@@ -19,7 +19,7 @@ from ...forks import cached_property
 from ...layers.base import Elementwise
 from ...layers.shape import Rearrangement
 from ...lazy_dataclass import lazy_dataclass
-from ...messages import Currency
+from ...messages import MessageKind
 from ...network.model import Model, Node
 from ...rules import Rule
 from ...step import PlanContext
@@ -65,11 +65,11 @@ class Derivative:
     nodes: tuple[Node, ...]
     rule: Rule
     inner: Any
-    takes: Currency = "R"
+    takes: MessageKind = "R"
     with_ledger: bool = False
 
     accepts_quotient = False
-    emits: Currency = "R"
+    emits: MessageKind = "R"
 
     @property
     def backend(self) -> str:

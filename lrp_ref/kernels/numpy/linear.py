@@ -24,7 +24,7 @@ from ...layers.pooling import AvgPool, GlobalAvgPool, GlobalSumPool, MaxPool, Su
 from ...layers.shape import Rearrangement, Upsample
 from ...lazy_dataclass import lazy_dataclass
 from ...ledger import Booking, Entry, OpenEntry
-from ...messages import Currency
+from ...messages import MessageKind
 from ...network.model import Node
 from ...rules import Gradient, LinearRule, Pass, WinnerTakesAll
 from ...rules.denominators import divides, in_range
@@ -84,12 +84,12 @@ class FusedLinear:
     nodes: tuple[Node, ...]
     rule: LinearRule
     prepare: Callable[[bool], Prepared | None]  # whether shares for z < 0 alone are left out
-    takes: Currency = "R"
+    takes: MessageKind = "R"
     with_ledger: bool = False
     before_maximum: bool = False  # whether equal windows need equal numbers
 
     accepts_quotient = True
-    emits: Currency = "c"
+    emits: MessageKind = "c"
 
     @property
     def label(self) -> str:

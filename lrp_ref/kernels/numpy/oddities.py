@@ -17,7 +17,7 @@ from ...errors import LrpError
 from ...forks import cached_property
 from ...layers.base import Linear
 from ...lazy_dataclass import lazy_dataclass
-from ...messages import Currency
+from ...messages import MessageKind
 from ...rules import LinearRule
 from ...rules.denominators import counts, in_range, least, outweighs, products_in_range, terms_of
 from ...rules.terms import IDENTITY, NEGATIVE, POSITIVE, Share
@@ -69,7 +69,7 @@ class Definition:
     look: Callable[[Array], float] = least
 
     def settled(
-        self, oddity: Oddity, shares: Sequence[tuple[Array, float]], message: Array, takes: Currency, emits: Currency
+        self, oddity: Oddity, shares: Sequence[tuple[Array, float]], message: Array, takes: MessageKind, emits: MessageKind
     ) -> tuple[Array, ...] | None:
         """What the definition says where a step's own denominators overflowed; None where the step's own division stands.
 
@@ -141,7 +141,7 @@ class Definition:
         return any(bool(np.any(position[0].stabiliser.lost(none, none))) for position in positions)
 
 
-def _met(shares: Sequence[tuple[Array, float]], output: Array, message: Array, takes: Currency) -> bool:
+def _met(shares: Sequence[tuple[Array, float]], output: Array, message: Array, takes: MessageKind) -> bool:
     """Whether relevance above its rounding may meet a denominator that is no normal number: as it is seen in the factors."""
     tiny = 2 * float(np.finfo(message.dtype).tiny)  # twice, for the rounding of what λ makes of a denominator
     wanted = counts(message * output[:, None] if takes == "c" else message, 2)

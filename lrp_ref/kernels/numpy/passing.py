@@ -15,7 +15,7 @@ from ...layers.pooling import MaxPool, pool_window
 from ...layers.shape import Rearrangement
 from ...lazy_dataclass import lazy_dataclass
 from ...ledger import Booking, Entry, OpenEntry
-from ...messages import Currency, Message
+from ...messages import Message, MessageKind
 from ...network.model import Model, Node
 from ...rules import Pass, Rule
 
@@ -28,7 +28,7 @@ def folded(message: Array) -> Array:
     return message.reshape(message.shape[0] * message.shape[1], *message.shape[2:])
 
 
-def weighed(message: Array, factor: Array, takes: Currency) -> Array:
+def weighed(message: Array, factor: Array, takes: MessageKind) -> Array:
     """s from a message (N, targets, …) and what a share made of its denominators (N, …).
 
     s = c·factor, or R / divisor: a factor 1/z would overflow where z is so small that only R/z does not.
@@ -42,7 +42,7 @@ class PassThrough:
 
     nodes: tuple[Node, ...]
     rule: Rule
-    takes: Currency = "R"
+    takes: MessageKind = "R"
     with_ledger: bool = False
 
     accepts_quotient = True
@@ -52,7 +52,7 @@ class PassThrough:
         return f"numpy, pass, {self.takes}"
 
     @property
-    def emits(self) -> Currency:
+    def emits(self) -> MessageKind:
         return self.takes
 
     @cached_property
@@ -93,7 +93,7 @@ class Winners:
 
     nodes: tuple[Node, ...]
     rule: Rule
-    takes: Currency = "R"
+    takes: MessageKind = "R"
     with_ledger: bool = False
 
     accepts_quotient = True
@@ -103,7 +103,7 @@ class Winners:
         return f"numpy, winners, {self.takes}"
 
     @property
-    def emits(self) -> Currency:
+    def emits(self) -> MessageKind:
         return self.takes
 
     def forward(self, *inputs: Array) -> tuple[Array, Any]:

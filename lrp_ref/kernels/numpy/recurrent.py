@@ -13,7 +13,7 @@ from ...layers.recurrent import GRU, LSTM, RNN
 from ...layers.recurrent.base import Cells
 from ...lazy_dataclass import lazy_dataclass
 from ...ledger import Booking, Entry, OpenEntry
-from ...messages import Currency
+from ...messages import MessageKind
 from ...network.model import Node
 from ...rules import ThroughTime
 from ...rules.recurrent.over_time import backward_through_time, cell_backward
@@ -34,11 +34,11 @@ class RecurrentStep:
 
     nodes: tuple[Node, ...]
     rule: ThroughTime
-    takes: Currency = "R"
+    takes: MessageKind = "R"
     with_ledger: bool = False
 
     accepts_quotient = False
-    emits: Currency = "R"
+    emits: MessageKind = "R"
 
     @property
     def label(self) -> str:
