@@ -13,7 +13,7 @@ from ...forks import cached_property
 from ...layers.functions import Embedding
 from ...lazy_dataclass import lazy_dataclass
 from ...ledger import PLACES, OpenEntry
-from ...messages import Currency
+from ...messages import MessageKind
 from ...network.model import Node
 from ...rules import Pass, Rule
 from ...step import PlanContext
@@ -35,12 +35,12 @@ class Looked:
     nodes: tuple[Node, ...]
     rule: Rule
     threads: int = 1
-    takes: Currency = "R"
+    takes: MessageKind = "R"
     with_ledger: bool = False
 
     accepts_quotient = False
     keeps_infinite = True
-    emits: ClassVar[Currency] = "R"
+    emits: ClassVar[MessageKind] = "R"
     label = "compiled, looked up, R"
 
     @cached_property

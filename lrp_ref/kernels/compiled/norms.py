@@ -18,7 +18,7 @@ from ...layers.lengths import RMSNorm
 from ...layers.norms import GroupNorm, InstanceNorm, LastAxes, LayerNorm, Normalised
 from ...lazy_dataclass import lazy_dataclass
 from ...ledger import Booking, Entry, OpenEntry
-from ...messages import Currency
+from ...messages import MessageKind
 from ...network.model import Node
 from ...rules import ConstantDeviation, ConstantStatistics, RelativeEpsilon, Rule
 from ...step import PlanContext
@@ -44,11 +44,11 @@ class NormStep:
     nodes: tuple[Node, ...]
     rule: Rule
     threads: int = 1
-    takes: Currency = "R"
+    takes: MessageKind = "R"
     with_ledger: bool = False
 
     accepts_quotient = True
-    emits: ClassVar[Currency] = "c"
+    emits: ClassVar[MessageKind] = "c"
 
     @property
     def label(self) -> str:
