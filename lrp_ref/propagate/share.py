@@ -14,6 +14,7 @@ _NODES = 3  # that a remark names
 _KEPT = ("bias", "stabiliser", "unassigned")
 _PLACES = {"bias": "in its bias", "stabiliser": "in its stabiliser", "unassigned": "unassigned"}
 _POOLS = ("AlphaBeta", "ZPlus")  # rules whose pools may be empty
+_CONSTANT = ("ConstantDeviation", "ConstantStatistics")  # whose bias is the shift of a normalisation
 #: For each column of the ledger what keeps less in it, in the library and on the command line.
 _LESS = {
     "bias": 'z⁺ has no bias and keeps nothing in it: rule=rules.ZPlus(), or --rule "*=ZPlus()"',
@@ -98,7 +99,7 @@ class _Keeper:
     def less(self) -> str:
         """What would keep less, where one is known."""
         kind = self.rule.partition("(")[0]
-        others = {"bias": kind.startswith("Held") or self.node.startswith("start at "), "unassigned": kind not in _POOLS}
+        others = {"bias": kind in _CONSTANT or self.node.startswith("start at "), "unassigned": kind not in _POOLS}
         return "" if others.get(self.column, False) else _LESS[self.column]
 
 
