@@ -6,10 +6,11 @@ import re
 
 _WORDS = {
     "sum": "Σ", "alpha": "α", "beta": "β", "gamma": "γ", "epsilon": "ε", "eta": "η", "lambda": "λ", "sigma": "σ",
-    "tau": "τ", "pm": "±", "mp": "∓", "to": "→", "ge": "≥", "le": "≤", "ne": "≠", "in": "∈", "odot": "⊙", "cdot": "·",
-    "times": "×", "ldots": "…", "infty": "∞", "partial": "∂", "tanh": "tanh", "exp": "exp", "log": "log", "max":
-    "max", "min": "min", "quad": "\t", "qquad": "\t", "left": "", "right": "", "Big": "", "big": "", "Bigg": "",
-"bigg": "", }  # fmt: skip
+    "tau": "τ", "delta": "δ", "kappa": "κ", "mu": "μ", "pm": "±", "mp": "∓", "to": "→", "ge": "≥", "le": "≤", "ne": "≠",
+    "in": "∈", "odot": "⊙", "cdot": "·", "times": "×", "ldots": "…", "infty": "∞", "partial": "∂", "tanh": "tanh",
+    "exp": "exp", "log": "log", "max": "max", "min": "min", "quad": "\t", "qquad": "\t", "left": "", "right": "",
+    "Big": "", "big": "", "Bigg": "", "bigg": "",
+}  # fmt: skip
 _RAISED = {"+": "⁺", "-": "⁻", "2": "²", "B": "ᴮ", "T": "ᵀ", "\\top": "ᵀ"}
 
 
@@ -45,7 +46,7 @@ def _command(latex: str, at: int) -> tuple[str, int]:
     found = re.compile(r"\\([A-Za-z]+|.)").match(latex, at)
     assert found is not None, f"a lone backslash in {latex}"
     name, end = found.group(1), found.end()
-    if name == "frac":
+    if name in ("frac", "tfrac"):
         upper, end = _argument(latex, end)
         lower, end = _argument(latex, end)
         # The dot keeps what follows a fraction out of its denominator.
@@ -80,8 +81,9 @@ def _bracketed(text: str, strict: bool = False) -> str:
 
 
 def _lowered(content: str) -> str:
+    content = content.replace("-", "−")
     return f"_{content}" if re.fullmatch(r"[\w']+", content) else f"_{{{content}}}"
 
 
 def _raised(content: str) -> str:
-    return _RAISED.get(content, f"^{content}" if len(content) == 1 else f"^({content})")
+    return _RAISED.get(content, f"^{content}" if len(content) == 1 else f"^({content.replace('-', '−')})")

@@ -17,7 +17,9 @@ from .base import Rule
 
 @lazy_dataclass(frozen=True)
 class ChoiceTakesAll(Rule):
-    r""":math:`R_j = \sum_k 1[z_k \text{ is } x_j]\, R_k`: the signal that was chosen takes all, of equal ones the first.
+    """Winner-takes-all between signals: the one that a choice gives takes all relevance, of equal ones the first.
+
+        R_j = Σ_k 1[z_k is x_j] R_k
 
     It is winner-takes-all of maximum pooling (Bach et al. 2015; Montavon et al. 2018, §5.3) between signals. The condition of a
     `Where` is a gate, held fixed: it gets nothing. A constant that was chosen keeps its share as a bias.

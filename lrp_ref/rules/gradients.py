@@ -13,9 +13,9 @@ from .base import Rule
 
 @lazy_dataclass(frozen=True)
 class Gradient(Rule):
-    r""":math:`R_j = \sum_k \frac{\partial z_k}{\partial x_j} R_k`, the chain rule.
+    """The gradient by the chain rule (Simonyan et al. 2014; Montavon et al. 2018, §4.1).
 
-    (Simonyan et al. 2014; Montavon et al. 2018, §4.1.)
+        R_j = Σ_k ∂ z_k / (∂ x_j) · R_k
 
     Started with 1 at one score (`lrp_ref.heads.Unit`) the relevance of the input is that score's gradient. It is no share of
     the score: nothing is conserved, and there is no ledger. At a kink the derivative is that of `CONV-GRAD-KINK`.

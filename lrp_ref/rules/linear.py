@@ -63,7 +63,9 @@ def check_epsilon(epsilon: Any, name: str) -> None:
 
 @lazy_dataclass(frozen=True)
 class Zero(LinearRule):
-    r"""LRP-0: :math:`R_j = \sum_k \frac{a_j w_{jk}}{\sum_{0,j} a_j w_{jk}} R_k`.
+    """LRP-0: relevance in proportion to the contributions a_j w_jk, the bias among them.
+
+        R_j = Σ_k a_j w_jk / (Σ_{0,j} a_j w_jk) · R_k
 
     Used everywhere it equals gradient × input on a ReLU network. (Montavon et al. 2019, §10.2.1 and Appendix 10.A.)
     """
@@ -78,7 +80,9 @@ class Zero(LinearRule):
 
 @lazy_dataclass(frozen=True)
 class Epsilon(LinearRule):
-    r"""LRP-ε: :math:`R_j = \sum_k \frac{a_j w_{jk}}{z_k + \epsilon\,s(z_k)} R_k`, :math:`z_k = \sum_{0,j} a_j w_{jk}`.
+    """LRP-ε: LRP-0 with ε in the denominator z_k, which absorbs the relevance of weak and contradictory contributions.
+
+        R_j = Σ_k a_j w_jk / (ε s(z_k) + Σ_{0,j} a_j w_jk) · R_k
 
     Parameters
     ----------
@@ -102,9 +106,9 @@ class Epsilon(LinearRule):
 
 @lazy_dataclass(frozen=True)
 class Gamma(LinearRule):
-    r"""LRP-γ.
+    """LRP-γ: positive weights count 1 + γ times, so that positive contributions are favoured.
 
-    .. math:: R_j = \sum_k \frac{a_j (w_{jk} + \gamma w_{jk}^+)}{\epsilon_k + \sum_{0,j} a_j (w_{jk} + \gamma w_{jk}^+)} R_k
+        R_j = Σ_k a_j (w_jk + γ w_jk⁺) / (ε_k + Σ_{0,j} a_j (w_jk + γ w_jk⁺)) · R_k
 
     The paper's rule, for a ≥ 0; on other inputs it computes the same formula and the ledger flags it. The bias is mapped like a
     weight. With ε it is the combined rule of Montavon 2019 (Eq. 13.1).
@@ -152,12 +156,10 @@ def _increase(part: Array, w: Array, gamma: Number) -> Array:
 
 @lazy_dataclass(frozen=True)
 class GeneralizedGamma(LinearRule):
-    r"""LRP-γ for inputs and pre-activations of any sign: the part of z that has z's own sign is favoured (Andéol et al. 2021).
+    """LRP-γ for inputs and pre-activations of any sign: contributions of z's own sign are favoured (Andéol et al. 2021).
 
-    .. math::
-
-        R_j = \sum_k \frac{a_j^+ (w_{jk} + \gamma w_{jk}^\pm) + a_j^- (w_{jk} + \gamma w_{jk}^\mp)}
-            {\sum_{0,j} \text{the same}} R_k
+        R_j = Σ_k (a_j⁺ (w_jk + γ w_jk^±) + a_j⁻ (w_jk + γ w_jk^∓)) / (Σ_{0,j} a_j⁺ (w_jk + γ w_jk^±) + a_j⁻ (w_jk + γ w_jk^∓))
+        · R_k
 
     with the upper signs where z_k ≥ 0 and the lower ones where z_k < 0. For a ≥ 0 and z ≥ 0 it is `Gamma`. A pre-activation of
     exactly 0 counts as ≥ 0, so that its relevance is not dropped. For one sign it is LRP-γ as Montavon et al. 2019, §10.2.1 print
@@ -186,12 +188,9 @@ class GeneralizedGamma(LinearRule):
 
 @lazy_dataclass(frozen=True)
 class AlphaBeta(LinearRule):
-    r"""LRP-αβ.
+    """LRP-αβ: a pool of positive and a pool of negative contributions, which take α and −β times the relevance.
 
-    .. math::
-
-        R_j = \sum_k \Big(\alpha \frac{(a_j w_{jk})^+}{\sum_{0,j} (a_j w_{jk})^+}
-            - \beta \frac{(a_j w_{jk})^-}{\sum_{0,j} (a_j w_{jk})^-}\Big) R_k
+        R_j = Σ_k (α (a_j w_jk)⁺ / (Σ_{0,j} (a_j w_jk)⁺) − β (a_j w_jk)⁻ / (Σ_{0,j} (a_j w_jk)⁻)) R_k
 
     Parameters
     ----------
@@ -234,7 +233,9 @@ class AlphaBeta(LinearRule):
 
 @lazy_dataclass(frozen=True)
 class ZPlus(LinearRule):
-    r"""The z⁺ rule: :math:`R_j = \sum_k \frac{(a_j w_{jk})^+}{\sum_j (a_j w_{jk})^+} R_k`, without bias.
+    """The z⁺ rule: relevance in proportion to the positive contributions, without bias.
+
+        R_j = Σ_k (a_j w_jk)⁺ / (Σ_j (a_j w_jk)⁺) · R_k
 
     The deep-Taylor rule of hidden ReLU layers (Montavon et al. 2018, Eq. 2); α1β0 without its bias.
     """
@@ -249,12 +250,12 @@ class ZPlus(LinearRule):
 
 @lazy_dataclass(frozen=True, eq=False)
 class ZBox(LinearRule):
-    r"""The zᴮ rule.
+    """The zᴮ rule of a first layer whose inputs are bounded, l_j ≤ a_j ≤ h_j (Montavon et al. 2018, Tab. 2).
 
-    .. math:: R_j = \sum_k \frac{a_j w_{jk} - l_j w_{jk}^+ - h_j w_{jk}^-}{\sum_j a_j w_{jk} - l_j w_{jk}^+ - h_j w_{jk}^-} R_k
+        R_j = Σ_k (a_j w_jk − l_j w_jk⁺ − h_j w_jk⁻) / (Σ_j a_j w_jk − l_j w_jk⁺ − h_j w_jk⁻) · R_k
 
-    For a first layer whose inputs are bounded, l_j ≤ a_j ≤ h_j (Montavon et al. 2018, Tab. 2). The bias cancels. Computed as
-    (a − l) w⁺ + (a − h) w⁻: subtracting the three products of the printed form goes wrong in floats on saturated inputs.
+    The bias cancels. It is computed as (a − l) w⁺ + (a − h) w⁻: subtracting the three products of the printed form goes wrong in
+    floats on saturated inputs.
 
     Parameters
     ----------
@@ -313,7 +314,9 @@ class ZBox(LinearRule):
 
 @lazy_dataclass(frozen=True)
 class WSquare(LinearRule):
-    r"""The w² rule: :math:`R_j = \sum_k \frac{w_{jk}^2}{\sum_j w_{jk}^2} R_k`, whatever the input.
+    """The w² rule: relevance in proportion to the squares of the weights, whatever the input.
+
+        R_j = Σ_k w_jk² / (Σ_j w_jk²) · R_k
 
     (Montavon et al. 2018, Tab. 2.)
     """
@@ -338,7 +341,9 @@ def _lost(squares: Array, weight: Array) -> Array | None:
 
 @lazy_dataclass(frozen=True)
 class Flat(LinearRule):
-    r"""The flat rule: :math:`R_j = \sum_k \frac{1}{\sum_j 1} R_k` over the inputs that k sees; padding is no input.
+    """The flat rule: equal relevance for every input that k sees; padding is no input.
+
+        R_j = Σ_k 1 / (Σ_j 1) · R_k
 
     (Lapuschkin et al. 2019; Samek et al. 2021, Tab. 1.1.) It lowers the resolution of a heatmap.
     """

@@ -17,20 +17,14 @@ from .denominators import check_sum, divides
 
 @lazy_dataclass(frozen=True)
 class LocalTaylor(Rule):
-    r"""Local response normalisation expanded at its input, down to the channel alone (Binder et al. 2016).
+    """Local response normalisation expanded at its input, down to the channel alone (Binder et al. 2016).
 
-    It is the local Taylor expansion that Montavon et al. 2018, §5.3 name. With
-    :math:`B_k = \kappa + \frac{\alpha}{n} \sum_{j \to k} a_j^2` the layer computes :math:`z_k = a_k / B_k^\beta`. Its first-order
-    expansion between the input and the point where all other channels are 0 has the terms
+        R_j = Σ_k t_jk / (Σ_i t_ik + ε_k) · R_k,   t_kk = a_k (κ + (α/n) a_k²)^(−β),   t_jk = −2β (α/n) a_k a_j² B_k^(−β−1)
 
-    .. math::
-
-        t_{kk} = \frac{a_k}{(\kappa + \frac{\alpha}{n} a_k^2)^\beta}, \qquad
-        t_{jk} = -2 \beta \frac{\alpha}{n} \frac{a_k a_j^2}{B_k^{\beta + 1}} \quad (j \ne k),
-
-    and relevance goes in proportion to them, :math:`R_{j \leftarrow k} = t_{jk} R_k / (\sum_i t_{ik} + \epsilon_k)`: neighbours
-    that suppressed k take relevance of the other sign, less than 2/e of what k itself takes (for α, β, κ ≥ 0). The paper has
-    κ = 1 and writes b for α/n; other κ come out of its formula by :math:`b = \alpha / (n \kappa)`.
+    with B_k = κ + (α/n) Σ_{j → k} a_j², by which the layer computes z_k = a_k / B_k^β. It is the local Taylor expansion that
+    Montavon et al. 2018, §5.3 name: t are the first-order terms between the input and the point where all other channels are 0,
+    t_jk those of j ≠ k. Neighbours that suppressed k take relevance of the other sign, less than 2/e of what k itself takes (for
+    α, β, κ ≥ 0). The paper has κ = 1 and writes b for α/n; other κ come out of its formula by b = α / (n κ).
 
     Parameters
     ----------
@@ -42,8 +36,8 @@ class LocalTaylor(Rule):
     serves: ClassVar[str] = "local response normalisation (LRN)"
     formula: ClassVar[str] = (
         r"R_j = \sum_k \frac{t_{jk}}{\sum_i t_{ik} + \epsilon_k} R_k,"
-        r"\quad t_{kk} = a_k (\kappa + \tfrac{\alpha}{n} a_k^2)^{-\beta},"
-        r"\quad t_{jk} = -2\beta\tfrac{\alpha}{n} a_k a_j^2 B_k^{-\beta-1}"
+        r"\quad t_{kk} = a_k (\kappa + (\alpha/n)\, a_k^2)^{-\beta},"
+        r"\quad t_{jk} = -2\beta\,(\alpha/n)\, a_k a_j^2 B_k^{-\beta-1}"
     )
     usage: ClassVar[str] = "local response normalisation, instead of Pass, for more selective explanations"
 

@@ -47,15 +47,12 @@ class _ConstantRule(Rule):
 
 @lazy_dataclass(frozen=True)
 class ConstantDeviation(_ConstantRule):
-    r"""Only the standard deviation is held constant; the mean is part of the linear map (Ali et al. 2022, Prop. 3.2).
+    """The ε-rule of a normalisation whose deviation is a constant and whose mean is linear (Ali et al. 2022, Prop. 3.2).
 
-    .. math::
+        R_j = Σ_k a_j (δ_jk − 1/n) w_k / (ε_k + b_k + Σ_i a_i (δ_ik − 1/n) w_k) · R_k,   w_k = γ_k / σ
 
-        R_j = \sum_k \frac{a_j (\delta_{jk} - 1/n)\, w_k}{\epsilon_k + b_k + \sum_i a_i (\delta_{ik} - 1/n)\, w_k} R_k, \qquad
-        w_k = \gamma_k / \sqrt{\sigma^2 + \epsilon'}
-
-    over the n elements that are normalised together. The shift β is the bias b. Where no mean is taken off (RMSNorm, LpNorm) the
-    map is :math:`z_k = a_k w_k + b_k`, as `ConstantStatistics` has it.
+    over the n elements that are normalised together; σ is their deviation, with the layer's own ε inside the root, and b is the
+    shift β. Where no mean is taken off (RMSNorm, LpNorm) the map is z_k = a_k w_k + b_k, as `ConstantStatistics` has it.
 
     Parameters
     ----------
@@ -80,9 +77,9 @@ class ConstantDeviation(_ConstantRule):
 
 @lazy_dataclass(frozen=True)
 class ConstantStatistics(_ConstantRule):
-    r"""Mean and standard deviation are held constant, as those of a batch norm are: an elementwise affine map.
+    """The ε-rule of a normalisation whose mean and deviation are constants, as a batch norm's are: an elementwise affine map.
 
-    .. math:: R_j = \frac{a_j w_j}{\epsilon_j + z_j} R_j', \qquad w_j = \gamma_j / \sigma, \quad z_j = a_j w_j + \beta_j - \mu w_j
+        R_j = a_j w_j / (ε_j + a_j w_j + β_j − μ w_j) · R_j',   w_j = γ_j / σ
 
     What the mean and the shift account for is booked as bias. It is the ε-rule of a batch norm with its statistics (Samek et al.
     2021, §1.4.1, as a linear layer), here a sample's own.

@@ -17,7 +17,9 @@ from .base import Rule
 
 @lazy_dataclass(frozen=True)
 class Pass(Rule):
-    r""":math:`R_j = R_k`: through activations (Samek et al. 2021, §1.4.3), and through layers that only move elements.
+    """Relevance through activations (Samek et al. 2021, §1.4.3) and layers that only move elements, unchanged.
+
+        R_j = R_k
 
     An embedding's words get what their vectors got (Arras et al. 2017). Local response normalisation is ignored too (Bach et al.
     2015). A layer that computes something needs one input of the output's shape. Where such a layer has a bias (a batch norm or
@@ -56,7 +58,7 @@ class Pass(Rule):
 
 @lazy_dataclass(frozen=True)
 class PassSquash(Pass):
-    r""":math:`R_j = R_k` through a softmax too, where its probability is explained and not the score before it.
+    """`Pass` through a softmax too, where its probability is explained and not the score before it.
 
     The head "probability" gives it to the squash; nothing else does, since a softmax inside a network mixes its inputs.
     """

@@ -25,7 +25,9 @@ class _PoolRule(Rule):
 
 @lazy_dataclass(frozen=True)
 class WinnerTakesAll(Rule):
-    r""":math:`R_j = \sum_k 1[j = \operatorname{argmax}_{j' \to k} x_{j'}]\, R_k` (Bach et al. 2015; Montavon et al. 2018, §5.3).
+    """Maximum pooling whose winner takes all relevance of its window (Bach et al. 2015; Montavon et al. 2018, §5.3).
+
+        R_j = Σ_k 1[j = argmax_{j' → k} x_j'] R_k
 
     Parameters
     ----------
@@ -69,6 +71,8 @@ class WinnerTakesAll(Rule):
 class AverageSurrogate(_PoolRule):
     """Maximum or Lp pooling treated as sum pooling over the same windows, under a rule for linear layers.
 
+        R_j = Σ_k x_j / (Σ_{j → k} x_j) · R_k for LRP-0
+
     (Montavon et al. 2019, §10.3.2.)
 
     Parameters
@@ -96,7 +100,9 @@ class AverageSurrogate(_PoolRule):
 
 @lazy_dataclass(frozen=True)
 class Proportional(_PoolRule):
-    r""":math:`R_j = \sum_k \frac{x_j}{\sum_{j \to k} x_j} R_k`, for x ≥ 0 (Montavon et al. 2018, §5.3).
+    """Maximum or Lp pooling whose cells take relevance in proportion to their values (Montavon et al. 2018, §5.3).
+
+        R_j = Σ_k x_j / (Σ_{j → k} x_j) · R_k,   x ≥ 0
 
     The deep-Taylor rule of every l_p pooling; the maximum is that of p = ∞. A window of zeros assigns nothing, and the ledger
     books it.

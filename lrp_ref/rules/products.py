@@ -47,7 +47,12 @@ class ProductRule(Rule):
 
 @lazy_dataclass(frozen=True)
 class SignalTakesAll(ProductRule):
-    """LRP-all: :math:`(R_g, R_s) = (0, R_p)`; the layer says which factor is the signal (Arras et al. 2019, Tab. 11.1)."""
+    """LRP-all: the signal takes all relevance, the gate none (Arras et al. 2019, Tab. 11.1).
+
+        (R_g, R_s) = (0, R_p)
+
+    The layer says which factor is the signal.
+    """
 
     source: ClassVar[str] = "Arras et al. 2017; Arras et al. 2019, Table 11.1"
     formula: ClassVar[str] = r"(R_g, R_s) = (0, R_p)"
@@ -84,7 +89,9 @@ def _weighted(parts: tuple[Array, Array], stabiliser: Stabiliser, relevance: Arr
 
 @lazy_dataclass(frozen=True)
 class ProportionalProduct(ProductRule):
-    r"""LRP-prop: :math:`R_g = \frac{x_g}{x_g + x_s + \epsilon s(x_g + x_s)} R_p`, and the same for the signal.
+    """LRP-prop: relevance in proportion to the factors of the product.
+
+        R_g = x_g / (x_g + x_s + ε s(x_g + x_s)) · R_p,   R_s = x_s / … · R_p
 
     Of the factors' values as they enter the product (Samek et al. 2021, §1.4.3); Arras et al. 2019, Tab. 11.1 prints
     pre-activations.
@@ -104,7 +111,9 @@ class ProportionalProduct(ProductRule):
 
 @lazy_dataclass(frozen=True)
 class AbsoluteProduct(ProductRule):
-    r"""LRP-abs: :math:`R_g = \frac{|x_g|}{|x_g| + |x_s| + \epsilon} R_p`, and the same for the signal.
+    """LRP-abs: relevance in proportion to the magnitudes of the factors.
+
+        R_g = |x_g| / (|x_g| + |x_s| + ε) · R_p,   R_s = |x_s| / … · R_p
 
     (Arras et al. 2019, Tab. 11.1.)
     """
@@ -124,7 +133,12 @@ class AbsoluteProduct(ProductRule):
 
 @lazy_dataclass(frozen=True)
 class HalfProduct(ProductRule):
-    r"""LRP-half: :math:`R_g = R_s = R_p / 2` (Arjona-Medina et al. 2019; Arras et al. 2019, Tab. 11.1)."""
+    """LRP-half: half of the relevance for each factor.
+
+        R_g = R_s = R_p / 2
+
+    (Arjona-Medina et al. 2019; Arras et al. 2019, Tab. 11.1.)
+    """
 
     source: ClassVar[str] = "Arjona-Medina et al. 2019; Arras et al. 2019, Table 11.1"
     formula: ClassVar[str] = r"R_g = R_s = R_p / 2"

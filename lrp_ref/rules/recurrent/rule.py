@@ -18,28 +18,26 @@ RECURRENT_EPSILON = 0.001  # Arras et al. 2019, §11.5.1
 
 @lazy_dataclass(frozen=True)
 class ThroughTime(Rule):
-    r"""LRP through a recurrent cell: its linear maps, its products and its sums, step by step from the last one to the first.
+    """LRP through a recurrent cell: its linear maps, its products and its sums, step by step from the last one to the first.
 
-    Linear maps of :math:`x_t` and :math:`h_{t-1}` have one denominator, here with the ε-rule,
+        R_x_t = x_t Σ_k w_k R_k / (z_k + ε s(z_k)),   R_h = h_{t−1} Σ_k u_k R_k / (z_k + ε s(z_k)),   (R_g, R_s) by the product
+        rule
 
-    .. math::
+    Linear maps of x_t and h_{t−1} have one denominator z_k = x_t w_k + h_{t−1} u_k + b_k, here with the ε-rule.
 
-        R_{x_t} = x_t \sum_k \frac{w_k}{z_k + \epsilon\,s(z_k)} R_k, \qquad
-        R_{h_{t-1}} = h_{t-1} \sum_k \frac{u_k}{z_k + \epsilon\,s(z_k)} R_k, \qquad z_k = x_t w_k + h_{t-1} u_k + b_k .
-
-    A sum such as :math:`c_t = f_t \odot c_{t-1} + i_t \odot g_t` shares its relevance in proportion to its terms, a product by
+    A sum such as c_t = f_t ⊙ c_{t−1} + i_t ⊙ g_t shares its relevance in proportion to its terms, a product by
     the product rule, and an activation passes it on, whatever its scale. What reaches an initial state that is a constant stays
     there, as in a bias, and so does what reaches the biases; what reaches the output beyond a sample's length is unassigned.
 
     Parameters
     ----------
     product : LRP-all, -prop, -abs or -half: `SignalTakesAll()`, `ProportionalProduct(ε)`, `AbsoluteProduct(ε)`, `HalfProduct()`.
-        Gates are the first factor; the signals are :math:`g_t`, :math:`c_{t-1}` and :math:`h(c_t)` of an LSTM, and
-        :math:`h_{t-1}`, :math:`n_t` and what is reset of a GRU
+        Gates are the first factor; the signals are g_t, c_{t−1} and h(c_t) of an LSTM, and
+        h_{t−1}, n_t and what is reset of a GRU
     linear : a rule for the linear maps; an ε relative to z is relative to each gate's z at each step
     accumulation : a rule for the sums
     operands : "activated": product rules weigh the factors' values (Samek et al. 2021, §1.4.3); "pre": their pre-activations, as
-        Arras et al. 2019 print it in Table 11.1, where a state is its own, and that of :math:`1 - z_t` is :math:`-z`'s
+        Arras et al. 2019 print it in Table 11.1, where a state is its own, and that of 1 − z_t is −z's
     """
 
     product: ProductRule = SignalTakesAll()
