@@ -150,7 +150,7 @@ typedef struct {
 /* `length` numbers that lie together, `offset` elements behind the first that a window sees. */
 typedef struct {
     idx offset, length;
-} lrp_run;
+} lrp_span;
 
 /* A convolution with its prepared weights. */
 typedef struct {
