@@ -183,7 +183,7 @@ typedef struct {
     const void *wanted;     /* (samples / repeat, upper), or NULL: where it is 0, so is y */
     void *y;                /* (samples, upper) */
     idx samples, lower, upper, repeat;
-} lrp_rows;
+} lrp_dense;
 
 /* ---- an LSTM over time -------------------------------------------------------------------------------------------------- */
 
@@ -316,7 +316,7 @@ typedef struct {
     /* products that are there as arrays (pixels, channels) */
     void (*finish_arrays)(const lrp_finish *, const void *const *products, idx pixels, int threads);
     int (*account)(const lrp_account *, int threads);
-    int (*rows)(const lrp_rows *, int threads);
+    int (*dense)(const lrp_dense *, int threads);
     /* whether all numbers of x are finite: `cells` times `channels` of them, `step` from cell to cell */
     int (*finite)(const void *x, idx cells, idx channels, idx step, int threads);
     /* the least size of those that are not 0; infinity where all are */

@@ -82,7 +82,7 @@ cdef extern from "lrp.h" nogil:
         idx dilation[3]
         idx before[3]
 
-    ctypedef struct lrp_rows:
+    ctypedef struct lrp_dense:
         const void *x
         const void *weight
         int transposed, absolute
@@ -186,7 +186,7 @@ cdef extern from "lrp.h" nogil:
         int (*scatter_run)(const lrp_scatter *, const lrp_source *, const idx *, const idx *, void *const *, int) noexcept nogil
         void (*finish_arrays)(const lrp_finish *, const void *const *, idx, int) noexcept nogil
         int (*account)(const lrp_account *, int) noexcept nogil
-        int (*rows)(const lrp_rows *, int) noexcept nogil
+        int (*dense)(const lrp_dense *, int) noexcept nogil
         int (*finite)(const void *, idx, idx, idx, int) noexcept nogil
         int (*least_size)(const void *, idx, idx, idx, double *, int) noexcept nogil
         void (*choose)(const void *, idx, void *, const void *, idx, idx, idx, idx, int) noexcept nogil

@@ -91,7 +91,7 @@ def rows(x, weight, threads, total=None, wanted=None, bint absolute=False):
     cdef Memory a = memory(x, "x"), w = memory(weight, "the weight", dense=False), before = None, asked = None
     cdef int code, count = threads_of(threads)
     cdef const lrp_kernels *kernels = DOUBLES if a.is_double else FLOATS
-    cdef lrp_rows r
+    cdef lrp_dense r
     alike(a, w, "x and the weight")
     if a.view.ndim != 2 or w.view.ndim != 2 or a.extent(1) != w.extent(0):
         raise ValueError(f"x (samples, lower) and a weight (lower, upper), found {a.shape()} and {w.shape()}")
@@ -118,6 +118,6 @@ def rows(x, weight, threads, total=None, wanted=None, bint absolute=False):
     result = empty(shape, a.is_double)
     r.y = pointer(result)
     with nogil:
-        code = kernels.rows(&r, count)
+        code = kernels.dense(&r, count)
     checked(code)
     return result

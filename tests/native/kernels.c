@@ -81,11 +81,11 @@ static void scatters(const lrp_kernels *k, idx lower, idx upper, idx stride) {
 static void dense(const lrp_kernels *k, idx samples, idx lower, idx upper) {
     for (int i = 0; i < 4; i++) {
         const int transposed = i % 2, wanted = i / 2;
-        lrp_rows r = {x, weight, transposed, 0, factor, wanted ? factor + 1 : NULL, one[0], samples, lower, upper, 1};
-        k->rows(&r, 1);
+        lrp_dense r = {x, weight, transposed, 0, factor, wanted ? factor + 1 : NULL, one[0], samples, lower, upper, 1};
+        k->dense(&r, 1);
         r.y = three[0];
-        k->rows(&r, 3);
-        compare("rows", k->instruction_set, one[0], three[0], (size_t)(samples * upper) * 4);
+        k->dense(&r, 3);
+        compare("dense", k->instruction_set, one[0], three[0], (size_t)(samples * upper) * 4);
     }
 }
 
