@@ -180,7 +180,7 @@ typedef struct {
     int transposed;
     int absolute;           /* y = |x| @ |weight| */
     const void *total;      /* (samples, upper), or NULL */
-    const void *wanted;     /* (samples / repeat, upper), or NULL: where it is 0, so is y */
+    const void *mask;       /* (samples / repeat, upper), or NULL: where it is 0, so is y */
     void *y;                /* (samples, upper) */
     idx samples, lower, upper, repeat;
 } lrp_dense;

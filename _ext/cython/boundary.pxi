@@ -87,7 +87,7 @@ cdef extern from "lrp.h" nogil:
         const void *weight
         int transposed, absolute
         const void *total
-        const void *wanted
+        const void *mask
         void *y
         idx samples, lower, upper, repeat
     int LRP_COLUMNS

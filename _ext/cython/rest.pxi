@@ -98,7 +98,7 @@ def rows(x, weight, threads, total=None, wanted=None, bint absolute=False):
     r.transposed = not lies_dense(&w.view, False)
     if r.transposed and not lies_dense(&w.view, True):
         raise ValueError(f"the weight must be C- or Fortran-contiguous, found strides {weight.strides}")
-    r.x, r.weight, r.total, r.wanted = a.view.buf, w.view.buf, NULL, NULL
+    r.x, r.weight, r.total, r.mask = a.view.buf, w.view.buf, NULL, NULL
     r.absolute = absolute
     r.samples, r.lower, r.upper, r.repeat = a.extent(0), a.extent(1), w.extent(1), 1
     shape = (r.samples, r.upper)
@@ -113,7 +113,7 @@ def rows(x, weight, threads, total=None, wanted=None, bint absolute=False):
         alike(a, asked, "x and what is wanted")
         if asked.view.ndim != 2 or asked.extent(1) != r.upper or r.samples and (not asked.extent(0) or r.samples % asked.extent(0)):
             raise ValueError(f"what is wanted of shape {asked.shape()} for a result of shape {shape}")
-        r.wanted = asked.view.buf
+        r.mask = asked.view.buf
         r.repeat = r.samples // asked.extent(0) if r.samples else 1
     result = empty(shape, a.is_double)
     r.y = pointer(result)
