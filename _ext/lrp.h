@@ -56,7 +56,7 @@ typedef struct {
     lrp_part part[4];
 } lrp_source;
 
-/* ---- finish.inc: from products to a layer's output and the factors of its shares ------------------------------------- */
+/* ---- epilogue.inc: from products to a layer's output and the factors of its shares ------------------------------------- */
 
 enum lrp_stabiliser { LRP_EXACT, LRP_SIGNED, LRP_UNSIGNED };
 enum lrp_where { LRP_ALL, LRP_NONNEGATIVE, LRP_NEGATIVE_ONLY };
@@ -97,7 +97,7 @@ typedef struct {
      * n * place[0] + d * place[1] + h * place[2] + w * place[3], in pixels. */
     int placed;
     idx extent[3], place[4];
-} lrp_finish;
+} lrp_epilogue;
 
 /* ---- account.inc: what a step accounts for ------------------------------------------------------------------------------ */
 
@@ -105,7 +105,7 @@ typedef struct {
 enum { LRP_ARRIVING, LRP_INPUTS, LRP_BIAS, LRP_STABILISER, LRP_UNASSIGNED, LRP_TURNOVER, LRP_ARRIVING_ABS, LRP_INPUTS_ABS, LRP_COLUMNS };
 
 typedef struct {
-    const void *factor;     /* (samples, cells, channels), as `finish` makes them */
+    const void *factor;     /* (samples, cells, channels), as `epilogue` makes them */
     const void *bias;       /* as that of the layer, or NULL */
     const void *size;       /* (samples, cells, channels): sum |terms| of its denominator; or NULL: `alike`, or `tilt` */
     int alike;              /* all terms have one sign, which is that of the bias */
@@ -212,7 +212,7 @@ typedef struct {
     const idx *lengths;     /* (samples), or NULL */
     const void *first_hidden, *first_cell; /* (samples, directions * hidden), or NULL: 0 */
     void *output;           /* (samples, steps, directions * hidden), or without steps */
-    int *odd;               /* as of lrp_finish */
+    int *odd;               /* as of lrp_epilogue */
     /* What the pass upwards leaves for the way back: (directions, samples, steps, ...) of lstm_padded(hidden) units. */
     void *hidden;           /* the state after each step */
     void *factors;          /* 2 of each unit where relevance reaches g alone, else 6; where `booked` 3 or 6 more */
@@ -296,7 +296,7 @@ typedef struct {
  *
  *   pack.inc    NAME(pack)(source, sample, first, last, to)      padded rows (depth and height) of one sample
  *               NAME(packed_already)(source)                      whether the input itself serves
- *   finish.inc  NAME(finish)(finish, products, step, first, pixels, channel, channels)
+ *   epilogue.inc  NAME(epilogue)(epilogue, products, step, first, pixels, channel, channels)
  *                                                                 output pixels [first, first + pixels), channels
  *                                                                 [channel, channel + channels), at least one vector of
  *                                                                 them or all; products[p] begins at that pixel and channel
@@ -308,13 +308,13 @@ typedef struct {
     const char *instruction_set;
     idx (*convolution_bytes)(const lrp_convolution *);
     int (*convolution_prepare)(const lrp_convolution *, int threads);
-    int (*convolution_run)(const lrp_convolution *, const lrp_source *, const idx out[3], const lrp_finish *, int threads);
+    int (*convolution_run)(const lrp_convolution *, const lrp_source *, const idx out[3], const lrp_epilogue *, int threads);
     idx (*scatter_bytes)(const lrp_scatter *);
     int (*scatter_prepare)(const lrp_scatter *, int threads);
     int (*scatter_run)(const lrp_scatter *, const lrp_source *, const idx before[3], const idx spatial[3], void *const *results,
                        int threads);
     /* products that are there as arrays (pixels, channels) */
-    void (*finish_arrays)(const lrp_finish *, const void *const *products, idx pixels, int threads);
+    void (*epilogue_arrays)(const lrp_epilogue *, const void *const *products, idx pixels, int threads);
     int (*account)(const lrp_account *, int threads);
     int (*dense)(const lrp_dense *, int threads);
     /* whether all numbers of x are finite: `cells` times `channels` of them, `step` from cell to cell */

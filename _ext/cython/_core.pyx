@@ -19,7 +19,7 @@ cdef extern from *:
     """
 
 include "boundary.pxi"
-include "finish.pxi"
+include "epilogue_entry.pxi"
 include "parts.pxi"
 include "convolution.pxi"
 include "scatter.pxi"

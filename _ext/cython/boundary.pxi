@@ -38,7 +38,7 @@ cdef extern from "lrp.h" nogil:
         lrp_where where
         double coefficient
         void *factor
-    ctypedef struct lrp_finish:
+    ctypedef struct lrp_epilogue:
         idx channels, bias_pixels
         const void *given[4]
         int products, givens, rectified, quotient, shares, placed
@@ -180,11 +180,11 @@ cdef extern from "lrp.h" nogil:
         const char *instruction_set
         idx (*convolution_bytes)(const lrp_convolution *) noexcept nogil
         int (*convolution_prepare)(const lrp_convolution *, int) noexcept nogil
-        int (*convolution_run)(const lrp_convolution *, const lrp_source *, const idx *, const lrp_finish *, int) noexcept nogil
+        int (*convolution_run)(const lrp_convolution *, const lrp_source *, const idx *, const lrp_epilogue *, int) noexcept nogil
         idx (*scatter_bytes)(const lrp_scatter *) noexcept nogil
         int (*scatter_prepare)(const lrp_scatter *, int) noexcept nogil
         int (*scatter_run)(const lrp_scatter *, const lrp_source *, const idx *, const idx *, void *const *, int) noexcept nogil
-        void (*finish_arrays)(const lrp_finish *, const void *const *, idx, int) noexcept nogil
+        void (*epilogue_arrays)(const lrp_epilogue *, const void *const *, idx, int) noexcept nogil
         int (*account)(const lrp_account *, int) noexcept nogil
         int (*dense)(const lrp_dense *, int) noexcept nogil
         int (*finite)(const void *, idx, idx, idx, int) noexcept nogil

@@ -98,9 +98,9 @@ cdef class Convolution:
             plain = plain and w.kernel[axis] == 3 and w.stride[axis] == 1 and w.dilation[axis] == 1
         return plain
 
-    def __call__(self, parts, before, out, Finish finish, threads, into=None, given=()):
+    def __call__(self, parts, before, out, Epilogue epilogue, threads, into=None, given=()):
         cdef lrp_source source
-        cdef lrp_finish f
+        cdef lrp_epilogue f
         cdef idx extents[3]
         cdef int code, odd = 0, count = threads_of(threads)
         if not self.ready:
@@ -119,11 +119,11 @@ cdef class Convolution:
         per_axis(out, "out", self.axes, 0, extents, 1)
         reach(&source, &self.c.window, extents)
         shape = (source.samples, *out, self.c.window.groups * self.c.window.upper)
-        if finish is None:
+        if epilogue is None:
             results = raw(&f, self.c.window.products, shape, self.is_double)
         else:
-            *results, used = finish.arrange(&f, &odd, self.c.window.products, shape, self.is_double, into, given)
+            *results, used = epilogue.arrange(&f, &odd, self.c.window.products, shape, self.is_double, into, given)
         with nogil:
             code = self.kernels.convolution_run(&self.c, &source, extents, &f, count)
         checked(code)
-        return results if finish is None else (*results, odd)
+        return results if epilogue is None else (*results, odd)

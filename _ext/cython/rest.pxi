@@ -1,9 +1,9 @@
 # What is no convolution: products that are there, dense layers, pooling windows.
 
 
-def finish(Finish how not None, products, threads):
+def epilogue(Epilogue how not None, products, threads):
     """The output and the factors, from products that are there as arrays; see `_core.pyi`."""
-    cdef lrp_finish f
+    cdef lrp_epilogue f
     cdef const void *begins[4]
     cdef Memory first, held
     cdef int odd = 0, count = threads_of(threads)
@@ -25,7 +25,7 @@ def finish(Finish how not None, products, threads):
         pixels *= first.extent(axis)
     kernels = DOUBLES if first.is_double else FLOATS
     with nogil:
-        kernels.finish_arrays(&f, begins, pixels, count)
+        kernels.epilogue_arrays(&f, begins, pixels, count)
     return output, factors, odd
 
 

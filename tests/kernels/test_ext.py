@@ -186,7 +186,7 @@ def test_finish_behind_a_convolution(channels, dtype, rectified, quotient, name)
     ]
     convolution = ext.Convolution(weights, (1, 1), (1, 1), getattr(ext, name), 1)
     call = ([(x, ext.COPY, None)], (1, 1), (9, 17))
-    output, found, _ = convolution(*call, ext.Finish(bias, rectified, quotient, shares), 2)
+    output, found, _ = convolution(*call, ext.Epilogue(bias, rectified, quotient, shares), 2)
     expected, *factors = finished(convolution(*call, None, 1), bias, shares, rectified, quotient)
     np.testing.assert_array_equal(output, expected)
     for one, other in zip(found, factors, strict=True):
@@ -202,7 +202,7 @@ def test_outputs_go_into_slices_and_products_that_are_there_are_used(channels, d
     below = rng.standard_normal((2, 9, 17, 50)).astype(dtype)
     x, weights = below[..., 20:25], [rng.standard_normal((1, channels, 5, 3, 3)).astype(dtype) for _ in range(2)]
     bias, shares = rng.standard_normal(channels).astype(dtype), [(1, True, None, ext.SIGNED, 0.5, ext.NONNEGATIVE, 2.0)]
-    how, where = ext.Finish(bias, True, True, shares), ((1, 1), (9, 17))
+    how, where = ext.Epilogue(bias, True, True, shares), ((1, 1), (9, 17))
     both, own, other = (ext.Convolution(w, (1, 1), (1, 1), getattr(ext, name), 1) for w in (weights, weights[:1], weights[1:]))
     output, (factor,), _ = both([(x.copy(), ext.COPY, None)], *where, how, 1)
     for threads in (1, 2):
@@ -229,7 +229,7 @@ def test_outputs_go_into_slices_and_products_that_are_there_are_used(channels, d
 )
 def test_rooms_and_products_that_do_not_fit_are_refused(change, message):
     convolution = ext.Convolution([np.ones((1, 8, 4, 3, 3), np.float32)], (1, 1), (1, 1), ext.DIRECT, 1)
-    parts, how = [(np.ones((1, 6, 6, 4), np.float32), ext.COPY, None)], ext.Finish(None, True, True, [])
+    parts, how = [(np.ones((1, 6, 6, 4), np.float32), ext.COPY, None)], ext.Epilogue(None, True, True, [])
     with pytest.raises(ValueError, match=message):
         convolution(parts, (1, 1), (6, 6), how, 1, **change)
     frozen = np.zeros((1, 6, 6, 8), np.float32)
@@ -245,7 +245,7 @@ def test_finish_with_a_bias_for_each_cell():
     for algorithm in (ext.DIRECT, ext.F4):
         convolution = ext.Convolution([w], (1, 1), (1, 1), algorithm, 1)
         call = ([(x, ext.COPY, None)], (1, 1), (5, 4))
-        output, _, _ = convolution(*call, ext.Finish(bias, False, False, []), 1)
+        output, _, _ = convolution(*call, ext.Epilogue(bias, False, False, []), 1)
         np.testing.assert_array_equal(output, convolution(*call, None, 1)[0] + bias)
 
 
@@ -318,15 +318,15 @@ def test_wrong_weights_are_refused(error, arguments):
         (ValueError, {"out": (-1, 6)}),
         ((ValueError, MemoryError), {"out": (2**40, 2**40)}),
         ((ValueError, MemoryError), {"out": (2**50, 1)}),
-        (TypeError, {"finish": "relu"}),
-        (ValueError, {"finish": ext.Finish(np.zeros(4, np.float32), False, False, [])}),
-        (TypeError, {"finish": ext.Finish(np.zeros(5), False, False, [])}),
-        (ValueError, {"finish": ext.Finish(None, False, False, [(1, False, None, ext.EXACT, 0.0, ext.ALL, 1.0)])}),
+        (TypeError, {"epilogue": "relu"}),
+        (ValueError, {"epilogue": ext.Epilogue(np.zeros(4, np.float32), False, False, [])}),
+        (TypeError, {"epilogue": ext.Epilogue(np.zeros(5), False, False, [])}),
+        (ValueError, {"epilogue": ext.Epilogue(None, False, False, [(1, False, None, ext.EXACT, 0.0, ext.ALL, 1.0)])}),
         (ValueError, {"threads": -1}),
     ],
 )
 def test_wrong_calls_are_refused(error, arguments):
-    call = {"parts": [(X, ext.COPY, None)], "before": (1, 1), "out": (6, 6), "finish": None, "threads": 1} | arguments
+    call = {"parts": [(X, ext.COPY, None)], "before": (1, 1), "out": (6, 6), "epilogue": None, "threads": 1} | arguments
     with pytest.raises(error):
         made()(*call.values())
 
@@ -341,7 +341,7 @@ def test_wrong_shares_are_refused():
         [(*share[:5], 9, 1.0)],
     ):
         with pytest.raises(ValueError, match=r"shares|no such share"):
-            ext.Finish(None, False, False, shares)
+            ext.Epilogue(None, False, False, shares)
 
 
 def test_weights_are_no_longer_needed_once_prepared():

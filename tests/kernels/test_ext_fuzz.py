@@ -40,22 +40,22 @@ JUNK += [(10**30, 1), (1.5, 1), ("a", 1)]
 JUNK += [(None, 1), (1,) * 9, lambda: iter((6, 6)), lambda: (n for n in (3, 3)), lambda: iter([]), lambda: range(2)]
 JUNK += [lambda: np.array([6, 6])]
 JUNK += [a for d in ("f4", "f8", "f2", "i4", "u1", "O", "c8") for a in arrays(d)]
-HALF = [lambda k=k: k.__new__(k) for k in (e.Convolution, e.Scatter, e.LSTM, e.Finish, e.Pointwise)]
+HALF = [lambda k=k: k.__new__(k) for k in (e.Convolution, e.Scatter, e.LSTM, e.Epilogue, e.Pointwise)]
 JUNK += HALF
 
 X, W = np.ones((1, 6, 6, 4), "f4"), np.ones((1, 4, 4, 3, 3), "f4")
 K, AT, OUT = (3, 3), (1, 1), (6, 6)
 SHARE = (0, False, None, e.SIGNED, 0.1, e.ALL, 1.0)
-HOW = lambda: e.Finish(None, True, True, [SHARE])
+HOW = lambda: e.Epilogue(None, True, True, [SHARE])
 B, Z = np.ones((1, 40), "f4"), np.zeros((2, 3, 2, 2), "f4")
 LSTM = lambda: e.LSTM(np.ones((1, 3, 40), "f4"), np.ones((1, 10, 40), "f4"), B, (False,), False, True)
 SEQ, RULE = np.ones((2, 5, 3), "f4"), (e.SIGNAL, False, 0.0, 0.1, 0.1)
 GIVEN = (SEQ, np.array([5, 3]), (None, None), e.LAST, RULE)
 _, SAVED, _ = LSTM().forward(*GIVEN, 1)
 CALLS = [
-    (e.Finish, (None, True, True, [SHARE])),
-    (e.Finish, (np.ones(4, "f4"), True, True, [(1, True, np.ones(4, "f4"), 1, 0.1, 0, 1.0)])),
-    (e.finish, (HOW, [X], 1)), (e.room, ((2, 3), "f4")), (e.finite, (X, 1)),
+    (e.Epilogue, (None, True, True, [SHARE])),
+    (e.Epilogue, (np.ones(4, "f4"), True, True, [(1, True, np.ones(4, "f4"), 1, 0.1, 0, 1.0)])),
+    (e.epilogue, (HOW, [X], 1)), (e.room, ((2, 3), "f4")), (e.finite, (X, 1)),
     (e.least_size, (X, 1)), (e.choose, (X, X.copy(), X, 1)),
     (e.rows, (np.ones((6, 4), "f4"), np.ones((4, 5), "f4"), 1, np.ones((6, 5), "f4"), np.ones((3, 5), "f4"))),
     (e.winners, (X, K, AT, AT, AT, OUT, 1)), (e.window_sums, (X, K, AT, AT, AT, OUT, 1)),
@@ -76,7 +76,7 @@ CALLS += [(lambda *a: HALF[4]()(*a, threads=1), (X,))]
 ROWS, G = np.ones((6, 5), "f4"), np.ones((3, 5), "f4")
 CALLS += [(e.norm, (ROWS, G, G, 0.1, 0.0, 1, True, 0.1, True, True, 2))]
 CALLS += [(e.norm_back, (np.ones((2, 3, 3, 5), "f4"), ROWS, ROWS[:, 0].copy(), G, True, False, 2))]
-CALLS += [(lambda *a, h=h: e.finish(h(), [X], 1), ()) for h in HALF] + [(lambda *a: HALF[2]().forward(*a), (*GIVEN, 1))]
+CALLS += [(lambda *a, h=h: e.epilogue(h(), [X], 1), ()) for h in HALF] + [(lambda *a: HALF[2]().forward(*a), (*GIVEN, 1))]
 
 rng = random.Random(int(sys.argv[1]))
 
@@ -148,7 +148,7 @@ def test_room_reads_extents_once():
         ext.room((2, 3), "i4")
 
 
-@pytest.mark.parametrize("kind", [ext.Convolution, ext.Scatter, ext.LSTM, ext.Finish])
+@pytest.mark.parametrize("kind", [ext.Convolution, ext.Scatter, ext.LSTM, ext.Epilogue])
 def test_what_was_not_made_refuses(kind):
     half = kind.__new__(kind)
     rule = (ext.SIGNAL, False, 0.0, 0.1, 0.1)
@@ -156,7 +156,7 @@ def test_what_was_not_made_refuses(kind):
         ext.Convolution: lambda: half([(X, ext.COPY, None)], AT, OUT, None, 1),
         ext.Scatter: lambda: half([(X, ext.COPY, None)], AT, OUT, 1),
         ext.LSTM: lambda: half.forward(np.ones((1, 2, 3), "f4"), None, (None, None), ext.LAST, rule, 1),
-        ext.Finish: lambda: ext.finish(half, [X], 1),
+        ext.Epilogue: lambda: ext.epilogue(half, [X], 1),
     }
     with pytest.raises(ValueError, match="was not"):
         calls[kind]()
@@ -164,7 +164,7 @@ def test_what_was_not_made_refuses(kind):
 
 def test_none_is_no_finish():
     with pytest.raises(TypeError):
-        ext.finish(None, [X], 1)
+        ext.epilogue(None, [X], 1)
 
 
 @pytest.mark.parametrize("threads", [2**31, 2**63, 10**40])

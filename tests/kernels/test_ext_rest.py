@@ -260,9 +260,9 @@ def test_finish_is_the_fused_step_s_bit_for_bit(case):
     products, bias, shares, rectified, quotient = case
     with np.errstate(all="ignore"):
         expected, odd = finished(*case)
-    how = ext.Finish(bias, rectified, quotient, shares)
+    how = ext.Epilogue(bias, rectified, quotient, shares)
     for threads in (1, 3):
-        output, factors, found = ext.finish(how, products, threads)
+        output, factors, found = ext.epilogue(how, products, threads)
         # Spare lanes may be odd as well: one look in vain.
         assert found | odd == found if products[0].shape[-1] < 16 else found == odd
         assert all(alike(one, other) for one, other in zip([output, *factors], expected, strict=True))
@@ -273,10 +273,10 @@ def test_finish_of_many_pixels():
     rng = np.random.default_rng(4)
     for channels in (3, 20):
         z = rng.standard_normal((1, 300, 200, channels)).astype(np.float32)
-        how = ext.Finish(z[0, 0, 0].copy(), True, True, [(0, False, None, ext.SIGNED, 0.1, ext.ALL, 1.0)])
+        how = ext.Epilogue(z[0, 0, 0].copy(), True, True, [(0, False, None, ext.SIGNED, 0.1, ext.ALL, 1.0)])
         expected, odd = finished([z], z[0, 0, 0], [(0, False, None, ext.SIGNED, 0.1, ext.ALL, 1.0)], True, True)
         for threads in (1, 2):
-            output, (factor,), found = ext.finish(how, [z], threads)
+            output, (factor,), found = ext.epilogue(how, [z], threads)
             assert found == odd == 0
             assert alike(output, expected[0])
             assert alike(factor, expected[1])
@@ -296,9 +296,9 @@ def test_finish_of_many_pixels():
 )
 def test_wrong_products_are_refused(error, products):
     with pytest.raises(error):
-        ext.finish(ext.Finish(None, False, False, []), products, 1)
+        ext.epilogue(ext.Epilogue(None, False, False, []), products, 1)
     with pytest.raises(TypeError):
-        ext.finish("relu", [X], 1)
+        ext.epilogue("relu", [X], 1)
 
 
 # ---- windows ------------------------------------------------------------------------------------------------------------------

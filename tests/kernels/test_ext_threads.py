@@ -131,7 +131,7 @@ for attempt in (
     lambda: scatter([(s, ext.COPY, None)], (1, 1), (9000, 9000), 1),
     lambda: ext.window_spread(s, *cells, (6000, 6000), 1),
     lambda: ext.winners(s, *cells, (6000, 6000), 1),
-    lambda: ext.finish(ext.Finish(None, False, False, []), [flat], 1),
+    lambda: ext.epilogue(ext.Epilogue(None, False, False, []), [flat], 1),
     lambda: ext.window_spread(s[:, :1, :1].copy(), (2**30, 1), (1, 1), (1, 1), (2**30 - 1, 0), (1, 1), 1),
 ):
     try:

@@ -87,7 +87,7 @@ def test_filtered_sums_are_those_of_the_first_of_equal_windows(name, channels, d
     """All products, outputs and factors; the same bits as without `ties` where a window is the first, whatever the threads."""
     x, rng = pictures(channels, dtype), np.random.default_rng(1)
     weights = [rng.normal(size=(1, 21, channels, 3, 3)).astype(dtype) for _ in range(2)]
-    finish = ext.Finish(rng.normal(size=21).astype(dtype), True, True, [(0, False, None, ext.SIGNED, 1e-3, ext.ALL, 1.0)])
+    finish = ext.Epilogue(rng.normal(size=21).astype(dtype), True, True, [(0, False, None, ext.SIGNED, 1e-3, ext.ALL, 1.0)])
     for before, out in (((1, 1), (17, 22)), ((2, 0), (18, 20)), ((0, -1), (15, 18))):
         plain = ext.Convolution(weights, (1, 1), (1, 1), ALGORITHMS[name], 1)
         tied = ext.Convolution(weights, (1, 1), (1, 1), ALGORITHMS[name], 1, True)
@@ -114,7 +114,7 @@ def test_a_slice_of_channels_in_and_out(name):
     x = pictures(32, np.float32)
     weight = np.random.default_rng(2).normal(size=(1, 16, 16, 3, 3)).astype(np.float32)
     convolution = ext.Convolution([weight], (1, 1), (1, 1), ALGORITHMS[name], 1, True)
-    finish = ext.Finish(None, False, True, [])
+    finish = ext.Epilogue(None, False, True, [])
     part, room = x[..., 16:], np.zeros((6, 17, 22, 48), np.float32)
     output, *_ = convolution([(part, ext.COPY, None)], (1, 1), (17, 22), finish, 2, room[..., 16:32])
     assert_tied(np.ascontiguousarray(output), firsts(part, 3, 1, 1, 1, (17, 22), 1))

@@ -14,7 +14,7 @@
 enum { MOST = 1 << 18 };
 
 static float x[MOST], weight[MOST], factor[MOST], one[4][MOST], three[4][MOST];
-static int odd; /* what the finish says of denominators */
+static int odd; /* what the epilogue says of denominators */
 static uint8_t winner[2][MOST];
 static int wrong;
 
@@ -51,7 +51,7 @@ static void convolutions(const lrp_kernels *k, idx groups, idx lower, idx upper,
     reach(&s, &c.window, out);
     for (int threads = 1; threads <= 3; threads += 2) {
         float(*to)[MOST] = threads == 1 ? one : three;
-        lrp_finish f = {.channels = groups * upper, .products = 2, .rectified = 1, .quotient = 1, .output = to[0], .shares = 1, .odd = &odd, .raw = {to[1], to[2]}};
+        lrp_epilogue f = {.channels = groups * upper, .products = 2, .rectified = 1, .quotient = 1, .output = to[0], .shares = 1, .odd = &odd, .raw = {to[1], to[2]}};
         f.share[0] = (lrp_share){1, 0, NULL, LRP_SIGNED, 1e-3, LRP_ALL, 1, to[3]};
         k->convolution_prepare(&c, threads);
         k->convolution_run(&c, &s, out, &f, threads);
@@ -103,16 +103,16 @@ static void windows(const lrp_kernels *k, idx channels) {
     for (int i = 0; i < 4; i++) compare("windows", k->instruction_set, one[i], three[i], (i < 2 ? above : below) * 4);
 }
 
-static void finishes(const lrp_kernels *k, idx channels) {
+static void epilogues(const lrp_kernels *k, idx channels) {
     const idx pixels = MOST / channels;
     const void *products[4] = {x, weight};
     for (int threads = 1; threads <= 3; threads += 2) {
         float(*to)[MOST] = threads == 1 ? one : three;
-        lrp_finish f = {.channels = channels, .products = 2, .bias = factor, .output = to[0], .shares = 1, .odd = &odd};
+        lrp_epilogue f = {.channels = channels, .products = 2, .bias = factor, .output = to[0], .shares = 1, .odd = &odd};
         f.share[0] = (lrp_share){1, 0, factor, LRP_EXACT, 0, LRP_NONNEGATIVE, 2, to[1]};
-        k->finish_arrays(&f, products, pixels, threads);
+        k->epilogue_arrays(&f, products, pixels, threads);
     }
-    for (int i = 0; i < 2; i++) compare("finish", k->instruction_set, one[i], three[i], (size_t)(pixels * channels) * 4);
+    for (int i = 0; i < 2; i++) compare("epilogue", k->instruction_set, one[i], three[i], (size_t)(pixels * channels) * 4);
 }
 
 static void finites(const lrp_kernels *k, idx channels) {
@@ -146,8 +146,8 @@ int main(void) {
         dense(k, 40, 700, 300);
         windows(k, 3);
         windows(k, 20);
-        finishes(k, 3);
-        finishes(k, 40);
+        epilogues(k, 3);
+        epilogues(k, 40);
         finites(k, 3);
         finites(k, 40);
     }

@@ -46,7 +46,7 @@ F4: int  # Winograd F(4×4, 3×3) at the points 0, ±1/√2, ±√2, ∞
 
 Part: TypeAlias = tuple[Array, int, Any]
 
-class Finish:
+class Epilogue:
     """What is done with the products of a layer: output = z or max(z, 0), and each share's factor or divisor.
 
     Where messages arrive as c, R = a·c, they are multiplied by λ·output/(z^q + b^q + e^q), 0 where the share is dead; where they
@@ -86,7 +86,7 @@ def choose(a: Array, yes: Array, no: Array, threads: int) -> Array:
     (samples · targets, ..., channels), targets behind samples.
     """
 
-def finish(how: Finish, products: Sequence[Array], threads: int) -> tuple[Array, list[Array], int]:
+def epilogue(how: Epilogue, products: Sequence[Array], threads: int) -> tuple[Array, list[Array], int]:
     """The output, the factors and what is odd, from products that are there as arrays (of one shape, channels last)."""
 
 class Convolution:
@@ -119,12 +119,12 @@ class Convolution:
         parts: Sequence[Part],
         before: Sequence[int],
         out: Sequence[int],
-        finish: Finish | None,
+        epilogue: Epilogue | None,
         threads: int,
         into: Array | None = None,
         given: Sequence[Array] = (),
     ) -> Any:
-        """(output, factors, what is odd) with `finish`, else the list of products; (samples, *out, groups·upper) each.
+        """(output, factors, what is odd) with `epilogue`, else the list of products; (samples, *out, groups·upper) each.
 
         Parameters
         ----------
@@ -132,7 +132,7 @@ class Convolution:
         before : how many cells of padding lie before the input on each axis; negative: cells are cut off
         out : the extents of the output; cells beyond the input's end are zero
         into : where the output goes, instead of into a new array: may be a slice of channels as well
-        given : the first products for `finish`, which are there: the layer's own pre-activation without its bias comes first
+        given : the first products for `epilogue`, which are there: the layer's own pre-activation without its bias comes first
         """
 
 class Scatter:
@@ -150,7 +150,7 @@ class Scatter:
         """The products, (samples, *spatial, groups·upper) each; what falls outside of `spatial` is dropped."""
 
 class Accounting:
-    """What a step accounts for, from a message and the factors (or divisors) that `Finish` made for its shares.
+    """What a step accounts for, from a message and the factors (or divisors) that `Epilogue` made for its shares.
 
     Parameters
     ----------

@@ -204,8 +204,8 @@ class Compiled:
     def _finished(self, made: Prepared, products: list[Array]) -> tuple[Array, list[Array], int, list[Array | None]]:
         """Output, factors, what is odd, and each share's ε of each sample, where a stabiliser needs the whole sample."""
         plain = made.finishing((), False, False)
-        z = self._first(_core.finish(plain, products[:1], self.threads)[0])
-        output = _core.finish(made.finishing((), self.rectified, True), products[:1], self.threads)[0]
+        z = self._first(_core.epilogue(plain, products[:1], self.threads)[0])
+        output = _core.epilogue(made.finishing((), self.rectified, True), products[:1], self.threads)[0]
         found = [self._factor(made, place, products, z, self._first(output)) for place in range(len(made.shares))]
         factors, kinds, spent = (list(column) for column in zip(*found, strict=True)) if found else ([], [], [])
         return output, factors, reduce(or_, kinds, 0), spent

@@ -124,7 +124,7 @@ def part(x: Array, feature: Feature) -> tuple[Array, int, Any]:
 
 
 def share_of(share: Any, product: int, bias: Array | None = None, half: bool = False) -> tuple[Any, ...]:
-    """A `Share`, or what has its stabiliser, region, coefficient, as `_core.Finish` takes it, with the place of its product."""
+    """A `Share`, or what has its stabiliser, region, coefficient, as `_core.Epilogue` takes it, with the place of its product."""
     stabiliser, epsilon = _core.EXACT, 0.0
     if not isinstance(share.stabiliser, Exact):
         assert not isinstance(share.stabiliser, Relative)
@@ -141,7 +141,7 @@ def finishing(columns: Sequence[Column], products: dict[int, int], bias: Array |
         own = None if column.plain or column.share.bias is None else offset_last(column.share.bias)
         index = 0 if column.plain else products.get(place, -1)
         shares.append(share_of(column.share, index, own, column.half))
-    return _core.Finish(None if bias is None else offset_last(bias), rectified, quotient, shares)
+    return _core.Epilogue(None if bias is None else offset_last(bias), rectified, quotient, shares)
 
 
 def offset_last(offset: Array) -> Array:
@@ -177,7 +177,7 @@ class Rows:
                     total = _core.rows(a, w, threads, total)
                 assert total is not None
                 products.append(total.reshape(*x.shape[:-1], total.shape[-1]))
-        return products if finish is None else _core.finish(finish, products, threads)
+        return products if finish is None else _core.epilogue(finish, products, threads)
 
     def down(
         self, message: Array, takes: MessageKind, factors: Sequence[Array], shape: Shape, wanted: Array | None, threads: int
@@ -317,7 +317,7 @@ class Windows(Taps):
         if gathers:
             parts = [part(x, f) for f in self._features[-1]]
             return self._run(self._up[-1], parts, spreads, out, finish, threads, into, products)
-        return products if finish is None else _core.finish(finish, products, threads)
+        return products if finish is None else _core.epilogue(finish, products, threads)
 
     def down(
         self, message: Array, takes: MessageKind, factors: Sequence[Array], shape: Shape, wanted: Array | None, threads: int

@@ -63,7 +63,7 @@ class CompiledSum(FusedLinear):
         shares = [
             share_of(share, 0 if share.plain else place + 1) for place, share in zip(places, self.prepared.shares, strict=False)
         ]
-        return _core.Finish(None, len(self.nodes) == 2, self.takes == "c", shares)
+        return _core.Epilogue(None, len(self.nodes) == 2, self.takes == "c", shares)
 
     @cached_property
     def relative(self) -> bool:
@@ -152,7 +152,7 @@ class CompiledSum(FusedLinear):
 
         pairs = zip(made.shares, bottoms, strict=True)
         products = [ordered(z), *(ordered(bottom) for share, bottom in pairs if not share.plain)]
-        output, factors, odd = _core.finish(self.finishing, products, self.threads)
+        output, factors, odd = _core.epilogue(self.finishing, products, self.threads)
         return (channels_first(output), [channels_first(factor) for factor in factors], odd) if turn else (output, factors, odd)
 
     def _total(self, inputs: tuple[Array, ...], weights: tuple[Array | None, ...]) -> Array:

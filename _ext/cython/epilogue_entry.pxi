@@ -7,7 +7,7 @@ ALL, NONNEGATIVE, NEGATIVE_ONLY = LRP_ALL, LRP_NONNEGATIVE, LRP_NEGATIVE_ONLY
 SMALL, OVERFLOWED = LRP_SMALL, LRP_OVERFLOWED
 
 
-cdef class Finish:
+cdef class Epilogue:
     """What is done with the products of a layer; see `_core.pyi`."""
 
     cdef Memory bias
@@ -16,7 +16,7 @@ cdef class Finish:
 
     def __init__(self, bias, bint rectified, bint quotient, shares):
         if self.ready:
-            raise ValueError("a finish is made once")
+            raise ValueError("an epilogue is made once")
         self.bias = None if bias is None else memory(bias, "the bias")
         self.rectified = rectified
         self.quotient = quotient
@@ -32,7 +32,7 @@ cdef class Finish:
             raise ValueError(f"at most 4 shares, found {len(self.shares)}")
         self.ready = True
 
-    cdef const void *bias_at(self, Memory bias, lrp_finish *f, tuple shape, bint is_double) except? NULL:
+    cdef const void *bias_at(self, Memory bias, lrp_epilogue *f, tuple shape, bint is_double) except? NULL:
         """Where a bias begins, after a look at its shape and type."""
         if bias is None:
             return NULL
@@ -52,7 +52,7 @@ cdef class Finish:
         return bias.view.buf
 
     cdef tuple arrange(
-        self, lrp_finish *f, int *odd, int products, tuple shape, bint is_double, object into=None, object given=()
+        self, lrp_epilogue *f, int *odd, int products, tuple shape, bint is_double, object into=None, object given=()
     ):
         """Fill `f` for results of `shape`; the new arrays: (output, factors), and what must be kept while C reads it.
 
@@ -63,7 +63,7 @@ cdef class Finish:
         cdef Memory held
         cdef const void *own
         if not self.ready:
-            raise ValueError("a finish that was not made")
+            raise ValueError("an epilogue that was not made")
         kept = [memory(product, "a product") for product in given]
         if products + len(kept) > 4:
             raise ValueError(f"at most 4 products, found {products + len(kept)}")
@@ -100,7 +100,7 @@ cdef class Finish:
         return output, factors, kept
 
 
-cdef list raw(lrp_finish *f, int products, tuple shape, bint is_double):
+cdef list raw(lrp_epilogue *f, int products, tuple shape, bint is_double):
     """Fill `f` so that the products themselves are stored; the new arrays."""
     f.channels, f.products, f.rectified, f.quotient, f.shares = shape[-1], products, 0, 0, 0
     f.bias, f.bias_pixels, f.output, f.output_step, f.placed, f.givens, f.odd = NULL, 0, NULL, 0, 0, 0, NULL
