@@ -28,7 +28,7 @@ include "account.pxi"
 include "pooling.pxi"
 include "recurrent.pxi"
 include "pointwise.pxi"
-include "norm.pxi"
+include "norm_entry.pxi"
 
 # Whoever changes what a function takes or gives counts this up, here and in `lrp_ref/kernels/compiled/native.py`.
 INTERFACE = 9

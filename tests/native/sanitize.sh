@@ -19,10 +19,10 @@ flags="-std=gnu11 -O2 -g -Wall -Wextra -Wno-psabi -ffp-contract=fast -fno-math-e
 
 echo "== threads: ThreadSanitizer"
 thread="$flags -fsanitize=thread -I$here/_ext"
-$cc $thread "$here/tests/native/threads.c" "$here/_ext/common/threads.c" -o "$scratch/threads" -pthread
-$cc $thread "$here/tests/native/kernels.c" "$here/_ext/core.c" "$here/_ext/common/threads.c" -o "$scratch/kernels" -pthread
-TSAN_OPTIONS="die_after_fork=0 halt_on_error=1" "$scratch/threads"
-TSAN_OPTIONS="halt_on_error=1" "$scratch/kernels"
+$cc $thread "$here/tests/native/race_pool.c" "$here/_ext/common/threads.c" -o "$scratch/race_pool" -pthread
+$cc $thread "$here/tests/native/race_kernels.c" "$here/_ext/core.c" "$here/_ext/common/threads.c" -o "$scratch/race_kernels" -pthread
+TSAN_OPTIONS="die_after_fork=0 halt_on_error=1" "$scratch/race_pool"
+TSAN_OPTIONS="halt_on_error=1" "$scratch/race_kernels"
 
 echo "== memory: AddressSanitizer and UndefinedBehaviorSanitizer"
 cp -r "$here/lrp_ref" "$here/tests" "$here/pyproject.toml" "$scratch/"
