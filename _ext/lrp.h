@@ -24,7 +24,7 @@ void *lrp_allocate(size_t bytes);
 void *lrp_allocate_exactly(size_t bytes);
 void lrp_release(void *memory);
 
-/* ---- threads.c ------------------------------------------------------------------------------------------------------ */
+/* ---- race_pool.c ------------------------------------------------------------------------------------------------------ */
 
 /* Run body(context, item, worker) for every item in [0, items), on up to `threads` threads, the caller's included.
  * `worker` is in [0, threads): memory that a thread needs for itself is found by it. Items are handed out as threads

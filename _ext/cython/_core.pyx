@@ -20,18 +20,19 @@ cdef extern from *:
 
 include "boundary.pxi"
 include "epilogue_entry.pxi"
-include "parts.pxi"
-include "convolution.pxi"
-include "scatter.pxi"
-include "rest.pxi"
-include "account.pxi"
-include "pooling.pxi"
-include "recurrent.pxi"
-include "pointwise.pxi"
+include "source.pxi"
+include "convolution_entry.pxi"
+include "scatter_entry.pxi"
+include "dense_entry.pxi"
+include "arrays_entry.pxi"
+include "account_entry.pxi"
+include "pooling_entry.pxi"
+include "recurrent_entry.pxi"
+include "pointwise_entry.pxi"
 include "norm_entry.pxi"
 
 # Whoever changes what a function takes or gives counts this up, here and in `lrp_ref/kernels/compiled/native.py`.
-INTERFACE = 9
+INTERFACE = 10
 
 # Cython registers a module under the name that it was compiled with, whatever it was imported as. Where the package is a copy
 # inside another one, that name is not ours.

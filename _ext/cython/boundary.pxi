@@ -384,13 +384,6 @@ cdef class Block:
 cdef unsigned int DOMAIN = 0x6c7270
 
 
-def room(shape, dtype):
-    """A new array that is filled slice by slice; see `_core.pyi`."""
-    kind = numpy.dtype(dtype)
-    if kind.char not in "fd" or not kind.isnative:
-        raise TypeError(f"a room holds float32 or float64, not {kind}")
-    return empty(shape, kind.char == "d")
-
 
 cdef void *pointer(object array) except? NULL:
     """Where a new, dense array of ours begins. The caller keeps the array."""

@@ -108,3 +108,32 @@ cdef list raw(lrp_epilogue *f, int products, tuple shape, bint is_double):
     for q in range(4):
         f.raw[q] = pointer(found[q]) if q < products else NULL
     return found
+
+
+
+def epilogue(Epilogue how not None, products, threads):
+    """The output and the factors, from products that are there as arrays; see `_core.pyi`."""
+    cdef lrp_epilogue f
+    cdef const void *begins[4]
+    cdef Memory first, held
+    cdef int odd = 0, count = threads_of(threads)
+    cdef idx pixels = 1
+    cdef const lrp_kernels *kernels
+    kept = [memory(product, "a product") for product in products]
+    if not 1 <= len(kept) <= 4:
+        raise ValueError(f"1 to 4 products, found {len(kept)}")
+    first = kept[0]
+    if first.view.ndim < 2:
+        raise ValueError(f"products are (samples, ..., channels), found {first.shape()}")
+    for p, held in enumerate(kept):
+        alike(first, held, "the products")
+        if held.shape() != first.shape():
+            raise ValueError(f"products must have one shape, found {first.shape()} and {held.shape()}")
+        begins[p] = held.view.buf
+    output, factors, _ = how.arrange(&f, &odd, <int>len(kept), first.shape(), first.is_double)
+    for axis in range(first.view.ndim - 1):
+        pixels *= first.extent(axis)
+    kernels = DOUBLES if first.is_double else FLOATS
+    with nogil:
+        kernels.epilogue_arrays(&f, begins, pixels, count)
+    return output, factors, odd

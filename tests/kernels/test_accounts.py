@@ -97,10 +97,10 @@ def test_products_of_sizes(order, samples, dtype):
     rng = np.random.default_rng(samples)
     x, w = rng.standard_normal((samples, 70)).astype(dtype), np.asarray(rng.standard_normal((70, 90)), dtype, order)
     x[:, 10:40] *= rng.random((samples, 30)) < 0.5
-    found = _core.rows(x, w, 2, None, None, True)
+    found = _core.dense(x, w, 2, None, None, True)
     np.testing.assert_allclose(found, abs(x.astype(np.float64)) @ abs(w.astype(np.float64)), rtol=100 * np.finfo(dtype).eps)
-    assert np.array_equal(found[:1], _core.rows(x[:1], w, 1, None, None, True))
-    assert np.array_equal(found, _core.rows(abs(x), abs(w), 1))
+    assert np.array_equal(found[:1], _core.dense(x[:1], w, 1, None, None, True))
+    assert np.array_equal(found, _core.dense(abs(x), abs(w), 1))
 
 
 EVERY_RULE = (

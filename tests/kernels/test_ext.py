@@ -426,7 +426,7 @@ def test_what_waits_serves_the_next_call_and_goes_back_where_there_is_no_more():
 import resource, sys, numpy as np
 from lrp_ref.kernels.compiled import _core as ext
 def room(megabytes):
-    made = ext.room((megabytes << 20,), np.dtype("f4"))
+    made = ext.new_array((megabytes << 20,), np.dtype("f4"))
     made[:] = 1
     return made
 def pages(column):

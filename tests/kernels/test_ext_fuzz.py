@@ -55,9 +55,9 @@ _, SAVED, _ = LSTM().forward(*GIVEN, 1)
 CALLS = [
     (e.Epilogue, (None, True, True, [SHARE])),
     (e.Epilogue, (np.ones(4, "f4"), True, True, [(1, True, np.ones(4, "f4"), 1, 0.1, 0, 1.0)])),
-    (e.epilogue, (HOW, [X], 1)), (e.room, ((2, 3), "f4")), (e.finite, (X, 1)),
+    (e.epilogue, (HOW, [X], 1)), (e.new_array, ((2, 3), "f4")), (e.finite, (X, 1)),
     (e.least_size, (X, 1)), (e.choose, (X, X.copy(), X, 1)),
-    (e.rows, (np.ones((6, 4), "f4"), np.ones((4, 5), "f4"), 1, np.ones((6, 5), "f4"), np.ones((3, 5), "f4"))),
+    (e.dense, (np.ones((6, 4), "f4"), np.ones((4, 5), "f4"), 1, np.ones((6, 5), "f4"), np.ones((3, 5), "f4"))),
     (e.winners, (X, K, AT, AT, AT, OUT, 1)), (e.window_sums, (X, K, AT, AT, AT, OUT, 1)),
     (e.window_spread, (X, K, AT, AT, AT, OUT, 1)),
     (e.to_winners, (X, np.zeros(X.shape, "u1"), K, AT, AT, AT, OUT, 1)),
@@ -143,9 +143,9 @@ def test_extents_are_read_once(call):
 
 
 def test_room_reads_extents_once():
-    assert ext.room(iter((2, 3)), "f8").shape == (2, 3)
+    assert ext.new_array(iter((2, 3)), "f8").shape == (2, 3)
     with pytest.raises(TypeError, match="float32 or float64"):
-        ext.room((2, 3), "i4")
+        ext.new_array((2, 3), "i4")
 
 
 @pytest.mark.parametrize("kind", [ext.Convolution, ext.Scatter, ext.LSTM, ext.Epilogue])
@@ -169,7 +169,7 @@ def test_none_is_no_finish():
 
 @pytest.mark.parametrize("threads", [2**31, 2**63, 10**40])
 def test_more_threads_than_an_int_can_count(threads):
-    assert (ext.rows(X[0, 0], np.ones((4, 5), "f4"), threads) == 4).all()
+    assert (ext.dense(X[0, 0], np.ones((4, 5), "f4"), threads) == 4).all()
 
 
 def test_an_array_that_lies_about_itself():
@@ -181,7 +181,7 @@ def test_an_array_that_lies_about_itself():
         strides = property(lambda self: (8000, 8))  # type: ignore[assignment]
 
     lie = np.ones((6, 4), "f4").view(Liar)
-    assert ext.rows(lie, np.ones((4, 5), "f4"), 1).shape == (6, 5)
+    assert ext.dense(lie, np.ones((4, 5), "f4"), 1).shape == (6, 5)
     short = np.ones((6, 4), "i2").view(Liar)
     with pytest.raises(TypeError):
-        ext.rows(short, np.ones((4, 5)), 1)
+        ext.dense(short, np.ones((4, 5)), 1)

@@ -45,13 +45,13 @@ def dense_cases(draw: st.DrawFn) -> tuple[Array, Array]:
 def test_rows_are_the_product(case):
     """x @ weight, to the rounding of its sum; threads and the other samples change no bit, zeros come out as +0."""
     x, weight = case
-    (y,) = same_bits(lambda threads: [ext.rows(x, weight, threads)])
+    (y,) = same_bits(lambda threads: [ext.dense(x, weight, threads)])
     assert y.dtype == x.dtype
     expected, sizes = x.astype(np.float64) @ weight, abs(x).astype(np.float64) @ abs(weight)
     assert (abs(y - expected) <= by_hand.rounding(x.shape[1], x.dtype) * sizes).all()
     assert not np.signbit(y[sizes == 0]).any()
     for n in range(0, len(x), 1 + len(x) // 5):
-        assert bits(ext.rows(x[n : n + 1], weight, 1)) == bits(y[n : n + 1])
+        assert bits(ext.dense(x[n : n + 1], weight, 1)) == bits(y[n : n + 1])
 
 
 @settings(max_examples=100, deadline=None)
@@ -64,13 +64,13 @@ def test_rows_that_nobody_wants_are_zero(case, targets, summed):
     wanted = (rng.random((len(x) // targets, weight.shape[1])) < 0.4).astype(x.dtype) * x.dtype.type(rng.choice([-1, 1, 0.5]))
     wanted[:, rng.random(weight.shape[1]) < 0.5] = 0
     total = rng.standard_normal((len(x), weight.shape[1])).astype(x.dtype) if summed else None
-    whole = ext.rows(x, weight, 1, total)
-    (y,) = same_bits(lambda threads: [ext.rows(x, weight, threads, total, wanted)])
+    whole = ext.dense(x, weight, 1, total)
+    (y,) = same_bits(lambda threads: [ext.dense(x, weight, threads, total, wanted)])
     assert bits(y) == bits(np.where(np.repeat(wanted, targets, axis=0) != 0, whole, x.dtype.type(0)))
     for n in range(0, len(wanted), 1 + len(wanted) // 5):
         rows = slice(n * targets, (n + 1) * targets)
         given_ = None if total is None else total[rows]
-        assert bits(ext.rows(x[rows], weight, 1, given_, wanted[n : n + 1])) == bits(y[rows])
+        assert bits(ext.dense(x[rows], weight, 1, given_, wanted[n : n + 1])) == bits(y[rows])
 
 
 def test_the_end_of_a_row_is_not_the_beginning_of_the_next():
@@ -78,7 +78,7 @@ def test_the_end_of_a_row_is_not_the_beginning_of_the_next():
     for lower in (1, 5, 15, 17, 33):
         weight = np.ones((3, lower), np.float32)
         weight[1] = np.inf
-        y = ext.rows(np.ones((1, lower), np.float32), weight.T, 1)
+        y = ext.dense(np.ones((1, lower), np.float32), weight.T, 1)
         assert y.tolist() == [[lower, np.inf, lower]]
 
 
@@ -88,7 +88,7 @@ def test_rows_are_added_to_a_total(order):
     for samples in (1, 40):
         x, weight, total = rng.standard_normal((samples, 50)), rng.standard_normal((50, 33)), rng.standard_normal((samples, 33))
         kept = total.copy()
-        assert bits(ext.rows(x, weight.copy(order), 2, total)) == bits(kept + ext.rows(x, weight.copy(order), 1))
+        assert bits(ext.dense(x, weight.copy(order), 2, total)) == bits(kept + ext.dense(x, weight.copy(order), 1))
         assert bits(total) == bits(kept)
 
 
@@ -99,10 +99,10 @@ def test_rows_of_a_network_s_size(order):
     weight = np.asarray(rng.standard_normal((2999, 1111)), np.float32, order=order)
     x = np.maximum(rng.standard_normal((300, 2999)), 0).astype(np.float32)
     for samples in (1, 15, 300):
-        (y,) = same_bits(lambda threads, a=x[:samples]: [ext.rows(a, weight, threads)])
+        (y,) = same_bits(lambda threads, a=x[:samples]: [ext.dense(a, weight, threads)])
         sizes = x[:samples].astype(np.float64) @ abs(weight)
         assert (abs(y - x[:samples].astype(np.float64) @ weight) <= by_hand.rounding(2999, y.dtype) * sizes).all()
-        assert bits(ext.rows(x[:1], weight, 1)) == bits(y[:1])
+        assert bits(ext.dense(x[:1], weight, 1)) == bits(y[:1])
 
 
 def test_rows_of_the_weight_that_meet_zeros_are_not_read():
@@ -111,9 +111,9 @@ def test_rows_of_the_weight_that_meet_zeros_are_not_read():
     for samples in (1, 5, 50):
         x, weight = rng.standard_normal((samples, 200)), rng.standard_normal((200, 40))
         x[:, 20:150] = 0
-        y = ext.rows(x, weight, 1)
+        y = ext.dense(x, weight, 1)
         weight[20:150] = np.nan
-        assert bits(ext.rows(x, weight, 2)) == bits(y)
+        assert bits(ext.dense(x, weight, 2)) == bits(y)
 
 
 X, W = np.zeros((2, 6), np.float32), np.zeros((6, 4), np.float32)
@@ -136,7 +136,7 @@ X, W = np.zeros((2, 6), np.float32), np.zeros((6, 4), np.float32)
 )
 def test_wrong_rows_are_refused(error, arguments):
     with pytest.raises(error):
-        ext.rows(*arguments)
+        ext.dense(*arguments)
 
 
 # ---- finite? ----------------------------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ def some_work(threads: int) -> list[Array]:
     best, winner = ext.winners(x, *window, (20, 20), threads)
     (y,) = ext.Convolution([w], (1, 1), (1, 1), ext.DIRECT, threads)([(x, ext.COPY, None)], (1, 1), (40, 40), None, threads)
     (lower,) = ext.Scatter([w], (2, 2), (1, 1), threads)([(best, ext.COPY, None)], (1, 1), (40, 40), threads)
-    dense = ext.rows(y.reshape(2, -1), rng.standard_normal((32000, 10)).astype(np.float32), threads)
+    dense = ext.dense(y.reshape(2, -1), rng.standard_normal((32000, 10)).astype(np.float32), threads)
     return [best, y, lower, dense, ext.to_winners(best, winner, *window, (40, 40), threads)]
 
 
@@ -92,10 +92,10 @@ from lrp_ref.kernels.compiled import _core
 x, w = np.ones((64, 3000), np.float32), np.ones((3000, 3000), np.float32)
 def work():
     while True:
-        _core.rows(x, w, 3)
+        _core.dense(x, w, 3)
 for _ in range(3):
     threading.Thread(target=work, daemon=True).start()
-_core.rows(x, w, 3)
+_core.dense(x, w, 3)
 """
 
 
@@ -125,8 +125,8 @@ resource.setrlimit(resource.RLIMIT_AS, (size + (48 << 20),) * 2)
 wide = np.broadcast_to(np.float32(0), (1, 2048, 2048, 3, 3))
 cells = ((2, 2), (2, 2), (1, 1), (0, 0))
 for attempt in (
-    lambda: ext.rows(x, weight, 1),
-    lambda: ext.rows(x, np.asfortranarray(weight), 1),
+    lambda: ext.dense(x, weight, 1),
+    lambda: ext.dense(x, np.asfortranarray(weight), 1),
     lambda: ext.Scatter([wide], (2, 2), (1, 1), 1),
     lambda: scatter([(s, ext.COPY, None)], (1, 1), (9000, 9000), 1),
     lambda: ext.window_spread(s, *cells, (6000, 6000), 1),

@@ -70,7 +70,7 @@ class Epilogue:
         shares: Sequence[tuple[int, bool, Array | None, int, float, int, float]],
     ) -> None: ...
 
-def room(shape: Sequence[int], dtype: Any) -> Array:
+def new_array(shape: Sequence[int], dtype: Any) -> Array:
     """A new array of any content, for outputs that go into slices of its channels."""
 
 def finite(x: Array, threads: int) -> bool:
@@ -187,14 +187,14 @@ class Accounting:
         sizes : (samples, *cells, channels) for each share; None where they are not needed
         """
 
-def rows(
-    x: Array, weight: Array, threads: int, total: Array | None = None, wanted: Array | None = None, absolute: bool = False
+def dense(
+    x: Array, weight: Array, threads: int, total: Array | None = None, mask: Array | None = None, absolute: bool = False
 ) -> Array:
     """x @ weight, or |x| @ |weight| where `absolute`; added to `total` where given.
 
     x is (samples, lower), the weight (lower, upper), C- or Fortran-contiguous. Rows of the weight whose x is 0 in all samples are
-    not read where the weight is C-contiguous. Where `wanted` (samples, or an integer part of them, upper) is 0, so is the result;
-    what is wanted nowhere is not read where the weight is in Fortran order.
+    not read where the weight is C-contiguous. Where `mask` (samples, or an integer part of them, upper) is 0, so is the result;
+    rows that are masked in all samples are not read where the weight is in Fortran order.
     """
 
 def winners(

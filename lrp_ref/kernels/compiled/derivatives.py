@@ -117,7 +117,7 @@ class ProductDerivative(Derivative):
         layer = self.inner.layer
         s = message if mask is None else message * mask[:, None]
         rows = np.ascontiguousarray(s).reshape(-1, s.shape[-1])
-        found: Array = _core.rows(rows, _matrix(layer, s).T, self.inner.threads)
+        found: Array = _core.dense(rows, _matrix(layer, s).T, self.inner.threads)
         return found.reshape(*s.shape[:-1], found.shape[-1])
 
     def _down(self, message: Array, mask: Array | None, shape: Shape) -> Array:

@@ -101,4 +101,4 @@ def rooms(steps: Sequence[Any]) -> Mapping[str, Room]:
 
 def output(shape: Shape, dtype: Any) -> Array:
     """An output (N, C, *spatial) of any content, channels last in memory."""
-    return channels_first(_core.room((shape[0], *shape[2:], shape[1]), np.dtype(dtype)))
+    return channels_first(_core.new_array((shape[0], *shape[2:], shape[1]), np.dtype(dtype)))

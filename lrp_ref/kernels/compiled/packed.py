@@ -95,7 +95,7 @@ def room_like(x: Array, shape: Shape | None = None) -> Array | None:
     if math.prod(shape) * x.itemsize < SMALL:
         return None
     axes = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
-    room: Array = _core.room([shape[axis] for axis in axes], x.dtype)
+    room: Array = _core.new_array([shape[axis] for axis in axes], x.dtype)
     return room.transpose(sorted(range(x.ndim), key=axes.__getitem__))
 
 
@@ -174,7 +174,7 @@ class Rows:
             for own in weights:
                 total = None
                 for a, w in zip(inputs, own, strict=True):
-                    total = _core.rows(a, w, threads, total)
+                    total = _core.dense(a, w, threads, total)
                 assert total is not None
                 products.append(total.reshape(*x.shape[:-1], total.shape[-1]))
         return products if finish is None else _core.epilogue(finish, products, threads)
@@ -193,7 +193,7 @@ class Rows:
             total = None
             for s, w in zip(quotients, weights, strict=True):
                 if w is not None:
-                    total = _core.rows(s, w.T, threads, total, asked)
+                    total = _core.dense(s, w.T, threads, total, asked)
             assert total is not None
             found.append(total.reshape(*message.shape[:-1], total.shape[-1]))
         return found
@@ -205,7 +205,7 @@ class Rows:
             total = None
             for term in own:
                 a = np.ascontiguousarray(term.feature(x)).reshape(-1, x.shape[-1])
-                total = _core.rows(a, _matrix(term.weight), threads, total, None, True)
+                total = _core.dense(a, _matrix(term.weight), threads, total, None, True)
             found.append(None if total is None else total.reshape(*x.shape[:-1], total.shape[-1]))
         return found
 
