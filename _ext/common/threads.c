@@ -80,8 +80,8 @@ static void run_items(pool_t *p, int worker) {
     }
 }
 
-/* Whether the gate is open for a job that this worker has not seen. */
-static inline int inviting(uint64_t gate, uint64_t seen) { return (gate & OPEN) && NUMBER(gate) != seen; }
+/* Whether the gate is open for a job that this worker has not joined yet. */
+static inline int inviting(uint64_t gate, uint64_t last_job) { return (gate & OPEN) && NUMBER(gate) != last_job; }
 
 static void leave(pool_t *p) {
     uint64_t before = atomic_fetch_sub(&p->gate, 1);
@@ -92,17 +92,17 @@ static void leave(pool_t *p) {
     }
 }
 
-static void sleep_until_invited(pool_t *p, uint64_t seen) {
+static void sleep_until_invited(pool_t *p, uint64_t last_job) {
     for (int64_t end = now() + SPIN_NANOSECONDS; now() < end;)
         for (int i = 0; i < SPINS; i++) {
-            if (inviting(atomic_load_explicit(&p->gate, memory_order_relaxed), seen)) return;
+            if (inviting(atomic_load_explicit(&p->gate, memory_order_relaxed), last_job)) return;
             pause_briefly();
         }
     pthread_mutex_lock(&p->mutex);
     /* Whoever opens the gate looks for sleepers afterwards, and here the gate is read after the count was raised: one
      * of the two sees the other. */
     atomic_fetch_add(&p->sleepers, 1);
-    while (!inviting(atomic_load(&p->gate), seen)) pthread_cond_wait(&p->wake, &p->mutex);
+    while (!inviting(atomic_load(&p->gate), last_job)) pthread_cond_wait(&p->wake, &p->mutex);
     atomic_fetch_sub(&p->sleepers, 1);
     pthread_mutex_unlock(&p->mutex);
 }
@@ -111,12 +111,12 @@ static void *work(void *argument) {
     start_t start = *(start_t *)argument;
     free(argument);
     pool_t *p = start.pool;
-    for (uint64_t seen = 0;;) {
-        sleep_until_invited(p, seen);
+    for (uint64_t last_job = 0;;) {
+        sleep_until_invited(p, last_job);
         uint64_t gate = atomic_load(&p->gate);
-        if (!inviting(gate, seen)) continue;
+        if (!inviting(gate, last_job)) continue;
         if (!atomic_compare_exchange_weak(&p->gate, &gate, gate + 1)) continue;
-        seen = NUMBER(gate);
+        last_job = NUMBER(gate);
         if (start.worker < p->threads) run_items(p, start.worker);
         leave(p);
     }
@@ -171,7 +171,7 @@ static pool_t *find_pool(void) {
 
 static void open_gate(pool_t *p) {
     uint64_t number = NUMBER(atomic_load(&p->gate)) + 1;
-    if (number >> 32) number = 1; /* 0 is what a new worker has seen */
+    if (number >> 32) number = 1; /* 0 is no job: a new worker has joined none */
     atomic_store(&p->gate, number << 32 | OPEN);
     if (atomic_load(&p->sleepers)) {
         pthread_mutex_lock(&p->mutex);
