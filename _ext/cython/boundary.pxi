@@ -2,6 +2,8 @@
 
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
 
+# What follows declares as much of lrp.h as Cython has to know. The header wins: the C compiler takes sizes, offsets and the order of
+# members from there, so members may be left out here, and one that is misspelled does not compile.
 cdef extern from "lrp.h" nogil:
     ctypedef Py_ssize_t idx
     int LRP_OK, LRP_NO_MEMORY
