@@ -56,7 +56,7 @@ def extensions() -> list[Extension]:
         return []
     core = Extension(
         "lrp_ref.kernels.compiled._core",
-        sources=["_ext/cython/_core.pyx", "_ext/core.c", "_ext/common/threads.c"],
+        sources=["_ext/cython/_core.pyx", "_ext/core.c", "_ext/common/memory.c", "_ext/common/threads.c"],
         depends=sorted(str(path) for pattern in ("*.inc", "*.h", "*.pxi") for path in Path("_ext").rglob(pattern)),
         include_dirs=["_ext"],
         extra_compile_args=FLAGS,

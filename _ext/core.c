@@ -22,7 +22,6 @@
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 
-#include "common/memory.inc"
 #include "common/geometry.inc"
 #include "common/windows.inc"
 #include "conv/outside.inc"

@@ -16,7 +16,7 @@ typedef ptrdiff_t idx;
 
 enum { LRP_OK = 0, LRP_NO_MEMORY = 1 };
 
-/* ---- core.c --------------------------------------------------------------------------------------------------------- */
+/* ---- memory.c ----------------------------------------------------------------------------------------------------- */
 
 /* Memory that begins at a multiple of 64 bytes and may be read one vector beyond its end; NULL where there is none.
  * What was released may come again, as it is: lrp_allocate is for scratch, lrp_allocate_exactly for what lasts. */

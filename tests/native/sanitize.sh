@@ -20,7 +20,8 @@ flags="-std=gnu11 -O2 -g -Wall -Wextra -Wno-psabi -ffp-contract=fast -fno-math-e
 echo "== threads: ThreadSanitizer"
 thread="$flags -fsanitize=thread -I$here/_ext"
 $cc $thread "$here/tests/native/race_pool.c" "$here/_ext/common/threads.c" -o "$scratch/race_pool" -pthread
-$cc $thread "$here/tests/native/race_kernels.c" "$here/_ext/core.c" "$here/_ext/common/threads.c" -o "$scratch/race_kernels" -pthread
+$cc $thread "$here/tests/native/race_kernels.c" "$here/_ext/core.c" "$here/_ext/common/memory.c" "$here/_ext/common/threads.c" \
+    -o "$scratch/race_kernels" -pthread
 TSAN_OPTIONS="die_after_fork=0 halt_on_error=1" "$scratch/race_pool"
 TSAN_OPTIONS="halt_on_error=1" "$scratch/race_kernels"
 
@@ -31,11 +32,12 @@ rm -f "$scratch"/lrp_ref/kernels/compiled/_core*.so
 suffix=$("$python" -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))')
 include=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')
 memory="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fPIC"
-# LRP_NO_THREADS keeps no blocks of memory for the next call: each is watched from its own beginning to its own end.
-$cc $flags $memory -DLRP_NO_THREADS -I"$here/_ext" -c "$here/_ext/core.c" -o "$scratch/core.o"
+# Without threads memory.c keeps no blocks of memory for the next call: each is watched from its own beginning to its own end.
+$cc $flags $memory -I"$here/_ext" -c "$here/_ext/core.c" -o "$scratch/core.o"
+$cc $flags $memory -DLRP_NO_THREADS -I"$here/_ext" -c "$here/_ext/common/memory.c" -o "$scratch/memory.o"
 $cc $flags $memory -I"$here/_ext" -c "$here/_ext/common/threads.c" -o "$scratch/threads.o"
 $cc -O1 -w $memory -I"$here/_ext" -I"$include" -c "$scratch/_core.c" -o "$scratch/_core.o"
-$cc $memory -shared "$scratch/core.o" "$scratch/threads.o" "$scratch/_core.o" -o "$scratch/lrp_ref/kernels/compiled/_core$suffix" -pthread
+$cc $memory -shared "$scratch/core.o" "$scratch/memory.o" "$scratch/threads.o" "$scratch/_core.o" -o "$scratch/lrp_ref/kernels/compiled/_core$suffix" -pthread
 
 # Nothing is captured (-s): a report would be lost with the process. The interpreter is not instrumented: its leaks are its own. A
 # limit of memory leaves no room for the sanitizer's own, and no block waits in this build.

@@ -10,6 +10,11 @@
  * watch an allocator's blocks alone.
  */
 
+#include "lrp.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+
 enum { SLOTS = 64, KEEP_LEAST = 1 << 14, KEEP_LITTLE = 112 << 20, KEEP_MOST = 1024 << 20, MAP_LEAST = 1 << 20, HUGE_LEAST = 4 << 20 };
 
 #if !defined(_WIN32) && !defined(LRP_NO_THREADS)
