@@ -22,11 +22,11 @@
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 
-#include "common/geometry.inc"
-#include "common/windows.inc"
-#include "conv/outside.inc"
-#include "common/phases.inc"
-#include "elementwise/series.inc"
+#include "common/geometry.h"
+#include "common/windows.h"
+#include "conv/outside.h"
+#include "common/phases.h"
+#include "elementwise/series.h"
 
 idx lrp_scatter_phases(const lrp_window *w) { return phases_of(w); }
 

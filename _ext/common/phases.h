@@ -1,4 +1,8 @@
 /* The phases of a scatter, along one axis (scatter.inc): the same for every element type and instruction set. */
+#ifndef LRP_PHASES_H
+#define LRP_PHASES_H
+
+#include "common/geometry.h"
 
 /* Boxes of cells, where the taps of a scatter are stacked (conv_narrow_adjoint.inc); no number depends on them. */
 enum { BOX_ROWS = 32, BOX_WIDTH = 256, MOST_COLUMNS = 4096 };
@@ -39,3 +43,5 @@ static inline idx phase_start(const lrp_window *w, int axis, idx first, idx befo
     const idx stride = w->stride[axis], place = (first * w->dilation[axis] - before) % stride;
     return place < 0 ? place + stride : place;
 }
+
+#endif

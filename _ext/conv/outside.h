@@ -3,6 +3,10 @@
  * The adjoint of a convolution with a tall or dilated kernel sees little else. Chunks of a sum that lie outside as a whole are
  * left out; adding their 0 changes no bit.
  */
+#ifndef LRP_OUTSIDE_H
+#define LRP_OUTSIDE_H
+
+#include "common/geometry.h"
 
 /* The windows of an item: from the first to the last on each axis. */
 typedef struct {
@@ -50,3 +54,5 @@ static int looks_outside(const lrp_source *s) {
     const double padded = (double)s->padded[0] * (double)s->padded[1] * (double)s->padded[2];
     return padded > 1.125 * (double)s->cells[0] * (double)s->cells[1] * (double)s->cells[2];
 }
+
+#endif

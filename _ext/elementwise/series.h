@@ -4,6 +4,8 @@
  * factor of the best there is; what it leaves is below a quarter of a unit in the last place of the function that it is for.
  * Made with 50 digits by mpmath; tests/test_ext_smooth.py compares the functions with mpmath's.
  */
+#ifndef LRP_SERIES_H
+#define LRP_SERIES_H
 
 /* (exp(r) - 1 - r) / r^2 for |r| <= ln 2 / 2 */
 static const float exp_series_float[] = {
@@ -35,3 +37,5 @@ static const double tail_series_double[] = {
     1.0198048518135172e-06, 2.6368248576407624e-07, -1.5426320536771075e-07, -7.6380820534904505e-08, 1.457859334703646e-08,
     1.3924023993501709e-08, 7.2695454790266894e-11, -9.6534254202285038e-10
 };
+
+#endif

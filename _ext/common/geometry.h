@@ -1,4 +1,10 @@
 /* Where the cells of windows lie in memory: the same for every element type and instruction set. */
+#ifndef LRP_GEOMETRY_H
+#define LRP_GEOMETRY_H
+
+#include "lrp.h"
+
+#include <stdlib.h>
 
 /* Sums of products are cut into chunks of so many, and the chunks added up: the rounding error of a long sum is that of
  * CHUNK terms and of the number of chunks, about half of it at some thousand terms. A chunk is a matter of the order of the
@@ -96,3 +102,5 @@ static inline idx line_at(const lrp_lines *l, idx line) {
     const idx inner = line % l->extent[2], rest = line / l->extent[2];
     return inner * l->step[2] + rest % l->extent[1] * l->step[1] + rest / l->extent[1] * l->step[0];
 }
+
+#endif

@@ -1,4 +1,8 @@
 /* Pooling windows along one axis: the same for every element type and instruction set. */
+#ifndef LRP_WINDOWS_H
+#define LRP_WINDOWS_H
+
+#include "common/geometry.h"
 
 /* Elements of an item of pooling: some microseconds; less is not worth waking a thread for. */
 enum { POOL_ELEMENTS = 32768 };
@@ -44,3 +48,5 @@ static int map_taps(const lrp_pool *p, int axis, lrp_tap_map *map) {
     map->begin[cells] = found;
     return LRP_OK;
 }
+
+#endif
