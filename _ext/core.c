@@ -4,29 +4,7 @@
  * (AVX-512), x86-64-v3 (AVX2 and FMA) and the baseline that every processor of the platform has, and each time for float
  * and double. Which table of functions is used is decided when the module is loaded: one wheel serves all.
  */
-#include "lrp.h"
-
-#include <float.h>
-#include <math.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#define JOIN_(name, set, type) name##_##set##_##type
-#define JOIN(name, set, type) JOIN_(name, set, type)
-#define NAME(name) JOIN(name, SET, T)
-
-#if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
-
-#include "common/geometry.h"
-#include "common/windows.h"
-#include "conv/outside.h"
-#include "common/phases.h"
-#include "elementwise/series.h"
+#include "compiler.h"
 
 idx lrp_scatter_phases(const lrp_window *w) { return phases_of(w); }
 
