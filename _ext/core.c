@@ -1,8 +1,8 @@
 /* The C core of lrp_ref: one source, compiled for each instruction set and element type.
  *
  * The bodies (*.inc) are written with the compiler's vector types. This file includes them three times, for x86-64-v4
- * (AVX-512), x86-64-v3 (AVX2 and FMA) and the baseline that every processor of the platform has, and each time for float
- * and double. Which table of functions is used is decided when the module is loaded: one wheel serves all.
+ * (AVX-512), x86-64-v3 (AVX2 and FMA) and the baseline that every processor of the platform has, and each time for
+ * float and double. Which table of functions is used is decided when the module is loaded: one wheel serves all.
  */
 #include "compiler.h"
 
@@ -16,7 +16,8 @@ idx lrp_scatter_phases(const lrp_window *w) { return phases_of(w); }
 #define FUSES 1
 #define TILE_ROWS 14 /* 28 accumulators, 2 vectors of weights: 30 of 32 registers */
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"))),                   \
+                             apply_to = function)
 #include "types.inc"
 #pragma clang attribute pop
 #else

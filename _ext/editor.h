@@ -1,5 +1,5 @@
-/* For editors and tests alone, which read a body by itself: one instruction set and element type, as core.c and types.inc have
- * them. Where both include a body, this file is never read. */
+/* For editors and tests alone, which read a body by itself: one instruction set and element type, as core.c and
+ * types.inc have them. Where both include a body, this file is never read. */
 #ifndef LRP_EDITOR_H
 #define LRP_EDITOR_H
 

@@ -16,7 +16,7 @@ typedef ptrdiff_t idx;
 
 enum { LRP_OK = 0, LRP_NO_MEMORY = 1 };
 
-/* ---- memory.c ----------------------------------------------------------------------------------------------------- */
+/* ---- memory.c ---------------------------------------------------------------------------------------------------- */
 
 /* Memory that begins at a multiple of 64 bytes and may be read one vector beyond its end; NULL where there is none.
  * What was released may come again, as it is: lrp_allocate is for scratch, lrp_allocate_exactly for what lasts. */
@@ -24,7 +24,7 @@ void *lrp_allocate(size_t bytes);
 void *lrp_allocate_exactly(size_t bytes);
 void lrp_release(void *memory);
 
-/* ---- race_pool.c ------------------------------------------------------------------------------------------------------ */
+/* ---- race_pool.c ------------------------------------------------------------------------------------------------- */
 
 /* Run body(context, item, worker) for every item in [0, items), on up to `threads` threads, the caller's included.
  * `worker` is in [0, threads): memory that a thread needs for itself is found by it. Items are handed out as threads
@@ -32,9 +32,10 @@ void lrp_release(void *memory);
  * in it), the caller runs all items itself. After fork() the child makes a pool of its own. */
 void lrp_parallel(idx items, int threads, void (*body)(void *context, idx item, int worker), void *context);
 
-/* ---- pack.inc: a padded input of a product -------------------------------------------------------------------------- */
+/* ---- pack.inc: a padded input of a product ----------------------------------------------------------------------- */
 
-/* What a part of a packed input is made of: a itself, max(a, 0), min(a, 0), |a|, 1, a - bound, a * factor, a / divisor. */
+/* What a part of a packed input is made of: a itself, max(a, 0), min(a, 0), |a|, 1, a - bound, a * factor, a /
+ * divisor. */
 enum lrp_feature { LRP_COPY, LRP_POSITIVE, LRP_NEGATIVE, LRP_MAGNITUDE, LRP_ONE, LRP_MINUS, LRP_TIMES, LRP_OVER };
 
 typedef struct {
@@ -56,7 +57,7 @@ typedef struct {
     lrp_part part[4];
 } lrp_source;
 
-/* ---- epilogue.inc: from products to a layer's output and the factors of its shares ------------------------------------- */
+/* ---- epilogue.inc: from products to a layer's output and the factors of its shares ------------------------------- */
 
 enum lrp_stabiliser { LRP_EXACT, LRP_SIGNED, LRP_UNSIGNED };
 enum lrp_where { LRP_ALL, LRP_NONNEGATIVE, LRP_NEGATIVE_ONLY };
@@ -72,17 +73,19 @@ typedef struct {
     void *factor;           /* (pixels, channels): what a message is multiplied by (`quotient`) or divided by */
 } lrp_share;
 
-/* Denominators that relevance may meet and that are no normal numbers: too small for their type (0 is), or overflowed. What
- * becomes of them is not decided here. */
+/* Denominators that relevance may meet and that are no normal numbers: too small for their type (0 is), or
+ * overflowed. What becomes of them is not decided here. */
 enum lrp_odd { LRP_SMALL = 1, LRP_OVERFLOWED = 2 };
 
 typedef struct {
     idx channels;
     int products;
-    int givens;             /* the first products are there as arrays, (pixels, channels) each; `raw` is not for these */
+    /* the first products are there as arrays, (pixels, channels) each; `raw` is not for these */
+    int givens;
     const void *given[4];
     const void *bias;       /* of the layer, or NULL */
-    idx bias_pixels;        /* 0: biases are (channels,); else they are (bias_pixels, channels), one for each pixel of a sample */
+    /* 0: biases are (channels,); else they are (bias_pixels, channels), one for each pixel of a sample */
+    idx bias_pixels;
     int rectified;          /* output = max(z, 0), else z */
     int quotient;           /* messages arrive as c: factors lambda * output / (z + e), 0 where the share is dead; else
                              * as R: divisors (z + e) / lambda, infinite where it is. A factor of 1 / z would overflow
@@ -99,15 +102,26 @@ typedef struct {
     idx extent[3], place[4];
 } lrp_epilogue;
 
-/* ---- account.inc: what a step accounts for ------------------------------------------------------------------------------ */
+/* ---- account.inc: what a step accounts for ----------------------------------------------------------------------- */
 
 /* The columns of a booking; what was handed on below is left 0, for it is known where it arrives. */
-enum { LRP_ARRIVING, LRP_INPUTS, LRP_BIAS, LRP_STABILISER, LRP_UNASSIGNED, LRP_TURNOVER, LRP_ARRIVING_ABS, LRP_INPUTS_ABS, LRP_COLUMNS };
+enum {
+    LRP_ARRIVING,
+    LRP_INPUTS,
+    LRP_BIAS,
+    LRP_STABILISER,
+    LRP_UNASSIGNED,
+    LRP_TURNOVER,
+    LRP_ARRIVING_ABS,
+    LRP_INPUTS_ABS,
+    LRP_COLUMNS
+};
 
 typedef struct {
     const void *factor;     /* (samples, cells, channels), as `epilogue` makes them */
     const void *bias;       /* as that of the layer, or NULL */
-    const void *size;       /* (samples, cells, channels): sum |terms| of its denominator; or NULL: `alike`, or `tilt` */
+    /* (samples, cells, channels): sum |terms| of its denominator; or NULL: `alike`, or `tilt` */
+    const void *size;
     int alike;              /* all terms have one sign, which is that of the bias */
     int sign;               /* its weights are w + tilt w+ (1) or w + tilt w- (-1), on inputs that are not negative */
     double tilt;
@@ -121,7 +135,8 @@ typedef struct {
     idx samples, targets, cells, channels;
     int quotient;           /* messages are c with R = output * c, else R */
     const void *message;    /* (samples, targets, cells, channels) */
-    const void *output;     /* (samples, cells, channels): of the layer, or of the ReLU behind it; NULL where nothing needs it */
+    /* (samples, cells, channels): of the layer, or of the ReLU behind it; NULL where nothing needs it */
+    const void *output;
     idx message_cell, output_cell; /* from cell to cell */
     const void *bias;       /* of the layer, or NULL: (channels,), or where `bias_cells` (cells, channels) */
     int bias_cells, shares;
@@ -129,7 +144,7 @@ typedef struct {
     double *columns;        /* (samples, targets, LRP_COLUMNS) */
 } lrp_account;
 
-/* ---- the window of a convolution -------------------------------------------------------------------------------------- */
+/* ---- the window of a convolution --------------------------------------------------------------------------------- */
 
 typedef struct {
     idx groups, lower, upper;           /* channels of one group: below (with all parts), and above (of one product) */
@@ -139,7 +154,7 @@ typedef struct {
 
 enum lrp_algorithm { LRP_DIRECT, LRP_F2, LRP_F4 };
 
-/* ---- pooling ----------------------------------------------------------------------------------------------------------- */
+/* ---- pooling ----------------------------------------------------------------------------------------------------- */
 
 /* Window o sees through tap t the cell o * stride + t * dilation - before, where there is one. */
 typedef struct {
@@ -159,11 +174,12 @@ typedef struct {
     const void *weight[4];    /* as they came: [group][upper][lower][depth][height][width]; Winograd still reads them */
     idx weight_stride[4][6];  /* in elements; any */
     void *panels;             /* the prepared weights, convolution_bytes() of them */
-    int ties;                 /* whether windows of a sample that hold the same numbers get the same results: direct sums do */
+    /* whether windows of a sample that hold the same numbers get the same results: direct sums do */
+    int ties;
 } lrp_convolution;
 
-/* A scatter, the adjoint of a convolution: here `lower` are the channels of what is scattered, `upper` those of the result.
- * Its phases are convolutions, and have their weights one after the other in `panels`. */
+/* A scatter, the adjoint of a convolution: here `lower` are the channels of what is scattered, `upper` those of the
+ * result. Its phases are convolutions, and have their weights one after the other in `panels`. */
 typedef struct {
     lrp_window window;
     const void *weight[4];
@@ -172,7 +188,7 @@ typedef struct {
     void *phases;           /* scatter_phases() of lrp_convolution */
 } lrp_scatter;
 
-/* ---- dense layers ------------------------------------------------------------------------------------------------------ */
+/* ---- dense layers ------------------------------------------------------------------------------------------------ */
 
 /* y = x @ weight (+ total) */
 typedef struct {
@@ -185,7 +201,7 @@ typedef struct {
     idx samples, lower, upper, repeat;
 } lrp_dense;
 
-/* ---- an LSTM over time -------------------------------------------------------------------------------------------------- */
+/* ---- an LSTM over time ------------------------------------------------------------------------------------------- */
 
 typedef struct {
     idx directions, features, hidden;
@@ -223,12 +239,12 @@ typedef struct {
     const void *message;
     void *x;                /* (samples, targets, steps, features) */
     void *first_hidden, *first_cell; /* (samples, targets, directions * hidden) */
-    /* Where `booked`: the columns of a booking, as those of lrp_account, and of each step what stabilisers took, what nothing
-     * took, nothing, and what biases took, (samples, targets, steps) each. */
+    /* Where `booked`: the columns of a booking, as those of lrp_account, and of each step what stabilisers took,
+     * what nothing took, nothing, and what biases took, (samples, targets, steps) each. */
     double *columns, *details[4];
 } lrp_lstm_back;
 
-/* ---- functions of each element -------------------------------------------------------------------------------------------- */
+/* ---- functions of each element ----------------------------------------------------------------------------------- */
 
 /* Of x, with the numbers p and q; the last of x and other arrays. */
 enum lrp_function {
@@ -271,7 +287,7 @@ typedef struct {
     idx y_step[LRP_MOST_AXES];
 } lrp_pointwise;
 
-/* ---- normalisations by mean and deviation of groups: norm.inc ---------------------------------------------------------------- */
+/* ---- normalisations by mean and deviation of groups: norm.inc ---------------------------------------------------- */
 
 typedef struct {
     idx rows, width, period; /* groups, their elements, and after how many groups gamma and beta come again */
@@ -288,31 +304,35 @@ typedef struct {
 typedef struct {
     idx samples, targets, cells, width, period; /* cells: the groups of a sample */
     int centred, quotient;
-    const void *message, *factor, *inverse, *scale; /* (samples, targets, cells, width), (samples * cells, width), (samples * cells) */
+    const void *message;    /* (samples, targets, cells, width) */
+    const void *factor, *inverse, *scale; /* (samples * cells, width), (samples * cells) */
     void *c;                /* as the message */
 } lrp_norm_back;
 
-/* ---- the bodies, which know of each other within one instruction set and element type -------------------------------------
+/* ---- the bodies, which know of each other within one instruction set and element type ---------------------------
  *
- *   pack.inc    NAME(pack)(source, sample, first, last, to)      padded rows (depth and height) of one sample
- *               NAME(packed_already)(source)                      whether the input itself serves
+ *   gemm.inc      NAME(multiply)      the microkernel
+ *   pack.inc      NAME(pack)(source, sample, first, last, to)
+ *                                     padded rows (depth and height) of one sample
+ *                 NAME(packed_already)(source)
+ *                                     whether the input itself serves
  *   epilogue.inc  NAME(epilogue)(epilogue, products, step, first, pixels, channel, channels)
- *                                                                 output pixels [first, first + pixels), channels
- *                                                                 [channel, channel + channels), at least one vector of
- *                                                                 them or all; products[p] begins at that pixel and channel
- *   gemm.inc    NAME(multiply)                                    the microkernel
+ *                                     output pixels [first, first + pixels), channels [channel, channel + channels), at
+ *                                     least one vector of them or all; products[p] begins at that pixel and channel
  */
 
-/* What the Cython module may call: one table for each instruction set and element type. Results are LRP_OK or why not. */
+/* What the Cython module may call: one table for each instruction set and element type. Results are LRP_OK or why
+ * not. */
 typedef struct {
     const char *instruction_set;
     idx (*convolution_bytes)(const lrp_convolution *);
     int (*convolution_prepare)(const lrp_convolution *, int threads);
-    int (*convolution_run)(const lrp_convolution *, const lrp_source *, const idx out[3], const lrp_epilogue *, int threads);
+    int (*convolution_run)(const lrp_convolution *, const lrp_source *, const idx out[3], const lrp_epilogue *,
+                           int threads);
     idx (*scatter_bytes)(const lrp_scatter *);
     int (*scatter_prepare)(const lrp_scatter *, int threads);
-    int (*scatter_run)(const lrp_scatter *, const lrp_source *, const idx before[3], const idx spatial[3], void *const *results,
-                       int threads);
+    int (*scatter_run)(const lrp_scatter *, const lrp_source *, const idx before[3], const idx spatial[3],
+                       void *const *results, int threads);
     /* products that are there as arrays (pixels, channels) */
     void (*epilogue_arrays)(const lrp_epilogue *, const void *const *products, idx pixels, int threads);
     int (*account)(const lrp_account *, int threads);
@@ -321,13 +341,16 @@ typedef struct {
     int (*finite)(const void *x, idx cells, idx channels, idx step, int threads);
     /* the least size of those that are not 0; infinity where all are */
     int (*least_size)(const void *x, idx cells, idx channels, idx step, double *found, int threads);
-    /* yes = no where a <= 0; a (samples / repeat, cells, channels) with `a_cell` from cell to cell, the others (samples, ...) */
-    void (*choose)(const void *a, idx a_cell, void *yes, const void *no, idx samples, idx cells, idx channels, idx repeat, int threads);
+    /* yes = no where a <= 0; a (samples / repeat, cells, channels) with `a_cell` from cell to cell, the others
+     * (samples, ...) */
+    void (*choose)(const void *a, idx a_cell, void *yes, const void *no, idx samples, idx cells, idx channels,
+                   idx repeat, int threads);
     /* maxima and where they are (bytes: 1 or 4 for each), or where `winner` is NULL the sums, of the windows of x */
     void (*pool)(const lrp_pool *, const void *x, void *y, void *winner, int bytes, int threads);
     /* to each cell of y, the numbers x of the windows that see it, added up; with `winner` of those that it won */
     int (*unpool)(const lrp_pool *, const void *x, void *y, const void *winner, int bytes, int threads);
-    /* weights (directions, features | hidden, 4 * hidden) of the gates i, f, o, g; a bias (directions, 4 * hidden), or NULL */
+    /* weights (directions, features | hidden, 4 * hidden) of the gates i, f, o, g; a bias (directions, 4 * hidden),
+     * or NULL */
     idx (*lstm_bytes)(const lrp_lstm *);
     void (*lstm_prepare)(const lrp_lstm *, const void *input, const void *recurrent, const void *bias);
     idx (*lstm_padded)(idx hidden);

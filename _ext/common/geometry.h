@@ -6,9 +6,9 @@
 
 #include <stdlib.h>
 
-/* Sums of products are cut into chunks of so many, and the chunks added up: the rounding error of a long sum is that of
- * CHUNK terms and of the number of chunks, about half of it at some thousand terms. A chunk is a matter of the order of the
- * sum alone, never of blocks. */
+/* Sums of products are cut into chunks of so many, and the chunks added up: the rounding error of a long sum is that
+ * of CHUNK terms and of the number of chunks, about half of it at some thousand terms. A chunk is a matter of the
+ * order of the sum alone, never of blocks. */
 enum { CHUNK = 128 };
 
 /* How much memory the parts of a product work on at a time; no number depends on it. */
@@ -16,7 +16,8 @@ enum {
     SLAB_BYTES = 4 << 20,   /* of packed input, unless one row of windows needs more */
     ITEM_BYTES = 4 << 20,   /* of weights that the pixels of an item share */
     DEPTHWISE_ELEMENTS = 64 << 10, /* of input that an item of depthwise convolutions reads */
-    BATCH_LEAST = 1 << 20,  /* of frequencies before and after their product: as much as there are weights, since these */
+    /* of frequencies before and after their product: as much as there are weights, since these */
+    BATCH_LEAST = 1 << 20,
     BATCH_MOST = 4 << 20,   /* are read once for each batch of tiles, but within L2 and not below LEAST_TILES */
     LEAST_TILES = 49,       /* fewer, and reading the weights takes longer than multiplying by them */
     RANGE_CHANNELS = 128,   /* of an item of outputs */
@@ -27,8 +28,8 @@ static inline idx min_idx(idx a, idx b) { return a < b ? a : b; }
 static inline idx max_idx(idx a, idx b) { return a > b ? a : b; }
 static inline idx ceil_div(idx whole, idx part) { return (whole + part - 1) / part; }
 
-/* What a window sees, in the order of the weights (tap after tap, channel after channel), as spans of which none crosses a
- * chunk: chunk i is made of spans [begin[i], begin[i + 1]). */
+/* What a window sees, in the order of the weights (tap after tap, channel after channel), as spans of which none
+ * crosses a chunk: chunk i is made of spans [begin[i], begin[i + 1]). */
 typedef struct {
     lrp_span *span;
     idx *begin, chunks;
@@ -60,7 +61,8 @@ static int make_spans(lrp_spans *r, const lrp_window *w, const idx step[3]) {
         for (idx h = 0; h < w->kernel[1]; h++) {
             const idx line = d * w->dilation[0] * step[0] + h * w->dilation[1] * step[1];
             for (idx t = 0; t < (together ? 1 : w->kernel[2]); t++)
-                see(r, &position, &count, line + t * w->dilation[2] * step[2], together ? w->kernel[2] * w->lower : w->lower);
+                see(r, &position, &count, line + t * w->dilation[2] * step[2],
+                    together ? w->kernel[2] * w->lower : w->lower);
         }
     r->begin[r->chunks] = count;
     return LRP_OK;

@@ -1,13 +1,14 @@
 /* Memory for a call, kept for the next one.
  *
- * A block of some megabytes that goes back to the system comes again as pages of zeros, and touching them costs as much as
- * the work that is done in them. So blocks that were released are kept, in a free list of a few slots. A slot is one atomic
- * word: nothing is locked, and a fork() in between is harmless. The free list may hold up to twice the recent peak of live bytes
- * (blocks of many sizes serve a call one after the other), at least KEEP_LITTLE and at most KEEP_MOST.
+ * A block of some megabytes that goes back to the system comes again as pages of zeros, and touching them costs as much
+ * as the work that is done in them. So blocks that were released are kept, in a free list of a few slots. A slot is one
+ * atomic word: nothing is locked, and a fork() in between is harmless. The free list may hold up to twice the recent
+ * peak of live bytes (blocks of many sizes serve a call one after the other), at least KEEP_LITTLE and at most
+ * KEEP_MOST.
  *
- * Large blocks are mapped by ourselves: an allocator that was given back some of them serves the next ones from its heap,
- * of which nothing goes back to the system as long as something small lies behind (70 MB at the peak of VGG-16). Sanitizers
- * watch an allocator's blocks alone.
+ * Large blocks are mapped by ourselves: an allocator that was given back some of them serves the next ones from its
+ * heap, of which nothing goes back to the system as long as something small lies behind (70 MB at the peak of VGG-16).
+ * Sanitizers watch an allocator's blocks alone.
  */
 
 #include "lrp.h"
@@ -15,7 +16,14 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-enum { SLOTS = 64, KEEP_LEAST = 1 << 14, KEEP_LITTLE = 112 << 20, KEEP_MOST = 1024 << 20, MAP_LEAST = 1 << 20, HUGE_LEAST = 4 << 20 };
+enum {
+    SLOTS = 64,
+    KEEP_LEAST = 1 << 14,
+    KEEP_LITTLE = 112 << 20,
+    KEEP_MOST = 1024 << 20,
+    MAP_LEAST = 1 << 20,
+    HUGE_LEAST = 4 << 20
+};
 
 #if !defined(_WIN32) && !defined(LRP_NO_THREADS)
 #include <sys/mman.h>
@@ -41,7 +49,8 @@ static void *allocate_block(size_t bytes, size_t spare) {
     if (bytes >= MAP_LEAST) {
         found = mmap(NULL, bytes + 128, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (found == MAP_FAILED) return NULL;
-#if defined(MADV_HUGEPAGE) /* a wish: fewer, larger pages, which are cleared and found faster (VGG-16: a twentieth of the time) */
+/* a wish: fewer, larger pages, which are cleared and found faster (VGG-16: a twentieth of the time) */
+#if defined(MADV_HUGEPAGE)
         if (bytes - spare >= HUGE_LEAST) madvise(found, bytes - spare, MADV_HUGEPAGE);
 #endif
         *(lrp_block *)found = (lrp_block){bytes, bytes + 128, 0};
@@ -140,7 +149,8 @@ void *lrp_allocate(size_t bytes) {
     return found;
 }
 
-/* How many bytes the free list may hold: twice the recent peak of live bytes, which halves in 2800 releases, some dozens of calls. */
+/* How many bytes the free list may hold: twice the recent peak of live bytes, which halves in 2800 releases, some
+ * dozens of calls. */
 static size_t bytes_to_keep(void) {
     const size_t peak = atomic_load(&peak_bytes);
     atomic_store(&peak_bytes, peak - peak / 4096);
@@ -160,7 +170,8 @@ void lrp_release(void *memory) {
     put(slot < SLOTS ? slot : (int)(atomic_fetch_add(&next_slot, 1) % SLOTS), memory);
     const size_t limit = bytes_to_keep();
     /* A child of fork() may count what it has not: so it looks into each slot once. */
-    for (int i = 0; i < SLOTS && atomic_load(&kept_bytes) > limit; i++) free_block(take((int)(atomic_fetch_add(&next_slot, 1) % SLOTS)));
+    for (int i = 0; i < SLOTS && atomic_load(&kept_bytes) > limit; i++)
+        free_block(take((int)(atomic_fetch_add(&next_slot, 1) % SLOTS)));
 }
 
 #endif

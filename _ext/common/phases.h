@@ -26,7 +26,8 @@ static inline lrp_taps phase_taps(const lrp_window *w, int axis, idx first) {
     return (lrp_taps){first, every, ceil_div(w->kernel[axis] - first, every), w->dilation[axis] / divisor};
 }
 
-/* How many phases have taps, along an axis and in all; a flat phase index decomposed into one for each axis, which is its first tap there. */
+/* How many phases have taps, along an axis and in all; a flat phase index decomposed into one for each axis, which
+ * is its first tap there. */
 static inline idx axis_phases(const lrp_window *w, int axis) {
     return min_idx(w->kernel[axis], w->stride[axis] / common_divisor(w->stride[axis], w->dilation[axis]));
 }

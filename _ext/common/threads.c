@@ -1,16 +1,16 @@
 /* A pool of threads of its own: `lrp_parallel`.
  *
  * OpenMP is not used: its pool does not survive fork(), and two runtimes in one process fight for the cores. Here a
- * worker first spins for a fifth of a millisecond (the next layer usually follows within that, and to wake a thread takes
- * 50 to 100 microseconds, on a virtual machine above all) and then sleeps: a longer spin takes the core from others, and
- * where they have taken it from the worker, the caller's time as well. The caller never
- * waits for a worker that has not begun: a worker *joins* a job while its gate is open, and after the last item is
- * handed out the caller closes the gate and waits for those inside alone. On a busy machine that is the difference
- * between a slow worker and a slow explanation.
+ * worker first spins for a fifth of a millisecond (the next layer usually follows within that, and to wake a thread
+ * takes 50 to 100 microseconds, on a virtual machine above all) and then sleeps: a longer spin takes the core from
+ * others, and where they have taken it from the worker, the caller's time as well. The caller never waits for a worker
+ * that has not begun: a worker *joins* a job while its gate is open, and after the last item is handed out the caller
+ * closes the gate and waits for those inside alone. On a busy machine that is the difference between a slow worker and
+ * a slow explanation.
  *
- * The gate is one atomic word: the job's number, whether it is open, and how many workers are inside. The caller
- * writes the job's fields before it opens the gate, and a worker reads them between joining and leaving; the two are
- * ordered by the gate. `state` sleeps and wakes are ordered by a mutex.
+ * The gate is one atomic word: the job's number, whether it is open, and how many workers are inside. The caller writes
+ * the job's fields before it opens the gate, and a worker reads them between joining and leaving; the two are ordered
+ * by the gate. Sleeping and waking are ordered by a mutex.
  */
 #include "lrp.h"
 

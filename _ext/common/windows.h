@@ -33,7 +33,8 @@ typedef struct {
 static int map_taps(const lrp_pool *p, int axis, lrp_tap_map *map) {
     const idx cells = p->cells[axis], taps = p->kernel[axis], stride = p->stride[axis], step = p->dilation[axis];
     idx found = 0, bytes;
-    if (__builtin_mul_overflow(p->out[axis], taps, &bytes) || __builtin_mul_overflow(bytes, (idx)sizeof(lrp_pair), &bytes))
+    if (__builtin_mul_overflow(p->out[axis], taps, &bytes) ||
+        __builtin_mul_overflow(bytes, (idx)sizeof(lrp_pair), &bytes))
         return LRP_NO_MEMORY;
     map->begin = lrp_allocate((size_t)(cells + 1) * sizeof(idx) + (size_t)bytes);
     if (!map->begin) return LRP_NO_MEMORY;

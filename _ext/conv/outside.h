@@ -1,7 +1,7 @@
 /* Taps that see nothing but padding, from all pixels of an item: their products are 0, and need not be made.
  *
- * The adjoint of a convolution with a tall or dilated kernel sees little else. Chunks of a sum that lie outside as a whole are
- * left out; adding their 0 changes no bit.
+ * The adjoint of a convolution with a tall or dilated kernel sees little else. Chunks of a sum that lie outside as a
+ * whole are left out; adding their 0 changes no bit.
  */
 #ifndef LRP_OUTSIDE_H
 #define LRP_OUTSIDE_H
@@ -30,7 +30,8 @@ static lrp_window_range window_range(const idx out[3], idx from, idx to) {
 }
 
 /* Whether taps [tap, tap + taps) on an axis see padding alone. */
-static inline int taps_outside(const lrp_source *s, const lrp_window *w, const lrp_window_range *range, int axis, idx tap, idx taps) {
+static inline int taps_outside(const lrp_source *s, const lrp_window *w, const lrp_window_range *range, int axis,
+                               idx tap, idx taps) {
     const idx last = range->last[axis] * w->stride[axis] + (tap + taps - 1) * w->dilation[axis] - s->before[axis];
     const idx first = range->first[axis] * w->stride[axis] + tap * w->dilation[axis] - s->before[axis];
     return last < 0 || first >= s->cells[axis];

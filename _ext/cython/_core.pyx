@@ -1,7 +1,7 @@
 """The C core. Arrays are float32 or float64 (one type in a call), channels last; nothing is cast or copied silently.
 
-Everything is checked here: a wrong shape, type or layout is a `ValueError` or `TypeError` before any C runs, no memory is a
-`MemoryError`. `lrp_ref/kernels/compiled/_core.pyi` says what each function computes.
+Everything is checked here: a wrong shape, type or layout is a `ValueError` or `TypeError` before any C runs, no
+memory is a `MemoryError`. `lrp_ref/kernels/compiled/_core.pyi` says what each function computes.
 """
 
 import os
@@ -34,7 +34,8 @@ include "norm_entry.pxi"
 # Whoever changes what a function takes or gives counts this up, here and in `lrp_ref/kernels/compiled/native.py`.
 INTERFACE = 10
 
-# Cython registers a module under the name that it was compiled with, whatever it was imported as. Where the package is a copy
-# inside another one, that name is not ours.
-if __name__ != "lrp_ref.kernels.compiled._core" and getattr(sys.modules.get("lrp_ref.kernels.compiled._core"), "__file__", None) == __file__:
-    del sys.modules["lrp_ref.kernels.compiled._core"]
+# Cython registers a module under the name that it was compiled with, whatever it was imported as. Where the package is
+# a copy inside another one, that name is not ours.
+cdef str _name = "lrp_ref.kernels.compiled._core"
+if __name__ != _name and getattr(sys.modules.get(_name), "__file__", None) == __file__:
+    del sys.modules[_name]

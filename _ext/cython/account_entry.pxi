@@ -16,7 +16,9 @@ cdef class Accounting:
             if stabiliser not in (EXACT, SIGNED, UNSIGNED) or sign not in (-1, 1):
                 raise ValueError(f"no such share: stabiliser {stabiliser}, sign {sign}")
             held = None if own is None else memory(own, "the bias of a share")
-            self.shares.append((held, int(stabiliser), float(epsilon), float(coefficient), bool(alike), float(tilt), int(sign)))
+            self.shares.append(
+                (held, int(stabiliser), float(epsilon), float(coefficient), bool(alike), float(tilt), int(sign))
+            )
         if len(self.shares) > 4:
             raise ValueError(f"at most 4 shares, found {len(self.shares)}")
 

@@ -50,7 +50,8 @@ def choose(a, yes, no, threads):
     alike(where, first, "a and yes")
     alike(where, second, "a and no")
     if first.shape() != second.shape() or where.view.ndim < 2 or first.view.ndim != where.view.ndim:
-        raise ValueError(f"a (samples, ..., channels), found shapes {where.shape()}, {first.shape()} and {second.shape()}")
+        found = f"{where.shape()}, {first.shape()} and {second.shape()}"
+        raise ValueError(f"a (samples, ..., channels), found shapes {found}")
     samples = first.extent(0)
     if first.shape()[1:] != where.shape()[1:] or samples and (not where.extent(0) or samples % where.extent(0)):
         raise ValueError(f"a of shape {where.shape()} for results of shape {first.shape()}")

@@ -1,9 +1,10 @@
-# What stands between Python and C: the declarations of lrp.h, arrays as memory, and the checks that all functions share.
+# What stands between Python and C: the declarations of lrp.h, arrays as memory, checks that all functions share.
 
-from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE
+from cpython.buffer cimport PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
 
-# What follows declares as much of lrp.h as Cython has to know. The header wins: the C compiler takes sizes, offsets and the order of
-# members from there, so members may be left out here, and one that is misspelled does not compile.
+# What follows declares as much of lrp.h as Cython has to know. The header wins: the C compiler takes sizes, offsets and
+# the order of members from there, so members may be left out here, and one that is misspelled does not compile.
 cdef extern from "lrp.h" nogil:
     ctypedef Py_ssize_t idx
     int LRP_OK, LRP_NO_MEMORY
@@ -144,8 +145,9 @@ cdef extern from "lrp.h" nogil:
         double *details[4]
 
     enum lrp_function:
-        LRP_RELU, LRP_LEAKY, LRP_CLIP, LRP_HARD_SIGMOID, LRP_HARD_SWISH, LRP_SOFTSIGN, LRP_ABS, LRP_THRESHOLD, LRP_SHRINK
-        LRP_SIGMOID, LRP_SILU, LRP_GELU, LRP_GELU_TANH, LRP_TANH, LRP_SOFTPLUS, LRP_LOG_SIGMOID, LRP_ELU, LRP_CELU, LRP_MISH
+        LRP_RELU, LRP_LEAKY, LRP_CLIP, LRP_HARD_SIGMOID, LRP_HARD_SWISH, LRP_SOFTSIGN, LRP_ABS, LRP_THRESHOLD
+        LRP_SHRINK, LRP_SIGMOID, LRP_SILU, LRP_GELU, LRP_GELU_TANH, LRP_TANH, LRP_SOFTPLUS, LRP_LOG_SIGMOID
+        LRP_ELU, LRP_CELU, LRP_MISH
         LRP_PRODUCT, LRP_PRELU, LRP_AFFINE, LRP_SHARE, LRP_FUNCTIONS
     int LRP_MOST_AXES, LRP_MOST_OPERANDS
     ctypedef struct lrp_pointwise:
@@ -182,10 +184,14 @@ cdef extern from "lrp.h" nogil:
         const char *instruction_set
         idx (*convolution_bytes)(const lrp_convolution *) noexcept nogil
         int (*convolution_prepare)(const lrp_convolution *, int) noexcept nogil
-        int (*convolution_run)(const lrp_convolution *, const lrp_source *, const idx *, const lrp_epilogue *, int) noexcept nogil
+        int (*convolution_run)(
+            const lrp_convolution *, const lrp_source *, const idx *, const lrp_epilogue *, int
+        ) noexcept nogil
         idx (*scatter_bytes)(const lrp_scatter *) noexcept nogil
         int (*scatter_prepare)(const lrp_scatter *, int) noexcept nogil
-        int (*scatter_run)(const lrp_scatter *, const lrp_source *, const idx *, const idx *, void *const *, int) noexcept nogil
+        int (*scatter_run)(
+            const lrp_scatter *, const lrp_source *, const idx *, const idx *, void *const *, int
+        ) noexcept nogil
         void (*epilogue_arrays)(const lrp_epilogue *, const void *const *, idx, int) noexcept nogil
         int (*account)(const lrp_account *, int) noexcept nogil
         int (*dense)(const lrp_dense *, int) noexcept nogil
@@ -214,7 +220,7 @@ instruction_set = FLOATS.instruction_set.decode()
 
 
 cdef class Memory:
-    """An array's memory, held through the buffer protocol: neither NumPy's headers nor its binary interface are needed."""
+    """An array's memory, held through the buffer protocol: NumPy's headers and binary interface are not needed."""
 
     cdef Py_buffer view
     cdef bint held
@@ -254,7 +260,8 @@ cdef int layout(Py_buffer *view, str what, bint dense) except -1:
     cdef idx reach = <idx>view.buf
     cdef int axis
     if dense and not lies_dense(view, False):
-        raise ValueError(f"{what} must be C-contiguous, found strides {tuple([view.strides[axis] for axis in range(view.ndim)])}")
+        strides = tuple([view.strides[axis] for axis in range(view.ndim)])
+        raise ValueError(f"{what} must be C-contiguous, found strides {strides}")
     for axis in range(view.ndim):
         if view.shape[axis] > 1:
             reach |= view.strides[axis]
@@ -278,14 +285,15 @@ cdef Memory memory(object array, str what, bint dense=True):
     if spelled[0] == b"=" or spelled[0] == b"@":  # of what is not aligned
         spelled += 1
     held.is_double = spelled[0] == b"d"
-    if (spelled[0] != b"f" and spelled[0] != b"d") or spelled[1] != 0 or held.view.itemsize != (8 if held.is_double else 4):
+    cdef idx size = 8 if held.is_double else 4
+    if (spelled[0] != b"f" and spelled[0] != b"d") or spelled[1] != 0 or held.view.itemsize != size:
         raise TypeError(f"{what} must be float32 or float64, found a buffer of {held.view.format}")
     layout(&held.view, what, dense)
     return held
 
 
 cdef idx cell_step(Memory held, str what) except -1:
-    """From cell to cell of an array (samples, *cells, channels) that is dense, or a slice of the channels of one that is."""
+    """From cell to cell of an array (samples, *cells, channels), dense or a slice of the channels of one that is."""
     cdef int axis, last = held.view.ndim - 1
     cdef idx step = held.extent(last), expected = -1
     if held.view.len == 0:
@@ -360,8 +368,8 @@ cdef extern from "Python.h":
 
 
 cdef class Block:
-    """Memory of a new array. It is kept when the array goes, for one of the next call: large blocks that go back to the system
-    come again as pages that have to be cleared, which took a third of the time of small networks."""
+    """Memory of a new array. It is kept when the array goes, for one of the next call: large blocks that go back to the
+    system come again as pages that have to be cleared, which took a third of the time of small networks."""
 
     cdef void *memory
     cdef Py_ssize_t bytes

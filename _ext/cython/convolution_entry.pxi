@@ -31,9 +31,10 @@ cdef int reach(lrp_source *source, const lrp_window *window, const idx *out) exc
     for axis in range(3):
         if window.dilation[axis] > MOST // window.kernel[axis] or out[axis] and window.stride[axis] > MOST // out[axis]:
             raise ValueError("the window reaches too far")
-        source.padded[axis] = (out[axis] - 1) * window.stride[axis] + (window.kernel[axis] - 1) * window.dilation[axis] + 1
-        if out[axis] == 0:
-            source.padded[axis] = 0
+        source.padded[axis] = 0
+        if out[axis]:
+            source.padded[axis] = (out[axis] - 1) * window.stride[axis] + 1
+            source.padded[axis] += (window.kernel[axis] - 1) * window.dilation[axis]
         if source.padded[axis] and size > MOST // source.padded[axis]:
             raise ValueError("the padded input is too large")
         size *= source.padded[axis] if source.padded[axis] else 1
@@ -102,6 +103,7 @@ cdef class Convolution:
         cdef lrp_source source
         cdef lrp_epilogue f
         cdef idx extents[3]
+        cdef idx groups, lower
         cdef int code, odd = 0, count = threads_of(threads)
         if not self.ready:
             raise ValueError("a convolution that was not prepared")
@@ -110,9 +112,10 @@ cdef class Convolution:
         cdef Memory first = kept[0]
         if first.is_double != self.is_double:
             raise TypeError("input and weights must have one type")
-        if source.channels % self.c.window.groups or source.channels * source.parts != self.c.window.lower * self.c.window.groups:
+        groups, lower = self.c.window.groups, self.c.window.lower
+        if source.channels % groups or source.channels * source.parts != lower * groups:
             raise ValueError(
-                f"{source.parts} parts of {source.channels} channels for weights with {self.c.window.groups} groups of {self.c.window.lower}"
+                f"{source.parts} parts of {source.channels} channels for weights with {groups} groups of {lower}"
             )
         source.groups = self.c.window.groups
         per_axis(before, "before", self.axes, -MOST, source.before, 0)

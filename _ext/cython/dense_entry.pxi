@@ -11,6 +11,7 @@ def dense(x, weight, threads, total=None, mask=None, bint absolute=False):
     cdef int code, count = threads_of(threads)
     cdef const lrp_kernels *kernels = DOUBLES if a.is_double else FLOATS
     cdef lrp_dense r
+    cdef idx rows
     alike(a, w, "x and the weight")
     if a.view.ndim != 2 or w.view.ndim != 2 or a.extent(1) != w.extent(0):
         raise ValueError(f"x (samples, lower) and a weight (lower, upper), found {a.shape()} and {w.shape()}")
@@ -30,7 +31,8 @@ def dense(x, weight, threads, total=None, mask=None, bint absolute=False):
     if mask is not None:
         asked = memory(mask, "the mask")
         alike(a, asked, "x and the mask")
-        if asked.view.ndim != 2 or asked.extent(1) != r.upper or r.samples and (not asked.extent(0) or r.samples % asked.extent(0)):
+        rows = asked.extent(0) if asked.view.ndim else 0
+        if asked.view.ndim != 2 or asked.extent(1) != r.upper or r.samples and (not rows or r.samples % rows):
             raise ValueError(f"a mask of shape {asked.shape()} for a result of shape {shape}")
         r.mask = asked.view.buf
         r.repeat = r.samples // asked.extent(0) if r.samples else 1

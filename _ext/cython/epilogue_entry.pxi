@@ -25,8 +25,12 @@ cdef class Epilogue:
             product, stabiliser, where = index(product), index(stabiliser), index(where)
             known = stabiliser in (EXACT, SIGNED, UNSIGNED) and where in (ALL, NONNEGATIVE, NEGATIVE_ONLY)
             if not known or product < (1 if half else -1):
-                raise ValueError(f"no such share: product {product}, half {half}, stabiliser {stabiliser}, where {where}")
-            self.shares.append((int(product), bool(half), int(stabiliser), real(epsilon), int(where), real(coefficient)))
+                raise ValueError(
+                    f"no such share: product {product}, half {half}, stabiliser {stabiliser}, where {where}"
+                )
+            self.shares.append(
+                (int(product), bool(half), int(stabiliser), real(epsilon), int(where), real(coefficient))
+            )
             self.biases.append(None if own is None or product == 0 else memory(own, "the bias of a share"))
         if len(self.shares) > 4:
             raise ValueError(f"at most 4 shares, found {len(self.shares)}")

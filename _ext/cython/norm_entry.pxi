@@ -7,9 +7,10 @@ cdef const void *rows_at(object array, Memory like, lrp_norm *k, list kept, str 
         return NULL
     cdef Memory held = memory(array, what)
     alike(like, held, f"x and {what}")
-    if held.view.ndim != 2 or held.extent(1) != k.width or held.extent(0) < 1 or (k.period and held.extent(0) != k.period):
+    cdef idx period = held.extent(0) if held.view.ndim == 2 else 0
+    if period < 1 or held.extent(1) != k.width or k.period and period != k.period:
         raise ValueError(f"{what} must be (period, {k.width}), found {held.shape()}")
-    k.period = held.extent(0)
+    k.period = period
     kept.append(held)
     return held.view.buf
 
@@ -43,7 +44,8 @@ def norm_back(message, factor, inverse, scale, bint centred, bint quotient, thre
     """What comes down through a normalisation; see `_core.pyi`."""
     cdef lrp_norm_back k
     cdef lrp_norm upper
-    cdef Memory held = memory(message, "the message"), by = memory(factor, "a factor"), divided = memory(inverse, "the inverse")
+    cdef Memory held = memory(message, "the message"), by = memory(factor, "a factor")
+    cdef Memory divided = memory(inverse, "the inverse")
     cdef int count = threads_of(threads)
     cdef const lrp_kernels *kernels = DOUBLES if held.is_double else FLOATS
     alike(held, by, "the message and a factor")
@@ -52,7 +54,8 @@ def norm_back(message, factor, inverse, scale, bint centred, bint quotient, thre
         raise ValueError(f"a message (samples, targets, cells, width), found {held.shape()}")
     k.samples, k.targets, k.cells, k.width = held.extent(0), held.extent(1), held.extent(2), held.extent(3)
     if by.shape() != (k.samples * k.cells, k.width) or divided.shape() != (k.samples * k.cells,):
-        raise ValueError(f"a factor {by.shape()} and an inverse {divided.shape()} for a message of shape {held.shape()}")
+        found = f"a factor {by.shape()} and an inverse {divided.shape()}"
+        raise ValueError(f"{found} for a message of shape {held.shape()}")
     kept = []
     upper.width, upper.period = k.width, 0
     k.scale = rows_at(scale, held, &upper, kept, "the scale")

@@ -68,12 +68,14 @@ cdef int broadcast(lrp_pointwise *p, list kept) except -1:
         p.x[o] = held.view.buf
         for axis in range(p.axes):
             own = axis - p.axes + held.view.ndim
-            p.step[o][axis] = held.view.strides[own] // held.view.itemsize if own >= 0 and held.view.shape[own] > 1 else 0
+            p.step[o][axis] = 0
+            if own >= 0 and held.view.shape[own] > 1:
+                p.step[o][axis] = held.view.strides[own] // held.view.itemsize
     return 0
 
 
 cdef list order_of(lrp_pointwise *p):
-    """The axes from the outermost in memory to the innermost: those of the first operand that has all elements, else as they are."""
+    """The axes from the outermost in memory inwards: of the first operand with all elements, else as they are."""
     cdef int o, axis, place
     for o in range(p.operands):
         for axis in range(p.axes):
@@ -108,8 +110,9 @@ cdef object fitting(lrp_pointwise *p, list order, bint is_double):
 cdef int placed(lrp_pointwise *p, Memory held, bint is_double) except -1:
     """Where the output goes."""
     cdef int axis
-    if held.is_double != is_double or held.view.ndim != p.axes or held.shape() != tuple([p.extent[axis] for axis in range(p.axes)]):
-        raise ValueError(f"an output of shape {tuple([p.extent[axis] for axis in range(p.axes)])} does not go into one of {held.shape()}")
+    shape = tuple([p.extent[axis] for axis in range(p.axes)])
+    if held.is_double != is_double or held.shape() != shape:
+        raise ValueError(f"an output of shape {shape} does not go into one of {held.shape()}")
     for axis in range(p.axes):
         p.y_step[axis] = held.view.strides[axis] // held.view.itemsize
         if held.view.readonly or held.view.len and p.extent[axis] > 1 and p.y_step[axis] == 0:

@@ -73,7 +73,8 @@ cdef class LSTM:
         if not LRP_SIGNAL <= product <= LRP_HALF or (product == LRP_SIGNAL) == bool(self.m.all_gates):
             raise ValueError(f"the product rule {product} is none, or needs other prepared weights")
         p.rule.product, p.rule.before = <lrp_product><int>product, 1 if before else 0
-        p.rule.product_epsilon, p.rule.epsilon, p.rule.sum_epsilon = real(product_epsilon), real(epsilon), real(sum_epsilon)
+        p.rule.product_epsilon, p.rule.epsilon = real(product_epsilon), real(epsilon)
+        p.rule.sum_epsilon = real(sum_epsilon)
         p.x, p.lengths, p.first_hidden, p.first_cell = a.view.buf, NULL, NULL, NULL
         kept = [a]
         if lengths is not None:
@@ -94,8 +95,9 @@ cdef class LSTM:
                 continue
             held = memory(state, "an initial state")
             alike(a, held, "x and an initial state")
-            if held.shape() != (p.samples, self.m.directions * self.m.hidden):
-                raise ValueError(f"an initial state of shape {(p.samples, self.m.directions * self.m.hidden)}, found {held.shape()}")
+            shape = (p.samples, self.m.directions * self.m.hidden)
+            if held.shape() != shape:
+                raise ValueError(f"an initial state of shape {shape}, found {held.shape()}")
             if n == 0:
                 p.first_hidden = held.view.buf
             else:
@@ -109,7 +111,7 @@ cdef class LSTM:
         return (*front, p.steps, columns) if p.returns == LRP_EVERY else (*front, columns)
 
     cdef idx vectors(self):
-        """How many numbers of each unit are kept of a step beside its state: factors, and what becomes of R_c and R_h."""
+        """How many numbers of each unit a step keeps beside its state: factors, and what becomes of R_c and R_h."""
         if self.m.all_gates:
             return 12 if self.m.booked else 6
         return 5 if self.m.booked else 2
@@ -135,7 +137,8 @@ cdef class LSTM:
         cdef Memory a, hidden, factors
         kept = self.described(&p, x, lengths, states, returns, rule)
         states_saved, factors_saved = saved
-        a, hidden, factors = memory(message, "the message"), memory(states_saved, "saved"), memory(factors_saved, "saved")
+        a = memory(message, "the message")
+        hidden, factors = memory(states_saved, "saved"), memory(factors_saved, "saved")
         if a.is_double != self.is_double or hidden.is_double != self.is_double or factors.is_double != self.is_double:
             raise TypeError("the message, what was saved and the weights must have one type")
         padded = self.kernels.lstm_padded(self.m.hidden)

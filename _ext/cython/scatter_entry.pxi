@@ -1,12 +1,14 @@
 # Adjoints of convolutions with prepared weights.
 
 
-cdef int room_for(const lrp_source *source, const lrp_window *window, const idx *spatial) except -1:
+cdef int check_extents(const lrp_source *source, const lrp_window *window, const idx *spatial) except -1:
     """No offset in the result with its margins, or in what is scattered, overflows."""
     cdef idx size = max(source.channels * source.parts, window.groups * window.upper)
     cdef int axis
+    cdef idx cells
     for axis in range(3):
-        if window.dilation[axis] > MOST // window.kernel[axis] or window.stride[axis] > MOST // max(source.cells[axis], 1):
+        cells = max(source.cells[axis], 1)
+        if window.dilation[axis] > MOST // window.kernel[axis] or window.stride[axis] > MOST // cells:
             raise ValueError("the window reaches too far")
         extent = spatial[axis] + source.cells[axis] + window.dilation[axis] * (window.kernel[axis] - 1)
         if size > MOST // max(extent, 1):
@@ -81,7 +83,7 @@ cdef class Scatter:
         source.groups = w.groups
         per_axis(before, "before", self.axes, -MOST, cut, 0)
         per_axis(spatial, "spatial", self.axes, 0, extents, 1)
-        room_for(&source, w, extents)
+        check_extents(&source, w, extents)
         shape = (source.samples, *spatial, w.groups * w.upper)
         found = [empty(shape, self.is_double) for _ in range(w.products)]
         for p in range(w.products):

@@ -2,7 +2,7 @@
 
 
 cdef int operand_of(lrp_part *part, Memory held, tuple shape, idx *samples) except -1:
-    """How the operand of MINUS (one sample, broadcast) or TIMES and OVER (fewer samples, for several targets) runs along with x."""
+    """Steps of the operand along x: MINUS has one sample, which broadcasts; TIMES, OVER fewer than x (targets)."""
     own = held.shape()
     cdef idx cells = 1, channels = shape[-1]
     for extent in shape[1:-1]:

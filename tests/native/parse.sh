@@ -1,5 +1,6 @@
 #!/bin/sh
-# Whether an editor can read each C file of the core alone, with the flags of compile_flags.txt. CC=... chooses the compiler.
+# Whether an editor can read each C file of the core alone, with the flags of compile_flags.txt. CC=... chooses
+# the compiler.
 set -eu
 cd "$(dirname "$0")/../.."
 cc=${CC:-cc}

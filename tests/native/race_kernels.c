@@ -1,7 +1,8 @@
-/* The kernels with several threads, for ThreadSanitizer (which wants a program and not an interpreter): tests/native/sanitize.sh.
+/* The kernels with several threads, for ThreadSanitizer (which wants a program and not an interpreter):
+ * tests/native/sanitize.sh.
  *
- * Each kernel runs with one thread and with three, for several instruction sets; what they give must be the same. The sizes
- * are small, but make several items of everything.
+ * Each kernel runs with one thread and with three, for several instruction sets; what they give must be the same. The
+ * sizes are small, but make several items of everything.
  */
 #include "lrp.h"
 
@@ -26,7 +27,8 @@ static void compare(const char *what, const char *set, const void *a, const void
 }
 
 static lrp_source image(idx samples, idx height, idx width, idx channels, idx groups, enum lrp_feature feature) {
-    lrp_source s = {.samples = samples, .cells = {1, height, width}, .channels = channels, .groups = groups, .parts = 1};
+    lrp_source s = {
+        .samples = samples, .cells = {1, height, width}, .channels = channels, .groups = groups, .parts = 1};
     s.part[0] = (lrp_part){x, feature, factor, channels, 1, height * width * channels, 1, 0};
     return s;
 }
@@ -40,9 +42,14 @@ static void strides(const lrp_window *w, idx to[6]) {
     for (int i = 5, step = 1; i >= 0; step *= (int)extents[i--]) to[i] = step;
 }
 
-static void convolutions(const lrp_kernels *k, idx groups, idx lower, idx upper, idx stride, enum lrp_algorithm algorithm) {
+static void convolutions(const lrp_kernels *k, idx groups, idx lower, idx upper, idx stride,
+                         enum lrp_algorithm algorithm) {
     const idx out[3] = {1, 40 / stride, 40 / stride};
-    lrp_convolution c = {{groups, lower, upper, 2, {1, 3, 3}, {1, stride, stride}, {1, 1, 1}}, algorithm, {weight, weight + 5}, {{0}}, NULL};
+    lrp_convolution c = {{groups, lower, upper, 2, {1, 3, 3}, {1, stride, stride}, {1, 1, 1}},
+                         algorithm,
+                         {weight, weight + 5},
+                         {{0}},
+                         NULL};
     strides(&c.window, c.weight_stride[0]);
     strides(&c.window, c.weight_stride[1]);
     c.panels = lrp_allocate_exactly((size_t)k->convolution_bytes(&c));
@@ -51,18 +58,28 @@ static void convolutions(const lrp_kernels *k, idx groups, idx lower, idx upper,
     reach(&s, &c.window, out);
     for (int threads = 1; threads <= 3; threads += 2) {
         float(*to)[MOST] = threads == 1 ? one : three;
-        lrp_epilogue f = {.channels = groups * upper, .products = 2, .rectified = 1, .quotient = 1, .output = to[0], .shares = 1, .odd = &odd, .raw = {to[1], to[2]}};
+        lrp_epilogue f = {.channels = groups * upper,
+                          .products = 2,
+                          .rectified = 1,
+                          .quotient = 1,
+                          .output = to[0],
+                          .shares = 1,
+                          .odd = &odd,
+                          .raw = {to[1], to[2]}};
         f.share[0] = (lrp_share){1, 0, NULL, LRP_SIGNED, 1e-3, LRP_ALL, 1, to[3]};
         k->convolution_prepare(&c, threads);
         k->convolution_run(&c, &s, out, &f, threads);
     }
-    for (int i = 0; i < 4; i++) compare("convolution", k->instruction_set, one[i], three[i], (size_t)(2 * out[1] * out[2] * groups * upper) * 4);
+    for (int i = 0; i < 4; i++)
+        compare("convolution", k->instruction_set, one[i], three[i],
+                (size_t)(2 * out[1] * out[2] * groups * upper) * 4);
     lrp_release(c.panels);
 }
 
 static void scatters(const lrp_kernels *k, idx lower, idx upper, idx stride) {
     const idx before[3] = {0, 1, 1}, spatial[3] = {1, 30 * stride, 30 * stride};
-    lrp_scatter s = {{1, lower, upper, 2, {1, 3, 3}, {1, stride, stride}, {1, 1, 1}}, {weight, weight + 3}, {{0}}, NULL, NULL};
+    lrp_scatter s = {
+        {1, lower, upper, 2, {1, 3, 3}, {1, stride, stride}, {1, 1, 1}}, {weight, weight + 3}, {{0}}, NULL, NULL};
     strides(&s.window, s.weight_stride[0]);
     strides(&s.window, s.weight_stride[1]);
     s.panels = lrp_allocate_exactly((size_t)k->scatter_bytes(&s));
@@ -73,7 +90,8 @@ static void scatters(const lrp_kernels *k, idx lower, idx upper, idx stride) {
         k->scatter_prepare(&s, threads);
         k->scatter_run(&s, &source, before, spatial, to, threads);
     }
-    for (int i = 0; i < 2; i++) compare("scatter", k->instruction_set, one[i], three[i], (size_t)(2 * spatial[1] * spatial[2] * upper) * 4);
+    for (int i = 0; i < 2; i++)
+        compare("scatter", k->instruction_set, one[i], three[i], (size_t)(2 * spatial[1] * spatial[2] * upper) * 4);
     lrp_release(s.panels);
     lrp_release(s.phases);
 }
@@ -108,11 +126,13 @@ static void epilogues(const lrp_kernels *k, idx channels) {
     const void *products[4] = {x, weight};
     for (int threads = 1; threads <= 3; threads += 2) {
         float(*to)[MOST] = threads == 1 ? one : three;
-        lrp_epilogue f = {.channels = channels, .products = 2, .bias = factor, .output = to[0], .shares = 1, .odd = &odd};
+        lrp_epilogue f = {
+            .channels = channels, .products = 2, .bias = factor, .output = to[0], .shares = 1, .odd = &odd};
         f.share[0] = (lrp_share){1, 0, factor, LRP_EXACT, 0, LRP_NONNEGATIVE, 2, to[1]};
         k->epilogue_arrays(&f, products, pixels, threads);
     }
-    for (int i = 0; i < 2; i++) compare("epilogue", k->instruction_set, one[i], three[i], (size_t)(pixels * channels) * 4);
+    for (int i = 0; i < 2; i++)
+        compare("epilogue", k->instruction_set, one[i], three[i], (size_t)(pixels * channels) * 4);
 }
 
 static void finites(const lrp_kernels *k, idx channels) {

@@ -1,4 +1,5 @@
-/* The thread pool by itself, for ThreadSanitizer (which wants a program and not an interpreter): tests/native/sanitize.sh.
+/* The thread pool by itself, for ThreadSanitizer (which wants a program and not an interpreter):
+ * tests/native/sanitize.sh.
  *
  * Several threads use the pool at once, with pauses in between that send its workers to sleep, and a child is forked in
  * the middle of it. The result of every job is checked.

@@ -3,8 +3,8 @@
 #
 #     sh tests/native/sanitize.sh [pytest arguments]        PYTHON=..., CC=... choose others
 #
-# Everything is built and run in a temporary folder; the checkout's own extension is left alone. Without arguments the tests
-# of the extension are run, with every instruction set that the processor has.
+# Everything is built and run in a temporary folder; the checkout's own extension is left alone. Without arguments the
+# tests of the extension are run, with every instruction set that the processor has.
 set -eu
 
 here=$(cd "$(dirname "$0")/../.." && pwd)
@@ -15,13 +15,16 @@ trap 'rm -rf "$scratch"' EXIT
 
 # As setup.py has them, but -g, so that a report names lines. Not below -O2: fused operations would be parted, and some
 # tests compare the bits of two functions.
-flags="-std=gnu11 -O2 -g -Wall -Wextra -Wno-psabi -ffp-contract=fast -fno-math-errno -fno-trapping-math -fno-omit-frame-pointer"
+flags="-std=gnu11 -O2 -g -Wall -Wextra -Wno-psabi -DLRP_DEBUG"
+flags="$flags -ffp-contract=fast -fno-math-errno -fno-trapping-math -fno-omit-frame-pointer"
+
+sh "$here/tests/native/parse.sh"
 
 echo "== threads: ThreadSanitizer"
 thread="$flags -fsanitize=thread -I$here/_ext"
 $cc $thread "$here/tests/native/race_pool.c" "$here/_ext/common/threads.c" -o "$scratch/race_pool" -pthread
-$cc $thread "$here/tests/native/race_kernels.c" "$here/_ext/core.c" "$here/_ext/common/memory.c" "$here/_ext/common/threads.c" \
-    -o "$scratch/race_kernels" -pthread
+ours="$here/_ext/core.c $here/_ext/common/memory.c $here/_ext/common/threads.c"
+$cc $thread "$here/tests/native/race_kernels.c" $ours -o "$scratch/race_kernels" -pthread
 TSAN_OPTIONS="die_after_fork=0 halt_on_error=1" "$scratch/race_pool"
 TSAN_OPTIONS="halt_on_error=1" "$scratch/race_kernels"
 
@@ -32,15 +35,16 @@ rm -f "$scratch"/lrp_ref/kernels/compiled/_core*.so
 suffix=$("$python" -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))')
 include=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')
 memory="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fPIC"
-# Without threads memory.c keeps no blocks of memory for the next call: each is watched from its own beginning to its own end.
+# Without threads memory.c keeps no blocks for the next call: each is watched from its own beginning to its own end.
 $cc $flags $memory -I"$here/_ext" -c "$here/_ext/core.c" -o "$scratch/core.o"
 $cc $flags $memory -DLRP_NO_THREADS -I"$here/_ext" -c "$here/_ext/common/memory.c" -o "$scratch/memory.o"
 $cc $flags $memory -I"$here/_ext" -c "$here/_ext/common/threads.c" -o "$scratch/threads.o"
 $cc -O1 -w $memory -I"$here/_ext" -I"$include" -c "$scratch/_core.c" -o "$scratch/_core.o"
-$cc $memory -shared "$scratch/core.o" "$scratch/memory.o" "$scratch/threads.o" "$scratch/_core.o" -o "$scratch/lrp_ref/kernels/compiled/_core$suffix" -pthread
+module=$scratch/lrp_ref/kernels/compiled/_core$suffix
+(cd "$scratch" && $cc $memory -shared core.o memory.o threads.o _core.o -o "$module" -pthread)
 
-# Nothing is captured (-s): a report would be lost with the process. The interpreter is not instrumented: its leaks are its own. A
-# limit of memory leaves no room for the sanitizer's own, and no block waits in this build.
+# Nothing is captured (-s): a report would be lost with the process. The interpreter is not instrumented: its leaks are
+# its own. A limit of memory leaves no room for the sanitizer's own, and no block waits in this build.
 cd "$scratch"
 [ $# -gt 0 ] || set -- tests/kernels/test_ext*.py
 for set in "" x86-64-v3 baseline; do
