@@ -87,10 +87,10 @@ def message(error: BaseException) -> str:
     return f"{text} ({', '.join(options)})" if options else text
 
 
-def _typed(found: re.Match[str]) -> str:
+def _typed(match: re.Match[str]) -> str:
     """batch_axis={'a': 1, 'b': 1} as it is typed: --batch-axis a=1 --batch-axis b=1."""
-    option = _VALUED[found[1]]
-    pairs = re.findall(r"'([^']+)': ([^,]+)", found[2])
+    option = _VALUED[match[1]]
+    pairs = re.findall(r"'([^']+)': ([^,]+)", match[2])
     return " ".join(f"{option} {name}={value}" for name, value in pairs) or f"{option} NAME=VALUE"
 
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from ..propagate.explanation import Explanation
 from ..render import Reading, readings
-from ..render.canvas import shown
-from ..render.words import colours_of, said, signed
+from ..render.canvas import printable
+from ..render.readings import arrival_note, colours_of, signed_number
 from .output import Output, number
 
 if TYPE_CHECKING:
@@ -29,34 +29,34 @@ def add_words(record: dict[str, Any], explanation: Explanation, words: Sequence[
 
 def readings_of(record: dict[str, Any], head: str = "") -> list[Reading]:
     """A record's sentence, once for each target; none where it has no words."""
-    found = [target for target in record.get("targets", ()) if "words" in target]
-    limit = max((abs(word["relevance"]) for target in found for word in target["words"]), default=0.0)
-    made = []
-    for target in found:
+    targets = [target for target in record.get("targets", ()) if "words" in target]
+    limit = max((abs(word["relevance"]) for target in targets for word in target["words"]), default=0.0)
+    sentences = []
+    for target in targets:
         relevance = np.array([word["relevance"] for word in target["words"]])
         caption = f"{head}{_caption(target)}"
-        made.append(Reading(tuple(word["word"] for word in target["words"]), relevance, caption, limit))
-    return made
+        sentences.append(Reading(tuple(word["word"] for word in target["words"]), relevance, caption, limit))
+    return sentences
 
 
 def _caption(target: dict[str, Any]) -> str:
     if target["target"] is None:
         return f"start with Σ R = {number(target['value'])}"
     name = f"output {target['target']}" if target["label"] is None else target["label"]
-    return ", ".join((f"{name} ({number(target['value'])})", *said(target.get("share_arrived"))))
+    return ", ".join((f"{name} ({number(target['value'])})", *arrival_note(target.get("share_arrived"))))
 
 
-def show_words(out: Output, found: Sequence[Reading], numbers: bool, captions: bool = True) -> None:
+def show_words(out: Output, sentences: Sequence[Reading], numbers: bool, captions: bool = True) -> None:
     """Sentences with coloured words; with numbers below them where these are asked for, or where there are no colours."""
-    if out.as_json or not found:
+    if out.as_json or not sentences:
         return
     from rich.console import Console
 
     console = Console(file=sys.stdout, highlight=False) if out.terminal else None
     coloured = console is not None and console.color_system is not None and not console.no_color
-    for one in found:
+    for one in sentences:
         if captions:
-            out.say(shown(one.caption))
+            out.say(printable(one.caption))
         for line in _lines(one, console.width if console else WIDTH, numbers or not coloured, not coloured):
             _print_line(one, line, console if coloured else None, numbers or not coloured)
 
@@ -69,7 +69,7 @@ def show_legend(out: Output, numbers: bool) -> None:
 
 def _word(reading: Reading, i: int, plain: bool) -> str:
     """A word as it is shown: what is underlined elsewhere is in brackets in plain text."""
-    word = shown(reading.words[i])
+    word = printable(reading.words[i])
     return f"[{word}]" if plain and reading.underlined(i) else word
 
 
@@ -80,7 +80,7 @@ def _lines(reading: Reading, width: int, numbers: bool, plain: bool) -> list[lis
     lines: list[list[tuple[int, int]]] = [[]]
     left = width - 2
     for i, relevance in enumerate(reading.relevance.tolist()):
-        wide = max(cell_len(_word(reading, i, plain)), len(signed(relevance)) if numbers else 0) + 2
+        wide = max(cell_len(_word(reading, i, plain)), len(signed_number(relevance)) if numbers else 0) + 2
         if lines[-1] and wide > left:
             lines.append([])
             left = width - 2
@@ -103,7 +103,7 @@ def _print_line(reading: Reading, line: list[tuple[int, int]], console: Console 
         words.append(" " * (space // 2), style)
         words.append(word, style + Style(underline=reading.underlined(i)))
         words.append(" " * (space - space // 2), style)
-        below += signed(float(reading.relevance[i])).center(wide)
+        below += signed_number(float(reading.relevance[i])).center(wide)
     if console is None:
         sys.stdout.write(f"{words.plain.rstrip()}\n")
     else:

@@ -18,7 +18,7 @@ from ..propagate.explanation import Explanation
 from ..rules import AlphaBeta, Epsilon, Gamma, LinearRule, Zero, ZPlus, relative
 from .output import Output, number
 from .report import balance, record_of, show_ledger
-from .writing import DPI, whole
+from .writing import DPI, atomic_write
 
 MODEL = "digits"
 SHOWN = 3  # the digit whose ledger is shown
@@ -92,24 +92,24 @@ def demo(out: Path | None, text: bool, force: bool, as_json: bool) -> None:
 
 def free(folder: Path) -> Path:
     """`folder`, or the first of folder-2, folder-3, … that does not exist."""
-    found, i = folder, 1
-    while found.exists():
+    candidate, i = folder, 1
+    while candidate.exists():
         i += 1
-        found = folder.with_name(f"{folder.name}-{i}")
-    return found
+        candidate = folder.with_name(f"{folder.name}-{i}")
+    return candidate
 
 
 def _columns(model: Any, images: Any) -> dict[str, Explanation]:
     """All digits under each rule and each composite, by the first line of the column's heading."""
-    found = {title.splitlines()[0]: explain(model, images, rule=rule, ledger=rule == ACCOUNT) for title, rule in RULES}
-    return found | {name: explain(model, images, composite=name) for name in COMPOSITES}
+    columns = {title.splitlines()[0]: explain(model, images, rule=rule, ledger=rule == ACCOUNT) for title, rule in RULES}
+    return columns | {name: explain(model, images, composite=name) for name in COMPOSITES}
 
 
 def _predictions(explanation: Explanation, labels: Any) -> list[dict[str, Any]]:
-    found = []
+    rows = []
     for label, scores in zip(labels, explanation.prediction, strict=True):
         first, second = np.argsort(-scores, kind="stable")[:2]
-        found.append(
+        rows.append(
             {
                 "digit": int(label),
                 "predicted": int(first),
@@ -118,7 +118,7 @@ def _predictions(explanation: Explanation, labels: Any) -> list[dict[str, Any]]:
                 "second_score": number(float(scores[second])),
             }
         )
-    return found
+    return rows
 
 
 def _write(
@@ -137,10 +137,10 @@ def _write(
         title="Which pixels speak for the class that the network predicts, and which against it",
     )
     picture, samples = folder / "demo.png", folder / "digits"
-    with whole(picture, force) as part:
+    with atomic_write(picture, force) as part:
         figure.savefig(part, dpi=DPI)
     for label, image in zip(digits.labels, digits.images, strict=True):
-        with whole(samples / f"{label}.npy", force) as part:
+        with atomic_write(samples / f"{label}.npy", force) as part:
             np.save(part, image)
     return {picture: "every digit under every rule", samples: "the digits as .npy, to be explained one by one"}
 
@@ -169,7 +169,7 @@ def program() -> list[str]:
     called = Path(sys.argv[0])
     if called.name == "__main__.py":
         return [Path(sys.executable).name, "-m", "lrp_ref.cli"]
-    found = shutil.which("lrp-ref")
-    if os.sep not in sys.argv[0] or (found and called.exists() and Path(found).samefile(called)):
+    installed = shutil.which("lrp-ref")
+    if os.sep not in sys.argv[0] or (installed and called.exists() and Path(installed).samefile(called)):
         return ["lrp-ref"]
     return [sys.argv[0]]

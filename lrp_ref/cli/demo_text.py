@@ -14,7 +14,7 @@ from ..explainer import Explainer
 from ..render import Reading
 from .coloured_words import show_legend, show_words
 from .output import Output, number
-from .writing import DPI, whole
+from .writing import DPI, atomic_write
 
 MODEL = "sentences"
 SHOWN = 10
@@ -31,7 +31,7 @@ def demo_text(say: Output, folder: Path, force: bool, program: list[str]) -> Non
     say.say()
     show_words(say, columns["lstm_all"][:SHOWN], numbers=False)
     show_legend(say, numbers=True)
-    shares = {name: _shares(found) for name, found in columns.items()}
+    shares = {name: _shares(sentences) for name, sentences in columns.items()}
     known = float(np.mean([mark for marks in held_out.matters for mark in marks]))
     say.heading(
         f"How much of Σ |R| the words that matter get in {len(held_out.words)} sentences; they are {known:.0%} of all words"
@@ -65,21 +65,21 @@ def _explained(composite: str, held_out: zoo.Sentences) -> list[Reading]:
     """Every held-out sentence, for the class that the network predicts."""
     model, vocabulary = zoo.load(MODEL), zoo.vocabulary(MODEL)
     assert vocabulary is not None
-    explainer, classes, found = Explainer(model, composite), zoo.classes(MODEL), []
+    explainer, classes, sentences = Explainer(model, composite), zoo.classes(MODEL), []
     for words, label, matters in zip(held_out.words, held_out.labels, held_out.matters, strict=True):
         explanation = explainer(vocabulary.look_up(words)[None].astype(model.dtype))
         (reading,) = render.readings(explanation, words, labels=classes)
         assert explanation.target is not None
         right = "" if explanation.target[0] == label else f", though it is {classes[label]}"
         caption = f"{classes[int(explanation.target[0])]} ({number(float(explanation.value[0]))}){right}"
-        found.append(replace(reading, caption=caption, marked=matters))
-    return found
+        sentences.append(replace(reading, caption=caption, marked=matters))
+    return sentences
 
 
-def _shares(found: list[Reading]) -> tuple[float, float]:
+def _shares(sentences: list[Reading]) -> tuple[float, float]:
     """What the words that matter get of Σ |R|, and how often the strongest word is one of them; means over sentences."""
     shares, hits = [], []
-    for one in found:
+    for one in sentences:
         sizes, marks = np.abs(one.relevance), np.array(one.marked)
         shares.append(sizes[marks].sum() / sizes.sum())
         hits.append(marks[sizes.argmax()])
@@ -97,14 +97,14 @@ def _plain(one: Reading) -> dict[str, Any]:
 def _write(folder: Path, force: bool, columns: dict[str, list[Reading]], held_out: zoo.Sentences) -> dict[Path, str]:
     """A page of every rule, a picture of the usual one, and the sentences to go on with."""
     page, picture, sentences = folder / "words.html", folder / "words.png", folder / "sentences.txt"
-    every = [replace(found[i], caption=f"{name}: {found[i].caption}") for i in range(SHOWN) for name, found in columns.items()]
-    with whole(sentences, force) as part:
+    every = [replace(column[i], caption=f"{name}: {column[i].caption}") for i in range(SHOWN) for name, column in columns.items()]
+    with atomic_write(sentences, force) as part:
         part.write_text("".join(f"{' '.join(words)}\n" for words in held_out.words[:SHOWN]), encoding="utf-8")
-    with whole(page, force) as part:
+    with atomic_write(page, force) as part:
         facts = f"zoo:{MODEL}; underlined are the words that matter by the grammar"
         part.write_text(render.html(every, title="Sentences under the four rules", facts=facts), encoding="utf-8")
     figure = render.sentences(columns["lstm_all"][:SHOWN], title="Which words speak for the class that the network predicts")
-    with whole(picture, force) as part:
+    with atomic_write(picture, force) as part:
         figure.savefig(part, dpi=DPI)
     return {
         sentences: "the sentences, one on each line, to be explained again",

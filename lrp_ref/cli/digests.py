@@ -22,11 +22,11 @@ _ORIGINS = ("origin", "spec", "extents")
 
 def of_file(path: Path) -> str:
     """The digest of a file's bytes."""
-    found = hashlib.blake2b(digest_size=SIZE)
+    state = hashlib.blake2b(digest_size=SIZE)
     with path.open("rb") as file:
         while block := file.read(CHUNK):
-            found.update(block)
-    return found.hexdigest()
+            state.update(block)
+    return state.hexdigest()
 
 
 def of(value: Any) -> str:
@@ -39,11 +39,11 @@ def of(value: Any) -> str:
     TypeError
         Where a thing is neither: its digest could not be that of its content.
     """
-    found = hashlib.blake2b(digest_size=SIZE)
+    state = hashlib.blake2b(digest_size=SIZE)
     for part in _parts(value):
-        found.update(len(part).to_bytes(8, "little"))  # so that no two lists of parts read the same
-        found.update(part)
-    return found.hexdigest()
+        state.update(len(part).to_bytes(8, "little"))  # so that no two lists of parts read the same
+        state.update(part)
+    return state.hexdigest()
 
 
 def _parts(value: Any) -> Iterable[bytes | memoryview]:

@@ -78,7 +78,7 @@ def explain(
     head: str | None,
     output_node: str | None,
     as_json: bool,
-    **given: Any,
+    **options: Any,
 ) -> None:
     """Explain what MODEL predicts for each INPUT.
 
@@ -89,7 +89,7 @@ def explain(
     """
     _check_out(out, style)
     question = Question.asked(target, top, contrast, style == "contrast", output_node)
-    network = read_network_to_explain(model, given | {"labels": labels})
+    network = read_network_to_explain(model, options | {"labels": labels})
     explainer = Explainer(
         network.model,
         parsing.composite(composite, assignments),
@@ -98,23 +98,23 @@ def explain(
         keep=tuple(network.kinds.tables.values()),
         ledger=True,
         allow_negative=allow_negative,
-        **resources(given),
+        **resources(options),
     )
     files = files_of(inputs, network)
     settings = {
         "lrp_ref": __version__, "model": model, "composite": composite, "rules": list(assignments),
         "target": target or "predicted", "top": top, "contrast": contrast, "head": head, "output_node": output_node,
-        "precision": given["precision"], "low": given["low"], "high": given["high"], "style": style,
+        "precision": options["precision"], "low": options["low"], "high": options["high"], "style": style,
         "labels": None if labels is None else str(labels),
         "preprocessing": network.images.description,
-        "reading": {name: list(given[name]) for name in READING},
-    } | {name: _plain(given[name]) for name in TEXT}  # fmt: skip
+        "reading": {name: list(options[name]) for name in READING},
+    } | {name: _plain(options[name]) for name in TEXT}  # fmt: skip
     page = out if out is not None and out.suffix == ".html" else None
     out = out if page is None else None
     changed = f" with {', '.join(assignments)}" if assignments else ""
-    about = f"{model}, composite {composite}{changed}, {given['precision'] or network.model.dtype}"
+    about = f"{model}, composite {composite}{changed}, {options['precision'] or network.model.dtype}"
     command = ExplainCommand(
-        Output(as_json), network, explainer, question, head, style, ledger, given["numbers"], force, page, about
+        Output(as_json), network, explainer, question, head, style, ledger, options["numbers"], force, page, about
     )
     command.out.say(about)
     for remark in network.model.remarks:

@@ -22,7 +22,7 @@ from .output import Output
 from .question import Question
 from .report import record_of, show_ledger, show_one, show_sentences, show_several
 from .samples import NamedSample, Sample
-from .writing import DPI, Look, whole, write
+from .writing import DPI, Look, atomic_write, write
 
 MOST_WARNINGS = 5
 
@@ -137,7 +137,7 @@ class ExplainCommand:
         sentences = [one for record in records for one in readings_of(record, f"{record['name']}: " if len(records) > 1 else "")]
         if self.page is None or not sentences:
             return
-        with whole(self.page, self.force) as part:
+        with atomic_write(self.page, self.force) as part:
             part.write_text(html(sentences, facts=self.about), encoding="utf-8")
         self.out.say()
         self.out.say(f"wrote {self.page}")
@@ -162,11 +162,11 @@ class ExplainCommand:
         if journal is None:
             return self._explain(name, sample, None) | {"status": "explained"}
         digest, path = digests.of(sample), journal.output(name)
-        known = journal.found(name, digest)
+        known = journal.earlier_record(name, digest)
         if known is not None:
             return known | {"out": str(path), "status": "there already"}
         record = {"name": name} | self._explain(name, sample, journal.draft(name), force=True) | {"out": str(path)}
-        noted = {"digests": journal.put(name, digest)}
+        noted = {"digests": journal.publish(name, digest)}
         journal.add({key: value for key, value in record.items() if key != "ledger"} | noted)
         return record | {"status": "explained"}
 

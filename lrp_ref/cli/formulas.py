@@ -43,9 +43,9 @@ def _token(latex: str, at: int) -> tuple[str, int]:
 
 
 def _command(latex: str, at: int) -> tuple[str, int]:
-    found = re.compile(r"\\([A-Za-z]+|.)").match(latex, at)
-    assert found is not None, f"a lone backslash in {latex}"
-    name, end = found.group(1), found.end()
+    match = re.compile(r"\\([A-Za-z]+|.)").match(latex, at)
+    assert match is not None, f"a lone backslash in {latex}"
+    name, end = match.group(1), match.end()
     if name in ("frac", "tfrac"):
         upper, end = _argument(latex, end)
         lower, end = _argument(latex, end)
@@ -75,9 +75,9 @@ def _bracketed(text: str, strict: bool = False) -> str:
     for c in text:
         depth += (c in "([") - (c in ")]")
         plain += c if depth == 0 else ""
-    whole = text.startswith("(") and text.endswith(")") and plain == ")"
+    enclosed = text.startswith("(") and text.endswith(")") and plain == ")"
     many = any(sign in plain for sign in (" + ", " - ", "Σ", " / ")) or (strict and " " in plain.strip())
-    return f"({text})" if many and not whole else text
+    return f"({text})" if many and not enclosed else text
 
 
 def _lowered(content: str) -> str:

@@ -60,7 +60,11 @@ def _blas() -> list[dict[str, Any]] | None:
     except ImportError:
         return None
     keys = ("internal_api", "version", "num_threads", "architecture")
-    return [{key: found.get(key) for key in keys} for found in threadpoolctl.threadpool_info() if found.get("user_api") == "blas"]
+    return [
+        {key: library.get(key) for key in keys}
+        for library in threadpoolctl.threadpool_info()
+        if library.get("user_api") == "blas"
+    ]
 
 
 def _text(name: str, value: Any) -> str:

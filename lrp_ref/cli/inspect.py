@@ -12,7 +12,7 @@ from ..errors import HeadError, LrpError
 from ..explainer import Explainer
 from ..network.canonize import canonized
 from ..network.model import Model
-from ..preprocess import spelled
+from ..preprocess import domain_text
 from . import parsing
 from .network import Network, read_network
 from .options import resources, shared
@@ -36,7 +36,7 @@ def inspect(
     head: str | None,
     output_node: str | None,
     as_json: bool,
-    **given: Any,
+    **options: Any,
 ) -> None:
     """Show MODEL: nodes, layers, what they read, shapes, parameters, and the rule of each node.
 
@@ -45,41 +45,41 @@ def inspect(
     together again. A node that reads the line above has nothing under "reads".
     """
     out = Output(as_json)
-    network = read_network(model, given, original=True)
-    chosen = parsing.composite(composite, assignments)
+    network = read_network(model, options, original=True)
+    rules = parsing.composite(composite, assignments)
     facts = _facts(network)
     try:
-        explainer = _explainer(network.model, [head] if head else [None, "logit", "probability"], chosen, output_node, given)
+        explainer = _explainer(network.model, [head] if head else [None, "logit", "probability"], rules, output_node, options)
         explained = _explained(network.model, explainer)
     except LrpError:
         # What can be shown without rules helps to see why there are none.
         _document(
-            out, facts | {"nodes": _nodes(canonized(network.model)[0], {}, {})}, plan, network.model, chosen, output_node, head
+            out, facts | {"nodes": _nodes(canonized(network.model)[0], {}, {})}, plan, network.model, rules, output_node, head
         )
         raise
-    _document(out, facts | {"composite": chosen.name} | explained, plan, network.model, chosen, output_node, head)
+    _document(out, facts | {"composite": rules.name} | explained, plan, network.model, rules, output_node, head)
 
 
 def _document(
-    out: Output, facts: dict[str, Any], plan: bool, model: Model, chosen: Composite, output: str | None, head: str | None
+    out: Output, facts: dict[str, Any], plan: bool, model: Model, rules: Composite, output: str | None, head: str | None
 ) -> None:
     """The network, and below it what would stop an explanation, with the options that avoid it."""
     _show(out, facts, plan)
-    found = stops(model, chosen, output, head)
-    for stop in found:
+    reasons = stops(model, rules, output, head)
+    for stop in reasons:
         out.say(f"{stop.what}: {', or '.join(stop.options)}")
-    out.document({"format": "lrp_ref.inspect", "version": 1, **facts, "stops": [stop.plain() for stop in found]})
+    out.document({"format": "lrp_ref.inspect", "version": 1, **facts, "stops": [stop.plain() for stop in reasons]})
 
 
-def _explainer(model: Model, heads: list[str | None], chosen: Composite, output: str | None, given: dict[str, Any]) -> Explainer:
+def _explainer(model: Model, heads: list[str | None], rules: Composite, output: str | None, options: dict[str, Any]) -> Explainer:
     """Under the first head that the output has; explaining wants a choice where there is one, looking does not."""
     head, *others = heads
     try:
-        return Explainer(model, chosen, head=head, output=output, **resources(given))
+        return Explainer(model, rules, head=head, output=output, **resources(options))
     except HeadError:
         if not others:
             raise
-        return _explainer(model, others, chosen, output, given)
+        return _explainer(model, others, rules, output, options)
 
 
 def _facts(network: Network) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def _facts(network: Network) -> dict[str, Any]:
         "inputs": {
             name: {
                 "shape": list(model.input_shape[name]) if name in model.input_shape else None,
-                "domain": spelled(model.domain[name]) if name in model.domain else None,
+                "domain": domain_text(model.domain[name]) if name in model.domain else None,
             }
             for name in model.inputs
         },
@@ -114,27 +114,27 @@ def patterns(raw: Model, model: Model) -> list[dict[str, Any]]:
     raw : the network as the file has it
     model : the same with patterns recognised; nodes keep their names
     """
-    found = []
+    entries = []
     for node in model.nodes:
         if node.name not in raw or (repr(raw[node.name].layer) == repr(node.layer) and raw[node.name].inputs == node.inputs):
             continue
-        parts, waiting = [], [node.name]
-        while waiting:
-            current = waiting.pop(0)
+        parts, queue = [], [node.name]
+        while queue:
+            current = queue.pop(0)
             if current in parts or current not in raw or (current in model and current != node.name):
                 continue
             parts.append(current)
-            waiting += raw[current].inputs
+            queue += raw[current].inputs
         was = [type(raw[name].layer).__name__ for name in parts]
-        found.append({"node": node.name, "layer": type(node.layer).__name__, "was": was, "nodes": parts})
-    return found
+        entries.append({"node": node.name, "layer": type(node.layer).__name__, "was": was, "nodes": parts})
+    return entries
 
 
 def _explained(model: Model, explainer: Explainer) -> dict[str, Any]:
-    made = explainer.plan(model.input_shape or None)
-    steps = {node.name: (" + ".join(n.name for n in step.nodes), step.label) for step in made.steps for node in step.nodes}
+    step_plan = explainer.plan(model.input_shape or None)
+    steps = {node.name: (" + ".join(n.name for n in step.nodes), step.label) for step in step_plan.steps for node in step.nodes}
     rules = {name: str(rule) for name, rule in explainer.rules.items()}
-    return {"backend": made.backend, "plan": made.described, "nodes": _nodes(made.model, rules, steps)}
+    return {"backend": step_plan.backend, "plan": step_plan.described, "nodes": _nodes(step_plan.model, rules, steps)}
 
 
 def _nodes(model: Model, rules: dict[str, str], steps: dict[str, tuple[str, str]]) -> list[dict[str, Any]]:
@@ -173,8 +173,8 @@ def _show(out: Output, facts: dict[str, Any], plan: bool) -> None:
     for node in facts["nodes"]:
         rows.append(_row(node, above))
         above = node["node"]
-    kept = len(COLUMNS) - (not plan)
-    out.table(COLUMNS[:kept], [row[:kept] for row in rows], right=(4,), spare=((6,) if plan else ()) + (2, 4))
+    width = len(COLUMNS) - (not plan)
+    out.table(COLUMNS[:width], [row[:width] for row in rows], right=(4,), spare=((6,) if plan else ()) + (2, 4))
     for fold in facts["folded"][:_MOST]:
         out.say(f"{fold['node']} was folded into {', '.join(fold['into'])}")
     if len(facts["folded"]) > _MOST:
@@ -194,15 +194,15 @@ def _row(node: dict[str, Any], above: str) -> tuple[Any, ...]:
     )
 
 
-def _show_patterns(out: Output, found: list[dict[str, Any]]) -> None:
+def _show_patterns(out: Output, entries: list[dict[str, Any]]) -> None:
     """A line for each kind of pattern, with the first nodes of it."""
     grouped: dict[tuple[str, ...], list[str]] = {}
-    for pattern in found:
+    for pattern in entries:
         grouped.setdefault((pattern["layer"], *pattern["was"]), []).append(pattern["node"])
     for (layer, *was), nodes in grouped.items():
         listed = ", ".join(nodes[:_MOST]) + (f" and {len(nodes) - _MOST} more" if len(nodes) > _MOST else "")
-        made = f"put together again from {' + '.join(was)}" if was != [layer] else "told which of its inputs is the signal"
-        out.say(f"{layer} was {made}, {len(nodes)}×: {listed}")
+        what = f"put together again from {' + '.join(was)}" if was != [layer] else "told which of its inputs is the signal"
+        out.say(f"{layer} was {what}, {len(nodes)}×: {listed}")
 
 
 def _step(node: dict[str, Any]) -> str:

@@ -39,10 +39,10 @@ class Journal:
     settings: Line
     force: bool = False
     warn: Callable[[str], None] = print
-    _known: dict[str, Line] = field(default_factory=dict)
-    _meant: set[tuple[str, str]] = field(default_factory=set)
-    _named: list[str] = field(default_factory=list)
-    _room: Path | None = None
+    _records: dict[str, Line] = field(default_factory=dict)
+    _intents: set[tuple[str, str]] = field(default_factory=set)
+    _order: list[str] = field(default_factory=list)
+    _folder: Path | None = None
 
     def __post_init__(self) -> None:
         self.settings = json.loads(json.dumps(self.settings, default=str))  # as it will be read again
@@ -63,8 +63,8 @@ class Journal:
 
     def draft(self, name: str) -> Path:
         """Where the output of the sample `name` is made before it takes its place."""
-        assert self._room is not None, "drafts are made while the journal is open"
-        return self._room / self.output(name).name
+        assert self._folder is not None, "drafts are made while the journal is open"
+        return self._folder / self.output(name).name
 
     @contextmanager
     def opened(self) -> Iterator[Journal]:
@@ -75,8 +75,8 @@ class Journal:
         ExistingFileError
             Where an earlier run had other settings or another network, and `force` is not set.
         """
-        room = self.out.with_name(f".{self.out.stem}.run")
-        with alone(room, self._wait, self._say_unlocked) as self._room:
+        folder = self.out.with_name(f".{self.out.stem}.run")
+        with alone(folder, self._wait, self._warn_unlocked) as self._folder:
             self._begin()
             yield self
             self._finish()
@@ -86,12 +86,12 @@ class Journal:
             self._check(_read(self.path))  # what will be refused needs no waiting
         self.warn(f"another run writes {self.output('NAME')}; this one waits until it is over")
 
-    def _say_unlocked(self) -> None:
+    def _warn_unlocked(self) -> None:
         self.warn(f"{self.path.parent}: this file system has no locks; let no other run write {self.output('NAME')} meanwhile")
 
     # --- the samples --------------------------------------------------------------------------------------------------
 
-    def found(self, name: str, sample: str) -> Line | None:
+    def earlier_record(self, name: str, sample: str) -> Line | None:
         """The record of a sample whose output is there, from the same sample; None where it must be explained.
 
         Raises
@@ -99,8 +99,8 @@ class Journal:
         ExistingFileError
             Where the output is there and was made of another sample, or is not what this run wrote.
         """
-        self._named.append(name)
-        known, path = self._known.get(name), self.output(name)
+        self._order.append(name)
+        known, path = self._records.get(name), self.output(name)
         if known is None or not path.exists():
             return None
         way_out = f"remove it to explain {name} again, or --force to write all outputs again"
@@ -110,7 +110,7 @@ class Journal:
             raise ExistingFileError(f"{path} is not the file that this run wrote; {way_out}")
         return {key: value for key, value in known.items() if key != "digests"}
 
-    def put(self, name: str, sample: str) -> Line:
+    def publish(self, name: str, sample: str) -> Line:
         """Let the draft of a sample take its place, after that is noted; returns the digests for its record.
 
         Raises
@@ -119,48 +119,48 @@ class Journal:
             Where another file is there.
         """
         draft, path = self.draft(name), self.output(name)
-        found = {"run": self.run, "sample": sample, "output": digests.of_file(draft)}
-        there = digests.of_file(path) if path.exists() and not self.force else found["output"]
-        if there != found["output"] and (name, there) not in self._meant:
+        marks = {"run": self.run, "sample": sample, "output": digests.of_file(draft)}
+        there = digests.of_file(path) if path.exists() and not self.force else marks["output"]
+        if there != marks["output"] and (name, there) not in self._intents:
             raise ExistingFileError(f"{path} is there and was not written by this run; --force overwrites it")
-        self._append({"intent": name, "digests": found})
+        self._append({"intent": name, "digests": marks})
         draft.replace(path)
-        return found
+        return marks
 
     def add(self, record: Line) -> None:
         """Note a sample whose output has taken its place."""
         self._append(record)
-        self._known[record["name"]] = record
+        self._records[record["name"]] = record
 
     # --- the file -----------------------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
         """Read what an earlier run wrote, mend it, or begin."""
-        found = _Lines() if self.force else _read(self.path)
-        self._check(found)
-        self._known = {line["name"]: line for line in found.lines if "name" in line}
-        self._meant = {(line["intent"], line["digests"]["output"]) for line in found.lines if "intent" in line}
-        header = found.header or {}
+        earlier = _Lines() if self.force else _read(self.path)
+        self._check(earlier)
+        self._records = {line["name"]: line for line in earlier.lines if "name" in line}
+        self._intents = {(line["intent"], line["digests"]["output"]) for line in earlier.lines if "intent" in line}
+        header = earlier.header or {}
         begun = header.get("run") == self.run
         # What was begun with --force goes on with it until it is over: it replaced some outputs, and must replace the others.
         self.force = self.force or (begun and header.get("force") is True)
-        if found.broken:
-            self.warn(f"{self.path}: {found.broken} line(s) cannot be read and are removed; their samples are explained again")
-        if not begun or found.broken or not found.whole:
-            self._write([self._header(self.force), *found.lines])
+        if earlier.broken:
+            self.warn(f"{self.path}: {earlier.broken} line(s) cannot be read and are removed; their samples are explained again")
+        if not begun or earlier.broken or not earlier.ended:
+            self._write([self._header(self.force), *earlier.lines])
 
     def _finish(self) -> None:
         """Put the file in order: the settings, then one line for each sample, those of this run first."""
-        names = dict.fromkeys([*(name for name in self._named if name in self._known), *self._known])
-        self._write([self._header(False), *(self._known[name] for name in names)])
+        names = dict.fromkeys([*(name for name in self._order if name in self._records), *self._records])
+        self._write([self._header(False), *(self._records[name] for name in names)])
 
-    def _check(self, found: _Lines) -> None:
+    def _check(self, earlier: _Lines) -> None:
         """Refuse to go on with what was made otherwise; where nothing was made yet, anything may begin."""
-        header = found.header
+        header = earlier.header
         way_out = "choose another --out, or --force to write all of them again"
         if header is not None and "run" not in header:
             raise ExistingFileError(f"{self.path} was written by lrp_ref {header['lrp_ref']}, in another form; {way_out}")
-        if all(line["digests"]["run"] == self.run for line in found.lines):
+        if all(line["digests"]["run"] == self.run for line in earlier.lines):
             return
         changed = {} if header is None else {key: header.get(key) != value for key, value in self.settings.items()}
         other = [key for key in changed if changed[key] and key not in (*PLACES, "digests")]
@@ -177,8 +177,8 @@ class Journal:
             file.write(_text(line))
 
     def _write(self, lines: Sequence[Line]) -> None:
-        assert self._room is not None
-        part = self._room / self.path.name
+        assert self._folder is not None
+        part = self._folder / self.path.name
         part.write_bytes(b"".join(map(_text, lines)))
         part.replace(self.path)
 
@@ -196,32 +196,32 @@ class _Lines:
     header : the settings, where they can be read
     lines : the samples, as intents and with their records
     broken : how many lines are neither
-    whole : whether the last line is ended
+    ended : whether the last line is ended
     """
 
     header: Line | None = None
     lines: list[Line] = field(default_factory=list)
     broken: int = 0
-    whole: bool = True
+    ended: bool = True
 
 
 def _read(path: Path) -> _Lines:
     """The journal at `path`, of which an interrupted run may have left half of the last line."""
-    found = _Lines()
+    result = _Lines()
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        return found
-    found.whole = content.endswith(b"\n")
+        return result
+    result.ended = content.endswith(b"\n")
     for text in content.removesuffix(b"\n").split(b"\n"):
         line = _parsed(text)
-        if found.header is None and "lrp_ref" in line and ("run" not in line or isinstance(line.get("digests"), dict)):
-            found.header = line
+        if result.header is None and "lrp_ref" in line and ("run" not in line or isinstance(line.get("digests"), dict)):
+            result.header = line
         elif _is_of_a_sample(line):
-            found.lines.append(line)
+            result.lines.append(line)
         else:
-            found.broken += 1
-    return found
+            result.broken += 1
+    return result
 
 
 def _parsed(text: bytes) -> Line:
@@ -234,6 +234,6 @@ def _parsed(text: bytes) -> Line:
 
 def _is_of_a_sample(line: Line) -> bool:
     """Whether a line is an intent or a record, with its digests."""
-    found = line.get("digests")
+    digest = line.get("digests")
     named = isinstance(line.get("name", line.get("intent")), str)
-    return named and isinstance(found, dict) and all(isinstance(found.get(key), str) for key in ("run", "sample", "output"))
+    return named and isinstance(digest, dict) and all(isinstance(digest.get(key), str) for key in ("run", "sample", "output"))

@@ -28,14 +28,14 @@ def _taken(file: IO[bytes]) -> bool:
     return True
 
 
-def _lock(file: IO[bytes], unlocked: Callable[[], None]) -> bool:
+def _lock(file: IO[bytes], on_no_locks: Callable[[], None]) -> bool:
     try:
         return _taken(file)
     except OSError as error:
         if error.errno in _TAKEN:
             return False
         if error.errno in _UNKNOWN:
-            unlocked()
+            on_no_locks()
             return True
         raise
 
@@ -57,14 +57,14 @@ def _enter(room: Path) -> IO[bytes] | None:
 
 
 @contextmanager
-def alone(room: Path, waiting: Callable[[], None], unlocked: Callable[[], None]) -> Iterator[Path]:
+def alone(room: Path, on_wait: Callable[[], None], on_no_locks: Callable[[], None]) -> Iterator[Path]:
     """A folder that this process has for itself, and that is removed with all that it holds.
 
     Parameters
     ----------
     room : the folder
-    waiting : called once, where another process is in there; what it raises ends the wait
-    unlocked : called where the file system knows no locks
+    on_wait : called once, where another process is in there; what it raises ends the wait
+    on_no_locks : called where the file system knows no locks
     """
     said = False
     while True:
@@ -72,12 +72,12 @@ def alone(room: Path, waiting: Callable[[], None], unlocked: Callable[[], None])
         if file is None:
             continue
         try:
-            if _lock(file, unlocked):
+            if _lock(file, on_no_locks):
                 if _same(file, room / "lock"):
                     break
             elif not said:
                 said = True
-                waiting()
+                on_wait()
         except BaseException:
             file.close()
             raise

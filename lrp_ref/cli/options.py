@@ -156,9 +156,9 @@ def network(command: Callable[..., Any]) -> Callable[..., Any]:
     return _put((*_NETWORK, _JSON), command)
 
 
-def resources(given: Mapping[str, Any]) -> dict[str, Any]:
+def resources(options: Mapping[str, Any]) -> dict[str, Any]:
     """Of the options MEANS those that were typed, as an explainer takes them."""
-    return {name: given[name] for name in MEANS if given[name] is not None}
+    return {name: options[name] for name in MEANS if options[name] is not None}
 
 
 def text(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -60,12 +60,12 @@ class Output:
         if not self.terminal:
             click.echo(plain_table(columns, cells, rights))
             return
-        kept = _fitting(columns, cells, list(spare), shutil.get_terminal_size().columns)
-        lost = [column for i, column in enumerate(columns) if i not in kept]
-        cells = [[row[i] for i in kept] for row in cells]
-        self._rich([columns[i] for i in kept], cells, {at for at, i in enumerate(kept) if i in rights})
-        if lost:
-            self.say(f"(The terminal is too narrow for the columns {', '.join(lost)}; --json has them all.)")
+        columns_shown = _fitting(columns, cells, list(spare), shutil.get_terminal_size().columns)
+        columns_left_out = [column for i, column in enumerate(columns) if i not in columns_shown]
+        cells = [[row[i] for i in columns_shown] for row in cells]
+        self._rich([columns[i] for i in columns_shown], cells, {at for at, i in enumerate(columns_shown) if i in rights})
+        if columns_left_out:
+            self.say(f"(The terminal is too narrow for the columns {', '.join(columns_left_out)}; --json has them all.)")
 
     @staticmethod
     def _rich(columns: Sequence[str], rows: list[list[str]], right: set[int]) -> None:
@@ -110,10 +110,10 @@ class Output:
 def _fitting(columns: Sequence[str], rows: list[list[str]], spare: list[int], width: int) -> list[int]:
     """Which columns are shown within `width`."""
     widths = [max(len(line[i]) for line in [columns, *rows]) for i in range(len(columns))]
-    kept = list(range(len(columns)))
-    while spare and sum(widths[i] + 3 for i in kept) > width:
-        kept.remove(spare.pop(0))
-    return kept
+    fitting = list(range(len(columns)))
+    while spare and sum(widths[i] + 3 for i in fitting) > width:
+        fitting.remove(spare.pop(0))
+    return fitting
 
 
 def plain_table(columns: Sequence[str], rows: list[list[str]], right: set[int]) -> str:

@@ -19,17 +19,17 @@ from ..rules import Rule
 
 def known_rules() -> dict[str, type[Rule]]:
     """Every rule of `lrp_ref.rules` that can be made, by name, in the order of their definition."""
-    waiting, found = [Rule], {}
-    while waiting:
-        kind = waiting.pop(0)
-        waiting = [*kind.__subclasses__(), *waiting]
+    queue, kinds = [Rule], {}
+    while queue:
+        kind = queue.pop(0)
+        queue = [*kind.__subclasses__(), *queue]
         if getattr(rules, kind.__name__, None) is kind and not inspect.isabstract(kind):
-            found[kind.__name__] = kind
-    return found
+            kinds[kind.__name__] = kind
+    return kinds
 
 
 @dataclass(frozen=True)
-class Served(Matcher):
+class GlobMatcher(Matcher):
     """Nodes whose name fits a glob and that the rule serves: "*" with a rule for linear layers means all of these."""
 
     pattern: str
@@ -42,10 +42,10 @@ class Served(Matcher):
             return frozenset([self.pattern])  # asked for by its name: a rule that does not serve it is an error
         if not fitting:
             raise unknown("node", self.pattern, names)
-        found = frozenset(name for name in fitting if self.rule.fits(model[name].layer))
-        if not found:
+        served = frozenset(name for name in fitting if self.rule.fits(model[name].layer))
+        if not served:
             raise UnknownNameError(f"{self.rule} serves none of the nodes that fit {self.pattern!r}: {', '.join(fitting)}")
-        return found
+        return served
 
     def __repr__(self) -> str:
         return f"name {self.pattern!r}"
@@ -59,15 +59,15 @@ def composite(name: str, assignments: Sequence[str]) -> Composite:
     """The preset `name` with rules such as "conv1=Flat()" in front; of several that match a node the first holds."""
     if name not in PRESETS:  # no head of the command line starts a gradient
         raise unknown("composite", name, PRESETS)
-    found = composite_of(name)
+    preset = composite_of(name)
     pairs = [assignment(text) for text in assignments]
-    return found.with_rules({Served(node, rule): rule for node, rule in pairs}) if pairs else found
+    return preset.with_rules({GlobMatcher(node, rule): rule for node, rule in pairs}) if pairs else preset
 
 
 def assignment(text: str) -> tuple[str, Rule]:
     """(node or glob, rule) from NODE=RULE."""
     # A node may be called a=b, and a rule may have arguments: the first "=" behind which a rule stands divides them.
-    parted = [(text[: found.start()], "=", text[found.end() :]) for found in re.finditer("=", text)]
+    parted = [(text[: sign_at.start()], "=", text[sign_at.end() :]) for sign_at in re.finditer("=", text)]
     node, sign, rule = next((parts for parts in parted if _RULE.fullmatch(parts[2])), text.partition("="))
     if not sign or not node.strip() or not rule.strip():
         raise ParameterError(f'--rule takes NODE=RULE, such as "conv1=Flat()" or "dense*=Epsilon(0.25)", found {text!r}')
@@ -88,13 +88,13 @@ def rule_of(text: str) -> Rule:
         tree = ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise ParameterError(f'{text!r} is no rule; one looks like "Epsilon(0.25)"') from None
-    made = _made(tree, text)
-    if not isinstance(made, Rule):
+    value = _value_of(tree, text)
+    if not isinstance(value, Rule):
         raise ParameterError(f'{text!r} is no rule; one looks like "Epsilon(0.25)"')
-    return made
+    return value
 
 
-def _made(node: ast.expr, text: str) -> Any:
+def _value_of(node: ast.expr, text: str) -> Any:
     """The value of a literal, or of a call of a rule with such values."""
     name = node.func if isinstance(node, ast.Call) else node
     if not isinstance(name, ast.Name):
@@ -108,8 +108,8 @@ def _made(node: ast.expr, text: str) -> Any:
     call = node if isinstance(node, ast.Call) else ast.Call(name, [], [])
     if any(isinstance(a, ast.Starred) for a in call.args) or any(k.arg is None for k in call.keywords):
         raise ParameterError(f"{text!r}: arguments are written out, without * and **")
-    values = [_made(a, text) for a in call.args]
-    named = {str(k.arg): _made(k.value, text) for k in call.keywords}
+    values = [_value_of(a, text) for a in call.args]
+    named = {str(k.arg): _value_of(k.value, text) for k in call.keywords}
     try:
         return makers[name.id](*values, **named)
     except LrpError:

@@ -57,8 +57,8 @@ class Question:
         return {"target": self.target} | ({} if self.contrast is None else {"contrast": self.contrast})
 
     def _scores(self, model: Model, arrays: dict[str, Array]) -> Array:
-        found = model(arrays)
-        scores: Array = found if self.output is None or len(model.outputs) == 1 else found[self.output]
+        output = model(arrays)
+        scores: Array = output if self.output is None or len(model.outputs) == 1 else output[self.output]
         return np.asarray(scores[0])
 
     def _spelled(self, flat: Array, model: Model, arrays: dict[str, Array]) -> Array:

@@ -24,7 +24,7 @@ def record_of(explanation: Explanation, ledger: bool, labels: Sequence[str] | No
     """An explanation of one sample as plain data: prediction, and for each target value, accounts and features."""
     scores = np.asarray(explanation.prediction[0], dtype=np.float64)
     best = np.argsort(-scores.reshape(-1), kind="stable")[:STRONGEST].tolist()
-    found: dict[str, Any] = {
+    record: dict[str, Any] = {
         "predicted": _index(best[0], scores.shape),
         "best": [
             {"output": _index(k, scores.shape), "label": None if labels is None else labels[k], "score": float(scores.flat[k])}
@@ -38,8 +38,8 @@ def record_of(explanation: Explanation, ledger: bool, labels: Sequence[str] | No
         "precision": explanation.precision,
     }
     if ledger and explanation.ledger:
-        found["ledger"] = explanation.ledger.rows()
-    return found
+        record["ledger"] = explanation.ledger.rows()
+    return record
 
 
 def _target(explanation: Explanation, t: int, labels: Sequence[str] | None) -> dict[str, Any]:
@@ -75,20 +75,20 @@ def strongest(
     relevance: dict[str, Array], values: dict[str, Array], count: int = STRONGEST
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The features with the largest positive and the most negative relevance, strongest first; zeros are neither."""
-    found: list[dict[str, Any]] = []
+    features: list[dict[str, Any]] = []
     for name, array in relevance.items():
         flat = np.asarray(array, dtype=np.float64).reshape(-1)
-        for i in sorted({*least(flat, count), *least(-flat, count)}):
+        for i in sorted({*smallest(flat, count), *smallest(-flat, count)}):
             index = [int(k) for k in np.unravel_index(i, array.shape)]
             x = float(values[name].reshape(-1)[i])
-            found.append({"input": name, "feature": index, "x": x, "relevance": float(flat[i])})
-    found.sort(key=lambda entry: -entry["relevance"])
-    up = [entry for entry in found if entry["relevance"] > 0][:count]
-    down = [entry for entry in reversed(found) if entry["relevance"] < 0][:count]
+            features.append({"input": name, "feature": index, "x": x, "relevance": float(flat[i])})
+    features.sort(key=lambda entry: -entry["relevance"])
+    up = [entry for entry in features if entry["relevance"] > 0][:count]
+    down = [entry for entry in reversed(features) if entry["relevance"] < 0][:count]
     return up, down
 
 
-def least(values: Array, count: int) -> list[int]:
+def smallest(values: Array, count: int) -> list[int]:
     """The places of the smallest values, the first of those that are equal."""
     if values.size <= count:
         return list(range(values.size))
@@ -97,19 +97,19 @@ def least(values: Array, count: int) -> list[int]:
     return [*below.tolist(), *np.flatnonzero(values == last)[: count - below.size].tolist()]
 
 
-def named(output: Any, label: str | None) -> str:
+def output_name(output: Any, label: str | None) -> str:
     """An output by its index, and by its class where that has a name."""
     return str(output) if label is None else f"{output} {label}"
 
 
-def feature(entry: dict[str, Any], named: bool) -> str:
+def feature_name(entry: dict[str, Any], named: bool) -> str:
     """What a table calls a feature: 12, [3, 4], or input[3, 4] where there are several inputs."""
     index = entry["feature"]
     text = str(index[0]) if len(index) == 1 else f"[{', '.join(map(str, index))}]"
     return f"{entry['input']} {text}" if named else text
 
 
-def question(record: dict[str, Any], target: dict[str, Any]) -> str:
+def question_text(record: dict[str, Any], target: dict[str, Any]) -> str:
     """What was explained, in words."""
     output, label = target["target"], target.get("label")
     if output is None:
@@ -125,11 +125,11 @@ def question(record: dict[str, Any], target: dict[str, Any]) -> str:
 
 def show_one(out: Output, record: dict[str, Any], numbers: bool = False) -> None:
     """Everything about one sample; of a sentence its coloured words, with their relevance as `numbers`."""
-    ranked = [f"{named(entry['output'], entry['label'])} ({number(entry['score'])})" for entry in record["best"]]
+    ranked = [f"{output_name(entry['output'], entry['label'])} ({number(entry['score'])})" for entry in record["best"]]
     out.say(f"prediction  {ranked[0]}" + (f", then {', '.join(ranked[1:])}" if len(ranked) > 1 else ""))
     sentences = readings_of(record)
     for t, target in enumerate(record["targets"]):
-        out.say(f"explained   {question(record, target)}, {number(target['value'], 6)}{_arrived(target)}")
+        out.say(f"explained   {question_text(record, target)}, {number(target['value'], 6)}{_arrival_text(target)}")
         if sentences:
             out.say()
             show_words(out, sentences[t : t + 1], numbers, captions=False)
@@ -145,7 +145,7 @@ def show_one(out: Output, record: dict[str, Any], numbers: bool = False) -> None
         out.say(f"note        {note}")
 
 
-def _arrived(target: dict[str, Any]) -> str:
+def _arrival_text(target: dict[str, Any]) -> str:
     """How much of the value arrives at the inputs, where that means something."""
     share = target.get("share_arrived")
     return "" if share is None else f", of which {percent(share)} arrives at the inputs"
@@ -159,7 +159,7 @@ def _show_strongest(out: Output, target: dict[str, Any], sequence: bool) -> None
     for title, side in (("The strongest features for it", "positive"), ("The strongest against it", "negative")):
         out.heading(title if target[side] else f"{title}: none")
         if target[side]:
-            rows = [(feature(e, several), number(e["x"]), number(e["relevance"])) for e in target[side]]
+            rows = [(feature_name(e, several), number(e["x"]), number(e["relevance"])) for e in target[side]]
             out.table((f"feature{axes}", "x", "relevance"), rows, right=(1, 2))
 
 
@@ -189,13 +189,13 @@ def show_several(out: Output, records: Sequence[dict[str, Any]]) -> None:
         if not record.get("targets"):
             rows.append((record["name"], *("",) * (len(columns) - 2), record["status"]))
         for target in record.get("targets", ()):
-            ends = [feature(target[side][0], False) if target[side] else "–" for side in ("positive", "negative")]
+            ends = [feature_name(target[side][0], False) if target[side] else "–" for side in ("positive", "negative")]
             totals = [number(target["ledger"][name]) for name in TOTALS[:-1]]
             value = number(target["value"])
             share = target.get("share_arrived")
             arrived = "–" if share is None else percent(share)
             best = record["best"][0]["label"] if record.get("best") else None
-            names = [named(record["predicted"], best), named(target["target"], target.get("label"))]
+            names = [output_name(record["predicted"], best), output_name(target["target"], target.get("label"))]
             rows.append((record["name"], *names, value, arrived, *totals, *ends, record["status"]))
     labelled = any(target.get("label") for record in records for target in record.get("targets", ()))
     out.table(columns, rows, right=range(3 if labelled else 1, 9), spare=(8, 7, 6, 10, 9))
@@ -204,12 +204,12 @@ def show_several(out: Output, records: Sequence[dict[str, Any]]) -> None:
 
 def show_remarks(out: Output, records: Sequence[dict[str, Any]]) -> None:
     """The remarks on the first few samples that have some."""
-    found = [record for record in records if record.get("remarks")]
-    for record in found[:MOST_REMARKS]:
+    remarked = [record for record in records if record.get("remarks")]
+    for record in remarked[:MOST_REMARKS]:
         for remark in record["remarks"]:
             out.say(f"remark  {record['name']}: {remark}")
-    if len(found) > MOST_REMARKS:
-        out.say(f"{len(found) - MOST_REMARKS} more samples have remarks; --json lists them")
+    if len(remarked) > MOST_REMARKS:
+        out.say(f"{len(remarked) - MOST_REMARKS} more samples have remarks; --json lists them")
 
 
 def show_ledger(out: Output, accounts: Ledger | Sequence[dict[str, Any]]) -> None:

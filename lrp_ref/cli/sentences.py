@@ -15,7 +15,7 @@ from ..arrays import Array
 from ..errors import FormatError, ParameterError, ShapeError
 from ..network.model import Model
 from ..preprocess import Vocabulary, read_sentences
-from ..preprocess.words import sentences_in
+from ..preprocess.vocabulary import sentences_in
 from .input_kinds import InputKinds
 
 #: What is typed for text from the standard input.

@@ -23,7 +23,7 @@ DPI = 150
 
 
 @contextmanager
-def whole(path: Path, force: bool = False) -> Iterator[Path]:
+def atomic_write(path: Path, force: bool = False) -> Iterator[Path]:
     """A path to write to, which becomes `path` when all went well, so that an interruption leaves no half file.
 
     Raises
@@ -38,7 +38,7 @@ def whole(path: Path, force: bool = False) -> Iterator[Path]:
     part = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part{path.suffix}")
     try:
         yield part
-        put(part, path, force)
+        move_into_place(part, path, force)
     except OSError as error:  # what has no room on the disk says so without a name
         if error.errno is None or error.filename is not None:
             raise
@@ -47,7 +47,7 @@ def whole(path: Path, force: bool = False) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def put(part: Path, path: Path, force: bool) -> None:
+def move_into_place(part: Path, path: Path, force: bool) -> None:
     """Give a file that is whole its name; where that is a link, the file that it leads to is replaced.
 
     Raises
@@ -110,7 +110,7 @@ class Look:
 def write(explanation: Explanation, path: Path, force: bool = False, look: Look | None = None) -> None:
     """An explanation as a picture, as arrays, or as JSON, by the suffix of `path`."""
     look = look or Look()
-    with whole(path, force) as part:
+    with atomic_write(path, force) as part:
         if path.suffix == ".png":
             part.write_bytes(render.png(_picture(explanation, look), DPI))
         elif path.suffix == ".npz":
@@ -124,8 +124,8 @@ def _picture(explanation: Explanation, look: Look) -> Array:
     if look.words:
         return render.pixels(render.sentences(look.words, numbers=look.numbers), DPI)
     if look.sequence:
-        made = render.sequence(explanation, labels=look.labels, features=look.columns, name=look.sequence)
-        return render.pixels(made, DPI)
+        fig = render.sequence(explanation, labels=look.labels, features=look.columns, name=look.sequence)
+        return render.pixels(fig, DPI)
     drawn = _channels_first(explanation) if look.channels_last else explanation
     return look.sheets.pixels(drawn, look.shown, labels=look.labels, style=look.style)
 

@@ -5,15 +5,15 @@ for it follows, and so do the bounds of the zᴮ rule. Images need Pillow, which
 says which row of a network's table each word is.
 """
 
-from .checks import spelled
+from .checks import domain_text
+from .csv_table import TABLE_SUFFIXES, read_table
 from .fitting import array_of, fitted, image_shape, misfit, with_domain
+from .image_presets import MEANING, PRESETS, described
 from .images import SUFFIXES, read_image
-from .presets import MEANING, PRESETS, described
 from .recipe import Preprocessing, Stretched
+from .recipe_file import beside, load, ratio, text_of
 from .resolve import ImageInput, resolve
-from .stored import beside, load, ratio, text_of
-from .tables import TABLE_SUFFIXES, read_table
-from .words import TEXT_SUFFIXES, Vocabulary, read_sentences
+from .vocabulary import TEXT_SUFFIXES, Vocabulary, read_sentences
 
 __all__ = [
     "MEANING",
@@ -28,6 +28,7 @@ __all__ = [
     "array_of",
     "beside",
     "described",
+    "domain_text",
     "fitted",
     "image_shape",
     "load",
@@ -37,7 +38,6 @@ __all__ = [
     "read_sentences",
     "read_table",
     "resolve",
-    "spelled",
     "text_of",
     "with_domain",
 ]

@@ -14,7 +14,7 @@ from ..network.domain import Domain
 LARGEST = 2**15
 
 
-def spelled(domain: Domain) -> str:
+def domain_text(domain: Domain) -> str:
     """A domain with its numbers, where it has one pair for each of a few channels."""
     ends = [np.asarray(bound).reshape(-1) for bound in (domain.low, domain.high)]
     if not all(1 < end.size <= 4 for end in ends):
@@ -31,9 +31,9 @@ def pair(value: int | tuple[int, int]) -> tuple[int, int]:
 def extents(value: Any, name: str) -> int | tuple[int, int]:
     """One extent, or (height, width)."""
     if isinstance(value, (tuple, list)):
-        found = tuple(_extent(v, name) for v in value)
-        if len(found) == 2:
-            return found
+        pixels = tuple(_extent(v, name) for v in value)
+        if len(pixels) == 2:
+            return pixels
         raise ParameterError(f"Preprocessing.{name} is one number, or (height, width), found {value!r}")
     return _extent(value, name)
 
@@ -69,9 +69,9 @@ def numbers(value: Any, name: str) -> tuple[float, ...]:
 def number(value: Any, name: str) -> float:
     """A finite number."""
     try:
-        found = float(value) if not isinstance(value, (bool, str)) else math.nan
+        result = float(value) if not isinstance(value, (bool, str)) else math.nan
     except (TypeError, ValueError, OverflowError):
-        found = math.nan
-    if not math.isfinite(found):
+        result = math.nan
+    if not math.isfinite(result):
         raise ParameterError(f"Preprocessing.{name} needs finite numbers, found {value!r}")
-    return found
+    return result

@@ -12,8 +12,8 @@ from ..errors import GraphError, ShapeError, unknown
 from ..layers.conv import Conv
 from ..network.domain import Domain
 from ..network.model import Model
-from .checks import spelled
-from .presets import PRESETS
+from .checks import domain_text
+from .image_presets import PRESETS
 from .recipe import Preprocessing, Stretched
 
 if TYPE_CHECKING:
@@ -37,18 +37,18 @@ def image_shape(model: Model, name: str | None = None) -> tuple[int, int | None,
 
 def _wanted(model: Model, name: str | None) -> tuple[int, int | None, int | None, str]:
     """`image_shape`, and the layout."""
-    chosen = _input(model, name)
-    shape = model.input_shape.get(chosen)
+    source = _input(model, name)
+    shape = model.input_shape.get(source)
     if shape is None:
-        for node in model.readers(chosen):
+        for node in model.readers(source):
             if isinstance(node.layer, Conv) and node.layer.dims == 2:
                 return node.layer.lower, None, None, "CHW"
-        raise ShapeError(f"the model does not state the shape of {chosen!r}: make it with input_shape=(channels, height, width)")
+        raise ShapeError(f"the model does not state the shape of {source!r}: make it with input_shape=(channels, height, width)")
     if len(shape) == 2:
         return 1, shape[0], shape[1], "HW"
     if len(shape) != 3:
         raise ShapeError(
-            f"input {chosen!r} has samples of shape {shape}; an image fits (channels, height, width) or (height, width)"
+            f"input {source!r} has samples of shape {shape}; an image fits (channels, height, width) or (height, width)"
         )
     if shape[0] not in (1, 3) and shape[2] in (1, 3):
         return shape[2], shape[0], shape[1], "HWC"
@@ -74,29 +74,29 @@ def fitted(preprocessing: Preprocessing | str | None, model: Model, name: str | 
     ShapeError, GraphError, UnknownNameError
         Where the model's input is no image, the preset does not exist, or sizes or channels differ.
     """
-    chosen = _input(model, name)
+    source = _input(model, name)
     if preprocessing is None:
-        preprocessing = Stretched(bounds=model.domain.get(chosen))
+        preprocessing = Stretched(bounds=model.domain.get(source))
     elif isinstance(preprocessing, str):
         if preprocessing not in PRESETS:
             raise unknown("preset", preprocessing, PRESETS)
         preprocessing = PRESETS[preprocessing]
     channels, height, width, layout = _wanted(model, name)
     if preprocessing.layout not in (None, layout):
-        layout, (channels, height, width) = preprocessing.layout, _read_as(preprocessing.layout, model.input_shape.get(chosen))
+        layout, (channels, height, width) = preprocessing.layout, _read_as(preprocessing.layout, model.input_shape.get(source))
     if channels not in (1, 3):
         raise ShapeError(f"an image has 1 or 3 channels, and the model's input {channels}; give it as .npy")
     if preprocessing.channels not in (None, channels):
         raise ShapeError(f"the preprocessing makes {preprocessing.channels} channel(s), and the model's input has {channels}")
-    found = replace(preprocessing, channels=channels, layout=layout)
+    ready = replace(preprocessing, channels=channels, layout=layout)
     if height is None or width is None:
-        return found
-    if found.size is None and not isinstance(found.crop, (int, tuple)):
-        found = replace(found, size=(height, width))
-    if found.result not in (None, (height, width)):
-        made = " × ".join(map(str, found.result or ()))
-        raise ShapeError(f"the preprocessing makes images of {made} pixels, and the model's input takes {height} × {width}")
-    return found
+        return ready
+    if ready.size is None and not isinstance(ready.crop, (int, tuple)):
+        ready = replace(ready, size=(height, width))
+    if ready.result not in (None, (height, width)):
+        result = " × ".join(map(str, ready.result or ()))
+        raise ShapeError(f"the preprocessing makes images of {result} pixels, and the model's input takes {height} × {width}")
+    return ready
 
 
 def _read_as(layout: str, shape: Shape | None) -> tuple[int, int | None, int | None]:
@@ -125,8 +125,8 @@ def array_of(image: Image, model: Model, *, name: str | None = None, preprocessi
     ShapeError, GraphError, UnknownNameError
         Where the model's input is no image, the preset does not exist, or sizes or channels differ.
     """
-    made = fitted(preprocessing, model, name)(image)
-    return np.ascontiguousarray(made, dtype=np.float64 if model.dtype == object else model.dtype)
+    values = fitted(preprocessing, model, name)(image)
+    return np.ascontiguousarray(values, dtype=np.float64 if model.dtype == object else model.dtype)
 
 
 def with_domain(model: Model, domain: Domain | Preprocessing | Any, name: str | None = None) -> Model:
@@ -137,9 +137,9 @@ def with_domain(model: Model, domain: Domain | Preprocessing | Any, name: str | 
     domain : a `Domain`, a (low, high) pair, or a `Preprocessing`, whose domain is taken
     name : which input; None: the only one
     """
-    chosen = _input(model, name)
+    source = _input(model, name)
     bounds = fitted(domain, model, name).domain if isinstance(domain, Preprocessing) else Domain.of(domain)
-    return replace(model, domain={**model.domain, chosen: bounds.astype(model.dtype)})
+    return replace(model, domain={**model.domain, source: bounds.astype(model.dtype)})
 
 
 def misfit(x: Any, domain: Domain | None) -> str | None:
@@ -152,16 +152,16 @@ def misfit(x: Any, domain: Domain | None) -> str | None:
     if domain is None or not array.size:
         return None
     array = array.astype(np.float64)
-    found = f"the input's values lie in [{array.min():.6g}, {array.max():.6g}]"
+    value_range = f"the input's values lie in [{array.min():.6g}, {array.max():.6g}]"
     low, high = (np.asarray(b, dtype=np.float64) for b in (domain.low, domain.high))
-    asked = f"the model's domain {spelled(domain)}: was the input preprocessed for this model?"
+    asked = f"the model's domain {domain_text(domain)}: was the input preprocessed for this model?"
     try:
         outside = np.count_nonzero((array < low - 1e-5 * (high - low)) | (array > high + 1e-5 * (high - low)))
     except ValueError:
-        return f"the model's domain {spelled(domain)} does not broadcast against an input of shape {array.shape}"
+        return f"the model's domain {domain_text(domain)} does not broadcast against an input of shape {array.shape}"
     if outside:
-        return f"{found}, {outside} of {array.size} outside {asked}"
+        return f"{value_range}, {outside} of {array.size} outside {asked}"
     width = float(np.max(high - low))
     if array.size > 1 and array.max() - array.min() < width / 20:
-        return f"{found}, a small part of {asked}"
+        return f"{value_range}, a small part of {asked}"
     return None

@@ -11,9 +11,9 @@ from ..errors import LrpError, unknown
 from ..network.domain import Domain
 from ..network.model import Model
 from .fitting import fitted, with_domain
-from .presets import PRESETS, described
+from .image_presets import PRESETS, described
 from .recipe import Preprocessing
-from .stored import beside, load
+from .recipe_file import beside, load
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,10 +11,10 @@ from .grid import grid
 from .maps import STYLES
 from .page import html
 from .png import png
+from .readings import Reading, readings
 from .sequences import sequence
 from .sheets import Sheets, pixels
 from .typeset import sentences
-from .words import Reading, readings
 
 __all__ = [
     "STYLES",

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import ParameterError
 from ..ledger import Ledger
-from .canvas import GREY, PLAIN, figure, shown
+from .canvas import GREY, PLAIN, figure, printable
 from .colours import NEGATIVE, POSITIVE
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ def ledger(accounts: Ledger, *, sample: int = 0) -> Figure:
     if not 0 <= sample < account.start.shape[0]:
         raise ParameterError(f"there is no sample {sample} in a ledger of {account.start.shape[0]}")
     nodes, net, absolute = _curves(account, sample)
-    names = [shown(name) if len(name) <= _LONGEST else f"{shown(name[:_LONGEST])}…" for name in nodes]
-    made = figure(min(16.0, max(4.8, 0.62 * len(names) + 1.6)), 3.6, layout="constrained")
-    axes = made.add_subplot()
+    names = [printable(name) if len(name) <= _LONGEST else f"{printable(name[:_LONGEST])}…" for name in nodes]
+    fig = figure(min(16.0, max(4.8, 0.62 * len(names) + 1.6)), 3.6, layout="constrained")
+    axes = fig.add_subplot()
     at = np.arange(len(names))
     for values, name, colour, marker in ((absolute, "Σ |R|", _ABSOLUTE, "s"), (net, "Σ R", _NET, "o")):
         axes.plot(at, values, marker=marker, markersize=5, color=tuple(c / 255 for c in colour), label=name)
@@ -53,7 +53,7 @@ def ledger(accounts: Ledger, *, sample: int = 0) -> Figure:
     top, low = max([*net, *absolute, 0.0]), min([*net, *absolute, 0.0])
     axes.set_ylim(low - 0.05 * (top - low or 1), top + 0.08 * (top - low or 1))
     axes.legend(frameon=False)
-    return made
+    return fig
 
 
 def _curves(account: Ledger, sample: int) -> tuple[list[str], list[float], list[float]]:
@@ -68,6 +68,6 @@ def _curves(account: Ledger, sample: int) -> tuple[list[str], list[float], list[
     net = [at(e.booking.arriving) for e in entries]
     absolute = [at(e.booking.arriving_abs) for e in entries]
     last = entries[-1].booking
-    whole = np.isclose(at(last.inputs), at(account.relevance), rtol=1e-4, atol=1e-12)
-    names = [e.node for e in entries] + ["input" if whole else f"below {entries[-1].node}"]
+    complete = np.isclose(at(last.inputs), at(account.relevance), rtol=1e-4, atol=1e-12)
+    names = [e.node for e in entries] + ["input" if complete else f"below {entries[-1].node}"]
     return names, [*net, at(last.inputs)], [*absolute, at(last.inputs_abs)]

@@ -56,9 +56,9 @@ def colour_scale(limit: float) -> ScalarMappable:
     return ScalarMappable(Normalize(-limit, limit), ListedColormap(scale() / 255, name="relevance"))
 
 
-def colour_bar(made: Figure, limit: float, beyond: bool, **where: Any) -> Axes:
+def colour_bar(fig: Figure, limit: float, beyond: bool, **where: Any) -> Axes:
     """The scale from −limit to limit, with pointed ends where something is `beyond` it; `where` as matplotlib takes it."""
-    bar = made.colorbar(colour_scale(limit), extend="both" if beyond else "neither", extendfrac=POINTED, **where)
+    bar = fig.colorbar(colour_scale(limit), extend="both" if beyond else "neither", extendfrac=POINTED, **where)
     bar.set_label("relevance: against ◂  ▸ for", fontsize=9)
     bar.ax.tick_params(labelsize=TICKS)
     bar.ax.yaxis.get_offset_text().set_fontsize(TICKS)
@@ -68,25 +68,25 @@ def colour_bar(made: Figure, limit: float, beyond: bool, **where: Any) -> Axes:
 def show(axes: Axes, *layers: Array, fills: bool = False) -> None:
     """Images on top of each other without ticks, cells as they are; `fills`: the axes have their shape already."""
     height, width = layers[0].shape[:2]
-    aspect: Literal["equal", "auto"] = "auto" if fills or slim(height, width) else "equal"
+    aspect: Literal["equal", "auto"] = "auto" if fills or is_slim(height, width) else "equal"
     for image in layers:
         # Interpolation would invent relevance between cells; antialiasing averages cells that are smaller than pixels.
-        interpolation = "antialiased" if averaged(image) else "nearest"
+        interpolation = "antialiased" if has_small_cells(image) else "nearest"
         axes.imshow(image, interpolation=interpolation, aspect=aspect, extent=(-0.5, width - 0.5, height - 0.5, -0.5))
-    bare(axes)
+    remove_ticks(axes)
 
 
-def averaged(image: Array) -> bool:
+def has_small_cells(image: Array) -> bool:
     """Whether an image has cells that may be smaller than pixels."""
     return bool(max(image.shape[:2]) >= MANY)
 
 
-def slim(height: int, width: int) -> bool:
+def is_slim(height: int, width: int) -> bool:
     """Whether an image is stretched, for it would be a line."""
     return not SLIM < height / width < 1 / SLIM
 
 
-def bare(axes: Axes) -> None:
+def remove_ticks(axes: Axes) -> None:
     """No ticks, and a pale frame around the image, which it does not cover."""
     axes.set_xticks([])
     axes.set_yticks([])
@@ -97,14 +97,14 @@ def facts_of(explanation: Explanation, sample: int, width: int) -> str:
     """How it was computed, how much of the value arrives, and what should not go unnoticed, in lines of `width` characters."""
     share = explanation.share_arrived
     facts = (explanation.composite, explanation.precision, f"backend {explanation.backend}", stated(share, sample))
-    found = (*explanation.cautions, *remarks(share, explanation.value, explanation.ledger, sample))
-    lines = [" · ".join(shown(fact) for fact in facts if fact), *map(shown, found)]
+    comments = (*explanation.cautions, *remarks(share, explanation.value, explanation.ledger, sample))
+    lines = [" · ".join(printable(fact) for fact in facts if fact), *map(printable, comments)]
     return "\n".join(fill(line, width) for line in lines)
 
 
-def say_facts(made: Figure, explanation: Explanation, sample: int) -> None:
+def write_facts(fig: Figure, explanation: Explanation, sample: int) -> None:
     """`facts_of` at the bottom of a picture."""
-    made.supxlabel(facts_of(explanation, sample, characters(made.get_figwidth())), fontsize=SMALL, color=GREY, **PLAIN)
+    fig.supxlabel(facts_of(explanation, sample, characters(fig.get_figwidth())), fontsize=SMALL, color=GREY, **PLAIN)
 
 
 def characters(width: float) -> int:
@@ -112,7 +112,7 @@ def characters(width: float) -> int:
     return int(16 * width)
 
 
-def shown(word: str) -> str:
+def printable(word: str) -> str:
     r"""A word without control characters, which a terminal or a browser would obey: they are spelled out, as in \x1b."""
     # Joiners are part of words in several scripts.
     return "".join(c if c.isprintable() or c in "\u200c\u200d" else ascii(c)[1:-1] for c in word)
@@ -125,7 +125,7 @@ def as_image(x: Any) -> Array:
     become grey.
     """
     array = np.asarray(x)
-    whole = array.dtype == np.uint8
+    is_bytes = array.dtype == np.uint8
     array = array.astype(np.float64)
     if array.ndim == 3 and array.shape[2] not in (3, 4):
         array = np.moveaxis(array, 0, 2)
@@ -133,7 +133,7 @@ def as_image(x: Any) -> Array:
     if grey:
         array = np.atleast_2d(array.mean(axis=2) if array.ndim == 3 else array)[..., None].repeat(3, axis=2)
     array = array[..., :3]
-    if not whole:
+    if not is_bytes:
         low, high = array.min(initial=np.inf), array.max(initial=-np.inf)
         array = 255 * (array - low) / (high - low) if high > low else np.full_like(array, 128)
     return np.asarray(np.rint(array), dtype=np.uint8)

@@ -10,9 +10,9 @@ import numpy as np
 
 from ..arrays import Array
 from ..propagate.explanation import Explanation
-from .canvas import PLAIN, as_image, colour_bar, figure, say_facts, show, shown
+from .canvas import PLAIN, as_image, colour_bar, figure, printable, show, write_facts
 from .colours import NEGATIVE, POSITIVE, limit_of
-from .maps import Content, Map, content, shortened
+from .maps import Content, Map, content_of, shorten
 from .panels import panels_of
 
 if TYPE_CHECKING:
@@ -49,41 +49,41 @@ def picture(
     ParameterError, UnknownNameError
         Where there is no such sample or style, or the style does not fit.
     """
-    return figure_of(content(explanation, x, sample=sample, labels=labels, style=style), explanation, sample)
+    return figure_of(content_of(explanation, x, sample=sample, labels=labels, style=style), explanation, sample)
 
 
-def figure_of(found: Content, explanation: Explanation, sample: int) -> Figure:
+def figure_of(content: Content, explanation: Explanation, sample: int) -> Figure:
     """The picture of a content."""
-    if found.kind == "panels":
-        return panels_of(found, explanation, sample).figure()
-    made = _bars(found.maps) if found.kind == "bars" else _gallery(found)
-    say_facts(made, explanation, sample)
-    return made
+    if content.kind == "panels":
+        return panels_of(content, explanation, sample).figure()
+    fig = _bars(content.maps) if content.kind == "bars" else _gallery(content)
+    write_facts(fig, explanation, sample)
+    return fig
 
 
-def _gallery(found: Content) -> Figure:
+def _gallery(content: Content) -> Figure:
     """The input of each input node, then its heatmaps for all targets, on one scale."""
-    each = len(found.maps) // found.inputs
-    blocks = [found.maps[i : i + each] for i in range(0, len(found.maps), each)]
+    each = len(content.maps) // content.inputs
+    blocks = [content.maps[i : i + each] for i in range(0, len(content.maps), each)]
     depth = -(-(each + 1) // _ACROSS)
-    side = 0.8 * found.side
-    lines = max(sum(len(fill(line, 26).splitlines()) for line in one.caption.splitlines()) for one in found.maps)
+    side = 0.8 * content.side
+    lines = max(sum(len(fill(line, 26).splitlines()) for line in one.caption.splitlines()) for one in content.maps)
     heights = [side * block[0].height + 0.2 * lines for block in blocks for _ in range(depth)]
-    made = figure(_ACROSS * side + 1.1, sum(heights) + 0.45, layout="constrained")
-    axes = made.subplots(len(heights), _ACROSS, squeeze=False, height_ratios=heights)
+    fig = figure(_ACROSS * side + 1.1, sum(heights) + 0.45, layout="constrained")
+    axes = fig.subplots(len(heights), _ACROSS, squeeze=False, height_ratios=heights)
     for number, block in enumerate(blocks):
         places = list(axes[number * depth : (number + 1) * depth].flat)
         show(places[0], as_image(block[0].x))
-        title = f"input {shortened(shown(block[0].name))}" if found.inputs > 1 else "input"
+        title = f"input {shorten(printable(block[0].name))}" if content.inputs > 1 else "input"
         places[0].set_title(title, fontsize=10, **PLAIN)
         for axis, one in zip(places[1:], block, strict=False):
-            show(axis, *one.layers(found.style, found.limit))
+            show(axis, *one.layers(content.style, content.limit))
             axis.set_title("\n".join(fill(line, 26) for line in one.caption.splitlines()), fontsize=10, **PLAIN)
         for axis in places[len(block) + 1 :]:
             axis.set_axis_off()
-    if found.style != "pattern":
-        colour_bar(made, found.limit, found.beyond, ax=axes, shrink=0.8, aspect=25, pad=0.02)
-    return made
+    if content.style != "pattern":
+        colour_bar(fig, content.limit, content.beyond, ax=axes, shrink=0.8, aspect=25, pad=0.02)
+    return fig
 
 
 def _bars(maps: Sequence[Map]) -> Figure:
@@ -93,13 +93,13 @@ def _bars(maps: Sequence[Map]) -> Figure:
         if i == 0 or one.name != maps[i - 1].name:
             panels.append((one.name, "", np.asarray(one.x, dtype=np.float64).reshape(-1), False))
         panels.append(("relevance", one.caption, one.relevance, True))
-    made = figure(8.0, 1.7 * len(panels) + 0.6, layout="constrained")
-    column = made.subplots(len(panels), 1, squeeze=False)[:, 0]
+    fig = figure(8.0, 1.7 * len(panels) + 0.6, layout="constrained")
+    column = fig.subplots(len(panels), 1, squeeze=False)[:, 0]
     limit = max(limit_of(values) for _, _, values, signed in panels if signed) or 1.0
     for axes, (name, caption, values, signed) in zip(column, panels, strict=True):
         up, down = (_unit(POSITIVE[3]), _unit(NEGATIVE[3])) if signed else ("0.45", "0.45")
         _draw(axes, values, up, down)
-        axes.set_ylabel(shortened(shown(name)), **PLAIN)
+        axes.set_ylabel(shorten(printable(name)), **PLAIN)
         axes.set_title(fill(", ".join(caption.splitlines()), 90), fontsize=10, **PLAIN)
         if signed:
             axes.set_ylim(-1.08 * limit, 1.08 * limit)
@@ -107,7 +107,7 @@ def _bars(maps: Sequence[Map]) -> Figure:
         axes.axhline(0, color="0.6", linewidth=0.6)
         axes.xaxis.get_major_locator().set_params(integer=True)
     column[-1].set_xlabel("feature")
-    return made
+    return fig
 
 
 def _draw(axes: Axes, values: Array, up: Any, down: Any) -> None:

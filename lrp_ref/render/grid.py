@@ -55,16 +55,16 @@ def grid(
     left, right, bottom = 0.25 + 0.078 * _longest(rows), 0.15, 0.75
     top = 0.1 + 0.16 * _lines(columns) + 0.35 * bool(groups) + 0.3 * bool(title)
     width, height = left + across * _CELL + right, top + down * _CELL + bottom
-    made = figure(width, height)
-    axes = made.add_axes((left / width, bottom / height, across * _CELL / width, down * _CELL / height))
+    fig = figure(width, height)
+    axes = fig.add_axes((left / width, bottom / height, across * _CELL / width, down * _CELL / height))
     axes.imshow(_canvas(cells), interpolation="nearest", aspect="auto", extent=(0, across, down, 0))
     _label(axes, rows, ("input", *columns), groups)
     if title:
-        made.text(0.5, 1 - 0.1 / height, title, ha="center", va="top", fontsize=12, **PLAIN)
+        fig.text(0.5, 1 - 0.1 / height, title, ha="center", va="top", fontsize=12, **PLAIN)
     wide = len(columns) * _CELL > 6.5  # the words fit beside each other
     begin = left + _CELL if wide else left
-    bar = made.add_axes((begin / width, 0.42 / height, 1 - (begin + right) / width, 0.14 / height))
-    made.colorbar(colour_scale(1.0), cax=bar, orientation="horizontal", ticks=[-1, 0, 1])
+    bar = fig.add_axes((begin / width, 0.42 / height, 1 - (begin + right) / width, 0.14 / height))
+    fig.colorbar(colour_scale(1.0), cax=bar, orientation="horizontal", ticks=[-1, 0, 1])
     ends = (
         ("−max |R| of each map: against the class", "+max |R| of each map: for the class") if wide else ("−max |R|", "+max |R|")
     )
@@ -72,7 +72,7 @@ def grid(
     first, _, last = bar.get_xticklabels()
     first.set_horizontalalignment("left")
     last.set_horizontalalignment("right")
-    return made
+    return fig
 
 
 def _longest(labels: Sequence[str]) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from ..arrays import Array
 from ..errors import ParameterError, ShapeError, unknown
 from ..propagate.explanation import Explanation
-from .canvas import SLIM, as_image, shown
+from .canvas import SLIM, as_image, printable
 from .colours import heatmap, limit_of, plain_map
 
 #: What a picture shows.
@@ -88,7 +88,7 @@ class Content:
         return max(limit_of(one.relevance) for one in self.maps) > self.limit
 
 
-def content(
+def content_of(
     explanation: Explanation, x: Any = None, *, sample: int = 0, labels: Sequence[str] | None = None, style: str = "panels"
 ) -> Content:
     """What `picture` draws of these, and what it raises."""
@@ -99,10 +99,10 @@ def content(
         raise ParameterError(f"there is no sample {sample} in an explanation of {count}")
     maps = _maps(explanation, x, sample, labels, style == "contrast")
     limit = max(_full(m.relevance) for m in maps) or 1.0
-    found = Content(tuple(maps), limit, len(explanation.inputs), style)
-    if found.kind == "bars" and style in ("overlay", "pattern"):
+    content = Content(tuple(maps), limit, len(explanation.inputs), style)
+    if content.kind == "bars" and style in ("overlay", "pattern"):
         raise ParameterError(f"style {style!r} is for images; vectors are drawn as bars")
-    return found
+    return content
 
 
 def _maps(explanation: Explanation, x: Any, sample: int, labels: Sequence[str] | None, contrast: bool) -> list[Map]:
@@ -112,7 +112,7 @@ def _maps(explanation: Explanation, x: Any, sample: int, labels: Sequence[str] |
     targets = None if explanation.target is None else np.atleast_1d(explanation.target[sample])
     order = np.argsort(-values.astype(np.float64), kind="stable")[:MOST_TARGETS] if values.size > 1 else np.arange(1)
     order = np.arange(2) if contrast else order
-    found = []
+    maps = []
     for name in explanation.inputs:
         relevance, value = explanation.relevances[name][sample], explanation.activations[name][sample]
         if value.ndim > 3 or not value.ndim:
@@ -128,8 +128,8 @@ def _maps(explanation: Explanation, x: Any, sample: int, labels: Sequence[str] |
             caption = caption_of(target, float(values[t]), explanation.prediction[sample], labels)
             one = one if one.ndim == 1 else plain_map(one)
             several.append(Map(name, caption, np.asarray(one, dtype=np.float64), shown))
-        found += [*several, _difference(*several)] if contrast else several
-    return found
+        maps += [*several, _difference(*several)] if contrast else several
+    return maps
 
 
 def _difference(first: Map, second: Map) -> Map:
@@ -143,13 +143,13 @@ def caption_of(target: int | None, value: float, prediction: Array, labels: Sequ
     number = f"{value:.4g}".replace("-", "−")
     if target is None:
         return f"start with Σ R = {number}"
-    name = f"class {target}" if labels is None else shortened(shown(str(labels[target])))
+    name = f"class {target}" if labels is None else shorten(printable(str(labels[target])))
     # The log-odds or a contrast is not the score; a softmax at the end shows probabilities as the prediction.
     score = np.isclose(float(prediction.reshape(-1)[target]), value, rtol=1e-4)
     return f"{name}\n{'score' if score else 'value'} {number}"
 
 
-def shortened(text: str) -> str:
+def shorten(text: str) -> str:
     """A name that fits a picture."""
     return text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}…"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from .canvas import shown
+from .canvas import printable
 from .colours import NEGATIVE, NEUTRAL, POSITIVE
-from .words import Reading, colours_of, signed
+from .readings import Reading, colours_of, signed_number
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; color: #222; background: #fff }
@@ -21,7 +21,7 @@ h1 { font-size: 1.3em } h2 { font-size: 0.95em; font-weight: 600; margin: 1.6em 
 """
 
 
-def html(found: Sequence[Reading], *, title: str = "Relevance of words", facts: str = "") -> str:
+def html(readings: Sequence[Reading], *, title: str = "Relevance of words", facts: str = "") -> str:
     """A page with sentences whose words are coloured by their relevance: orange speaks for, blue against, white is zero.
 
     The page needs no other file and no script. Each sentence has a scale of its own, ±max |R| of its words; a number
@@ -29,7 +29,7 @@ def html(found: Sequence[Reading], *, title: str = "Relevance of words", facts: 
 
     Parameters
     ----------
-    found : what `readings` returned, of one sentence or of many
+    readings : what `readings` returned, of one sentence or of many
     title : the heading
     facts : a line below it, such as how it was computed
     """
@@ -37,13 +37,13 @@ def html(found: Sequence[Reading], *, title: str = "Relevance of words", facts: 
     parts = [
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{escape(shown(title))}</title>",
+        f"<title>{escape(printable(title))}</title>",
         f"<style>{_STYLE}.scale {{ background: linear-gradient(to right, {stops}) }}\n</style>",
-        f"</head>\n<body>\n<h1>{escape(shown(title))}</h1>",
-        f'<p class="facts">{escape(shown(facts))}</p>' if facts else "",
+        f"</head>\n<body>\n<h1>{escape(printable(title))}</h1>",
+        f'<p class="facts">{escape(printable(facts))}</p>' if facts else "",
         '<p>against<span class="scale"></span>for: from −max |R| to +max |R| of each sentence</p>',
         '<input type="checkbox" id="numbers"><label for="numbers"> show the numbers</label>\n<main>',
-        *(_section(one) for one in found),
+        *(_section(one) for one in readings),
         "</main>\n</body>\n</html>\n",
     ]
     return "\n".join(part for part in parts if part)
@@ -52,11 +52,11 @@ def html(found: Sequence[Reading], *, title: str = "Relevance of words", facts: 
 def _section(reading: Reading) -> str:
     spans = []
     for i, (colour, dark) in enumerate(colours_of(reading)):
-        word, relevance = escape(shown(reading.words[i])), float(reading.relevance[i])
+        word, relevance = escape(printable(reading.words[i])), float(reading.relevance[i])
         style = f"background: {_hex(colour)}{'; color: #fff' if dark else ''}"
-        inside = f"{f'<u>{word}</u>' if reading.underlined(i) else word}<small>{signed(relevance)}</small>"
-        spans.append(f'<span style="{style}" title="{signed(relevance, 4)}">{inside}</span>')
-    heading = escape(f"{shown(reading.caption)} (max |R| = {reading.limit:.3g})")
+        inside = f"{f'<u>{word}</u>' if reading.underlined(i) else word}<small>{signed_number(relevance)}</small>"
+        spans.append(f'<span style="{style}" title="{signed_number(relevance, 4)}">{inside}</span>')
+    heading = escape(f"{printable(reading.caption)} (max |R| = {reading.limit:.3g})")
     return "\n".join([f"<section>\n<h2>{heading}</h2>", '<p class="words" dir="auto">', *spans, "</p>\n</section>"])
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from ..arrays import Array
 from ..forks import cached_property
 from ..propagate.explanation import Explanation
-from .canvas import GREY, PLAIN, SMALL, bare, characters, colour_bar, facts_of, figure, show, shown, slim
-from .maps import Content, shortened
+from .canvas import GREY, PLAIN, SMALL, characters, colour_bar, facts_of, figure, is_slim, printable, remove_ticks, show
+from .maps import Content, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,13 +76,13 @@ class Frame:
     @cached_property
     def boxes(self) -> tuple[tuple[Box, ...], ...]:
         """Where the panels lie, row by row."""
-        found, base = [], self._bottom + self._rows
+        rows, base = [], self._bottom + self._rows
         for shapes, height in zip(self.shapes, self.heights, strict=True):
             base -= height
             lefts = [_EDGE + _NAME * bool(self.names) + i * (self.side + _GAP) for i in range(len(shapes))]
-            found.append(tuple(_fitted((left, base, self.side, height), *s) for left, s in zip(lefts, shapes, strict=True)))
+            rows.append(tuple(_fitted((left, base, self.side, height), *s) for left, s in zip(lefts, shapes, strict=True)))
             base -= _GAP
-        return tuple(found)
+        return tuple(rows)
 
     @property
     def scale(self) -> Box:
@@ -91,24 +91,24 @@ class Frame:
 
     def figure(self, limit: float = 1.0) -> tuple[Figure, list[list[Axes]], Axes | None]:
         """A figure with axes for the panels and for the scale, which goes from −limit to limit."""
-        made = figure(*self.size)
-        axes = [[made.add_axes(self.part(box)) for box in row] for row in self.boxes]
+        fig = figure(*self.size)
+        axes = [[fig.add_axes(self.part(box)) for box in row] for row in self.boxes]
         for axis in (axis for row in axes for axis in row):
-            bare(axis)
+            remove_ticks(axis)
         for axis, title in zip(axes[0], self.titles, strict=False):
             axis.set_title(title, fontsize=10)
         for row, name in zip(axes, self.names, strict=False):
             row[0].set_ylabel(name, **PLAIN)
         if not self.bar:
-            return made, axes, None
-        scale = colour_bar(made, limit, self.beyond, cax=made.add_axes(self.part(self.scale)))
+            return fig, axes, None
+        scale = colour_bar(fig, limit, self.beyond, cax=fig.add_axes(self.part(self.scale)))
         scale.yaxis.set_label_coords(1 + _LABEL / _BAR[1], 0.5)
-        return made, axes, scale
+        return fig, axes, scale
 
-    def say(self, made: Figure, heading: str, facts: str) -> None:
+    def say(self, fig: Figure, heading: str, facts: str) -> None:
         """The heading above, and the facts below."""
-        made.suptitle(heading, y=1 - _EDGE / self.size[1], va="top", **PLAIN)
-        made.supxlabel(facts, y=_EDGE / self.size[1], va="bottom", fontsize=SMALL, color=GREY, **PLAIN)
+        fig.suptitle(heading, y=1 - _EDGE / self.size[1], va="top", **PLAIN)
+        fig.supxlabel(facts, y=_EDGE / self.size[1], va="bottom", fontsize=SMALL, color=GREY, **PLAIN)
 
     def part(self, box: Box) -> Box:
         """A box in parts of the figure."""
@@ -129,11 +129,11 @@ def _whole(length: float) -> float:
 def _fitted(box: Box, height: int, width: int) -> Box:
     """The middle of a box that has the shape of an image, unless that is stretched."""
     left, base, across, up = box
-    if slim(height, width):
+    if is_slim(height, width):
         return box
     scale = min(across / width, up / height)
-    own = max(_UNIT, _whole(width * scale)), max(_UNIT, _whole(height * scale))
-    return left + _whole((across - own[0]) / 2), base + _whole((up - own[1]) / 2), *own
+    natural = max(_UNIT, _whole(width * scale)), max(_UNIT, _whole(height * scale))
+    return left + _whole((across - natural[0]) / 2), base + _whole((up - natural[1]) / 2), *natural
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,30 +156,30 @@ class Panels:
 
     def figure(self) -> Figure:
         """The picture."""
-        made, axes, _ = self.frame.figure(self.limit)
+        fig, axes, _ = self.frame.figure(self.limit)
         for row, images in zip(axes, self.layers, strict=True):
             for axis, layers in zip(row, images, strict=True):
                 show(axis, *layers, fills=True)
-        self.frame.say(made, self.heading, self.facts)
-        return made
+        self.frame.say(fig, self.heading, self.facts)
+        return fig
 
 
-def panels_of(found: Content, explanation: Explanation, sample: int) -> Panels:
+def panels_of(content: Content, explanation: Explanation, sample: int) -> Panels:
     """One row for each input: input, heatmap and overlay, or the style's panel alone."""
-    titles = ("input", "relevance", "overlay") if found.style == "panels" else (found.style,)
-    several, bar = len(titles) > 1, found.style != "pattern"
-    layers = tuple(tuple(one.layers(title, found.limit) for title in titles) for one in found.maps)
-    names = tuple(shortened(shown(one.name)) for one in found.maps) if found.inputs > 1 else ()
-    heading = fill(", ".join(found.maps[0].caption.splitlines()), 80 if several else 40)
-    facts = facts_of(explanation, sample, characters(width_of(found.side, len(titles), names, bar)))
+    titles = ("input", "relevance", "overlay") if content.style == "panels" else (content.style,)
+    several, bar = len(titles) > 1, content.style != "pattern"
+    layers = tuple(tuple(one.layers(title, content.limit) for title in titles) for one in content.maps)
+    names = tuple(shorten(printable(one.name)) for one in content.maps) if content.inputs > 1 else ()
+    heading = fill(", ".join(content.maps[0].caption.splitlines()), 80 if several else 40)
+    facts = facts_of(explanation, sample, characters(width_of(content.side, len(titles), names, bar)))
     frame = Frame(
         shapes=tuple(tuple(images[0].shape[:2] for images in row) for row in layers),
-        side=found.side,
-        heights=tuple(max(_UNIT, _whole(found.side * one.height)) for one in found.maps),
+        side=content.side,
+        heights=tuple(max(_UNIT, _whole(content.side * one.height)) for one in content.maps),
         titles=titles if several else (),
         names=names,
         lines=(heading.count("\n") + 1, facts.count("\n") + 1),
         bar=bar,
-        beyond=bar and found.beyond,
+        beyond=bar and content.beyond,
     )
-    return Panels(frame, layers, heading, facts, found.limit)
+    return Panels(frame, layers, heading, facts, content.limit)

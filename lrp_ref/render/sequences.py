@@ -10,7 +10,7 @@ import numpy as np
 from ..arrays import Array
 from ..errors import ParameterError, ShapeError
 from ..propagate.explanation import Explanation
-from .canvas import as_image, colour_scale, figure, say_facts, shown
+from .canvas import as_image, colour_scale, figure, printable, write_facts
 from .colours import NEGATIVE, POSITIVE, heatmap, limit_of
 from .maps import MOST_TARGETS, caption_of
 
@@ -56,8 +56,8 @@ def sequence(
     if not name and len(explanation.inputs) > 1:
         raise ParameterError(f"name= says which input is the sequence: {', '.join(explanation.inputs)}")
     name = name or explanation.inputs[0]
-    whole = np.asarray(explanation.at(name)[sample], dtype=np.float64)
-    maps = whole if explanation.several else whole[None]
+    relevance = np.asarray(explanation.at(name)[sample], dtype=np.float64)
+    maps = relevance if explanation.several else relevance[None]
     if maps.ndim != 3 or 0 in maps.shape:
         raise ShapeError(f"a sequence has samples (T, features), found {maps.shape[1:]}")
     for names, extent, what in ((features, maps.shape[2], "features"), (steps, maps.shape[1], "steps")):
@@ -68,9 +68,9 @@ def sequence(
     value = explanation.activations.get(name)
     captions = [_caption(explanation, sample, int(t), labels) for t in order]
     x = None if value is None else np.asarray(value[sample], dtype=np.float64)
-    made = _figure(x, [maps[t] for t in order], captions, features, steps)
-    say_facts(made, explanation, sample)
-    return made
+    fig = _figure(x, [maps[t] for t in order], captions, features, steps)
+    write_facts(fig, explanation, sample)
+    return fig
 
 
 def _caption(explanation: Explanation, sample: int, t: int, labels: Sequence[str] | None) -> str:
@@ -86,8 +86,8 @@ def _figure(
     rows = maps[0].shape[1]
     tall = float(np.clip(0.16 * rows, 0.5, 3.2))
     heights = [tall] * ((x is not None) + len(maps)) + [1.0] * (len(maps) == 1)
-    made = figure(9.0, sum(heights) + 0.45 * len(heights) + 0.6 + 0.5 * (steps is not None), layout="constrained")
-    column = made.subplots(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
+    fig = figure(9.0, sum(heights) + 0.45 * len(heights) + 0.6 + 0.5 * (steps is not None), layout="constrained")
+    column = fig.subplots(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
     limit = max(limit_of(one) for one in maps) or 1.0
     panels = list(column)
     if x is not None:
@@ -99,23 +99,23 @@ def _figure(
     for axes in panels:
         axes.set_xlim(-0.5, maps[0].shape[0] - 0.5)
     _name_steps(panels, maps[0].shape[0], steps)
-    bar = made.colorbar(colour_scale(limit), ax=panels, shrink=0.8, aspect=25, pad=0.01)
+    bar = fig.colorbar(colour_scale(limit), ax=panels, shrink=0.8, aspect=25, pad=0.01)
     bar.set_label("relevance: against ◂  ▸ for", fontsize=9)
     bar.ax.tick_params(labelsize=8)
-    return made
+    return fig
 
 
 def _image(axes: Axes, image: Array, title: str, features: Sequence[str] | None) -> None:
     """Cells as they are, but those smaller than a pixel, which are averaged."""
     fine = max(image.shape[:2]) >= 400
     axes.imshow(image, interpolation="antialiased" if fine else "nearest", aspect="auto")
-    axes.set_title(shown(title), fontsize=10, parse_math=False)
+    axes.set_title(printable(title), fontsize=10, parse_math=False)
     axes.spines[:].set_color("0.8")
     if image.shape[0] > _NAMED or (features is None and image.shape[0] == 1):
         axes.set_yticks([])
         axes.set_ylabel("features" if image.shape[0] > 1 else "", fontsize=9)
         return
-    names = [shown(f) for f in features] if features is not None else [str(k) for k in range(image.shape[0])]
+    names = [printable(f) for f in features] if features is not None else [str(k) for k in range(image.shape[0])]
     plain: dict[str, Any] = {"parse_math": False}
     axes.set_yticks(range(image.shape[0]), names, fontsize=8 if image.shape[0] <= 16 else 6, **plain)
 
@@ -141,7 +141,7 @@ def _name_steps(panels: Sequence[Axes], count: int, steps: Sequence[str] | None)
         axes.set_xticks([])
     last = panels[-1]
     if steps is not None and count <= 60:
-        names = [shown(step) for step in steps]
+        names = [printable(step) for step in steps]
         slanted: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor", "parse_math": False}
         last.set_xticks(range(count), names, fontsize=8, **slanted)
     else:

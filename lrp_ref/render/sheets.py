@@ -11,9 +11,9 @@ import numpy as np
 from ..arrays import Array
 from ..memo import Memo
 from ..propagate.explanation import Explanation
-from .canvas import PLAIN, TICKS, averaged, figure
+from .canvas import PLAIN, TICKS, figure, has_small_cells
 from .figures import figure_of
-from .maps import content
+from .maps import content_of
 from .panels import Box, Frame, Panels, panels_of
 
 if TYPE_CHECKING:
@@ -58,55 +58,55 @@ class Sheets:
         style: str = "panels",
     ) -> Array:
         """What `picture` draws of these, as (H, W, 3) uint8; raises what it raises."""
-        found = content(explanation, x, sample=sample, labels=labels, style=style)
-        if found.kind != "panels":
-            return pixels(figure_of(found, explanation, sample), self.dpi)
-        panels = panels_of(found, explanation, sample)
+        content = content_of(explanation, x, sample=sample, labels=labels, style=style)
+        if content.kind != "panels":
+            return pixels(figure_of(content, explanation, sample), self.dpi)
+        panels = panels_of(content, explanation, sample)
         ground: Ground = self._grounds.get(panels.frame, lambda: _ground(panels.frame, self.dpi))
-        made = figure(*panels.frame.size, dpi=self.dpi)
-        made.patch.set_visible(False)
-        panels.frame.say(made, panels.heading, panels.facts)
+        fig = figure(*panels.frame.size, dpi=self.dpi)
+        fig.patch.set_visible(False)
+        panels.frame.say(fig, panels.heading, panels.facts)
         if ground.axis is not None:
-            _say_numbers(made, panels.frame, ground.axis, panels.limit)
-        return _coloured(_drawn(made, ground, panels))
+            _write_scale(fig, panels.frame, ground.axis, panels.limit)
+        return _without_alpha(_render(fig, ground, panels))
 
 
-def pixels(made: Figure, dpi: int) -> Array:
+def pixels(fig: Figure, dpi: int) -> Array:
     """A figure as (H, W, 3) uint8."""
-    made.set_dpi(dpi)
-    return _coloured(_drawn(made))
+    fig.set_dpi(dpi)
+    return _without_alpha(_render(fig))
 
 
-def _drawn(made: Figure, ground: Ground | None = None, panels: Panels | None = None) -> Array:
+def _render(fig: Figure, ground: Ground | None = None, panels: Panels | None = None) -> Array:
     """A figure (H, W, 4) uint8; over a ground and the panels on it, if there is one."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    renderer = FigureCanvasAgg(made).get_renderer()  # type: ignore[no-untyped-call]
+    renderer = FigureCanvasAgg(fig).get_renderer()  # type: ignore[no-untyped-call]
     canvas = np.asarray(renderer.buffer_rgba())
     if ground is not None and panels is not None:
         canvas[...] = ground.pixels
         for places, row in zip(ground.places, panels.layers, strict=True):
             for place, layers in zip(places, row, strict=True):
-                canvas[place] = composed(layers, *canvas[place].shape[:2])
-    made.draw(renderer)
+                canvas[place] = compose_layers(layers, *canvas[place].shape[:2])
+    fig.draw(renderer)
     return canvas
 
 
-def _coloured(canvas: Array) -> Array:
+def _without_alpha(canvas: Array) -> Array:
     """Without the channel of what is transparent, of which nothing is."""
-    found = np.empty((*canvas.shape[:2], 3), np.uint8)
+    colours = np.empty((*canvas.shape[:2], 3), np.uint8)
     for channel in range(3):  # a quarter of the time of all at once
-        found[..., channel] = canvas[..., channel]
-    return found
+        colours[..., channel] = canvas[..., channel]
+    return colours
 
 
 def _ground(frame: Frame, dpi: int) -> tuple[Ground, int]:
     """The ground of a frame, and its size in bytes."""
-    made, _, scale = frame.figure()
-    made.set_dpi(dpi)
+    fig, _, scale = frame.figure()
+    fig.set_dpi(dpi)
     if scale is not None:
         scale.tick_params(right=False, labelright=False)
-    canvas = _drawn(made)
+    canvas = _render(fig)
     axis = None if scale is None else scale.get_position().bounds  # with pointed ends shorter than the place of the scale
     places = tuple(tuple(_place(box, dpi, len(canvas)) for box in row) for row in frame.boxes)
     return Ground(canvas, places, axis), canvas.nbytes
@@ -118,7 +118,7 @@ def _place(box: Box, dpi: int, height: int) -> tuple[slice, slice]:
     return slice(height - up, height - base), slice(left, across)
 
 
-def _say_numbers(made: Figure, frame: Frame, axis: Box, limit: float) -> None:
+def _write_scale(fig: Figure, frame: Frame, axis: Box, limit: float) -> None:
     """The ticks and numbers of a scale, where matplotlib puts them; axes that do so would take five times as long."""
     from matplotlib.lines import Line2D
     from matplotlib.ticker import AutoLocator, ScalarFormatter
@@ -133,30 +133,30 @@ def _say_numbers(made: Figure, frame: Frame, axis: Box, limit: float) -> None:
     numbers = [value for value in locator.tick_values(-limit, limit) if abs(value) <= limit * (1 + 1e-10)]
     heights = [base + up * (value / limit + 1) / 2 for value in numbers]
     ticks = Line2D([right] * len(heights), heights, linestyle="", color="black", marker=_TICK, markersize=_LONG, mew=0.8)
-    made.add_artist(ticks)
+    fig.add_artist(ticks)
     across, high = (1 / (72 * inches) for inches in frame.size)  # a point
     for height, label in zip(heights, formatter.format_ticks(numbers), strict=True):
-        made.text(right + 2 * _LONG * across, height, label, fontsize=TICKS, va="center_baseline", **PLAIN)
+        fig.text(right + 2 * _LONG * across, height, label, fontsize=TICKS, va="center_baseline", **PLAIN)
     top = sum(frame.part(frame.scale)[1::2])
-    made.text(right, top + 3 * high, formatter.get_offset(), fontsize=TICKS, ha="right", **PLAIN)
+    fig.text(right, top + 3 * high, formatter.get_offset(), fontsize=TICKS, ha="right", **PLAIN)
 
 
-def composed(layers: Sequence[Array], height: int, width: int) -> Array:
+def compose_layers(layers: Sequence[Array], height: int, width: int) -> Array:
     """Images one above the other, (height, width, 4) uint8."""
     small = len({layer.shape[:2] for layer in layers}) == 1  # the same cells: they can be laid over each other before
-    found, *above = layers if small else [resized(layer, height, width) for layer in layers]
+    ground, *above = layers if small else [resize_cells(layer, height, width) for layer in layers]
     for over in above:
         alpha = over[..., 3:].astype(np.uint16)
-        found = ((found[..., :3] * (255 - alpha) + over[..., :3] * alpha + 127) // 255).astype(np.uint8)
-    found = np.concatenate([found[..., :3], np.full((*found.shape[:2], 1), 255, np.uint8)], axis=-1)
-    return resized(found, height, width) if small else found
+        ground = ((ground[..., :3] * (255 - alpha) + over[..., :3] * alpha + 127) // 255).astype(np.uint8)
+    ground = np.concatenate([ground[..., :3], np.full((*ground.shape[:2], 1), 255, np.uint8)], axis=-1)
+    return resize_cells(ground, height, width) if small else ground
 
 
-def resized(image: Array, height: int, width: int) -> Array:
+def resize_cells(image: Array, height: int, width: int) -> Array:
     """An image of so many pixels, as `show` has it drawn: the cell under the middle of each pixel, or means of small cells."""
     cells, wanted = image.shape[:2], (height, width)
-    whole = all(n in (k, 2 * k) or n > 3 * k for n, k in zip(wanted, cells, strict=True))
-    if averaged(image) and not whole:
+    is_multiple = all(n in (k, 2 * k) or n > 3 * k for n, k in zip(wanted, cells, strict=True))
+    if has_small_cells(image) and not is_multiple:
         from PIL import Image
 
         return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.HAMMING))

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ParameterError
-from .canvas import GREY, colour_scale, figure, shown
-from .words import Reading, colours_of, signed
+from .canvas import GREY, colour_scale, figure, printable
+from .readings import Reading, colours_of, signed_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,12 +21,12 @@ _CHARACTER = 0.602 * _POINTS / 72  # inches: DejaVu Sans Mono, which comes with 
 _LINE, _NUMBERS, _HEAD = 0.30, 0.15, 0.42  # inches
 
 
-def sentences(found: Sequence[Reading], *, title: str = "", numbers: bool = False, width: float = 9.0) -> Figure:
+def sentences(readings: Sequence[Reading], *, title: str = "", numbers: bool = False, width: float = 9.0) -> Figure:
     """Sentences whose words are coloured by their relevance, as a picture.
 
     Parameters
     ----------
-    found : what `readings` returned, of one sentence or of at most `MOST_READINGS`
+    readings : what `readings` returned, of one sentence or of at most `MOST_READINGS`
     title : above everything
     numbers : whether each word has its relevance below it
     width : inches; a sentence that is wider goes on in another line
@@ -36,28 +36,28 @@ def sentences(found: Sequence[Reading], *, title: str = "", numbers: bool = Fals
     ParameterError
         Where there is none, or too many.
     """
-    if not 0 < len(found) <= MOST_READINGS:
-        raise ParameterError(f"a picture holds 1 to {MOST_READINGS} sentences, found {len(found)}; html() has no limit")
+    if not 0 < len(readings) <= MOST_READINGS:
+        raise ParameterError(f"a picture holds 1 to {MOST_READINGS} sentences, found {len(readings)}; html() has no limit")
     across = int((width - 0.4) / _CHARACTER)
-    lines = [_lines(one, across, numbers) for one in found]
+    lines = [_lines(one, across, numbers) for one in readings]
     line = _LINE + (_NUMBERS if numbers else 0)
     height = 0.75 + 0.4 * bool(title) + sum(_HEAD + line * len(rows) for rows in lines)
-    made = figure(width, height)
-    axes = made.add_axes((0, 0, 1, 1))
+    fig = figure(width, height)
+    axes = fig.add_axes((0, 0, 1, 1))
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
     axes.set_axis_off()
     if title:
-        axes.text(0.2, 0.3, shown(title), fontsize=12, parse_math=False)
+        axes.text(0.2, 0.3, printable(title), fontsize=12, parse_math=False)
     y = 0.1 + 0.4 * bool(title)
-    for one, rows in zip(found, lines, strict=True):
-        axes.text(0.2, y + _HEAD - 0.1, shown(one.caption), fontsize=8.5, color=GREY, parse_math=False)
+    for one, rows in zip(readings, lines, strict=True):
+        axes.text(0.2, y + _HEAD - 0.1, printable(one.caption), fontsize=8.5, color=GREY, parse_math=False)
         y += _HEAD
         for row in rows:
             _draw_line(axes, one, row, y, numbers)
             y += line
-    _draw_bar(made, width, height)
-    return made
+    _draw_bar(fig, width, height)
+    return fig
 
 
 def _cells(text: str) -> int:
@@ -71,8 +71,8 @@ def _lines(reading: Reading, across: int, numbers: bool) -> list[list[tuple[int,
     column = 0
     for i, word in enumerate(reading.words):
         # Numbers are smaller than words by 7.5 to 11, and need a gap.
-        number = round(0.7 * len(signed(float(reading.relevance[i])))) + 1 if numbers else 0
-        wide = max(_cells(shown(word)), number)
+        number = round(0.7 * len(signed_number(float(reading.relevance[i])))) + 1 if numbers else 0
+        wide = max(_cells(printable(word)), number)
         if column and column + wide > across:
             lines.append([])
             column = 0
@@ -93,22 +93,21 @@ def _draw_line(axes: Axes, reading: Reading, row: list[tuple[int, int, int]], y:
         axes.add_patch(Rectangle((left - pad, y), size + 2 * pad, _LINE - 0.06, facecolor=background, edgecolor="0.85", lw=0.4))
         style: dict[str, Any] = {"ha": "center", "va": "center", "parse_math": False}
         ink = "white" if dark else "black"
-        axes.text(
-            left + size / 2, y + 0.12, shown(reading.words[i]), family="DejaVu Sans Mono", fontsize=_POINTS, color=ink, **style
-        )
+        word, face = printable(reading.words[i]), "DejaVu Sans Mono"
+        axes.text(left + size / 2, y + 0.12, word, family=face, fontsize=_POINTS, color=ink, **style)
         if reading.underlined(i):
             axes.plot((left, left + size), (y + 0.215, y + 0.215), color=ink, linewidth=0.8)
         if numbers:
-            text = signed(float(reading.relevance[i]))
+            text = signed_number(float(reading.relevance[i]))
             axes.text(left + size / 2, y + _LINE + 0.02, text, fontsize=_SMALL, color=GREY, **style)
 
 
-def _draw_bar(made: Figure, width: float, height: float) -> None:
-    bar = made.add_axes((0.2 / width, 0.36 / height, 3.2 / width, 0.13 / height))
-    made.colorbar(colour_scale(1.0), cax=bar, orientation="horizontal", ticks=[-1, 0, 1])
+def _draw_bar(fig: Figure, width: float, height: float) -> None:
+    bar = fig.add_axes((0.2 / width, 0.36 / height, 3.2 / width, 0.13 / height))
+    fig.colorbar(colour_scale(1.0), cax=bar, orientation="horizontal", ticks=[-1, 0, 1])
     bar.set_xticklabels(("against", "0", "for"), fontsize=8)
     first, _, last = bar.get_xticklabels()
     first.set_horizontalalignment("left")
     last.set_horizontalalignment("right")
     bar.tick_params(length=0)
-    made.text(3.6 / width, 0.36 / height, "white to ±max |R| of each sentence", fontsize=8, color=GREY)
+    fig.text(3.6 / width, 0.36 / height, "white to ±max |R| of each sentence", fontsize=8, color=GREY)

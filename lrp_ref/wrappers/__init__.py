@@ -6,7 +6,7 @@ return what it returns, an `Explanation` of that method, with a few fields more.
 `Explanation.pattern`, also of these.
 """
 
+from .sliding_window import Windowed, sliding_window
 from .translation import Translated, translated
-from .windows import Windowed, sliding_window
 
 __all__ = ["Translated", "Windowed", "sliding_window", "translated"]

@@ -34,21 +34,21 @@ def moved_axes(axes: Any, x: Array) -> tuple[int, ...]:
     ShapeError
         Where x does not have them.
     """
-    given = tuple(range(2, x.ndim)) if axes is None else integers(axes, "axes")
-    found = tuple(axis + x.ndim if axis < 0 else axis for axis in given)
-    if not found or any(not 0 < axis < x.ndim for axis in found) or len(set(found)) < len(found):
-        wanted = "(N, C, *spatial)" if axes is None else f"with axes {given} beside the batch axis 0, each of them once"
+    typed = tuple(range(2, x.ndim)) if axes is None else integers(axes, "axes")
+    numbers = tuple(axis + x.ndim if axis < 0 else axis for axis in typed)
+    if not numbers or any(not 0 < axis < x.ndim for axis in numbers) or len(set(numbers)) < len(numbers):
+        wanted = "(N, C, *spatial)" if axes is None else f"with axes {typed} beside the batch axis 0, each of them once"
         raise ShapeError(f"expected an input of shape {wanted}, found shape {x.shape}; axes= says which ones to move along")
-    return found
+    return numbers
 
 
 def per_axis(value: Any, count: int, name: str) -> Shape:
     """One int ≥ 1 for each of `count` axes, from an int or as many of them."""
-    given = integers(value, name)
-    found = given * count if isinstance(value, (int, np.integer)) else given
-    if len(found) != count or min(found) < 1:
+    values = integers(value, name)
+    entries = values * count if isinstance(value, (int, np.integer)) else values
+    if len(entries) != count or min(entries) < 1:
         raise ParameterError(f"{name} must be an int of at least 1, or one for each of {count} axes, found {value!r}")
-    return found
+    return entries
 
 
 def storable(arrays: Mapping[str, Array]) -> dict[str, Array]:

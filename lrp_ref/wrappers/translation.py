@@ -99,8 +99,8 @@ def translated(
     for shift in moves:
         e = explainer(_shifted(x, shift, where, fill), **same) if any(shift) else unmoved
         back = _shifted(e.relevance, [-s for s in shift], above, None if fill is None else 0)
-        lost = e.total - replace(e, relevances={name: back}).total
-        sums = [total + part for total, part in zip(sums, (back, e.value, e.prediction, lost), strict=True)]
+        loss = e.total - replace(e, relevances={name: back}).total
+        sums = [total + part for total, part in zip(sums, (back, e.value, e.prediction, loss), strict=True)]
     relevance, value, prediction, shifted_out = (total / like(len(moves), total) for total in sums)
     return Translated(
         relevances={name: relevance},
@@ -125,18 +125,18 @@ def _moves(shifts: Any, extents: Sequence[int], fill: Any) -> tuple[Shift, ...]:
     if fill is not None:
         check_number(fill, "fill")
     if isinstance(shifts, (tuple, list, np.ndarray)):
-        found = [integers(shift, "an entry of shifts") for shift in shifts]
+        moves = [integers(shift, "an entry of shifts") for shift in shifts]
     else:
         reach = integer(shifts, "shifts", 0)
-        found = list(itertools.product(range(-reach, reach + 1), repeat=len(extents)))
-    if not found or len(set(found)) < len(found):
+        moves = list(itertools.product(range(-reach, reach + 1), repeat=len(extents)))
+    if not moves or len(set(moves)) < len(moves):
         raise ParameterError(f"shifts must be translations, each of them once, found {shifts!r}")
-    for shift in found:
+    for shift in moves:
         if len(shift) != len(extents):
             raise ParameterError(f"a translation has one entry for each of {len(extents)} axes, found {shift}")
         if fill is not None and any(abs(s) >= extent > 0 for s, extent in zip(shift, extents, strict=True)):
             raise ParameterError(f"the translation {shift} moves all of an input of extents {tuple(extents)} out")
-    return tuple(found)
+    return tuple(moves)
 
 
 def _shifted(a: Array, shift: Sequence[int], axes: Sequence[int], fill: Any) -> Array:

@@ -168,8 +168,8 @@ def test_the_strongest_features_are_over_all_inputs_and_no_more_than_asked():
     up, down = report.strongest(relevance, values, count=2)
     assert [(e["input"], e["feature"], e["x"], e["relevance"]) for e in up] == [("a", [1, 0], 12.0, 3.0), ("b", [0], 20.0, 2.0)]
     assert [(e["input"], e["feature"], e["relevance"]) for e in down] == [("b", [2], -9.0), ("a", [0, 1], -4.0)]
-    assert report.feature(up[0], named=True) == "a [1, 0]"
-    assert report.feature(up[1], named=False) == "0"
+    assert report.feature_name(up[0], named=True) == "a [1, 0]"
+    assert report.feature_name(up[1], named=False) == "0"
 
 
 # --- what is read --------------------------------------------------------------------------------------------------------
@@ -359,14 +359,14 @@ def test_no_file_is_overwritten_unless_asked(tmp_path, digits, suffix, monkeypat
 
 
 def test_a_full_disk_is_named_by_the_file_that_it_has_no_room_for(tmp_path):
-    with pytest.raises(OSError, match=r"No space left on device: '.*x\.json'"), writing.whole(tmp_path / "x.json"):
+    with pytest.raises(OSError, match=r"No space left on device: '.*x\.json'"), writing.atomic_write(tmp_path / "x.json"):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert not list(tmp_path.iterdir())
 
 
 def test_an_interruption_while_writing_leaves_no_half_file(tmp_path):
     def half():
-        with writing.whole(tmp_path / "x.json") as part:
+        with writing.atomic_write(tmp_path / "x.json") as part:
             part.write_text("half")
             raise KeyboardInterrupt
 

@@ -16,7 +16,8 @@ import pytest
 import lrp_ref
 from lrp_ref import Model, zoo
 from lrp_ref import layers as L
-from lrp_ref.cli import codes, digests, explain_command, locks, writing
+from lrp_ref.cli import codes, digests, locks, writing
+from lrp_ref.cli import explain_command as command
 from lrp_ref.cli.journal import Journal
 from lrp_ref.errors import ExistingFileError
 from support.cli_runner import ROOT, run
@@ -89,7 +90,7 @@ def interrupt(monkeypatch, owner, name, calls, late=False):
 # --- interruptions --------------------------------------------------------------------------------------------------------
 
 # What a run does for one sample, in this order; it is stopped at the second sample, before or after each.
-STEPS = [(explain_command, "write", 2), (Journal, "put", 2), (Journal, "_append", 3), (Path, "replace", 5), (Journal, "add", 2)]
+STEPS = [(command, "write", 2), (Journal, "publish", 2), (Journal, "_append", 3), (Path, "replace", 5), (Journal, "add", 2)]
 
 
 @pytest.mark.parametrize("late", [False, True])
@@ -143,7 +144,7 @@ def test_a_run_begun_with_force_replaces_what_was_there_but_nothing_that_changed
 
 
 def test_an_output_whose_record_was_lost_is_known_by_the_intent(work, monkeypatch):
-    write = explain_command.write
+    write = command.write
     stop = interrupt(monkeypatch, Journal, "add", 2)
     next(stop)
     explain(code=codes.INTERRUPTED)  # the output is there, its record is not
@@ -153,7 +154,7 @@ def test_an_output_whose_record_was_lost_is_known_by_the_intent(work, monkeypatc
         write(explanation, path, *arguments)
         path.write_text(path.read_text() + "\n")
 
-    monkeypatch.setattr(explain_command, "write", otherwise)
+    monkeypatch.setattr(command, "write", otherwise)
     assert f"{DIGITS - 1} explained, 1 there already" in explain().out
     assert Path("o/heat-1.json").read_text().endswith("\n\n")
     assert f"{DIGITS} there already" in explain().out
@@ -232,7 +233,7 @@ def test_an_output_is_known_by_its_content(work, junk):
 
 
 def test_settings_under_which_nothing_was_made_bind_nobody(work, monkeypatch):
-    stop = interrupt(monkeypatch, explain_command, "write", 1)
+    stop = interrupt(monkeypatch, command, "write", 1)
     next(stop)
     explain("--target", "3", code=codes.INTERRUPTED)
     next(stop, None)
@@ -428,20 +429,20 @@ def test_a_file_that_came_in_between_is_not_overwritten(tmp_path, monkeypatch, l
 
     if not links:
         monkeypatch.setattr(os, "link", link)
-    with writing.whole(tmp_path / "a.txt") as part:
+    with writing.atomic_write(tmp_path / "a.txt") as part:
         part.write_text("first")
     assert (tmp_path / "a.txt").read_text() == "first"
     (tmp_path / "b.txt").write_text("yours")
     with pytest.raises(ExistingFileError, match="--force"):
-        writing.put(tmp_path / "a.txt", tmp_path / "b.txt", False)
+        writing.move_into_place(tmp_path / "a.txt", tmp_path / "b.txt", False)
     assert (tmp_path / "b.txt").read_text() == "yours"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "b.txt"]
 
 
 def test_two_writers_of_one_file_have_a_part_each(tmp_path):
-    with writing.whole(tmp_path / "a.txt", force=True) as part:
+    with writing.atomic_write(tmp_path / "a.txt", force=True) as part:
         part.write_text("slow")
-        with writing.whole(tmp_path / "a.txt") as other:
+        with writing.atomic_write(tmp_path / "a.txt") as other:
             other.write_text("fast")
         assert (tmp_path / "a.txt").read_text() == "fast"
     assert (tmp_path / "a.txt").read_text() == "slow"

@@ -119,7 +119,7 @@ def test_pictures_of_bars_and_of_several_targets_are_drawn_as_they_are():
 @pytest.mark.parametrize("style", ["heatmap", "pattern"])
 def test_a_panel_begins_and_ends_with_a_pixel_and_its_frame_covers_no_cell(style):
     e, x = photograph(123)
-    content = maps.content(e, x, style=style)
+    content = maps.content_of(e, x, style=style)
     found = render.Sheets(150).pixels(e, x, style=style)
     ((box,),) = panels.panels_of(content, e, 0).frame.boxes
     edges = [150 * length for length in (box[0], box[1], box[0] + box[2], box[1] + box[3])]
@@ -134,8 +134,8 @@ def test_a_panel_begins_and_ends_with_a_pixel_and_its_frame_covers_no_cell(style
 
 def test_of_more_facts_a_picture_is_higher_and_its_panels_are_as_large():
     e, x = photograph()
-    few = panels.panels_of(maps.content(e, x), e, 0)
-    more = panels.panels_of(maps.content(e, x), replace(e, cautions=("a word of caution " * 30,)), 0)
+    few = panels.panels_of(maps.content_of(e, x), e, 0)
+    more = panels.panels_of(maps.content_of(e, x), replace(e, cautions=("a word of caution " * 30,)), 0)
     assert more.frame.lines[1] > few.frame.lines[1]
     assert more.frame.size[1] > few.frame.size[1]
     assert [box[2:] for box in more.frame.boxes[0]] == [box[2:] for box in few.frame.boxes[0]]
@@ -162,4 +162,4 @@ def test_a_png_holds_its_pixels(height, width, seed):
 @given(st.lists(st.integers(-3, 3), min_size=1, max_size=40), st.integers(1, 6))
 def test_the_least_values_are_the_first_of_those_that_are_equal(values, count):
     array = np.array(values, dtype=np.float64)
-    assert sorted(report.least(array, count)) == sorted(np.argsort(array, kind="stable")[:count].tolist())
+    assert sorted(report.smallest(array, count)) == sorted(np.argsort(array, kind="stable")[:count].tolist())

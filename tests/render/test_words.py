@@ -10,11 +10,11 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from lrp_ref import errors, preprocess, render
-from lrp_ref.preprocess import Vocabulary, words
+from lrp_ref.preprocess import Vocabulary, vocabulary
 from lrp_ref.propagate.explanation import Explanation
 from lrp_ref.render import colours
-from lrp_ref.render.canvas import shown
-from lrp_ref.render.words import colours_of, signed
+from lrp_ref.render.canvas import printable
+from lrp_ref.render.readings import colours_of, signed_number
 
 
 def put(path, content):
@@ -87,7 +87,7 @@ def test_what_is_no_vocabulary_is_refused_by_name(tmp_path, name, content, messa
 def test_a_missing_file_and_one_that_is_too_large_are_refused(tmp_path, monkeypatch):
     with pytest.raises(errors.FormatError, match="cannot be read: No such file"):
         Vocabulary.load(tmp_path / "v.txt")
-    monkeypatch.setattr(words, "BYTES", 3)
+    monkeypatch.setattr(vocabulary, "BYTES", 3)
     with pytest.raises(errors.FormatError, match="more than 3 bytes"):
         Vocabulary.load(put(tmp_path / "v.txt", "abcd"))
 
@@ -208,9 +208,9 @@ def test_words_have_the_colours_of_heatmaps_and_letters_that_can_be_read():
 
 
 def test_control_characters_are_spelled_out_and_joiners_kept():
-    assert shown("a\x1b[31mb\x00\u202e") == "a\\x1b[31mb\\x00\\u202e"
-    assert shown("می\u200cخواهم 日本 ε") == "می\u200cخواهم 日本 ε"
-    assert [signed(v) for v in (0.314, -12.3, 0.0, -0.0, 1e-9)] == ["+0.31", "−12", "0", "0", "+1e−09"]
+    assert printable("a\x1b[31mb\x00\u202e") == "a\\x1b[31mb\\x00\\u202e"
+    assert printable("می\u200cخواهم 日本 ε") == "می\u200cخواهم 日本 ε"
+    assert [signed_number(v) for v in (0.314, -12.3, 0.0, -0.0, 1e-9)] == ["+0.31", "−12", "0", "0", "+1e−09"]
 
 
 # --- pages ----------------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import FormatError, LrpError, ParameterError, unknown
-from .presets import PRESETS
+from .image_presets import PRESETS
 from .recipe import Preprocessing, Stretched
 
 #: Characters of a file; a preprocessing takes two hundred.
@@ -36,8 +36,8 @@ def load(path: str | Path) -> Preprocessing:
         text = source.read_text(encoding="utf-8")
         if len(text) > CHARACTERS:
             raise FormatError("it is too long")
-        found = json.loads(text, parse_constant=_refused)
-        return _record(found)
+        content = json.loads(text, parse_constant=_refused)
+        return _record(content)
     except OSError as error:
         raise FormatError(f"{source}: the file cannot be read: {error.strerror or error}") from None
     except (LrpError, ValueError, RecursionError) as error:
@@ -48,10 +48,10 @@ def _refused(text: str) -> float:
     raise FormatError(f"{text} is no number")
 
 
-def _record(found: Any) -> Preprocessing:
-    if not isinstance(found, dict):
+def _record(content: Any) -> Preprocessing:
+    if not isinstance(content, dict):
         raise FormatError('a preprocessing is an object such as {"preset": "imagenet", "size": 256, "crop": 224}')
-    options = dict(found)
+    options = dict(content)
     preset = options.pop("preset", "none")
     if not isinstance(preset, str) or preset not in PRESETS:
         raise unknown("preset", preset, PRESETS)
@@ -90,7 +90,7 @@ def text_of(preprocessing: Preprocessing) -> str:
         raise ParameterError("a preprocessing that follows the model's domain is kept with the model")
     plain = PRESETS["none"]
     values = {name: getattr(preprocessing, name) for name in _FIELDS}
-    kept: dict[str, Any] = {name: value for name, value in values.items() if value != getattr(plain, name)}
-    if kept.get("scale") == 1 / 255:
-        kept["scale"] = "1/255"
-    return json.dumps(kept, indent=2) + "\n"
+    stated: dict[str, Any] = {name: value for name, value in values.items() if value != getattr(plain, name)}
+    if stated.get("scale") == 1 / 255:
+        stated["scale"] = "1/255"
+    return json.dumps(stated, indent=2) + "\n"

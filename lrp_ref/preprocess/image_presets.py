@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .checks import pair, spelled
+from .checks import domain_text, pair
 from .recipe import Preprocessing, Stretched
 
 #: Presets by name; sizes are the model's.
@@ -35,7 +35,7 @@ def described(preprocessing: Preprocessing) -> str:
         parts = [f"{before}crop {' × '.join(map(str, pair(p.crop)))}"]
     parts += [p.resample] if p.resample != "bilinear" else []
     if isinstance(p, Stretched):
-        return ", ".join([*parts, f"black and white become {spelled(p.domain)}"])
+        return ", ".join([*parts, f"black and white become {domain_text(p.domain)}"])
     parts += [p.order] if p.channels != 1 else []
     shown = {name: ", ".join(f"{v:g}" for v in getattr(p, name)) for name in ("mean", "std")}
     parts += [f"· {_ratio(p.scale)}"] if p.scale != 1 else []

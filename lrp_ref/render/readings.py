@@ -70,28 +70,28 @@ def readings(
         raise ParameterError(f"there is no sample {sample} in an explanation of {explanation.value.shape[0]}")
     if not name and len(explanation.inputs) > 1:
         raise ParameterError(f"name= says which input holds the words: {', '.join(explanation.inputs)}")
-    whole = np.asarray(explanation.at(name or explanation.inputs[0])[sample], dtype=np.float64)
-    steps = of_steps(whole if explanation.several else whole[None], len(words))
+    relevance = np.asarray(explanation.at(name or explanation.inputs[0])[sample], dtype=np.float64)
+    steps = step_relevance(relevance if explanation.several else relevance[None], len(words))
     limit = limit_of(steps)
     values = np.atleast_1d(explanation.value[sample])
     targets = None if explanation.target is None else np.atleast_1d(explanation.target[sample])
     share = explanation.share_arrived
     share = None if share is None else np.atleast_1d(share[sample])
-    found = []
+    sentences = []
     for t, row in enumerate(steps):
         target = None if targets is None else int(targets[t])
         caption = caption_of(target, float(values[t]), explanation.prediction[sample], labels)
-        caption = ", ".join((*caption.splitlines(), *said(None if share is None else float(share[t]))))
-        found.append(Reading(tuple(words), row, caption, limit))
-    return tuple(found)
+        caption = ", ".join((*caption.splitlines(), *arrival_note(None if share is None else float(share[t]))))
+        sentences.append(Reading(tuple(words), row, caption, limit))
+    return tuple(sentences)
 
 
-def said(share: float | None) -> tuple[str, ...]:
+def arrival_note(share: float | None) -> tuple[str, ...]:
     """The end of a caption: how much of the value arrives, where that is known."""
     return () if share is None or np.isnan(share) else (f"{percent(share)} of it arrives",)
 
 
-def of_steps(relevance: Array, count: int) -> Array:
+def step_relevance(relevance: Array, count: int) -> Array:
     """(targets, T) or (targets, T, F) relevance as that of the first `count` steps; the others are padding and have none."""
     if relevance.ndim not in (2, 3):
         raise ShapeError(f"words are steps of a sequence, (T,) or (T, features) of one sample; found {relevance.shape[1:]}")
@@ -103,7 +103,7 @@ def of_steps(relevance: Array, count: int) -> Array:
     return np.asarray(steps[:, :count])
 
 
-def signed(value: float, digits: int = 2) -> str:
+def signed_number(value: float, digits: int = 2) -> str:
     """A relevance with its sign: +0.31, −1.2, 0."""
     text = f"{value:+.{digits}g}"
     return "0" if float(text) == 0 else text.replace("-", "−")
@@ -111,8 +111,8 @@ def signed(value: float, digits: int = 2) -> str:
 
 def colours_of(reading: Reading) -> list[tuple[tuple[int, int, int], bool]]:
     """For each word its colour, and whether it is so dark that it wants white letters."""
-    found = heatmap(reading.relevance, limit=reading.limit or 1.0)[0].astype(int).tolist() if reading.words else []
-    return [((r, g, b), _luminance((r, g, b)) < 0.179) for r, g, b in found]
+    colours = heatmap(reading.relevance, limit=reading.limit or 1.0)[0].astype(int).tolist() if reading.words else []
+    return [((r, g, b), _luminance((r, g, b)) < 0.179) for r, g, b in colours]
 
 
 def _luminance(colour: tuple[int, int, int]) -> float:

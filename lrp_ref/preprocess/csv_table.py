@@ -10,7 +10,7 @@ import numpy as np
 
 from ..arrays import Array
 from ..errors import FormatError
-from .words import read_text
+from .vocabulary import read_text
 
 #: Files that are read as tables, by suffix.
 TABLE_SUFFIXES = (".csv",)

@@ -49,14 +49,14 @@ class Windowed(Explanation):
                 object.__setattr__(self, name, frozen(np.asarray(getattr(self, name))))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        own = (self.corners, self.window, self.values, self.residuals, self.counts)
-        return Windowed, (*super().__reduce__()[1], *own)
+        fields = (self.corners, self.window, self.values, self.residuals, self.counts)
+        return Windowed, (*super().__reduce__()[1], *fields)
 
     def arrays(self) -> dict[str, Array]:
         """Everything but the ledger as named arrays, as `save` writes them."""
-        own = {"corners": self.corners, "values": self.values, "counts": self.counts}
-        own |= {} if self.residuals is None else {"residuals": self.residuals}
-        return super().arrays() | storable(own)
+        more = {"corners": self.corners, "values": self.values, "counts": self.counts}
+        more |= {} if self.residuals is None else {"residuals": self.residuals}
+        return super().arrays() | storable(more)
 
     def _facts(self) -> list[tuple[str, str]]:
         return [*super()._facts(), ("sum over", f"{len(self.corners)} windows of {self.window}")]
@@ -114,18 +114,18 @@ def sliding_window(
     # Nobody could read the ledgers of single windows.
     silent = explainer.replace(ledger=False) if explainer.ledger else explainer
     windows = _Windows(x, where, extents, corners)
-    chosen = _choose(silent, windows, target, targets, contrast, size)
+    explained = _choose(silent, windows, target, targets, contrast, size)
     counts = _counts([x.shape[axis] for axis in where], extents, starts)
-    found = _summed(silent, windows, chosen, size, progress)
+    sums = _summed(silent, windows, explained, size, progress)
     return Windowed(
         inputs=(name,),
-        relevances={name: found.pop("relevance")},
-        activations={name: found.pop("activation")},
-        target=chosen.flat[:, 0] if chosen.single else chosen.flat,
+        relevances={name: sums.pop("relevance")},
+        activations={name: sums.pop("activation")},
+        target=explained.flat[:, 0] if explained.single else explained.flat,
         corners=np.array(corners),
         window=extents,
         counts=counts,
-        **found,
+        **sums,
     )
 
 
@@ -148,14 +148,14 @@ def _starts(extent: int, size: int, step: int, edges: str) -> list[int]:
         raise ShapeError(f"a window of {size} cells does not fit into {extent}")
     if step > size and edges != "drop":
         raise ParameterError(f'a stride of {step} leaves cells between windows of {size} out; edges="drop" allows it')
-    found = list(range(0, extent - size + 1, step))
-    left = extent - size - found[-1]
+    starts = list(range(0, extent - size + 1, step))
+    left = extent - size - starts[-1]
     if left and edges == "fit":
         raise ParameterError(
             f"windows of {size} with a stride of {step} leave {left} of {extent} cells out; choose another stride, "
             'edges="flush" for a last window that ends with the input, or edges="drop"'
         )
-    return [*found, extent - size] if left and edges == "flush" else found
+    return [*starts, extent - size] if left and edges == "flush" else starts
 
 
 def _counts(extents: Sequence[int], window: Shape, starts: Sequence[Sequence[int]]) -> Array:
@@ -183,10 +183,10 @@ class _Windows:
 
     def cells(self, s: int) -> tuple[Any, ...]:
         """Window s in one sample."""
-        found = [slice(None)] * (self.x.ndim - 1)
+        slices = [slice(None)] * (self.x.ndim - 1)
         for axis, corner, extent in zip(self.axes, self.corners[s], self.extents, strict=True):
-            found[axis - 1] = slice(corner, corner + extent)
-        return tuple(found)
+            slices[axis - 1] = slice(corner, corner + extent)
+        return tuple(slices)
 
     def contents(self, places: Sequence[Place]) -> Array:
         """What is in some windows, as a batch."""
@@ -215,9 +215,9 @@ class _Targets:
 
     def of(self, samples: list[int]) -> dict[str, Any]:
         """For one window of each of these samples what an explainer is to explain."""
-        own = spelled(self.flat[samples, 0] if self.single else self.flat[samples], self.outputs)
+        target = spelled(self.flat[samples, 0] if self.single else self.flat[samples], self.outputs)
         contrast = None if self.contrast is None else spelled(self.contrast[samples], self.outputs)
-        return {"target": own, "contrast": contrast} if self.single else {"targets": own, "contrast": contrast}
+        return {"target": target, "contrast": contrast} if self.single else {"targets": target, "contrast": contrast}
 
 
 def _choose(explainer: Explainer, windows: _Windows, target: Any, targets: Any, contrast: Any, size: int) -> _Targets:
@@ -247,15 +247,15 @@ def _scores(explainer: Explainer, contents: Array) -> Array:
 
 
 def _summed(
-    explainer: Explainer, windows: _Windows, chosen: _Targets, size: int, progress: Callable[[int, int], None] | None
+    explainer: Explainer, windows: _Windows, explained: _Targets, size: int, progress: Callable[[int, int], None] | None
 ) -> dict[str, Any]:
     """The fields of the answer that windows contribute to."""
     x, count = windows.x, windows.x.shape[0]
-    lead = () if chosen.single else (chosen.flat.shape[1],)
+    lead = () if explained.single else (explained.flat.shape[1],)
     sums: dict[str, Any] = {}
     done, parts = 0, {"values": "value", "residuals": "residual"}
     for places, contents in windows.chunks(size):
-        e = explainer(contents, **chosen.of([n for n, _ in places]))
+        e = explainer(contents, **explained.of([n for n, _ in places]))
         if not sums:
             shapes: dict[str, Shape] = {"relevance": x.shape[1:], "value": ()}
             sums = {key: zeros((count, *lead, *shape), e.value) for key, shape in shapes.items()}
@@ -264,11 +264,11 @@ def _summed(
             sums["prediction"] = zeros((count, *e.prediction.shape[1:]), e.prediction)
             sums["activation"] = like(x, e.value)
             sums |= {key: getattr(e, key) for key in ("backend", "precision", "composite", "head", "cautions", "method")}
-        own = {key: getattr(e, name) for key, name in parts.items()}
+        parts_of_window = {key: getattr(e, name) for key, name in parts.items()}
         for i, (n, s) in enumerate(places):
             sums["relevance"][(n, *(slice(None) for _ in lead), *windows.cells(s))] += e.relevance[i]
             sums["value"][n] += e.value[i]
-            for key, array in own.items():
+            for key, array in parts_of_window.items():
                 sums[key][n, s] = array[i]
             sums["prediction"][n] += e.prediction[i]
         done += len(places)

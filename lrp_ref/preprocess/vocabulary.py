@@ -79,14 +79,14 @@ class Vocabulary:
         source = Path(path)
         text = read_text(source)
         try:
-            found = json.loads(text) if source.suffix.lower() == ".json" else _lines(text)
-            if isinstance(found, dict):
-                return cls(found)
-            if not isinstance(found, list) or not all(isinstance(word, str) for word in found):
+            content = json.loads(text) if source.suffix.lower() == ".json" else _lines(text)
+            if isinstance(content, dict):
+                return cls(content)
+            if not isinstance(content, list) or not all(isinstance(word, str) for word in content):
                 raise FormatError("as JSON it is a list of words, or an object from words to numbers")
-            if "" in found:
-                raise FormatError(f"line {found.index('') + 1} is empty: each line is the word of one row of the table")
-            return cls.of(found)
+            if "" in content:
+                raise FormatError(f"line {content.index('') + 1} is empty: each line is the word of one row of the table")
+            return cls.of(content)
         except (FormatError, ValueError, RecursionError) as error:
             raise FormatError(f"{source}: this is no vocabulary: {error}") from None
 
@@ -146,10 +146,10 @@ def read_sentences(path: str | Path, lower: bool = False) -> list[tuple[str, ...
         Where the file cannot be read, or holds nothing.
     """
     source = Path(path)
-    found = sentences_in(read_text(source), lower)
-    if not any(found):
+    sentences = sentences_in(read_text(source), lower)
+    if not any(sentences):
         raise FormatError(f"{source}: the file holds no sentence")
-    return found
+    return sentences
 
 
 def sentences_in(text: str, lower: bool = False) -> list[tuple[str, ...]]:
