@@ -1,6 +1,6 @@
 """What a network computes: frozen records with a pure `forward`. Layers know no rules.
 
-Layers that few networks have are imported when they are asked for: importing lrp_ref must stay cheap.
+A layer is imported when it is asked for: importing lrp_ref must stay cheap, and few networks have many kinds.
 """
 
 from __future__ import annotations
@@ -8,162 +8,62 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .activations import GELU, Activation, LeakyReLU, LogSigmoid, LogSoftmax, ReLU, Sigmoid, Softmax, Softplus, Tanh
-from .base import Layer, Linear, Recurrent
-from .conv import Conv, ConvTranspose
-from .linear import Add, Dense, Mean, Scale, StackedDense, Subtract
-from .merge import Concat, Multiply
-from .normalization import BatchNorm
-from .norms import LRN, GroupNorm, InstanceNorm, LayerNorm
-from .pooling import AvgPool, GlobalAvgPool, GlobalMaxPool, GlobalSumPool, MaxPool, Selecting, SumPool
-from .shape import Dropout, Flatten, Identity, Pad, Rearrangement, Reshape, Transpose, Upsample
-
 if TYPE_CHECKING:
-    from .adaptive import AdaptiveAvgPool, AdaptiveMaxPool
-    from .blocks import Attach, DepthToSpace, SpaceToDepth
-    from .elementwise import CELU, ELU, SELU, Abs, Clip, HardSigmoid, HardSwish, Mish, PReLU, Shrink, SiLU, Softsign, Threshold
-    from .functions import Divide, Embedding, Erf, Exp, Log, Maximum, Minimum, Pow, Power, Reciprocal, Sign, Sqrt
-    from .indexing import Expand, Gather, PadWith, Slice, Tile
-    from .lengths import LpNorm, MinMaxNorm, RMSNorm
-    from .matmul import MatMul
-    from .recurrent import GRU, LSTM, RNN
-    from .reductions import GlobalLpPool, LpPool, ReduceMax, Sum
-    from .resize import Resize
-    from .selection import Compare, Where
+    from .activations import *  # noqa: F403
+    from .adaptive import *  # noqa: F403
+    from .base import *  # noqa: F403
+    from .blocks import *  # noqa: F403
+    from .conv import *  # noqa: F403
+    from .elementwise import *  # noqa: F403
+    from .functions import *  # noqa: F403
+    from .indexing import *  # noqa: F403
+    from .lengths import *  # noqa: F403
+    from .linear import *  # noqa: F403
+    from .matmul import *  # noqa: F403
+    from .merge import *  # noqa: F403
+    from .normalization import *  # noqa: F403
+    from .norms import *  # noqa: F403
+    from .pooling import *  # noqa: F403
+    from .recurrent import *  # noqa: F403
+    from .reductions import *  # noqa: F403
+    from .resize import *  # noqa: F403
+    from .selection import *  # noqa: F403
+    from .shape import *  # noqa: F403
 
-_LATER = {
-    "adaptive": ("AdaptiveAvgPool", "AdaptiveMaxPool"),
-    "blocks": ("Attach", "DepthToSpace", "SpaceToDepth"),
-    "elementwise": (
-        *("CELU", "ELU", "SELU", "Abs", "Clip", "HardSigmoid", "HardSwish", "Mish", "PReLU", "Shrink", "SiLU", "Softsign"),
-        "Threshold",
-    ),
-    "functions": (
-        "Divide",
-        "Embedding",
-        "Erf",
-        "Exp",
-        "Log",
-        "Maximum",
-        "Minimum",
-        "Pow",
-        "Power",
-        "Reciprocal",
-        "Sign",
-        "Sqrt",
-    ),
-    "indexing": ("Expand", "Gather", "PadWith", "Slice", "Tile"),
-    "lengths": ("LpNorm", "MinMaxNorm", "RMSNorm"),
-    "matmul": ("MatMul",),
-    "recurrent": ("GRU", "LSTM", "RNN"),
-    "reductions": ("GlobalLpPool", "LpPool", "ReduceMax", "Sum"),
-    "resize": ("Resize",),
-    "selection": ("Compare", "Where"),
+#: The layers, by the module that each is in.
+_LAYERS = {
+    "activations": "Activation GELU LeakyReLU LogSigmoid LogSoftmax ReLU Sigmoid Softmax Softplus Tanh",
+    "adaptive": "AdaptiveAvgPool AdaptiveMaxPool",
+    "base": "Layer Linear Recurrent",
+    "blocks": "Attach DepthToSpace SpaceToDepth",
+    "conv": "Conv ConvTranspose",
+    "elementwise": "Abs CELU Clip ELU HardSigmoid HardSwish Mish PReLU SELU Shrink SiLU Softsign Threshold",
+    "functions": "Divide Embedding Erf Exp Log Maximum Minimum Pow Power Reciprocal Sign Sqrt",
+    "indexing": "Expand Gather PadWith Slice Tile",
+    "lengths": "LpNorm MinMaxNorm RMSNorm",
+    "linear": "Add Dense Mean Scale StackedDense Subtract",
+    "matmul": "MatMul",
+    "merge": "Concat Multiply",
+    "normalization": "BatchNorm",
+    "norms": "GroupNorm InstanceNorm LRN LayerNorm",
+    "pooling": "AvgPool GlobalAvgPool GlobalMaxPool GlobalSumPool MaxPool Selecting SumPool",
+    "recurrent": "GRU LSTM RNN",
+    "reductions": "GlobalLpPool LpPool ReduceMax Sum",
+    "resize": "Resize",
+    "selection": "Compare Where",
+    "shape": "Dropout Flatten Identity Pad Rearrangement Reshape Transpose Upsample",
 }
+_MODULES = {name: module for module, names in _LAYERS.items() for name in names.split()}
 
-__all__ = [
-    "CELU",
-    "ELU",
-    "GELU",
-    "GRU",
-    "LRN",
-    "LSTM",
-    "RNN",
-    "SELU",
-    "Abs",
-    "Activation",
-    "AdaptiveAvgPool",
-    "AdaptiveMaxPool",
-    "Add",
-    "Attach",
-    "AvgPool",
-    "BatchNorm",
-    "Clip",
-    "Compare",
-    "Concat",
-    "Conv",
-    "ConvTranspose",
-    "Dense",
-    "DepthToSpace",
-    "Divide",
-    "Dropout",
-    "Embedding",
-    "Erf",
-    "Exp",
-    "Expand",
-    "Flatten",
-    "Gather",
-    "GlobalAvgPool",
-    "GlobalLpPool",
-    "GlobalMaxPool",
-    "GlobalSumPool",
-    "GroupNorm",
-    "HardSigmoid",
-    "HardSwish",
-    "Identity",
-    "InstanceNorm",
-    "Layer",
-    "LayerNorm",
-    "LeakyReLU",
-    "Linear",
-    "Log",
-    "LogSigmoid",
-    "LogSoftmax",
-    "LpNorm",
-    "LpPool",
-    "MatMul",
-    "MaxPool",
-    "Maximum",
-    "Mean",
-    "MinMaxNorm",
-    "Minimum",
-    "Mish",
-    "Multiply",
-    "PReLU",
-    "Pad",
-    "PadWith",
-    "Pow",
-    "Power",
-    "RMSNorm",
-    "ReLU",
-    "Rearrangement",
-    "Reciprocal",
-    "Recurrent",
-    "ReduceMax",
-    "Reshape",
-    "Resize",
-    "Scale",
-    "Selecting",
-    "Shrink",
-    "SiLU",
-    "Sigmoid",
-    "Sign",
-    "Slice",
-    "Softmax",
-    "Softplus",
-    "Softsign",
-    "SpaceToDepth",
-    "Sqrt",
-    "StackedDense",
-    "Subtract",
-    "Sum",
-    "SumPool",
-    "Tanh",
-    "Threshold",
-    "Tile",
-    "Transpose",
-    "Upsample",
-    "Where",
-]
+__all__ = list(_MODULES)
 
 
 def __getattr__(name: str) -> Any:
-    for module, names in _LATER.items():
-        if name in names:
-            found = getattr(import_module(f".{module}", __name__), name)
-            globals()[name] = found
-            return found
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    layer = getattr(import_module(f".{_MODULES[name]}", __name__), name)
+    globals()[name] = layer
+    return layer
 
 
 def __dir__() -> list[str]:
