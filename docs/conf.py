@@ -17,6 +17,7 @@ version = release = metadata["version"]
 extensions = [
     "executed",
     "plain_docstrings",
+    "reference",
     "rule_formulas",
     "myst_parser",
     "sphinx.ext.autodoc",
