@@ -14,13 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from ...arrays import Shape
-from ...errors import FormatError, LrpError
+from ...errors import FormatError
 from ...network.model import Model
-from .choices import check_choices, hold_inputs
-from .loading import Reading, UnknownOutputError
-from .read import reader
-from .read.reader import BUDGET, parse_graph
-from .rewrite.dynamic_quantisation import remove_dynamic_quantisation
+from .choices import check_choices
+from .loading import LoadRequest, build_model, read_graph
+from .read.reader import BUDGET
 
 __all__ = ["BUDGET", "load", "load_with_original", "with_choices"]
 
@@ -74,10 +72,10 @@ def load(
     MissingExtraError
         Where the `onnx` package is not installed.
     """
-    with _errors_name(source):
-        return _model(
-            _reading(source, outputs, batched, batch_axis, fix, signal, pass_through, patterns, folder, budget), input_shape
-        )
+    with _name_file_in_errors(source):
+        graph = read_graph(source, fix, folder, budget)
+        choices = check_choices(signal or {}, pass_through)
+        return build_model(LoadRequest(graph, outputs, batched, batch_axis, patterns, budget, choices), input_shape)
 
 
 def load_with_original(
@@ -107,11 +105,13 @@ def load_with_original(
     FormatError, MissingExtraError
         As `load` raises them.
     """
-    with _errors_name(source):
-        reading = _reading(source, outputs, True, batch_axis, fix, signal, pass_through, True, None, BUDGET)
-        model = _model(reading, input_shape)
+    with _name_file_in_errors(source):
+        graph = read_graph(source, fix, None, BUDGET)
+        choices = check_choices(signal or {}, pass_through)
+        request = LoadRequest(graph, outputs, True, batch_axis, True, BUDGET, choices)
+        model = build_model(request, input_shape)
         try:
-            return model, _model(replace(reading, patterns=False, choices=check_choices({}, ())), input_shape)
+            return model, build_model(replace(request, patterns=False, choices=check_choices({}, ())), input_shape)
         except FormatError:
             return model, None
 
@@ -128,11 +128,11 @@ def with_choices(model: Model, signal: Mapping[str, int] | None = None, pass_thr
     FormatError
         Where a node does not exist, or is not of a kind that the choice is for.
     """
-    return check_choices(signal or {}, pass_through).applied(model)
+    return check_choices(signal or {}, pass_through).apply(model)
 
 
 @contextmanager
-def _errors_name(source: Any) -> Iterator[None]:
+def _name_file_in_errors(source: Any) -> Iterator[None]:
     """Put the file's path in front of what is wrong with it."""
     place = f"{source}: " if isinstance(source, (str, Path)) else ""
     try:
@@ -141,34 +141,3 @@ def _errors_name(source: Any) -> Iterator[None]:
         raise FormatError(f"{place}this is no readable ONNX file: a name in it is no text") from None
     except FormatError as error:
         raise FormatError(f"{place}{error}") from None
-
-
-def _reading(
-    source: Any,
-    outputs: str | Sequence[str] | None,
-    batched: bool,
-    batch_axis: Mapping[str, int] | int | None,
-    fix: Mapping[str, Any] | None,
-    signal: Mapping[str, int] | None,
-    pass_through: Sequence[str],
-    patterns: bool,
-    folder: str | Path | None,
-    budget: int,
-) -> Reading:
-    """The checked graph of a file, with what `load` is told about it."""
-    proto, store = reader.parse_file(source, budget, None if folder is None else Path(folder))
-    graph = remove_dynamic_quantisation(hold_inputs(parse_graph(proto, store), fix or {}))
-    return Reading(graph, outputs, batched, batch_axis, patterns, budget, check_choices(signal or {}, pass_through))
-
-
-def _model(reading: Reading, input_shape: Any) -> Model:
-    """The model; where the file has no output of the names that were given, its own node of such a name is the end."""
-    try:
-        return reading.model(input_shape)
-    except UnknownOutputError as error:
-        outputs = reading.outputs or ()
-        ends = (outputs,) if isinstance(outputs, str) else tuple(outputs)
-        try:
-            return replace(reading, outputs=None, ends=ends).model(input_shape)
-        except LrpError:
-            raise error from None

@@ -101,7 +101,7 @@ class Choices:
     signal: Mapping[str, int]
     passes: tuple[str, ...]
 
-    def applied(self, model: Model) -> Model:
+    def apply(self, model: Model) -> Model:
         """The model with the choices in its layers.
 
         Raises

@@ -1,24 +1,39 @@
-"""From a file's graph to a model: which inputs there are, where their batch is, of what shapes, and the nodes in turn."""
+"""From a file's graph to a model, one function for each phase, in the order in which they run.
+
+The graph of a file is read and checked once (`read_graph`). What follows is done for one shape of every input (`build_model`),
+and again for other shapes where the file leaves extents open (`lrp_ref.network.extents`):
+
+1. `select_outputs`: which values the model computes
+2. `simplify_nodes`: the nodes that these need, without index arithmetic, and the versions of their operators
+3. `declare_inputs`: the inputs that are read, with the batch axis in front
+4. `shapes_by_input`: the shape of one sample of each input
+5. `translate`: every node as layers, or as a constant
+6. `assemble`: the nodes that outputs depend on, wired as a `Model`
+7. `rewrite`: what exporters took apart, as the layers that it is
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from ...arrays import Array, Shape
-from ...errors import FormatError, LrpError, unknown
+from ...errors import FormatError, LrpError
 from ...network.extents import Extents
 from ...network.model import Model
 from ..cut import cut_at
-from .choices import Choices
-from .read.labels import label_source, scores_of
+from .choices import Choices, hold_inputs
+from .read import reader
+from .read.outputs import UnknownOutputError, pick_remarks, select_outputs
 from .read.reader import InputDeclaration, OnnxGraph, OpNode, needed_nodes
 from .read.tensors import FLOATS
 from .rewrite.as_strided import AS_STRIDED, as_strided, replace_as_strided
+from .rewrite.dynamic_quantisation import remove_dynamic_quantisation
 from .rewrite.masks import gate_masks
 from .rewrite.negative_indices import Compute, remove_negative_indices
 from .rewrite.patterns import recognise_patterns
@@ -33,6 +48,7 @@ from .translate.declarations import (
     is_open,
     open_message,
     sample_shape,
+    shapes_by_input,
 )
 from .translate.integers import BOOL
 from .translate.nodes import MissingValue, translate_nodes
@@ -43,23 +59,38 @@ from .translate.operators.quantisation import REMARK
 from .translate.output_names import name_outputs
 from .translate.schemas import versions_of
 
-#: Of the weights' extents those up to the first, and so many of them, are tried for extents that are left open.
+#: Extents of weights up to the first, and so many of them, are candidates for extents that are left open.
 MOST, LIMIT = 4096, 16
+RECURRENT = ("GRU", "LSTM", "RNN")
 
 
-class UnknownOutputError(FormatError):
-    """The file has no value and no node of a name that it is to end with."""
+def read_graph(source: Any, fix: Mapping[str, Any] | None, folder: str | Path | None, budget: int) -> OnnxGraph:
+    """The checked graph of a file, with inputs held at values, and in floating point numbers.
+
+    Parameters
+    ----------
+    source, fix, folder, budget : as `load` takes them
+
+    Raises
+    ------
+    FormatError
+        Where the file is missing, no ONNX file, too large, or contradicts itself; or `fix` does not fit its inputs.
+    """
+    proto, store = reader.parse_file(source, budget, None if folder is None else Path(folder))
+    graph = reader.parse_graph(proto, store)
+    graph = hold_inputs(graph, fix or {})
+    return remove_dynamic_quantisation(graph)
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
-    """How a file is read: its graph, and what `load` was told.
+class LoadRequest:
+    """A graph, and what `load` was told about it.
 
     Attributes
     ----------
     graph : inputs that are held at a value are among its initializers
     choices : which factors are signals, and which nodes relevance passes
-    ends : nodes of the model, which the file may not have under these names, that it ends with; none: the outputs
+    end_nodes : nodes of the model, which the file may not have under these names, that it ends with; none: the outputs
     """
 
     graph: OnnxGraph
@@ -69,182 +100,231 @@ class Reading:
     patterns: bool
     budget: int
     choices: Choices
-    ends: tuple[str, ...] = ()
+    end_nodes: tuple[str, ...] = ()
 
-    def model(self, input_shape: Any) -> Model:
-        """The model, for samples of these shapes where the file leaves extents open.
+
+def build_model(request: LoadRequest, input_shape: Any) -> Model:
+    """The model of a graph; where the file has no output of a name, the model's own node of that name is the end.
+
+    Parameters
+    ----------
+    input_shape : of one sample, for each input or for the only one, where the file leaves extents open
+
+    Raises
+    ------
+    FormatError
+        Where the file describes a network that cannot be represented.
+    """
+    try:
+        return _build(request, input_shape)
+    except UnknownOutputError as error:
+        outputs = request.outputs or ()
+        end_nodes = (outputs,) if isinstance(outputs, str) else tuple(outputs)
+        try:
+            return _build(replace(request, outputs=None, end_nodes=end_nodes), input_shape)
+        except LrpError:
+            raise error from None
+
+
+def _build(request: LoadRequest, input_shape: Any) -> Model:
+    outputs = select_outputs(request.graph, request.outputs)
+    nodes, versions = simplify_nodes(request, outputs)
+    inputs, batch_axes = declare_inputs(request, nodes, outputs)
+    shapes = shapes_by_input(input_shape, [value.name for value in inputs])
+    network = Network(request, outputs, nodes, versions, inputs, batch_axes, shapes)
+    open_inputs = [value for value in inputs if value.name not in shapes and is_open(value, request.batched)]
+    if not open_inputs:
+        return network.model({})
+    if any(node.op in RECURRENT for node in nodes):
+        model = model_of_any_length(open_inputs, request.batched, network.model)
+        if model is not None:
+            return model
+    return _model_of_open_extents(network, open_inputs)
+
+
+def simplify_nodes(request: LoadRequest, outputs: Sequence[str]) -> tuple[tuple[OpNode, ...], dict[str, int]]:
+    """The nodes that the outputs need, and the versions of their operators' schemas.
+
+    Raises
+    ------
+    FormatError
+        Where operators are not read; all are listed.
+    """
+    graph = request.graph
+    nodes = needed_nodes(graph, outputs)
+    versions = versions_of(nodes, graph.opset, graph.ml_opset)
+    nodes = remove_negative_indices(graph, nodes, _constants_of(request, versions))
+    nodes = needed_nodes(replace(graph, nodes=nodes), outputs)
+    if request.batched:
+        nodes = replace_as_strided(nodes, graph, versions, OPERATORS)
+        nodes = needed_nodes(replace(graph, nodes=nodes), outputs)
+    return nodes, versions
+
+
+def _constants_of(request: LoadRequest, versions: Mapping[str, int]) -> Compute:
+    """A function that computes a value from constants alone."""
+
+    def compute(nodes: Sequence[OpNode], constants: dict[str, Array], name: str) -> Array:
+        values: dict[str, Value | MissingValue] = dict(constants)
+        builder = Builder(np.dtype(np.float64), request.budget, None, request.graph.opset)
+        translate_nodes(nodes, values, builder, versions, OPERATORS, fold)
+        return np.asarray(values[name])
+
+    return compute
+
+
+def declare_inputs(
+    request: LoadRequest, nodes: Sequence[OpNode], outputs: Sequence[str]
+) -> tuple[list[InputDeclaration], dict[str, int]]:
+    """The inputs that nodes read, declared with the batch in front, and which axis of each is the batch in the file.
+
+    Raises
+    ------
+    FormatError
+        Where none is read, or an input's batch seems to be elsewhere than `batch_axis` says.
+    """
+    names = _names_read(nodes, outputs)
+    declared = [value for value in request.graph.inputs if value.name in names]
+    if not declared:
+        raise FormatError("the outputs depend on no input")
+    batch_axes = batch_axes_of(request.batch_axis, declared) if request.batched else {}
+    return [declare_batch_first(value, batch_axes.get(value.name, 0)) for value in declared], batch_axes
+
+
+def _names_read(nodes: Sequence[OpNode], outputs: Sequence[str]) -> set[str]:
+    return {name for node in nodes for name in node.reads} | set(outputs)
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """The nodes and inputs of a file that its outputs need: what is left once extents are known.
+
+    Attributes
+    ----------
+    inputs : declared with the batch in front; `batch_axes` says where the file has it
+    shapes : of one sample, for the inputs of which the user or the file says it
+    """
+
+    request: LoadRequest
+    outputs: tuple[str, ...]
+    nodes: tuple[OpNode, ...]
+    versions: Mapping[str, int]
+    inputs: Sequence[InputDeclaration]
+    batch_axes: Mapping[str, int]
+    shapes: Mapping[str, Shape]
+
+    def model(self, open_shapes: Mapping[str, Shape]) -> Model:
+        """The model for these shapes of the inputs that leave extents open.
 
         Raises
         ------
         FormatError
-            Where the file describes a network that cannot be represented.
+            Where nodes cannot be represented; all of them are listed.
         """
-        graph, chosen = self.graph, chosen_outputs(self.graph, self.outputs)
-        nodes, versions = self._rewritten(chosen)
-        used = {name for node in nodes for name in node.reads} | set(chosen)
-        declared = [value for value in graph.inputs if value.name in used]
-        if not declared:
-            raise FormatError("the outputs depend on no input")
-        places = batch_axes_of(self.batch_axis, declared) if self.batched else {}
-        inputs = [declare_batch_first(value, places.get(value.name, 0)) for value in declared]
-        shapes = _given_shapes(input_shape, [value.name for value in inputs])
-        left = [value for value in inputs if value.name not in shapes and is_open(value, self.batched)]
+        builder, values = translate(self, {**self.shapes, **open_shapes})
+        return rewrite(self, assemble(self, builder, values))
 
-        def laid_out(more: Mapping[str, Shape]) -> Model:
-            return self._laid_out(chosen, nodes, versions, inputs, {**shapes, **more}, places)
 
-        if not left:
-            return laid_out({})
-        if any(node.op in ("GRU", "LSTM", "RNN") for node in nodes):
-            model = model_of_any_length(left, self.batched, laid_out)
-            if model is not None:
-                return model
-        return self._opened(left, laid_out, shapes)
+def translate(network: Network, shapes: Mapping[str, Shape]) -> tuple[Builder, dict[str, Value | MissingValue]]:
+    """Every node as layers in a builder, or as a constant among the values, which are by the file's names.
 
-    def _opened(
-        self,
-        left: Sequence[InputDeclaration],
-        laid_out: Callable[[Mapping[str, Shape]], Model],
-        input_shapes: Mapping[str, Shape],
-    ) -> Model:
-        """A model that is laid out for what it is given; its own nodes are those for the first extents that are possible."""
-        said: list[FormatError] = []
-        # A weight of so many rows may wait for so many features.
-        weights = {int(e) for n in self.graph.initializers for e in self.graph.extents(n) if 1 < e <= MOST}
-        for shapes in candidate_shapes(left, self.batched, dict.fromkeys((*CANDIDATES, *sorted(weights)[:LIMIT]))):
-            try:
-                model = laid_out(shapes)
-            except FormatError as error:
-                if said and str(said[0]) == str(error):  # whatever the extents are
-                    raise error from None
-                said.append(error)
-                continue
-            known = {name: shape for name, shape in model.input_shape.items() if name not in shapes}
-            refit = Refit(self, MappingProxyType({**input_shapes, **shapes}))
-            return replace(model, input_shape=known, extents=Extents(refit, model.nodes))
-        raise FormatError(f"{open_message(left, self.batched)} ({said[0]})")
+    Raises
+    ------
+    FormatError
+        Where nodes cannot be represented; all of them are listed.
+    """
+    request, graph, inputs = network.request, network.request.graph, network.inputs
+    batch = batch_extent(inputs) if request.batched else None
+    double = any(value.kind == 11 for value in inputs)
+    builder = Builder(np.dtype(np.float64 if double else np.float32), request.budget, batch, graph.opset)
+    names = _names_read(network.nodes, network.outputs)
+    if any(not graph.dequantised.isdisjoint(node.outputs) for node in network.nodes):
+        builder.remark(REMARK)
+    values: dict[str, Value | MissingValue] = {n: graph.constant(n) for n in graph.initializers if n in names}
+    for value in inputs:
+        shape = sample_shape(value, shapes.get(value.name), request.batched)
+        kind = 0 if value.kind in FLOATS else value.kind
+        values[value.name] = builder.add_input(value.name, shape, network.batch_axes.get(value.name, 0), kind)
+    nodes = [replace(node, outputs=tuple(name if name in names else "" for name in node.outputs)) for node in network.nodes]
+    versions = {**network.versions, AS_STRIDED: 1}
+    translate_nodes(nodes, values, builder, versions, OPERATORS | {(AS_STRIDED, 1): as_strided}, fold)
+    return builder, values
 
-    def _rewritten(self, chosen: Sequence[str]) -> tuple[tuple[OpNode, ...], dict[str, int]]:
-        """The nodes that the outputs need, and the versions of their operators' schemas."""
-        graph = self.graph
-        nodes = needed_nodes(graph, chosen)
-        versions = versions_of(nodes, graph.opset, graph.learned)
-        nodes = needed_nodes(replace(graph, nodes=remove_negative_indices(graph, nodes, self._constants(versions))), chosen)
-        if self.batched:
-            nodes = needed_nodes(replace(graph, nodes=replace_as_strided(nodes, graph, versions, OPERATORS)), chosen)
-        return nodes, versions
 
-    def _constants(self, versions: Mapping[str, int]) -> Compute:
-        """What nodes compute where nothing depends on an input."""
+def assemble(network: Network, builder: Builder, values: Mapping[str, Value | MissingValue]) -> Model:
+    """The nodes of a builder that the outputs depend on as a `Model`, under the outputs' names.
 
-        def compute(nodes: Sequence[OpNode], constants: dict[str, Array], name: str) -> Array:
-            values: dict[str, Value | MissingValue] = dict(constants)
-            builder = Builder(np.dtype(np.float64), self.budget, None, self.graph.opset)
-            translate_nodes(nodes, values, builder, versions, OPERATORS, fold)
-            return np.asarray(values[name])
+    Raises
+    ------
+    FormatError
+        Where an output depends on no input, or the nodes make no model.
+    """
+    nodes = name_outputs(builder, network.outputs, values)
+    sources = {name for node in nodes for name in node.inputs}
+    inputs = [value for value in network.inputs if value.name in sources]
+    if not inputs:
+        raise FormatError("the outputs depend on no input")
+    shapes = {value.name: builder.tensors[value.name].shape for value in inputs}
+    integer_inputs = tuple(value.name for value in inputs if value.kind not in FLOATS)
+    remarks = (
+        *batch_axis_remarks(network.batch_axes, network.outputs, values),
+        *pick_remarks(network.request.graph, network.request.outputs, network.outputs),
+        *builder.remarks,
+    )
+    try:
+        return Model(tuple(nodes), tuple(shapes), network.outputs, input_shape=shapes, whole=integer_inputs, remarks=remarks)
+    except LrpError as error:
+        raise FormatError(str(error)) from None
 
-        return compute
 
-    def _pick_remarks(self, chosen: Sequence[str]) -> tuple[str, ...]:
-        """That the file ends in what is picked from scores, and the model in the scores."""
-        makers = {name: node for node in self.graph.nodes for name in node.outputs if name}
-        if self.outputs is not None or any(label_source(name, makers) is None for name in self.graph.outputs):
-            return ()
-        picks, scores = (", ".join(map(repr, names)) for names in (self.graph.outputs, chosen))
-        return (
-            f"the file ends in {picks}, picked from {scores}: explained are the scores, and a target is one of their indices",
-        )
+def rewrite(network: Network, model: Model) -> Model:
+    """The model with known groups of nodes as the layers that they are, masks as gates, and the user's choices.
 
-    def _laid_out(
-        self,
-        chosen: tuple[str, ...],
-        nodes: tuple[OpNode, ...],
-        versions: Mapping[str, int],
-        inputs: Sequence[InputDeclaration],
-        shapes: Mapping[str, Shape],
-        places: Mapping[str, int],
-    ) -> Model:
-        graph = self.graph
-        batch = batch_extent(inputs) if self.batched else None
-        double = any(value.kind == 11 for value in inputs)
-        builder = Builder(np.dtype(np.float64 if double else np.float32), self.budget, batch, graph.opset)
-        used = {name for node in nodes for name in node.reads} | set(chosen)
-        if any(not graph.floated.isdisjoint(node.outputs) for node in nodes):
-            builder.remark(REMARK)
-        values: dict[str, Value | MissingValue] = {n: graph.constant(n) for n in graph.initializers if n in used}
-        for value in inputs:
-            shape = sample_shape(value, shapes.get(value.name), self.batched)
-            kind = 0 if value.kind in FLOATS else value.kind
-            values[value.name] = builder.given(value.name, shape, places.get(value.name, 0), kind)
-        nodes = tuple(replace(node, outputs=tuple(name if name in used else "" for name in node.outputs)) for node in nodes)
-        known = {**versions, AS_STRIDED: 1}
-        translate_nodes(nodes, values, builder, known, OPERATORS | {(AS_STRIDED, 1): as_strided}, fold)
-        model_nodes = name_outputs(builder, chosen, values)
-        read = {name for node in model_nodes for name in node.inputs}
-        input_shapes = {value.name: builder.tensors[value.name].shape for value in inputs if value.name in read}
-        if not input_shapes:
-            raise FormatError("the outputs depend on no input")
-        integer_inputs = tuple(value.name for value in inputs if value.name in input_shapes and value.kind not in FLOATS)
-        remarks = (*batch_axis_remarks(places, chosen, values), *self._pick_remarks(chosen), *builder.remarks)
+    Raises
+    ------
+    FormatError, UnknownNameError
+        Where a choice or an end names no node, or a choice does not fit its node.
+    """
+    request = network.request
+    if request.patterns:
+        truths = frozenset(value.name for value in network.inputs if value.kind == BOOL)
+        model = gate_masks(recognise_patterns(model), truths)
+    model = request.choices.apply(model)
+    return cut_at(model, request.end_nodes) if request.end_nodes else model
+
+
+# --- extents that a file leaves open ------------------------------------------------------------------------------------------
+
+
+def _model_of_open_extents(network: Network, open_inputs: Sequence[InputDeclaration]) -> Model:
+    """A model that is laid out for what it is given; its own nodes are those for the first extents that are possible."""
+    request, errors = network.request, list[FormatError]()
+    # A weight of so many rows may wait for so many features.
+    weights = {int(e) for n in request.graph.initializers for e in request.graph.extents(n) if 1 < e <= MOST}
+    sizes = dict.fromkeys((*CANDIDATES, *sorted(weights)[:LIMIT]))
+    for shapes in candidate_shapes(open_inputs, request.batched, sizes):
         try:
-            model = Model(
-                tuple(model_nodes), tuple(input_shapes), chosen, input_shape=input_shapes, whole=integer_inputs, remarks=remarks
-            )
-        except LrpError as error:
-            raise FormatError(str(error)) from None
-        truths = frozenset(value.name for value in inputs if value.kind == BOOL)
-        rewritten = self.choices.applied(gate_masks(recognise_patterns(model), truths) if self.patterns else model)
-        return cut_at(rewritten, self.ends) if self.ends else rewritten
+            model = network.model(shapes)
+        except FormatError as error:
+            if errors and str(errors[0]) == str(error):  # whatever the extents are
+                raise error from None
+            errors.append(error)
+            continue
+        known = {name: shape for name, shape in model.input_shape.items() if name not in shapes}
+        refit = Refit(request, MappingProxyType({**network.shapes, **shapes}))
+        return replace(model, input_shape=known, extents=Extents(refit, model.nodes))
+    raise FormatError(f"{open_message(open_inputs, request.batched)} ({errors[0]})")
 
 
 @dataclass(frozen=True, eq=False)
 class Refit:
-    """A file laid out for other shapes; `shapes` are those of inputs that are not given."""
+    """A function from input shapes to the model of a file for these; `shapes` are those of inputs that are not given."""
 
-    reading: Reading
+    request: LoadRequest
     shapes: Mapping[str, Shape]
 
     def __call__(self, shapes: Mapping[str, Shape]) -> Model:
-        return self.reading.model({name: shapes.get(name, shape) for name, shape in self.shapes.items()})
+        return _build(self.request, {name: shapes.get(name, shape) for name, shape in self.shapes.items()})
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Refit, (self.reading, dict(self.shapes))
-
-
-def chosen_outputs(graph: OnnxGraph, outputs: str | Sequence[str] | None) -> tuple[str, ...]:
-    """The values that the model computes."""
-    makers = {name: node for node in graph.nodes for name in node.outputs if name}
-    if outputs is not None:
-        names = (outputs,) if isinstance(outputs, str) else tuple(outputs)
-        named = {node.name: next(name for name in node.outputs if name) for node in graph.nodes if any(node.outputs)}
-        names = tuple(name if name in makers else named.get(name, name) for name in names)
-        for name in names:
-            if name not in makers:
-                raise UnknownOutputError(str(unknown("output", name, makers)))
-        if len(set(names)) != len(names) or not names:
-            raise FormatError(f"outputs must be different names, found {names}")
-        return names
-    for name in graph.outputs:
-        if name not in makers:
-            raise FormatError(f"the output {name!r} is computed by no node")
-    # A class label beside the scores is no score: it is left out, and explained is what it picks from.
-    picked = {name: label_source(name, makers) for name in graph.outputs}
-    scores = [scores_of(name, makers) for name, source in picked.items() if source is None]
-    if not scores:
-        scores = [scores_of(source, makers) for source in picked.values() if source is not None]
-        if any(name not in makers for name in scores):
-            raise FormatError("the outputs are indices picked from an input or a constant")
-    return tuple(dict.fromkeys(scores))
-
-
-def _given_shapes(input_shape: Any, names: Sequence[str]) -> dict[str, Shape]:
-    if input_shape is None:
-        return {}
-    if isinstance(input_shape, Mapping):
-        for name in input_shape:
-            if name not in names:
-                raise FormatError(str(unknown("input", name, names)))
-        return {name: tuple(int(extent) for extent in shape) for name, shape in input_shape.items()}
-    if len(names) != 1:
-        raise FormatError(f"input_shape must be a mapping from the inputs {', '.join(names)}")
-    return {names[0]: tuple(int(extent) for extent in input_shape)}
+        return Refit, (self.request, dict(self.shapes))

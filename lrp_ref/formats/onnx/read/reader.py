@@ -75,18 +75,18 @@ class OnnxGraph:
 
     Attributes
     ----------
-    opset, learned : the versions of ONNX's operators, and of those of the domain ai.onnx.ml; 0: the file imports none of these
-    floated : values that the file computes from integers, and that are computed in floating point numbers here
+    opset, ml_opset : the versions of ONNX's operators, and of those of the domain ai.onnx.ml; 0: the file imports none of these
+    dequantised : values that the file computes from integers, and that are computed in floating point numbers here
     """
 
     opset: int
-    learned: int
+    ml_opset: int
     nodes: tuple[OpNode, ...]
     inputs: tuple[InputDeclaration, ...]
     outputs: tuple[str, ...]
     initializers: Mapping[str, Any]
     store: Store
-    floated: frozenset[str] = frozenset()
+    dequantised: frozenset[str] = frozenset()
     _arrays: dict[str, Array] = field(default_factory=dict)
 
     def extents(self, name: str) -> tuple[int, ...]:
@@ -179,10 +179,10 @@ def parse_graph(proto: Any, store: Store) -> OnnxGraph:
         raise FormatError("the graph has no outputs")
     known = [*initializers, *(value.name for value in inputs), *(name for node in nodes for name in node.outputs if name)]
     _check_unique(known)
-    learned = max((entry.version for entry in proto.opset_import if entry.domain == ML_DOMAIN), default=0)
+    ml_opset = max((entry.version for entry in proto.opset_import if entry.domain == ML_DOMAIN), default=0)
     return OnnxGraph(
         opset,
-        int(learned),
+        int(ml_opset),
         _sort_nodes(nodes, set(initializers) | {i.name for i in inputs}),
         inputs,
         outputs,

@@ -35,7 +35,7 @@ def remove_dynamic_quantisation(graph: OnnxGraph) -> OnnxGraph:
     nodes = tuple(replacement for node in graph.nodes for replacement in reader.replacements.get(_key(node), (node,)))
     initializers = {**graph.initializers, **dict.fromkeys(reader.weights)}
     arrays = {**graph._arrays, **reader.weights}
-    return replace(graph, nodes=nodes, initializers=initializers, _arrays=arrays, floated=frozenset(reader.replacements))
+    return replace(graph, nodes=nodes, initializers=initializers, _arrays=arrays, dequantised=frozenset(reader.replacements))
 
 
 def _key(node: OpNode) -> str:

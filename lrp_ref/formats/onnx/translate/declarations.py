@@ -109,6 +109,26 @@ def batch_extent(inputs: Sequence[InputDeclaration]) -> int:
     return next(iter(fixed)) if fixed and None not in extents else BATCH  # type: ignore[return-value]
 
 
+def shapes_by_input(input_shape: Any, names: Sequence[str]) -> dict[str, Shape]:
+    """`input_shape` as a mapping from inputs to shapes.
+
+    Raises
+    ------
+    FormatError
+        Where it names an input that does not exist, or is one shape for several inputs.
+    """
+    if input_shape is None:
+        return {}
+    if isinstance(input_shape, Mapping):
+        for name in input_shape:
+            if name not in names:
+                raise FormatError(str(unknown("input", name, names)))
+        return {name: tuple(int(extent) for extent in shape) for name, shape in input_shape.items()}
+    if len(names) != 1:
+        raise FormatError(f"input_shape must be a mapping from the inputs {', '.join(names)}")
+    return {names[0]: tuple(int(extent) for extent in input_shape)}
+
+
 def sample_shape(value: InputDeclaration, input_shape: Shape | None, batched: bool) -> Shape:
     """The shape of one sample of an input, checked."""
     if value.kind not in FLOATS and value.kind not in CASTS:

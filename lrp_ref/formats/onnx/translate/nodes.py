@@ -150,7 +150,7 @@ def _compute_by_layers(call: Call, operators: Mapping[tuple[str, int], Operator]
     inner = Builder(
         np.dtype(first.dtype if first.dtype.kind == "f" else np.float64), call.builder.budget, None, call.builder.opset
     )
-    inputs = (inner.given("input", first.shape), *call.inputs[1:])
+    inputs = (inner.add_input("input", first.shape), *call.inputs[1:])
     result = operators[call.node.op, call.version](replace(call, inputs=inputs, builder=inner))
     values = [result] if isinstance(result, (Tensor, np.ndarray)) else result
     names = [value.name for value in values if isinstance(value, Tensor)]

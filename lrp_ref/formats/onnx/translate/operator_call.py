@@ -108,7 +108,7 @@ class Builder:
             free_name = f"{name}_{self.counts[name]}"
         return free_name
 
-    def given(self, name: str, shape: Shape, place: int = 0, kind: int = 0) -> Tensor:
+    def add_input(self, name: str, shape: Shape, place: int = 0, kind: int = 0) -> Tensor:
         """An input of the model."""
         self.check(shape, f"input {name!r}")
         self.tensors[name] = Tensor(name, shape, place, kind)
