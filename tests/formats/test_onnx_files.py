@@ -354,7 +354,7 @@ def test_the_original_is_what_load_gives_without_patterns_and_choices(monkeypatc
                     {"a": (T.FLOAT, ["N", 4]), "b": (T.FLOAT, ["N", 4])})  # fmt: skip
     plain, together = reader.load(proto, patterns=False), reader.load(proto, signal={"Mul_m": 0})
     parsed = []
-    monkeypatch.setattr(reader, "_reading", lambda *given, run=reader._reading: parsed.append(1) or run(*given))
+    monkeypatch.setattr(reader, "read_graph", lambda *given, run=reader.read_graph: parsed.append(1) or run(*given))
     model, original = reader.load_with_original(proto, signal={"Mul_m": 0})
     assert (repr(model.nodes), repr(original.nodes)) == (repr(together.nodes), repr(plain.nodes))
     assert len(original.nodes) > len(model.nodes)

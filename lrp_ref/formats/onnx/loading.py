@@ -57,6 +57,7 @@ from .translate.operator_call import Builder, Value
 from .translate.operators import OPERATORS
 from .translate.operators.quantisation import REMARK
 from .translate.output_names import name_outputs
+from .translate.registry import Operator
 from .translate.schemas import versions_of
 
 #: Extents of weights up to the first, and so many of them, are candidates for extents that are left open.
@@ -247,7 +248,7 @@ def translate(network: Network, shapes: Mapping[str, Shape]) -> tuple[Builder, d
         values[value.name] = builder.add_input(value.name, shape, network.batch_axes.get(value.name, 0), kind)
     nodes = [replace(node, outputs=tuple(name if name in names else "" for name in node.outputs)) for node in network.nodes]
     versions = {**network.versions, AS_STRIDED: 1}
-    translate_nodes(nodes, values, builder, versions, OPERATORS | {(AS_STRIDED, 1): as_strided}, fold)
+    translate_nodes(nodes, values, builder, versions, OPERATORS | {(AS_STRIDED, 1): Operator(as_strided)}, fold)
     return builder, values
 
 

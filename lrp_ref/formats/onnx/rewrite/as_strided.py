@@ -19,7 +19,8 @@ from ....layers import Flatten, Gather, Identity, Reshape
 from ..read.reader import OnnxGraph, OpNode
 from ..translate.constant_folding import FOLDS, fold
 from ..translate.nodes import MissingValue, translate_nodes
-from ..translate.operator_call import BATCH, Call, Operator, Tensor, Value
+from ..translate.operator_call import BATCH, Call, Tensor, Value
+from ..translate.registry import Operator
 
 AS_STRIDED = "AsStrided"
 #: How many nodes may compute the numbers; exporters write a dozen.

@@ -6,7 +6,7 @@ behind are read as if it were in front, with their axes counted anew. What would
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,33 +15,11 @@ import numpy as np
 from ....errors import FormatError
 from ....layers.shape import Reshape
 from .operator_call import Call, Tensor, Value
+from .registry import Operator, Recount
 from .shape_arithmetic import slices
 
-#: What an operator's function is to read, and where its outputs have the batch axis.
-Moved = tuple[Call, int]
 
-#: Operators that know where the batch axis is.
-AWARE = frozenset({"Flatten", "GRU", "LSTM", "RNN", "Reshape", "Shape", "Size"})
-#: Operators that may move the batch axis away from the front.
-MOVERS = frozenset({"Transpose", "Unsqueeze"})
-#: Operators without axes whose only signal is the first input.
-PLAIN = frozenset(
-    (
-        *("Abs", "Cast", "Celu", "Clip", "Dropout", "Elu", "Erf", "Exp", "Gelu", "HardSigmoid", "HardSwish", "Identity"),
-        *("LeakyRelu", "Log", "Mish", "Neg", "Reciprocal", "Relu", "Selu", "Shrink", "Sigmoid", "Softplus", "Softsign", "Sqrt"),
-        *("Swish", "Tanh", "ThresholdedRelu"),
-    )
-)
-#: Operators whose inputs broadcast against each other.
-BROADCAST = frozenset({"Add", "Div", "Max", "Mean", "Min", "Mul", "PRelu", "Pow", "Sub", "Sum", "Where"})
-#: The version of the schema from which on the axes are an input.
-AXES_SINCE = {
-    **dict.fromkeys(("ReduceL1", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSumSquare"), 18),
-    **dict.fromkeys(("ReduceSum", "Squeeze", "Unsqueeze"), 13),
-}
-
-
-def move_batch_first(call: Call) -> Moved | None:
+def move_batch_first(call: Call, operator: Operator) -> tuple[Call, int] | None:
     """The node as if the batch axis were in front, None where nothing has to be done.
 
     Raises
@@ -51,24 +29,24 @@ def move_batch_first(call: Call) -> Moved | None:
     """
     signals = [value for value in call.inputs if isinstance(value, Tensor)]
     places, op = {signal.place for signal in signals}, call.node.op
-    if not call.lead or op in AWARE:
+    if not call.lead or operator.finds_batch:
         return None
     if (
-        op in BROADCAST
+        operator.broadcasts
         and len({call.rank(s) - s.place for s in signals}) == 1
         and (places != {0} or _rank(call) > call.rank(signals[0]))
     ):
         return _broadcast(call, signals)
-    if places == {0} and op not in MOVERS:
+    if places == {0} and not operator.moves_batch:
         return None
-    if len(places) > 1 or op in BROADCAST:
+    if len(places) > 1 or operator.broadcasts:
         raise FormatError(f"the batch axes of its inputs are different ones: {', '.join(map(str, sorted(places)))}")
     (place,) = places
-    if op in PLAIN:
+    if operator.elementwise:
         return _call_batch_first(call), place
-    if op not in _READ:
+    if operator.recount is None:
         raise FormatError(f"the batch axis of its input is axis {place}, and {op} is read with the batch axis in front only")
-    return _READ[op](call, place)
+    return operator.recount(call, place)
 
 
 def _call_batch_first(call: Call, attributes: dict[str, Any] | None = None, inputs: Mapping[int, Value] | None = None) -> Call:
@@ -91,9 +69,9 @@ def _axis_batch_first(axis: int, place: int, rank: int) -> int:
     return position + 1 if position < place else position
 
 
-def _with_axes(call: Call, name: str, axes: Sequence[int]) -> Call:
-    """The call with other axes, which are an input or an attribute."""
-    if call.version >= AXES_SINCE.get(name, 0):
+def _with_axes(call: Call, axes: Sequence[int], since: int) -> Call:
+    """The call with other axes, which are an input from schema `since` on and an attribute before."""
+    if call.version >= since:
         return _call_batch_first(call, inputs={1: np.asarray(axes, dtype=np.int64)})
     return _call_batch_first(call, {"axes": tuple(axes)})
 
@@ -102,7 +80,7 @@ def _rank(call: Call) -> int:
     return max(call.rank(v) if isinstance(v, Tensor) else v.ndim for v in call.inputs if v is not None)
 
 
-def _broadcast(call: Call, signals: Sequence[Tensor]) -> Moved:
+def _broadcast(call: Call, signals: Sequence[Tensor]) -> tuple[Call, int]:
     """Inputs are aligned at their last axes; a signal of fewer axes gets axes of extent 1 in front of its own."""
     rank = _rank(call)
     place = signals[0].place + rank - call.rank(signals[0])
@@ -116,7 +94,8 @@ def _broadcast(call: Call, signals: Sequence[Tensor]) -> Moved:
     return _call_batch_first(call, inputs=others), place
 
 
-def _transpose(call: Call, place: int) -> Moved:
+def recount_transpose(call: Call, place: int) -> tuple[Call, int]:
+    """The order of axes in `perm`."""
     rank = call.rank(call.tensor())
     order = call.integers("perm", tuple(reversed(range(rank))))
     if sorted(order) != list(range(rank)):
@@ -125,16 +104,18 @@ def _transpose(call: Call, place: int) -> Moved:
     return _call_batch_first(call, {"perm": perm}), order.index(place)
 
 
-def _squeeze(call: Call, place: int) -> Moved:
+def recount_squeeze(call: Call, place: int) -> tuple[Call, int]:
+    """The axes of extent 1 that a Squeeze drops."""
     full = call.builder.full_shape(call.tensor())
     file_axes = call.listed(1, "axes", 13)
     if file_axes is None:
         file_axes = tuple(axis for axis, extent in enumerate(full) if extent == 1 and axis != place)
     axes = [_axis_batch_first(axis, place, len(full)) for axis in file_axes]
-    return _with_axes(call, "Squeeze", axes), place - sum(axis <= place for axis in axes)
+    return _with_axes(call, axes, 13), place - sum(axis <= place for axis in axes)
 
 
-def _unsqueeze(call: Call, place: int) -> Moved:
+def recount_unsqueeze(call: Call, place: int) -> tuple[Call, int]:
+    """The axes of extent 1 that an Unsqueeze puts in."""
     file_axes = call.listed(1, "axes", 13)
     if file_axes is None or len(file_axes) > 32:
         raise FormatError("its axes are missing")
@@ -143,10 +124,11 @@ def _unsqueeze(call: Call, place: int) -> Moved:
     rest = [axis for axis in range(rank) if axis not in added]
     if len(rest) != rank - len(file_axes):
         raise FormatError(f"axes {file_axes} are not {len(file_axes)} of {rank} axes")
-    return _with_axes(call, "Unsqueeze", [_axis_batch_first(axis, rest[place], rank) for axis in file_axes]), rest[place]
+    return _with_axes(call, [_axis_batch_first(axis, rest[place], rank) for axis in file_axes], 13), rest[place]
 
 
-def _gather(call: Call, place: int) -> Moved:
+def recount_gather(call: Call, place: int) -> tuple[Call, int]:
+    """The axis that a Gather picks along, with constant indices."""
     source, picked = call.value(0), call.value(1)
     if isinstance(picked, Tensor):
         return _call_batch_first(call), place
@@ -158,7 +140,8 @@ def _rank_of(call: Call, value: Value) -> int:
     return call.rank(value) if isinstance(value, Tensor) else value.ndim
 
 
-def _slice(call: Call, place: int) -> Moved:
+def recount_slice(call: Call, place: int) -> tuple[Call, int]:
+    """The axes that a Slice cuts."""
     rank = call.rank(call.tensor())
     axes = [_axis_batch_first(axis, place, rank) for axis, *_ in slices(call, rank)]
     if call.version < 10:
@@ -166,10 +149,10 @@ def _slice(call: Call, place: int) -> Moved:
     return _call_batch_first(call, inputs={3: np.asarray(axes, dtype=np.int64)}), place
 
 
-def _along(default: int) -> Callable[[Call, int], Moved]:
-    """An operator along one axis, which stays."""
+def recount_along(default: int) -> Recount:
+    """The axis of a Concat or Split, `default` where the node says none."""
 
-    def read(call: Call, place: int) -> Moved:
+    def recount(call: Call, place: int) -> tuple[Call, int]:
         axis = _axis_batch_first(call.integer("axis", default), place, _rank(call))
         constants = {
             index: np.moveaxis(value, place, 0)
@@ -178,20 +161,25 @@ def _along(default: int) -> Callable[[Call, int], Moved]:
         }
         return _call_batch_first(call, {"axis": axis}, constants), place
 
-    return read
+    return recount
 
 
-def _reduce(call: Call, place: int) -> Moved:
-    rank, since = call.rank(call.tensor()), AXES_SINCE[call.node.op]
-    file_axes = call.listed(1, "axes", since)
-    if not file_axes and call.integer("noop_with_empty_axes", 0):
-        return _call_batch_first(call), place
-    axes = [_axis_batch_first(axis, place, rank) for axis in file_axes or range(rank)]
-    gone = 0 if call.integer("keepdims", 1) else sum(axis <= place for axis in axes)
-    return _with_axes(call, call.node.op, axes), place - gone
+def recount_reduction(since: int) -> Recount:
+    """The axes of a reduction, which are an input from schema `since` on."""
+
+    def recount(call: Call, place: int) -> tuple[Call, int]:
+        rank, file_axes = call.rank(call.tensor()), call.listed(1, "axes", since)
+        if not file_axes and call.integer("noop_with_empty_axes", 0):
+            return _call_batch_first(call), place
+        axes = [_axis_batch_first(axis, place, rank) for axis in file_axes or range(rank)]
+        gone = 0 if call.integer("keepdims", 1) else sum(axis <= place for axis in axes)
+        return _with_axes(call, axes, since), place - gone
+
+    return recount
 
 
-def _matmul(call: Call, place: int) -> Moved:
+def recount_matmul(call: Call, place: int) -> tuple[Call, int]:
+    """A product of rows with one constant matrix, which stays as it is."""
     first, second = call.value(0), call.value(1)
     if isinstance(second, Tensor) or not isinstance(first, Tensor) or second.ndim > 2 or place == call.rank(first) - 1:
         raise FormatError(
@@ -200,22 +188,8 @@ def _matmul(call: Call, place: int) -> Moved:
     return _call_batch_first(call), place
 
 
-def _softmax(call: Call, place: int) -> Moved:
+def recount_softmax(call: Call, place: int) -> tuple[Call, int]:
+    """The axis that a softmax normalises; before schema 13 it is refused."""
     if call.version < 13:
         raise FormatError(f"the batch axis of its input is axis {place}, and several axes are normalised together")
-    return _along(-1)(call, place)
-
-
-_READ: dict[str, Callable[[Call, int], Moved]] = {
-    "Concat": _along(1),
-    "Gather": _gather,
-    "LogSoftmax": _softmax,
-    "MatMul": _matmul,
-    **dict.fromkeys(("ReduceL1", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "ReduceSumSquare"), _reduce),
-    "Slice": _slice,
-    "Softmax": _softmax,
-    "Split": _along(0),
-    "Squeeze": _squeeze,
-    "Transpose": _transpose,
-    "Unsqueeze": _unsqueeze,
-}
+    return recount_along(-1)(call, place)

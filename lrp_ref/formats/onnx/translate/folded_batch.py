@@ -10,17 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from ....arrays import Array, Shape
 from ....errors import FormatError
-from .batch_axis import AXES_SINCE, BROADCAST, PLAIN
 from .operator_call import Call, Tensor, Value
-
-#: Where a file has the batch: `place`, `before` and `behind` of a tensor.
-Layout: TypeAlias = tuple[int, int, int]
+from .registry import Layout, Operator, Unfold
 
 
 def batch_layout(full: Sequence[int], sample: Shape, at: int, batch: int) -> tuple[Shape, Layout] | None:
@@ -53,7 +50,7 @@ def has_folded_batch(call: Call) -> bool:
     return any(isinstance(value, Tensor) and value.before + value.behind > 0 for value in call.inputs)
 
 
-def unfold_batch(call: Call) -> tuple[Call, Layout]:
+def unfold_batch(call: Call, operator: Operator) -> tuple[Call, Layout]:
     """The node as if the batch were apart and in front, and where the file has it in the outputs.
 
     Raises
@@ -63,24 +60,27 @@ def unfold_batch(call: Call) -> tuple[Call, Layout]:
     """
     signals = [value for value in call.inputs if isinstance(value, Tensor)]
     layouts = {(s.place, s.before, s.behind) for s in signals}
-    op = call.node.op
     if len(layouts) > 1 or len({len(s.shape) for s in signals}) > 1:
         raise FormatError("its inputs have other axes folded into their batch, each")
     (layout,) = layouts
-    rank = len(signals[0].shape) + 1 - layout[1] - layout[2]
-    if op in PLAIN:
+    if operator.elementwise:
         return _front(call), layout
-    if op in BROADCAST:
+    if operator.broadcasts:
+        rank = _file_rank(call, layout)
         return _front(call, {k: _aligned(v, layout, rank) for k, v in _constants(call)}), layout
-    if op in ("Gemm", "MatMul"):
-        return _product(call, layout, rank), layout
-    if op == "Transpose":
-        return _transposed(call, layout, rank)
-    if op in ("Softmax", "LogSoftmax") and call.version >= 13:
-        return _front(call, {}, {"axis": _counted(call.integer("axis", -1), layout, rank)}), layout
-    if op in ("ReduceMax", "ReduceMean", "ReduceSum"):
-        return _reduced(call, layout, rank)
-    raise FormatError(f"axes are folded into the batch of its input, and {op} is not read in such a layout")
+    if operator.unfold is None:
+        raise _not_read(call)
+    return operator.unfold(call, layout)
+
+
+def _not_read(call: Call) -> FormatError:
+    return FormatError(f"axes are folded into the batch of its input, and {call.node.op} is not read in such a layout")
+
+
+def _file_rank(call: Call, layout: Layout) -> int:
+    """How many axes the file counts for the first signal of a node."""
+    signal = next(value for value in call.inputs if isinstance(value, Tensor))
+    return len(signal.shape) + 1 - layout[1] - layout[2]
 
 
 def _constants(call: Call) -> list[tuple[int, Array]]:
@@ -123,19 +123,22 @@ def _aligned(constant: Array, layout: Layout, rank: int) -> Array:
     return turned.reshape((*turned.shape[: place + 1], *(1,) * (before + behind), *turned.shape[place + 1 :]))
 
 
-def _product(call: Call, layout: Layout, rank: int) -> Call:
+def unfold_product(call: Call, layout: Layout) -> tuple[Call, Layout]:
+    """A product of rows with one constant matrix, or of two signals' matrices behind the batch."""
     first, second = call.value(0), call.value(1)
-    place = layout[0]
+    place, rank = layout[0], _file_rank(call, layout)
     if isinstance(first, Tensor) and isinstance(second, Tensor) and call.node.op == "MatMul" and place < rank - 2:
-        return _front(call)
+        return _front(call), layout
     plain = isinstance(first, Tensor) and not isinstance(second, Tensor) and second.ndim == 2 and place < rank - 1
     if not plain or (call.node.op == "Gemm" and call.integer("transA", 0)):
         raise FormatError("axes are folded into its input's batch: products of rows with one constant matrix are read then")
-    return _front(call)
+    return _front(call), layout
 
 
-def _transposed(call: Call, layout: Layout, rank: int) -> tuple[Call, Layout]:
+def unfold_transpose(call: Call, layout: Layout) -> tuple[Call, Layout]:
+    """The order of axes in `perm`, the folded ones side by side."""
     place, before, behind = layout
+    rank = _file_rank(call, layout)
     order = call.integers("perm", tuple(reversed(range(rank))))
     if sorted(order) != list(range(rank)):
         raise FormatError(f"the attribute perm is {order}, which is no order of {rank} axes")
@@ -145,14 +148,25 @@ def _transposed(call: Call, layout: Layout, rank: int) -> tuple[Call, Layout]:
     return _front(call, {}, {"perm": tuple(perm)}), (order.index(place), before, behind)
 
 
-def _reduced(call: Call, layout: Layout, rank: int) -> tuple[Call, Layout]:
-    since = AXES_SINCE[call.node.op]
-    file_axes = call.listed(1, "axes", since)
-    if not file_axes:
-        raise FormatError("it reduces all axes, into one of which the batch is folded")
-    axes = [_counted(axis, layout, rank) for axis in file_axes]
-    gone = 0 if call.integer("keepdims", 1) else sum((axis + rank if axis < 0 else axis) < layout[0] for axis in file_axes)
-    place = (layout[0] - gone, *layout[1:])
-    if call.version >= since:
-        return _front(call, {1: np.asarray(axes, dtype=np.int64)}), place
-    return _front(call, {}, {"axes": tuple(axes)}), place
+def unfold_softmax(call: Call, layout: Layout) -> tuple[Call, Layout]:
+    """The axis that a softmax normalises; before schema 13 it is refused."""
+    if call.version < 13:
+        raise _not_read(call)
+    return _front(call, {}, {"axis": _counted(call.integer("axis", -1), layout, _file_rank(call, layout))}), layout
+
+
+def unfold_reduction(since: int) -> Unfold:
+    """The axes of a reduction, which are an input from schema `since` on."""
+
+    def unfold(call: Call, layout: Layout) -> tuple[Call, Layout]:
+        file_axes, rank = call.listed(1, "axes", since), _file_rank(call, layout)
+        if not file_axes:
+            raise FormatError("it reduces all axes, into one of which the batch is folded")
+        axes = [_counted(axis, layout, rank) for axis in file_axes]
+        gone = 0 if call.integer("keepdims", 1) else sum((axis + rank if axis < 0 else axis) < layout[0] for axis in file_axes)
+        reduced_layout = (layout[0] - gone, *layout[1:])
+        if call.version >= since:
+            return _front(call, {1: np.asarray(axes, dtype=np.int64)}), reduced_layout
+        return _front(call, {}, {"axes": tuple(axes)}), reduced_layout
+
+    return unfold

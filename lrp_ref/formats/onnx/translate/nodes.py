@@ -14,7 +14,8 @@ from ..read.reader import Branch, OpNode
 from .batch_axis import move_batch_first
 from .folded_batch import has_folded_batch, unfold_batch
 from .integers import checked, kind_of
-from .operator_call import Builder, Call, Operator, Tensor, Value
+from .operator_call import Builder, Call, Tensor, Value
+from .registry import Operator
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,6 @@ _NODE_ERRORS = (
     MemoryError,
     RecursionError,
 )
-
-
-#: Operators that know of axes in the batch themselves.
-RESHAPES = frozenset({"Flatten", "Reshape", "Shape", "Size", "Squeeze", "Unsqueeze"})
 
 
 def translate_nodes(
@@ -133,13 +130,13 @@ def _translate_node(
         )
     kind = kind_of(call)
     changed: dict[str, Any] = {} if kind is None else {"kind": kind}
-    if has_folded_batch(call) and call.node.op not in RESHAPES:
-        call, (place, before, behind) = unfold_batch(call)
+    if has_folded_batch(call) and not operator.finds_folded:
+        call, (place, before, behind) = unfold_batch(call, operator)
         changed |= {"place": place, "before": before, "behind": behind}
-    elif not has_folded_batch(call) and (moved := move_batch_first(call)) is not None:
+    elif not has_folded_batch(call) and (moved := move_batch_first(call, operator)) is not None:
         call = moved[0]
         changed["place"] = moved[1]
-    result = operator(call)
+    result = operator.function(call)
     values = [result] if isinstance(result, (Tensor, np.ndarray)) else result
     return [replace(value, **changed) if isinstance(value, Tensor) and changed else value for value in values]
 
@@ -151,7 +148,7 @@ def _compute_by_layers(call: Call, operators: Mapping[tuple[str, int], Operator]
         np.dtype(first.dtype if first.dtype.kind == "f" else np.float64), call.builder.budget, None, call.builder.opset
     )
     inputs = (inner.add_input("input", first.shape), *call.inputs[1:])
-    result = operators[call.node.op, call.version](replace(call, inputs=inputs, builder=inner))
+    result = operators[call.node.op, call.version].function(replace(call, inputs=inputs, builder=inner))
     values = [result] if isinstance(result, (Tensor, np.ndarray)) else result
     names = [value.name for value in values if isinstance(value, Tensor)]
     computed = Model(tuple(inner.nodes.values()), ("input",), tuple(names)).trace(first.astype(inner.dtype)[None])

@@ -9,7 +9,7 @@ batch axis.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -48,7 +48,6 @@ class Tensor:
 
 
 Value: TypeAlias = "Tensor | Array"
-Operator: TypeAlias = "Callable[[Call], Value | Sequence[Value | None]]"
 
 
 def shown(shape: Sequence[int]) -> str:

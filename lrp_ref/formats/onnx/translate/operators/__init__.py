@@ -7,7 +7,7 @@ someone has looked at the change and listed its version.
 from __future__ import annotations
 
 from ..constant_folding import FOLDS
-from ..operator_call import Operator
+from ..registry import Operator
 from . import (
     activations,
     arithmetic,

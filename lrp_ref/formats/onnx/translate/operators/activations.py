@@ -45,13 +45,15 @@ from .....layers import (
 )
 from .....layers.base import Layer
 from ...read.tensors import kind_name
+from ..batch_axis import recount_softmax
+from ..folded_batch import unfold_softmax
 from ..integers import BOOL
-from ..operator_call import Call, Operator, Tensor, Value
+from ..operator_call import Call, Tensor, Value
+from ..registry import Operator, OperatorFunction, versions
 from .alignment import expanded
-from .registry import versions
 
 
-def _plain(layer: type[Layer]) -> Operator:
+def _plain(layer: type[Layer]) -> OperatorFunction:
     """An operator without attributes."""
 
     def function(call: Call) -> Tensor:
@@ -185,37 +187,37 @@ def _cast_like(call: Call) -> Value:
 
 
 TABLE: dict[tuple[str, int], Operator] = {
-    **versions("Abs", _plain(Abs), 6, 13),
-    **versions("Cast", _cast, 6, 9, 13, 19, 21, 23, 24, 25, 28),
+    **versions("Abs", _plain(Abs), 6, 13, elementwise=True),
+    **versions("Cast", _cast, 6, 9, 13, 19, 21, 23, 24, 25, 28, elementwise=True),
     **versions("CastLike", _cast_like, 15, 19, 21, 23, 24, 25),
-    **versions("Celu", _celu, 12, 28),
-    **versions("Clip", _clip_by_attributes, 6),
-    **versions("Clip", _clip, 11, 12, 13),
-    **versions("Dropout", _dropout, 7, 10, 12, 13, 22),
-    **versions("Elu", _elu, 6, 22),
-    **versions("Erf", _plain(Erf), 9, 13),
-    **versions("Exp", _plain(Exp), 6, 13),
-    **versions("Gelu", _gelu, 20),
-    **versions("HardSigmoid", _hard_sigmoid, 6, 22),
-    **versions("HardSwish", _plain(HardSwish), 14, 22),
-    **versions("Identity", _plain(Identity), 1, 13, 14, 16, 19, 21, 23, 24, 25),
-    **versions("LeakyRelu", _leaky, 6, 16),
-    **versions("Log", _plain(Log), 6, 13),
-    **versions("LogSoftmax", _softmax, 1, 11, 13),
-    **versions("Mish", _plain(Mish), 18, 22),
-    **versions("Neg", _negated, 6, 13),
-    **versions("PRelu", _prelu, 7, 9, 16),
-    **versions("Reciprocal", _plain(Reciprocal), 6, 13),
-    **versions("Relu", _plain(ReLU), 6, 13, 14),
-    **versions("Selu", _selu, 6, 22),
-    **versions("Shrink", _shrink, 9),
-    **versions("Sigmoid", _plain(Sigmoid), 6, 13),
+    **versions("Celu", _celu, 12, 28, elementwise=True),
+    **versions("Clip", _clip_by_attributes, 6, elementwise=True),
+    **versions("Clip", _clip, 11, 12, 13, elementwise=True),
+    **versions("Dropout", _dropout, 7, 10, 12, 13, 22, elementwise=True),
+    **versions("Elu", _elu, 6, 22, elementwise=True),
+    **versions("Erf", _plain(Erf), 9, 13, elementwise=True),
+    **versions("Exp", _plain(Exp), 6, 13, elementwise=True),
+    **versions("Gelu", _gelu, 20, elementwise=True),
+    **versions("HardSigmoid", _hard_sigmoid, 6, 22, elementwise=True),
+    **versions("HardSwish", _plain(HardSwish), 14, 22, elementwise=True),
+    **versions("Identity", _plain(Identity), 1, 13, 14, 16, 19, 21, 23, 24, 25, elementwise=True),
+    **versions("LeakyRelu", _leaky, 6, 16, elementwise=True),
+    **versions("Log", _plain(Log), 6, 13, elementwise=True),
+    **versions("LogSoftmax", _softmax, 1, 11, 13, recount=recount_softmax, unfold=unfold_softmax),
+    **versions("Mish", _plain(Mish), 18, 22, elementwise=True),
+    **versions("Neg", _negated, 6, 13, elementwise=True),
+    **versions("PRelu", _prelu, 7, 9, 16, broadcasts=True),
+    **versions("Reciprocal", _plain(Reciprocal), 6, 13, elementwise=True),
+    **versions("Relu", _plain(ReLU), 6, 13, 14, elementwise=True),
+    **versions("Selu", _selu, 6, 22, elementwise=True),
+    **versions("Shrink", _shrink, 9, elementwise=True),
+    **versions("Sigmoid", _plain(Sigmoid), 6, 13, elementwise=True),
     **versions("Sign", _plain(Sign), 9, 13),
-    **versions("Softmax", _softmax, 1, 11, 13),
-    **versions("Softplus", _plain(Softplus), 1, 22),
-    **versions("Softsign", _plain(Softsign), 1, 22),
-    **versions("Sqrt", _plain(Sqrt), 6, 13),
-    **versions("Swish", _swish, 24),
-    **versions("Tanh", _plain(Tanh), 6, 13),
-    **versions("ThresholdedRelu", _thresholded, 10, 22),
+    **versions("Softmax", _softmax, 1, 11, 13, recount=recount_softmax, unfold=unfold_softmax),
+    **versions("Softplus", _plain(Softplus), 1, 22, elementwise=True),
+    **versions("Softsign", _plain(Softsign), 1, 22, elementwise=True),
+    **versions("Sqrt", _plain(Sqrt), 6, 13, elementwise=True),
+    **versions("Swish", _swish, 24, elementwise=True),
+    **versions("Tanh", _plain(Tanh), 6, 13, elementwise=True),
+    **versions("ThresholdedRelu", _thresholded, 10, 22, elementwise=True),
 }

@@ -12,10 +12,10 @@ from .....errors import FormatError
 from .....layers import Add, Compare, Divide, Exp, Identity, Maximum, Minimum, Multiply, Pow, Power, Reciprocal, Subtract, Where
 from .....layers.base import Layer
 from ...read.tensors import check_size
-from ..operator_call import Call, Operator, Tensor, Value
+from ..operator_call import Call, Tensor, Value
+from ..registry import Operator, OperatorFunction, versions
 from .activations import clipped
 from .alignment import affine, aligned, expanded
-from .registry import versions
 
 
 def _parts(call: Call) -> tuple[list[Tensor], list[Array]]:
@@ -95,7 +95,7 @@ def _pow(call: Call) -> Tensor:
     return call.emit(Pow(call.parameter(second if second.size > 1 else second.reshape(()))), x)
 
 
-def _extreme(layer: Callable[[int], Layer], function: Callable[[Array, Array], Array]) -> Operator:
+def _extreme(layer: Callable[[int], Layer], function: Callable[[Array, Array], Array]) -> OperatorFunction:
     """Max and Min; a constant bound makes an activation of them."""
 
     def extreme(call: Call) -> Tensor:
@@ -115,13 +115,13 @@ def _extreme(layer: Callable[[int], Layer], function: Callable[[Array, Array], A
 
 
 TABLE: dict[tuple[str, int], Operator] = {
-    **versions("Add", _sum, 7, 13, 14),
-    **versions("Div", _div, 7, 13, 14),
-    **versions("Max", _extreme(Maximum, np.maximum), 6, 8, 12, 13),
-    **versions("Mean", _sum, 6, 8, 13),
-    **versions("Min", _extreme(Minimum, np.minimum), 6, 8, 12, 13),
-    **versions("Mul", _mul, 7, 13, 14),
-    **versions("Pow", _pow, 7, 12, 13, 15),
-    **versions("Sub", _sub, 7, 13, 14),
-    **versions("Sum", _sum, 6, 8, 13),
+    **versions("Add", _sum, 7, 13, 14, broadcasts=True),
+    **versions("Div", _div, 7, 13, 14, broadcasts=True),
+    **versions("Max", _extreme(Maximum, np.maximum), 6, 8, 12, 13, broadcasts=True),
+    **versions("Mean", _sum, 6, 8, 13, broadcasts=True),
+    **versions("Min", _extreme(Minimum, np.minimum), 6, 8, 12, 13, broadcasts=True),
+    **versions("Mul", _mul, 7, 13, 14, broadcasts=True),
+    **versions("Pow", _pow, 7, 12, 13, 15, broadcasts=True),
+    **versions("Sub", _sub, 7, 13, 14, broadcasts=True),
+    **versions("Sum", _sum, 6, 8, 13, broadcasts=True),
 }

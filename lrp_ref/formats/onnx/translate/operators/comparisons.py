@@ -9,15 +9,15 @@ from .....errors import FormatError
 from .....layers import Add, Compare, Maximum, Multiply, Subtract, Where
 from .....layers.base import Layer
 from ...read.tensors import check_size
-from ..operator_call import Call, Operator, Tensor, Value
+from ..operator_call import Call, Tensor, Value
+from ..registry import Operator, OperatorFunction, versions
 from .alignment import affine, aligned, expanded
-from .registry import versions
 
 #: What a relation is with its sides exchanged.
 _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "=="}
 
 
-def _comparison(relation: str) -> Operator:
+def _comparison(relation: str) -> OperatorFunction:
     def compared(call: Call) -> Tensor:
         first, second = aligned(call, [call.value(0), call.value(1)])
         if isinstance(first, Tensor) and isinstance(second, Tensor):
@@ -94,5 +94,5 @@ TABLE: dict[tuple[str, int], Operator] = {
     **versions("LessOrEqual", _comparison("<="), 12, 16),
     **versions("Not", _not, 1),
     **versions("Or", _either, 7),
-    **versions("Where", _where, 9, 16),
+    **versions("Where", _where, 9, 16, broadcasts=True),
 }

@@ -10,9 +10,11 @@ import numpy as np
 from .....arrays import Array, Shape
 from .....errors import FormatError
 from .....layers import Add, BatchNorm, Conv, ConvTranspose, Dense, Identity, MatMul, Reshape, Scale, StackedDense, Transpose
-from ..operator_call import Call, Operator, Tensor, Value
+from ..batch_axis import recount_matmul
+from ..folded_batch import unfold_product
+from ..operator_call import Call, Tensor, Value
+from ..registry import Operator, versions
 from .alignment import affine
-from .registry import versions
 from .windows import pads_of, per_spatial
 
 
@@ -249,6 +251,6 @@ TABLE: dict[tuple[str, int], Operator] = {
     **versions("BatchNormalization", _batch_norm, 7, 9, 14, 15),
     **versions("Conv", _conv, 1, 11, 22),
     **versions("ConvTranspose", _conv_transpose, 1, 11, 22),
-    **versions("Gemm", _gemm, 7, 9, 11, 13),
-    **versions("MatMul", _matmul, 1, 9, 13),
+    **versions("Gemm", _gemm, 7, 9, 11, 13, unfold=unfold_product),
+    **versions("MatMul", _matmul, 1, 9, 13, recount=recount_matmul, unfold=unfold_product),
 }

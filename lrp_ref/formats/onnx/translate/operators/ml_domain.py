@@ -13,8 +13,8 @@ from .....layers import Abs, Compare, Concat, Dense, Divide, Identity, Pow, Redu
 from .....layers import Sum as SumOver
 from .....layers.activations import Activation
 from ...read.reader import ML_DOMAIN
-from ..operator_call import Call, Operator, Tensor
-from .registry import versions
+from ..operator_call import Call, Tensor
+from ..registry import Operator, OperatorFunction
 
 #: Models that are no sums of weighted inputs, with what they are.
 TREES = ("TreeEnsemble", "TreeEnsembleClassifier", "TreeEnsembleRegressor")
@@ -166,7 +166,7 @@ def _vectorizer(call: Call) -> Tensor:
     return call.emit(Concat(len(signals), 1) if len(signals) > 1 else Identity(), *signals)
 
 
-_OPERATORS: dict[str, Operator] = {
+_FUNCTIONS: dict[str, OperatorFunction] = {
     "Binarizer": _binarizer,
     "FeatureVectorizer": _vectorizer,
     "Imputer": _imputer,
@@ -175,6 +175,4 @@ _OPERATORS: dict[str, Operator] = {
     "Normalizer": _normalizer,
     "Scaler": _scaler,
 }
-TABLE: dict[tuple[str, int], Operator] = {
-    key: function for op, made in _OPERATORS.items() for key, function in versions(f"{ML_DOMAIN}.{op}", made, 1).items()
-}
+TABLE: dict[tuple[str, int], Operator] = {(f"{ML_DOMAIN}.{op}", 1): Operator(function) for op, function in _FUNCTIONS.items()}

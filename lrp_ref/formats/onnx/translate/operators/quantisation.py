@@ -13,9 +13,9 @@ import numpy as np
 
 from .....errors import FormatError
 from .....layers import Clip, Identity, Scale
-from ..operator_call import Call, Operator, Tensor
+from ..operator_call import Call, Tensor
 from ..quantised_constants import scale_and_zero
-from .registry import versions
+from ..registry import Operator, versions
 
 REMARK = "quantised activations are computed in floating point numbers, not rounded to the file's steps"
 

@@ -12,8 +12,8 @@ from .....arrays import Shape
 from .....errors import FormatError
 from .....layers import GRU, LSTM, RNN, Reshape
 from .....layers.recurrent.base import Cells
-from ..operator_call import Call, Operator, Tensor, Value
-from .registry import versions
+from ..operator_call import Call, Tensor, Value
+from ..registry import Operator, versions
 
 #: ONNX's names of the activations that are read, and ours; names are compared without their case.
 ACTIVATIONS = {"sigmoid": "sigmoid", "tanh": "tanh", "relu": "relu", "softsign": "softsign", "hardsigmoid": "hard_sigmoid"}
@@ -201,7 +201,7 @@ def _checked(call: Call) -> list[Tensor | None]:
 
 
 TABLE: dict[tuple[str, int], Operator] = {
-    **versions("GRU", _checked, 7, 14, 22),
-    **versions("LSTM", _checked, 7, 14, 22),
-    **versions("RNN", _checked, 7, 14, 22),
+    **versions("GRU", _checked, 7, 14, 22, finds_batch=True),
+    **versions("LSTM", _checked, 7, 14, 22, finds_batch=True),
+    **versions("RNN", _checked, 7, 14, 22, finds_batch=True),
 }

@@ -27,12 +27,14 @@ from .....layers import (
     Sum,
 )
 from .....layers.base import Layer
-from ..operator_call import Call, Operator, Tensor
+from ..batch_axis import recount_reduction
+from ..folded_batch import unfold_reduction
+from ..operator_call import Call, Tensor
+from ..registry import Operator, OperatorFunction, versions
 from .alignment import affine
-from .registry import versions
 
 
-def _reduce(layer: type[Layer], over_space: type[Layer] | None, since: int) -> Operator:
+def _reduce(layer: type[Layer], over_space: type[Layer] | None, since: int) -> OperatorFunction:
     """A reduction; `over_space` is the pooling that it is where it goes over all spatial axes and keeps them."""
 
     def function(call: Call) -> Tensor:
@@ -61,7 +63,7 @@ def _least(call: Call) -> Tensor:
     return call.emit(Scale(call.parameter(-1.0)), largest)
 
 
-def _of_powers(p: int, root: bool) -> Operator:
+def _of_powers(p: int, root: bool) -> OperatorFunction:
     """Σ|x|, Σx² and √Σx²: what they are made of, so that a norm by them is found."""
 
     def function(call: Call) -> Tensor:
@@ -137,12 +139,25 @@ TABLE: dict[tuple[str, int], Operator] = {
     **versions("LayerNormalization", _layer_norm, 17),
     **versions("LpNormalization", _lp_norm, 1, 22),
     **versions("RMSNormalization", _rms_norm, 23),
-    **versions("ReduceL1", _of_powers(1, root=False), 1, 11, 13, 18),
-    **versions("ReduceL2", _of_powers(2, root=True), 1, 11, 13, 18),
-    **versions("ReduceMax", _reduce(ReduceMax, GlobalMaxPool, 18), 1, 11, 12, 13, 18, 20),
-    **versions("ReduceMean", _reduce(Mean, GlobalAvgPool, 18), 1, 11, 13, 18),
-    **versions("ReduceMin", _least, 1, 11, 12, 13, 18, 20),
-    **versions("ReduceSum", _reduce(Sum, None, 13), 1, 11, 13),
-    **versions("ReduceSumSquare", _of_powers(2, root=False), 1, 11, 13, 18),
+    **versions("ReduceL1", _of_powers(1, root=False), 1, 11, 13, 18, recount=recount_reduction(18)),
+    **versions("ReduceL2", _of_powers(2, root=True), 1, 11, 13, 18, recount=recount_reduction(18)),
+    **versions(
+        "ReduceMax",
+        _reduce(ReduceMax, GlobalMaxPool, 18),
+        1,
+        11,
+        12,
+        13,
+        18,
+        20,
+        recount=recount_reduction(18),
+        unfold=unfold_reduction(18),
+    ),
+    **versions(
+        "ReduceMean", _reduce(Mean, GlobalAvgPool, 18), 1, 11, 13, 18, recount=recount_reduction(18), unfold=unfold_reduction(18)
+    ),
+    **versions("ReduceMin", _least, 1, 11, 12, 13, 18, 20, recount=recount_reduction(18)),
+    **versions("ReduceSum", _reduce(Sum, None, 13), 1, 11, 13, recount=recount_reduction(13), unfold=unfold_reduction(13)),
+    **versions("ReduceSumSquare", _of_powers(2, root=False), 1, 11, 13, 18, recount=recount_reduction(18)),
     **versions("TopK", _ignored, 1, 10, 11, 24),
 }

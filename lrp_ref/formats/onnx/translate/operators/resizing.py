@@ -9,8 +9,8 @@ from fractions import Fraction
 from .....arrays import Array
 from .....errors import FormatError
 from .....layers import Identity, Pad, PadWith, Resize, Slice, Upsample
-from ..operator_call import Call, Operator, Tensor
-from .registry import versions
+from ..operator_call import Call, Tensor
+from ..registry import Operator, versions
 
 # --- padding ----------------------------------------------------------------------------------------------------------------
 

@@ -9,9 +9,9 @@ import numpy as np
 from .....arrays import Array
 from .....errors import FormatError
 from .....layers import Compare, Reshape, Scale
-from ..operator_call import Call, Operator, Tensor
+from ..operator_call import Call, Tensor
+from ..registry import Operator, versions
 from .alignment import affine, expanded
-from .registry import versions
 
 
 def scattered(call: Call) -> Array:

@@ -27,10 +27,11 @@ from .....layers import (
     Transpose,
 )
 from .....layers.base import Recurrent
-from ..folded_batch import batch_layout
-from ..operator_call import Call, Operator, Tensor, Value, shown
+from ..batch_axis import recount_along, recount_gather, recount_slice, recount_squeeze, recount_transpose, recount_unsqueeze
+from ..folded_batch import batch_layout, unfold_transpose
+from ..operator_call import Call, Tensor, Value, shown
+from ..registry import Operator, versions
 from ..shape_arithmetic import python_slice, reshape_target, shape_extents, slices, split_sizes
-from .registry import versions
 
 #: What exporters write for a slice to the end: the largest numbers of 32 and of 64 bits.
 _END = 2**31 - 1
@@ -287,19 +288,19 @@ def _space_to_depth(call: Call) -> Tensor:
 _LATE = (21, 23, 24, 25)
 
 TABLE: dict[tuple[str, int], Operator] = {
-    **versions("Concat", _concat, 4, 11, 13),
+    **versions("Concat", _concat, 4, 11, 13, recount=recount_along(1)),
     **versions("DepthToSpace", _depth_to_space, 1, 11, 13, 28),
     **versions("Expand", _expand, 8, 13),
-    **versions("Flatten", _flatten, 1, 9, 11, 13, *_LATE),
-    **versions("Gather", _gather, 1, 11, 13),
-    **versions("Reshape", _reshape, 5, 13, 14, 19, *_LATE),
-    **versions("Shape", _shape, 1, 13, 15, 19, *_LATE),
-    **versions("Size", _size, 1, 13, 19, *_LATE),
-    **versions("Slice", _slice, 1, 10, 11, 13),
+    **versions("Flatten", _flatten, 1, 9, 11, 13, *_LATE, finds_batch=True, finds_folded=True),
+    **versions("Gather", _gather, 1, 11, 13, recount=recount_gather),
+    **versions("Reshape", _reshape, 5, 13, 14, 19, *_LATE, finds_batch=True, finds_folded=True),
+    **versions("Shape", _shape, 1, 13, 15, 19, *_LATE, finds_batch=True, finds_folded=True),
+    **versions("Size", _size, 1, 13, 19, *_LATE, finds_batch=True, finds_folded=True),
+    **versions("Slice", _slice, 1, 10, 11, 13, recount=recount_slice),
     **versions("SpaceToDepth", _space_to_depth, 1, 13, 28),
-    **versions("Split", _split, 2, 11, 13, 18),
-    **versions("Squeeze", _squeeze, 1, 11, 13, *_LATE),
+    **versions("Split", _split, 2, 11, 13, 18, recount=recount_along(0)),
+    **versions("Squeeze", _squeeze, 1, 11, 13, *_LATE, finds_folded=True, recount=recount_squeeze),
     **versions("Tile", _tile, 6, 13),
-    **versions("Transpose", _transpose, 1, 13, *_LATE),
-    **versions("Unsqueeze", _unsqueeze, 1, 11, 13, *_LATE),
+    **versions("Transpose", _transpose, 1, 13, *_LATE, moves_batch=True, recount=recount_transpose, unfold=unfold_transpose),
+    **versions("Unsqueeze", _unsqueeze, 1, 11, 13, *_LATE, finds_folded=True, moves_batch=True, recount=recount_unsqueeze),
 }

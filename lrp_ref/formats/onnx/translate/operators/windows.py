@@ -10,8 +10,8 @@ from .....errors import FormatError
 from .....layers import AvgPool, GlobalAvgPool, GlobalLpPool, GlobalMaxPool, LpPool, MaxPool
 from .....layers.base import Layer
 from .....layers.window import Window
-from ..operator_call import Call, Operator, Tensor
-from .registry import versions
+from ..operator_call import Call, Tensor
+from ..registry import Operator, OperatorFunction, versions
 
 Pads = tuple[tuple[int, int], ...]
 
@@ -81,7 +81,7 @@ def _global_lp_pool(call: Call) -> Tensor:
     return call.emit(GlobalLpPool(call.integer("p", 2)), call.image())
 
 
-def _global(layer: type[Layer]) -> Operator:
+def _global(layer: type[Layer]) -> OperatorFunction:
     def function(call: Call) -> Tensor:
         return call.emit(layer(), call.image())
 
