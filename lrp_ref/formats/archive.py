@@ -229,15 +229,15 @@ def write(target: Path, arrays: Mapping[str, Array], overwrite: bool, compress: 
         Where it cannot be written.
     """
     _refuse_existing(target, overwrite)
-    place = Path(os.path.realpath(target))  # a link stays a link
-    draft = place.with_name(f".{secrets.token_hex(8)}.tmp")
+    real_target = Path(os.path.realpath(target))  # a link stays a link
+    draft = real_target.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         with draft.open("xb") as file:
             _pack(file, arrays, compress)
-        if place.exists():
-            shutil.copymode(place, draft)
+        if real_target.exists():
+            shutil.copymode(real_target, draft)
         _refuse_existing(target, overwrite)
-        draft.replace(place)
+        draft.replace(real_target)
     except OSError as error:
         if isinstance(error, ExistingFileError):
             raise

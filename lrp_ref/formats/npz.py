@@ -127,13 +127,13 @@ def _describe_layer(node: Node, index: int, arrays: dict[str, Array]) -> dict[st
     return {"kind": kind, "options": options, "arrays": members}
 
 
-def _stored(value: Array, place: str) -> Array:
+def _stored(value: Array, parameter_name: str) -> Array:
     if is_exact(value):
-        raise NumberTypeError(f"{place}: rationals are not saved; model.astype(np.float64) first")
+        raise NumberTypeError(f"{parameter_name}: rationals are not saved; model.astype(np.float64) first")
     return np.asarray(value)
 
 
-def _plain(value: Any, place: str) -> Any:
+def _plain(value: Any, parameter_name: str) -> Any:
     """An option as JSON: numbers, texts, lists of them; a Fraction as a mapping, so that it stays exact."""
     if isinstance(value, np.generic):
         value = value.item()
@@ -142,8 +142,8 @@ def _plain(value: Any, place: str) -> Any:
     if isinstance(value, Fraction):
         return {"fraction": str(value)}
     if isinstance(value, (tuple, list)):
-        return [_plain(entry, place) for entry in value]
-    raise FormatError(f"{place} = {value!r} cannot be stored")
+        return [_plain(entry, parameter_name) for entry in value]
+    raise FormatError(f"{parameter_name} = {value!r} cannot be stored")
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------

@@ -63,8 +63,8 @@ def load(module: Any, example_input: Any, *, exporter: str | None = None, check:
     if exporter not in EXPORTERS:
         raise ParameterError(f"exporter is one of {', '.join(EXPORTERS)}, found {exporter!r}")
     example = _example(torch, module, example_input)
-    place = type(module).__name__
-    _refuse_projections(torch, module, place)
+    module_name = type(module).__name__
+    _refuse_projections(torch, module, module_name)
     with _evaluating(torch, module), _quiet():
         try:
             written = (_dynamo if exporter == "dynamo" else _torchscript)(torch, module, example)
@@ -72,23 +72,23 @@ def load(module: Any, example_input: Any, *, exporter: str | None = None, check:
             raise
         except Exception as error:  # exporters raise anything; their message is what helps
             other = "; exporter='torchscript' is PyTorch's older one" if exporter == "dynamo" else ""
-            raise FormatError(f"{place}: PyTorch cannot export this module to ONNX: {_cause(error)}{other}") from error
+            raise FormatError(f"{module_name}: PyTorch cannot export this module to ONNX: {_cause(error)}{other}") from error
         expected = _outputs(torch, module(*example)) if check else []
     try:
         model = onnx.load(written, **options)
     except FormatError as error:
-        raise error.at(place) from None
+        raise error.at(module_name) from None
     if check and "outputs" not in options:
-        _compare(model, [tensor.cpu().numpy() for tensor in example], expected, place)
+        _compare(model, [tensor.cpu().numpy() for tensor in example], expected, module_name)
     return model
 
 
-def _refuse_projections(torch: Any, module: Any, place: str) -> None:
+def _refuse_projections(torch: Any, module: Any, module_name: str) -> None:
     """Refuse LSTMs with projections by name: exporters say little about them, or write something else."""
     for name, submodule in module.named_modules():
         size = getattr(submodule, "proj_size", 0) if isinstance(submodule, torch.nn.LSTM) else 0
         if size:
-            raise FormatError(f"{place}: {name or 'it'!r} is an LSTM with proj_size={size}, which has no form in ONNX")
+            raise FormatError(f"{module_name}: {name or 'it'!r} is an LSTM with proj_size={size}, which has no form in ONNX")
 
 
 def _torch() -> Any:
@@ -231,11 +231,13 @@ def _outputs(torch: Any, value: Any) -> list[Any]:
     return [array for part in values for array in _outputs(torch, part)]
 
 
-def _compare(model: Model, example: list[Any], expected: list[Any], place: str) -> None:
+def _compare(model: Model, example: list[Any], expected: list[Any], module_name: str) -> None:
     """Refuse a model whose prediction is none of what the module returns: an export can go wrong without an error."""
     x = dict(zip(model.inputs, example, strict=True)) if len(model.inputs) == len(example) else None
     if x is None:
-        raise FormatError(f"{place}: the export has the inputs {', '.join(model.inputs)}, the module was given {len(example)}")
+        raise FormatError(
+            f"{module_name}: the export has the inputs {', '.join(model.inputs)}, the module was given {len(example)}"
+        )
     x = {name: array.astype(model.dtype) for name, array in x.items()}
     prediction = model(x)
     for name, array in {model.outputs[0]: prediction}.items() if len(model.outputs) == 1 else prediction.items():
@@ -243,7 +245,7 @@ def _compare(model: Model, example: list[Any], expected: list[Any], place: str) 
         apart = min((float(np.abs(other - array).max(initial=0)) / _scale(other) for other in fitting), default=np.inf)
         if not apart <= TOLERANCE:
             raise FormatError(
-                f"{place}: the output {name!r} of the export is {apart:.2g} of the largest value away from the module's; "
+                f"{module_name}: the output {name!r} of the export is {apart:.2g} of the largest value away from the module's; "
                 "does it draw random numbers, or depend on more than its inputs? check=False loads it all the same"
             )
 

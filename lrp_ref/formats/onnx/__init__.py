@@ -134,10 +134,10 @@ def with_choices(model: Model, signal: Mapping[str, int] | None = None, pass_thr
 @contextmanager
 def _name_file_in_errors(source: Any) -> Iterator[None]:
     """Put the file's path in front of what is wrong with it."""
-    place = f"{source}: " if isinstance(source, (str, Path)) else ""
+    prefix = f"{source}: " if isinstance(source, (str, Path)) else ""
     try:
         yield
     except UnicodeDecodeError:  # protobuf finds out when a name is read
-        raise FormatError(f"{place}this is no readable ONNX file: a name in it is no text") from None
+        raise FormatError(f"{prefix}this is no readable ONNX file: a name in it is no text") from None
     except FormatError as error:
-        raise FormatError(f"{place}{error}") from None
+        raise FormatError(f"{prefix}{error}") from None

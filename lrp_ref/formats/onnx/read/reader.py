@@ -241,9 +241,9 @@ class UnsupportedAttribute:
     """The value of an attribute of a kind that no operator here has, such as a list of graphs."""
 
 
-def _branch(graph: Any, store: Store, place: str) -> Branch:
+def _branch(graph: Any, store: Store, node_label: str) -> Branch:
     """A graph inside a node; those of loops have inputs of their own, which nothing reads here."""
-    constants = {_text(t.name): array_of(t, store, f"{place}: its constant {t.name!r}") for t in graph.initializer}
+    constants = {_text(t.name): array_of(t, store, f"{node_label}: its constant {t.name!r}") for t in graph.initializer}
     nodes = tuple(_node(entry, store, number) for number, entry in enumerate(graph.node))
     outputs = tuple(_text(value.name) for value in graph.output)
     inner_names = {*constants, *(_text(value.name) for value in graph.input), *(name for node in nodes for name in node.outputs)}
@@ -252,14 +252,14 @@ def _branch(graph: Any, store: Store, place: str) -> Branch:
     return Branch(nodes, outputs, constants, tuple(captured))
 
 
-def _attribute(attribute: Any, store: Store, place: str) -> Any:
+def _attribute(attribute: Any, store: Store, node_label: str) -> Any:
     if attribute.type == 5:
-        return _branch(attribute.g, store, place)
+        return _branch(attribute.g, store, node_label)
     if attribute.type not in _FIELDS:
         return UnsupportedAttribute()
     value = getattr(attribute, _FIELDS[attribute.type])
     if attribute.type == 4:
-        return array_of(value, store, f"{place}: its attribute {attribute.name!r}")
+        return array_of(value, store, f"{node_label}: its attribute {attribute.name!r}")
     if attribute.type == 3:
         return value.decode("utf-8", "replace")
     if attribute.type == 8:

@@ -53,7 +53,7 @@ def replace_as_strided(
     nodes: Sequence[OpNode], graph: OnnxGraph, versions: Mapping[str, int], operators: Mapping[tuple[str, int], Operator]
 ) -> tuple[OpNode, ...]:
     """The nodes, with each such pair of Reshape and Gather as one node of the kind `AS_STRIDED`."""
-    maker = {name: place for place, node in enumerate(nodes) for name in node.outputs if name}
+    maker = {name: index for index, node in enumerate(nodes) for name in node.outputs if name}
 
     def maker_of(name: str) -> OpNode | None:
         return nodes[maker[name]] if name in maker else None
@@ -66,7 +66,7 @@ def replace_as_strided(
             new_nodes.append(node)
             continue
         below, constants, signals = _below(node.inputs[1], maker_of, graph)
-        ordered = tuple(nodes[place] for place in sorted(maker[name] for name in below))
+        ordered = tuple(nodes[index] for index in sorted(maker[name] for name in below))
         places = Places(ordered, node.inputs[1], constants, signals, versions, operators)
         new_nodes.append(replace(node, op=AS_STRIDED, inputs=(row.inputs[0], *signals), attributes={"places": places}))
     return tuple(new_nodes)

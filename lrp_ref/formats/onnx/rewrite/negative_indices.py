@@ -32,16 +32,16 @@ Compute = Callable[[Sequence[OpNode], dict[str, Array], str], Array]
 
 def remove_negative_indices(graph: OnnxGraph, nodes: Sequence[OpNode], compute: Compute) -> tuple[OpNode, ...]:
     """The nodes, where every Gather from a table reads an input of the network instead of a spelling of it."""
-    makers = {name: place for place, node in enumerate(nodes) for name in node.outputs if name}
+    makers = {name: index for index, node in enumerate(nodes) for name in node.outputs if name}
     inputs = {value.name: value for value in graph.inputs if value.name not in graph.initializers}
     new_nodes = list(nodes)
-    for place, node in enumerate(nodes):
+    for index, node in enumerate(nodes):
         if node.op != "Gather" or len(node.inputs) != 2 or node.inputs[0] not in graph.initializers:
             continue
         below = _below(node.inputs[1], nodes, makers)
         source = _source(graph, node, below, inputs, compute) if below else ""
         if source:
-            new_nodes[place] = replace(node, inputs=(node.inputs[0], source))
+            new_nodes[index] = replace(node, inputs=(node.inputs[0], source))
     return tuple(new_nodes)
 
 
@@ -71,11 +71,11 @@ def _below(name: str, nodes: Sequence[OpNode], makers: Mapping[str, int]) -> lis
     indices: set[int] = set()
     waiting = [name]
     while waiting:
-        place = makers.get(waiting.pop())
-        if place is None or place in indices:
+        index = makers.get(waiting.pop())
+        if index is None or index in indices:
             continue
-        if (nodes[place].op not in _EACH and nodes[place].op != "Constant") or len(indices) == _MOST:
+        if (nodes[index].op not in _EACH and nodes[index].op != "Constant") or len(indices) == _MOST:
             return []
-        indices.add(place)
-        waiting += [name for name in nodes[place].inputs if name]
-    return [nodes[place] for place in sorted(indices)]
+        indices.add(index)
+        waiting += [name for name in nodes[index].inputs if name]
+    return [nodes[index] for index in sorted(indices)]

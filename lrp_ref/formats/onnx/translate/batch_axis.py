@@ -1,7 +1,7 @@
 """Sequence-first layouts: where the file has its batch axis elsewhere than in front.
 
-A model's batch axis is always the first. Where a file moves it, the tensor remembers where to (`Tensor.place`), and the nodes
-behind are read as if it were in front, with their axes counted anew. What would work across it is refused.
+A model's batch axis is always the first. Where a file moves it, the tensor remembers where to (`Tensor.batch_axis`), and the
+nodes behind are read as if it were in front, with their axes counted anew. What would work across it is refused.
 """
 
 from __future__ import annotations
@@ -28,30 +28,30 @@ def move_batch_first(call: Call, operator: Operator) -> tuple[Call, int] | None:
         Where the operator works across the batch axis, or is not read in such a layout.
     """
     signals = [value for value in call.inputs if isinstance(value, Tensor)]
-    places, op = {signal.place for signal in signals}, call.node.op
+    batch_axes, op = {signal.batch_axis for signal in signals}, call.node.op
     if not call.lead or operator.finds_batch:
         return None
     if (
         operator.broadcasts
-        and len({call.rank(s) - s.place for s in signals}) == 1
-        and (places != {0} or _rank(call) > call.rank(signals[0]))
+        and len({call.rank(s) - s.batch_axis for s in signals}) == 1
+        and (batch_axes != {0} or _rank(call) > call.rank(signals[0]))
     ):
         return _broadcast(call, signals)
-    if places == {0} and not operator.moves_batch:
+    if batch_axes == {0} and not operator.moves_batch:
         return None
-    if len(places) > 1 or operator.broadcasts:
-        raise FormatError(f"the batch axes of its inputs are different ones: {', '.join(map(str, sorted(places)))}")
-    (place,) = places
+    if len(batch_axes) > 1 or operator.broadcasts:
+        raise FormatError(f"the batch axes of its inputs are different ones: {', '.join(map(str, sorted(batch_axes)))}")
+    (batch_axis,) = batch_axes
     if operator.elementwise:
-        return _call_batch_first(call), place
+        return _call_batch_first(call), batch_axis
     if operator.recount is None:
-        raise FormatError(f"the batch axis of its input is axis {place}, and {op} is read with the batch axis in front only")
-    return operator.recount(call, place)
+        raise FormatError(f"the batch axis of its input is axis {batch_axis}, and {op} is read with the batch axis in front only")
+    return operator.recount(call, batch_axis)
 
 
 def _call_batch_first(call: Call, attributes: dict[str, Any] | None = None, inputs: Mapping[int, Value] | None = None) -> Call:
     """The call with its signals' batch axes in front, other attributes and other constants."""
-    inputs_in_front: list[Value | None] = [replace(v, place=0) if isinstance(v, Tensor) else v for v in call.inputs]
+    inputs_in_front: list[Value | None] = [replace(v, batch_axis=0) if isinstance(v, Tensor) else v for v in call.inputs]
     for index, value in (inputs or {}).items():
         inputs_in_front += [None] * (index + 1 - len(inputs_in_front))
         inputs_in_front[index] = value
@@ -59,14 +59,14 @@ def _call_batch_first(call: Call, attributes: dict[str, Any] | None = None, inpu
     return replace(call, node=node, inputs=tuple(inputs_in_front))
 
 
-def _axis_batch_first(axis: int, place: int, rank: int) -> int:
+def _axis_batch_first(axis: int, batch_axis: int, rank: int) -> int:
     """An axis of the file, counted with the batch axis in front."""
     position = axis + rank if axis < 0 else axis
     if not 0 <= position < rank:
         raise FormatError(f"axis {axis} does not exist among {rank} axes")
-    if position == place:
-        raise FormatError(f"it works across the batch axis {place}, and samples are explained one by one")
-    return position + 1 if position < place else position
+    if position == batch_axis:
+        raise FormatError(f"it works across the batch axis {batch_axis}, and samples are explained one by one")
+    return position + 1 if position < batch_axis else position
 
 
 def _with_axes(call: Call, axes: Sequence[int], since: int) -> Call:
@@ -83,38 +83,38 @@ def _rank(call: Call) -> int:
 def _broadcast(call: Call, signals: Sequence[Tensor]) -> tuple[Call, int]:
     """Inputs are aligned at their last axes; a signal of fewer axes gets axes of extent 1 in front of its own."""
     rank = _rank(call)
-    place = signals[0].place + rank - call.rank(signals[0])
+    batch_axis = signals[0].batch_axis + rank - call.rank(signals[0])
     others: dict[int, Value] = {}
     for index, value in enumerate(call.inputs):
         if isinstance(value, Tensor) and call.rank(value) < rank:
             shape = (1,) * (rank - call.rank(value)) + value.shape
             others[index] = call.emit(Reshape(shape), value, suffix=f"aligned_{index}")
         elif value is not None and not isinstance(value, Tensor) and value.ndim:
-            others[index] = np.moveaxis(value.reshape((1,) * (rank - value.ndim) + value.shape), place, 0)
-    return _call_batch_first(call, inputs=others), place
+            others[index] = np.moveaxis(value.reshape((1,) * (rank - value.ndim) + value.shape), batch_axis, 0)
+    return _call_batch_first(call, inputs=others), batch_axis
 
 
-def recount_transpose(call: Call, place: int) -> tuple[Call, int]:
+def recount_transpose(call: Call, batch_axis: int) -> tuple[Call, int]:
     """The order of axes in `perm`."""
     rank = call.rank(call.tensor())
     order = call.integers("perm", tuple(reversed(range(rank))))
     if sorted(order) != list(range(rank)):
         raise FormatError(f"the attribute perm is {order}, which is no order of {rank} axes")
-    perm = (0, *(_axis_batch_first(axis, place, rank) for axis in order if axis != place))
-    return _call_batch_first(call, {"perm": perm}), order.index(place)
+    perm = (0, *(_axis_batch_first(axis, batch_axis, rank) for axis in order if axis != batch_axis))
+    return _call_batch_first(call, {"perm": perm}), order.index(batch_axis)
 
 
-def recount_squeeze(call: Call, place: int) -> tuple[Call, int]:
+def recount_squeeze(call: Call, batch_axis: int) -> tuple[Call, int]:
     """The axes of extent 1 that a Squeeze drops."""
     full = call.builder.full_shape(call.tensor())
     file_axes = call.listed(1, "axes", 13)
     if file_axes is None:
-        file_axes = tuple(axis for axis, extent in enumerate(full) if extent == 1 and axis != place)
-    axes = [_axis_batch_first(axis, place, len(full)) for axis in file_axes]
-    return _with_axes(call, axes, 13), place - sum(axis <= place for axis in axes)
+        file_axes = tuple(axis for axis, extent in enumerate(full) if extent == 1 and axis != batch_axis)
+    axes = [_axis_batch_first(axis, batch_axis, len(full)) for axis in file_axes]
+    return _with_axes(call, axes, 13), batch_axis - sum(axis <= batch_axis for axis in axes)
 
 
-def recount_unsqueeze(call: Call, place: int) -> tuple[Call, int]:
+def recount_unsqueeze(call: Call, batch_axis: int) -> tuple[Call, int]:
     """The axes of extent 1 that an Unsqueeze puts in."""
     file_axes = call.listed(1, "axes", 13)
     if file_axes is None or len(file_axes) > 32:
@@ -124,42 +124,42 @@ def recount_unsqueeze(call: Call, place: int) -> tuple[Call, int]:
     rest = [axis for axis in range(rank) if axis not in added]
     if len(rest) != rank - len(file_axes):
         raise FormatError(f"axes {file_axes} are not {len(file_axes)} of {rank} axes")
-    return _with_axes(call, [_axis_batch_first(axis, rest[place], rank) for axis in file_axes], 13), rest[place]
+    return _with_axes(call, [_axis_batch_first(axis, rest[batch_axis], rank) for axis in file_axes], 13), rest[batch_axis]
 
 
-def recount_gather(call: Call, place: int) -> tuple[Call, int]:
+def recount_gather(call: Call, batch_axis: int) -> tuple[Call, int]:
     """The axis that a Gather picks along, with constant indices."""
     source, picked = call.value(0), call.value(1)
     if isinstance(picked, Tensor):
-        return _call_batch_first(call), place
-    axis = _axis_batch_first(call.integer("axis", 0), place, _rank_of(call, source))
-    return _call_batch_first(call, {"axis": axis}), place + (picked.ndim - 1 if axis <= place else 0)
+        return _call_batch_first(call), batch_axis
+    axis = _axis_batch_first(call.integer("axis", 0), batch_axis, _rank_of(call, source))
+    return _call_batch_first(call, {"axis": axis}), batch_axis + (picked.ndim - 1 if axis <= batch_axis else 0)
 
 
 def _rank_of(call: Call, value: Value) -> int:
     return call.rank(value) if isinstance(value, Tensor) else value.ndim
 
 
-def recount_slice(call: Call, place: int) -> tuple[Call, int]:
+def recount_slice(call: Call, batch_axis: int) -> tuple[Call, int]:
     """The axes that a Slice cuts."""
     rank = call.rank(call.tensor())
-    axes = [_axis_batch_first(axis, place, rank) for axis, *_ in slices(call, rank)]
+    axes = [_axis_batch_first(axis, batch_axis, rank) for axis, *_ in slices(call, rank)]
     if call.version < 10:
-        return _call_batch_first(call, {"axes": tuple(axes)}), place
-    return _call_batch_first(call, inputs={3: np.asarray(axes, dtype=np.int64)}), place
+        return _call_batch_first(call, {"axes": tuple(axes)}), batch_axis
+    return _call_batch_first(call, inputs={3: np.asarray(axes, dtype=np.int64)}), batch_axis
 
 
 def recount_along(default: int) -> Recount:
     """The axis of a Concat or Split, `default` where the node says none."""
 
-    def recount(call: Call, place: int) -> tuple[Call, int]:
-        axis = _axis_batch_first(call.integer("axis", default), place, _rank(call))
+    def recount(call: Call, batch_axis: int) -> tuple[Call, int]:
+        axis = _axis_batch_first(call.integer("axis", default), batch_axis, _rank(call))
         constants = {
-            index: np.moveaxis(value, place, 0)
+            index: np.moveaxis(value, batch_axis, 0)
             for index, value in enumerate(call.inputs)
             if call.node.op == "Concat" and value is not None and not isinstance(value, Tensor)
         }
-        return _call_batch_first(call, {"axis": axis}, constants), place
+        return _call_batch_first(call, {"axis": axis}, constants), batch_axis
 
     return recount
 
@@ -167,29 +167,29 @@ def recount_along(default: int) -> Recount:
 def recount_reduction(since: int) -> Recount:
     """The axes of a reduction, which are an input from schema `since` on."""
 
-    def recount(call: Call, place: int) -> tuple[Call, int]:
+    def recount(call: Call, batch_axis: int) -> tuple[Call, int]:
         rank, file_axes = call.rank(call.tensor()), call.listed(1, "axes", since)
         if not file_axes and call.integer("noop_with_empty_axes", 0):
-            return _call_batch_first(call), place
-        axes = [_axis_batch_first(axis, place, rank) for axis in file_axes or range(rank)]
-        gone = 0 if call.integer("keepdims", 1) else sum(axis <= place for axis in axes)
-        return _with_axes(call, axes, since), place - gone
+            return _call_batch_first(call), batch_axis
+        axes = [_axis_batch_first(axis, batch_axis, rank) for axis in file_axes or range(rank)]
+        gone = 0 if call.integer("keepdims", 1) else sum(axis <= batch_axis for axis in axes)
+        return _with_axes(call, axes, since), batch_axis - gone
 
     return recount
 
 
-def recount_matmul(call: Call, place: int) -> tuple[Call, int]:
+def recount_matmul(call: Call, batch_axis: int) -> tuple[Call, int]:
     """A product of rows with one constant matrix, which stays as it is."""
     first, second = call.value(0), call.value(1)
-    if isinstance(second, Tensor) or not isinstance(first, Tensor) or second.ndim > 2 or place == call.rank(first) - 1:
+    if isinstance(second, Tensor) or not isinstance(first, Tensor) or second.ndim > 2 or batch_axis == call.rank(first) - 1:
         raise FormatError(
-            f"the batch axis of its input is axis {place}: only products of rows with one constant matrix are read then"
+            f"the batch axis of its input is axis {batch_axis}: only products of rows with one constant matrix are read then"
         )
-    return _call_batch_first(call), place
+    return _call_batch_first(call), batch_axis
 
 
-def recount_softmax(call: Call, place: int) -> tuple[Call, int]:
+def recount_softmax(call: Call, batch_axis: int) -> tuple[Call, int]:
     """The axis that a softmax normalises; before schema 13 it is refused."""
     if call.version < 13:
-        raise FormatError(f"the batch axis of its input is axis {place}, and several axes are normalised together")
-    return recount_along(-1)(call, place)
+        raise FormatError(f"the batch axis of its input is axis {batch_axis}, and several axes are normalised together")
+    return recount_along(-1)(call, batch_axis)

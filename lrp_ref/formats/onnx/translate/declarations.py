@@ -182,10 +182,10 @@ def candidate_shapes(
 
 def batch_axis_remarks(inputs: Mapping[str, int], outputs: Sequence[str], values: Mapping[str, Any]) -> tuple[str, ...]:
     """Which inputs and outputs have their batch elsewhere in the file than in the model."""
-    places = {f"input {name!r}": f"along axis {axis}" for name, axis in inputs.items() if axis}
+    descriptions = {f"input {name!r}": f"along axis {axis}" for name, axis in inputs.items() if axis}
     for name in outputs:
         value = values[name]
-        if isinstance(value, Tensor) and (value.place or value.before or value.behind):
+        if isinstance(value, Tensor) and (value.batch_axis or value.before or value.behind):
             folded = "folded into" if value.before or value.behind else "along"
-            places[f"output {name!r}"] = f"{folded} axis {value.place}"
-    return tuple(f"{what} has its batch {where} in the file, and along axis 0 here" for what, where in places.items())
+            descriptions[f"output {name!r}"] = f"{folded} axis {value.batch_axis}"
+    return tuple(f"{what} has its batch {where} in the file, and along axis 0 here" for what, where in descriptions.items())

@@ -1,8 +1,8 @@
 """Axes that a file folds into its batch: tokens (N·T, C), heads (N·H, T, D), windows, or steps in front of it (T·N, C).
 
 In the model the batch is apart and in front, and the folded axes are axes of a sample. A tensor remembers how the file has it:
-its axis `place` is `before` axes of a sample, the batch, and `behind` more axes, in this order. Nodes behind are read with their
-axes counted anew, and what would work across samples is refused.
+its axis `batch_axis` is `before` axes of a sample, the batch, and `behind` more axes, in this order. Nodes behind are read with
+their axes counted anew, and what would work across samples is refused.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def unfold_batch(call: Call, operator: Operator) -> tuple[Call, Layout]:
         Where the operator works across the batch, or is not read in such a layout.
     """
     signals = [value for value in call.inputs if isinstance(value, Tensor)]
-    layouts = {(s.place, s.before, s.behind) for s in signals}
+    layouts = {(s.batch_axis, s.before, s.behind) for s in signals}
     if len(layouts) > 1 or len({len(s.shape) for s in signals}) > 1:
         raise FormatError("its inputs have other axes folded into their batch, each")
     (layout,) = layouts
@@ -89,7 +89,7 @@ def _constants(call: Call) -> list[tuple[int, Array]]:
 
 def _front(call: Call, inputs: Mapping[int, Value] | None = None, attributes: Mapping[str, Any] | None = None) -> Call:
     inputs_in_front: list[Value | None] = [
-        replace(v, place=0, before=0, behind=0) if isinstance(v, Tensor) else v for v in call.inputs
+        replace(v, batch_axis=0, before=0, behind=0) if isinstance(v, Tensor) else v for v in call.inputs
     ]
     for index, value in (inputs or {}).items():
         inputs_in_front += [None] * (index + 1 - len(inputs_in_front))
@@ -100,36 +100,36 @@ def _front(call: Call, inputs: Mapping[int, Value] | None = None, attributes: Ma
 
 def _counted(axis: int, layout: Layout, rank: int) -> int:
     """An axis of the file, counted with the batch apart and in front."""
-    place, before, behind = layout
+    batch_axis, before, behind = layout
     position = axis + rank if axis < 0 else axis
     if not 0 <= position < rank:
         raise FormatError(f"axis {axis} does not exist among {rank} axes")
-    if position == place:
-        raise FormatError(f"it works across axis {place}, into which the batch is folded; samples are explained one by one")
-    return position + 1 if position < place else position + before + behind
+    if position == batch_axis:
+        raise FormatError(f"it works across axis {batch_axis}, into which the batch is folded; samples are explained one by one")
+    return position + 1 if position < batch_axis else position + before + behind
 
 
 def _aligned(constant: Array, layout: Layout, rank: int) -> Array:
     """A constant that meets a signal: its axis that meets the batch, of extent 1, in front, and 1 for every folded axis."""
-    place, before, behind = layout
-    if constant.ndim <= rank - 1 - place:  # it does not reach the batch
+    batch_axis, before, behind = layout
+    if constant.ndim <= rank - 1 - batch_axis:  # it does not reach the batch
         return constant
     if constant.ndim > rank:
         raise FormatError(f"a constant of shape {constant.shape} has more axes than the signal that it meets")
     constant_of_rank = constant.reshape((1,) * (rank - constant.ndim) + constant.shape)
-    if constant_of_rank.shape[place] != 1:
-        raise FormatError(f"a constant of shape {constant.shape} differs along axis {place}, into which the batch is folded")
-    turned = np.moveaxis(constant_of_rank, place, 0)
-    return turned.reshape((*turned.shape[: place + 1], *(1,) * (before + behind), *turned.shape[place + 1 :]))
+    if constant_of_rank.shape[batch_axis] != 1:
+        raise FormatError(f"a constant of shape {constant.shape} differs along axis {batch_axis}, into which the batch is folded")
+    turned = np.moveaxis(constant_of_rank, batch_axis, 0)
+    return turned.reshape((*turned.shape[: batch_axis + 1], *(1,) * (before + behind), *turned.shape[batch_axis + 1 :]))
 
 
 def unfold_product(call: Call, layout: Layout) -> tuple[Call, Layout]:
     """A product of rows with one constant matrix, or of two signals' matrices behind the batch."""
     first, second = call.value(0), call.value(1)
-    place, rank = layout[0], _file_rank(call, layout)
-    if isinstance(first, Tensor) and isinstance(second, Tensor) and call.node.op == "MatMul" and place < rank - 2:
+    batch_axis, rank = layout[0], _file_rank(call, layout)
+    if isinstance(first, Tensor) and isinstance(second, Tensor) and call.node.op == "MatMul" and batch_axis < rank - 2:
         return _front(call), layout
-    plain = isinstance(first, Tensor) and not isinstance(second, Tensor) and second.ndim == 2 and place < rank - 1
+    plain = isinstance(first, Tensor) and not isinstance(second, Tensor) and second.ndim == 2 and batch_axis < rank - 1
     if not plain or (call.node.op == "Gemm" and call.integer("transA", 0)):
         raise FormatError("axes are folded into its input's batch: products of rows with one constant matrix are read then")
     return _front(call), layout
@@ -137,15 +137,15 @@ def unfold_product(call: Call, layout: Layout) -> tuple[Call, Layout]:
 
 def unfold_transpose(call: Call, layout: Layout) -> tuple[Call, Layout]:
     """The order of axes in `perm`, the folded ones side by side."""
-    place, before, behind = layout
+    batch_axis, before, behind = layout
     rank = _file_rank(call, layout)
     order = call.integers("perm", tuple(reversed(range(rank))))
     if sorted(order) != list(range(rank)):
         raise FormatError(f"the attribute perm is {order}, which is no order of {rank} axes")
     perm = [0]
     for axis in order:
-        perm += range(place + 1, place + 1 + before + behind) if axis == place else [_counted(axis, layout, rank)]
-    return _front(call, {}, {"perm": tuple(perm)}), (order.index(place), before, behind)
+        perm += range(batch_axis + 1, batch_axis + 1 + before + behind) if axis == batch_axis else [_counted(axis, layout, rank)]
+    return _front(call, {}, {"perm": tuple(perm)}), (order.index(batch_axis), before, behind)
 
 
 def unfold_softmax(call: Call, layout: Layout) -> tuple[Call, Layout]:

@@ -131,11 +131,11 @@ def _translate_node(
     kind = kind_of(call)
     changed: dict[str, Any] = {} if kind is None else {"kind": kind}
     if has_folded_batch(call) and not operator.finds_folded:
-        call, (place, before, behind) = unfold_batch(call, operator)
-        changed |= {"place": place, "before": before, "behind": behind}
+        call, (batch_axis, before, behind) = unfold_batch(call, operator)
+        changed |= {"batch_axis": batch_axis, "before": before, "behind": behind}
     elif not has_folded_batch(call) and (moved := move_batch_first(call, operator)) is not None:
         call = moved[0]
-        changed["place"] = moved[1]
+        changed["batch_axis"] = moved[1]
     result = operator.function(call)
     values = [result] if isinstance(result, (Tensor, np.ndarray)) else result
     return [replace(value, **changed) if isinstance(value, Tensor) and changed else value for value in values]

@@ -34,14 +34,14 @@ class Tensor:
     Attributes
     ----------
     shape : of one sample
-    place : the axis that is the batch in the file; in the model it is the first
+    batch_axis : the axis that is the batch in the file; in the model it is the first
     before, behind : how many axes of a sample the file folds into that axis, in front of the batch and behind it
     kind : ONNX's type of its elements where they are integers or truth values, 0 where they are floating point numbers
     """
 
     name: str
     shape: Shape
-    place: int = 0
+    batch_axis: int = 0
     kind: int = 0
     before: int = 0
     behind: int = 0
@@ -107,10 +107,10 @@ class Builder:
             free_name = f"{name}_{self.counts[name]}"
         return free_name
 
-    def add_input(self, name: str, shape: Shape, place: int = 0, kind: int = 0) -> Tensor:
+    def add_input(self, name: str, shape: Shape, batch_axis: int = 0, kind: int = 0) -> Tensor:
         """An input of the model."""
         self.check(shape, f"input {name!r}")
-        self.tensors[name] = Tensor(name, shape, place, kind)
+        self.tensors[name] = Tensor(name, shape, batch_axis, kind)
         return self.tensors[name]
 
     def add(self, name: str, layer: Layer, inputs: Sequence[Tensor]) -> Tensor:
@@ -156,11 +156,11 @@ class Builder:
             )
 
     def full_shape(self, tensor: Tensor) -> Shape:
-        """The shape as the file counts it: with the batch in its place, if its tensors have a batch axis."""
+        """The shape as the file counts it: with the batch where it is, if its tensors have a batch axis."""
         if self.batch is None:
             return tensor.shape
-        shape, place, end = tensor.shape, tensor.place, tensor.place + tensor.before + tensor.behind
-        return (*shape[:place], math.prod(shape[place:end]) * self.batch, *shape[end:])
+        shape, batch_axis, end = tensor.shape, tensor.batch_axis, tensor.batch_axis + tensor.before + tensor.behind
+        return (*shape[:batch_axis], math.prod(shape[batch_axis:end]) * self.batch, *shape[end:])
 
 
 @dataclass(frozen=True, eq=False)

@@ -63,8 +63,8 @@ def _layout(call: Call) -> tuple[_Layout, Tensor]:
     if call.rank(x) != 3:
         raise FormatError(f"its sequences have {call.rank(x)} axes instead of 3")
     batch = 0 if first else 1
-    if call.lead and x.place != batch:
-        raise FormatError(f"it has its batch along axis {batch}, and the model's batch is axis {x.place}{_way_out(call, x)}")
+    if call.lead and x.batch_axis != batch:
+        raise FormatError(f"it has its batch along axis {batch}, and the model's batch is axis {x.batch_axis}{_way_out(call, x)}")
     if not call.lead and x.shape[batch] != 1:
         raise FormatError(f"a file for a single sample has a batch of {x.shape[batch]}")
     steps = x.shape[0] if call.lead else x.shape[1 - batch]
@@ -123,7 +123,7 @@ def _activations(call: Call, layout: _Layout) -> dict[str, str]:
 
 def _way_out(call: Call, x: Tensor) -> str:
     """What may be done where the sequences have the model's batch along another axis than the operator has."""
-    if x.place:
+    if x.batch_axis:
         return ""
     sources = [call.builder.tensors[name] for name in call.builder.sources(x)]
     if any(call.rank(source) > (1 if source.kind else 2) for source in sources):  # integers stand for words, each a vector
@@ -155,9 +155,9 @@ def _state(call: Call, index: int, state: str, layout: _Layout) -> Value | None:
         batch = 0 if layout.first else 1
         if value.shape != (shape if call.lead else (1, *shape) if layout.first else (shape[0], 1, shape[1])):
             raise FormatError(f"its initial {state} state has samples of shape {value.shape} instead of {shape}")
-        if call.lead and value.place != batch:
+        if call.lead and value.batch_axis != batch:
             raise FormatError(
-                f"its initial {state} state has its batch along axis {batch}, and the model's batch is {value.place}"
+                f"its initial {state} state has its batch along axis {batch}, and the model's batch is {value.batch_axis}"
             )
         return call.emit(Reshape((shape[0] * shape[1],)), value, suffix=f"initial_{state}")
     rows = value if layout.first else np.moveaxis(value, 1, 0) if value.ndim == 3 else value
@@ -187,11 +187,11 @@ def _output(call: Call, cell: Cells, read: Sequence[Tensor], layout: _Layout) ->
     sample: Shape = (layout.directions, layout.hidden)
     if cell.returns == "all":
         sample = (layout.steps, *sample)
-    place = 0 if layout.first else 2 if cell.returns == "all" else 1
+    batch_axis = 0 if layout.first else 2 if cell.returns == "all" else 1
     if not call.lead:
-        sample = (*sample[:place], 1, *sample[place:])
+        sample = (*sample[:batch_axis], 1, *sample[batch_axis:])
         return call.emit(Reshape(sample), steps, suffix=f"{suffix or 'steps'}_apart")
-    return replace(call.emit(Reshape(sample), steps, suffix=f"{suffix or 'steps'}_apart"), place=place)
+    return replace(call.emit(Reshape(sample), steps, suffix=f"{suffix or 'steps'}_apart"), batch_axis=batch_axis)
 
 
 def _checked(call: Call) -> list[Tensor | None]:

@@ -50,9 +50,9 @@ def _scatter(call: Call) -> Tensor:
         raise FormatError(f"indices of shape {indices.shape} do not fit samples of shape {x.shape}")
     factor, shift = np.ones(x.shape), np.zeros(x.shape)
     inside = tuple(slice(None) if k == axis else slice(e) for k, e in enumerate(indices.shape))
-    places = _counted(indices, x.shape, axis)
-    np.put_along_axis(factor[inside], places, 0.0, axis)
-    np.put_along_axis(shift[inside], places, updates, axis)
+    cells = _counted(indices, x.shape, axis)
+    np.put_along_axis(factor[inside], cells, 0.0, axis)
+    np.put_along_axis(shift[inside], cells, updates, axis)
     return affine(call, x, factor, shift)
 
 

@@ -42,13 +42,13 @@ def reshape_to(call: Call, x: Tensor, full: Sequence[int]) -> Tensor:
     batch = call.builder.batch
     if batch is None:
         return _undone(call, x, tuple(full)) or _reshaped(call, x, tuple(full))
-    layout = batch_layout(full, x.shape, x.place + x.before, batch)
+    layout = batch_layout(full, x.shape, x.batch_axis + x.before, batch)
     if layout is None:
         raise FormatError(f"it moves elements between samples: {shown(call.builder.full_shape(x))} becomes {shown(full)}")
-    sample, (place, before, behind) = layout
+    sample, (batch_axis, before, behind) = layout
     output = None if before + behind else _undone(call, x, sample)
     output = _reshaped(call, x, sample) if output is None else output
-    return replace(output, place=place, before=before, behind=behind)
+    return replace(output, batch_axis=batch_axis, before=before, behind=behind)
 
 
 def _undone(call: Call, x: Tensor, sample: Shape) -> Tensor | None:
@@ -173,16 +173,16 @@ def _concat(call: Call) -> Tensor:
     if len(signals) == len(values):
         return call.emit(Concat(len(signals), axis) if len(signals) > 1 else Identity(), *signals)
     if len(signals) == 1:
-        place = next(index for index, v in enumerate(values) if isinstance(v, Tensor))
-        return _attached(call, values[:place], signals[0], values[place + 1 :], axis, "")
+        position = next(index for index, v in enumerate(values) if isinstance(v, Tensor))
+        return _attached(call, values[:position], signals[0], values[position + 1 :], axis, "")
     tensors: list[Tensor] = []
     while values:
         # A signal with the constants in front of it; the last one takes those behind it as well.
-        place = next(index for index, v in enumerate(values) if isinstance(v, Tensor))
-        last = not any(isinstance(v, Tensor) for v in values[place + 1 :])
-        behind = values[place + 1 :] if last else []
-        tensors.append(_attached(call, values[:place], values[place], behind, axis, f"part_{len(tensors)}"))
-        values = [] if last else values[place + 1 :]
+        position = next(index for index, v in enumerate(values) if isinstance(v, Tensor))
+        last = not any(isinstance(v, Tensor) for v in values[position + 1 :])
+        behind = values[position + 1 :] if last else []
+        tensors.append(_attached(call, values[:position], values[position], behind, axis, f"part_{len(tensors)}"))
+        values = [] if last else values[position + 1 :]
     return call.emit(Concat(len(tensors), axis), *tensors)
 
 
