@@ -48,10 +48,10 @@ class _Capped(io.FileIO):
     """A file that hands out at most `DIRECTORY` bytes at once: only reading a huge directory asks for more."""
 
     def read(self, size: int | None = -1, /) -> bytes:
-        wanted = os.fstat(self.fileno()).st_size - self.tell() if size is None or size < 0 else size
-        if wanted > DIRECTORY:
-            raise FormatError(f"the archive's directory would take {wanted} bytes")
-        return super().read(wanted)
+        count = os.fstat(self.fileno()).st_size - self.tell() if size is None or size < 0 else size
+        if count > DIRECTORY:
+            raise FormatError(f"the archive's directory would take {count} bytes")
+        return super().read(count)
 
 
 @dataclass(frozen=True)

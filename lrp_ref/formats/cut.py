@@ -21,8 +21,8 @@ def cut_at(model: Model, ends: Sequence[str]) -> Model:
     for name in ends:
         if name not in known:
             raise unknown("node", name, known)
-    wanted = ancestors(model, *ends)
-    nodes = tuple(node for node in model.nodes if node.name in wanted)
+    names = ancestors(model, *ends)
+    nodes = tuple(node for node in model.nodes if node.name in names)
     read = {name for node in nodes for name in node.inputs}
     inputs = tuple(name for name in model.inputs if name in read)
     shapes = {name: shape for name, shape in model.input_shape.items() if name in read}

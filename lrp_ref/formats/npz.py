@@ -264,8 +264,8 @@ def _layer(entry: Any, members: _Members) -> Layer:
 def _option(value: Any, field: Field[Any], kind: str) -> Any:
     """A parameter from JSON. Only a switch is a bool: elsewhere Python would take it for 0 or 1."""
     if isinstance(value, bool) != isinstance(field.default, bool) and value is not field.default:
-        wanted = "true or false" if isinstance(field.default, bool) else "no switch"
-        raise FormatError(f"{kind}.{field.name} is {wanted}, found {_brief(repr(value))}")
+        requirement = "true or false" if isinstance(field.default, bool) else "no switch"
+        raise FormatError(f"{kind}.{field.name} is {requirement}, found {_brief(repr(value))}")
     return _value(value)
 
 

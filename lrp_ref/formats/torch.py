@@ -242,11 +242,11 @@ def _compare(model: Model, example: list[Any], expected: list[Any], module_name:
     prediction = model(x)
     for name, array in {model.outputs[0]: prediction}.items() if len(model.outputs) == 1 else prediction.items():
         fitting = [other for other in expected if other.shape == array.shape]
-        apart = min((float(np.abs(other - array).max(initial=0)) / _scale(other) for other in fitting), default=np.inf)
-        if not apart <= TOLERANCE:
+        distance = min((float(np.abs(other - array).max(initial=0)) / _scale(other) for other in fitting), default=np.inf)
+        if not distance <= TOLERANCE:
             raise FormatError(
-                f"{module_name}: the output {name!r} of the export is {apart:.2g} of the largest value away from the module's; "
-                "does it draw random numbers, or depend on more than its inputs? check=False loads it all the same"
+                f"{module_name}: the output {name!r} of the export is {distance:.2g} of the largest value away from the "
+                "module's; does it draw random numbers, or depend on more than its inputs? check=False loads it all the same"
             )
 
 

@@ -59,9 +59,9 @@ def hold_inputs(graph: OnnxGraph, fix: Mapping[str, Any]) -> OnnxGraph:
         if name not in declared:
             raise FormatError(str(unknown("input", name, declared)))
     constants = {name: _held_value(declared[name], value) for name, value in fix.items()}
-    rest = tuple(value for value in graph.inputs if value.name not in fix)
+    inputs = tuple(value for value in graph.inputs if value.name not in fix)
     initializers = {**graph.initializers, **dict.fromkeys(fix)}
-    return replace(graph, inputs=rest, initializers=initializers, _arrays={**graph._arrays, **constants})
+    return replace(graph, inputs=inputs, initializers=initializers, _arrays={**graph._arrays, **constants})
 
 
 def _held_value(declared: InputDeclaration, value: Any) -> np.ndarray:

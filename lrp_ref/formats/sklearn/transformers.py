@@ -60,9 +60,9 @@ def _columns(graph: Graph, name: str, step: Any, source: str) -> str:
     """A ColumnTransformer: the chosen columns of each part through its transformer, side by side."""
     ends = []
     for transformer_name, transformer, columns in fitted(step, "transformers_"):
-        chosen = _positions(step, columns)
-        if len(chosen) and not (isinstance(transformer, str) and transformer == "drop"):
-            end = graph.add(f"{name}.{transformer_name}.columns", L.Gather(tuple(chosen), 1), source)
+        positions = _positions(step, columns)
+        if len(positions) and not (isinstance(transformer, str) and transformer == "drop"):
+            end = graph.add(f"{name}.{transformer_name}.columns", L.Gather(tuple(positions), 1), source)
             passed = isinstance(transformer, str)
             end = end if passed else transform(graph, f"{name}.{transformer_name}", best(transformer), end)
             ends.append(_weighted(graph, f"{name}.{transformer_name}", step, transformer_name, end))
@@ -96,8 +96,8 @@ def _scaler(centre: str, scale: str, with_centre: str, with_scale: str) -> Calla
     def layer(step: Any) -> Layer:
         count = int(fitted(step, "n_features_in_"))
         divisor = np.asarray(fitted(step, scale)) if getattr(step, with_scale) else np.ones(count)
-        moved = np.asarray(fitted(step, centre)) if getattr(step, with_centre) else np.zeros(count)
-        return L.Scale(1 / divisor, -moved / divisor)
+        mean = np.asarray(fitted(step, centre)) if getattr(step, with_centre) else np.zeros(count)
+        return L.Scale(1 / divisor, -mean / divisor)
 
     return layer
 

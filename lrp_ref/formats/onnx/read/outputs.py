@@ -31,14 +31,14 @@ def scores_of(name: str, makers: Mapping[str, OpNode]) -> str:
 
 def label_source(name: str, makers: Mapping[str, OpNode]) -> str | None:
     """The scores that a label was picked by; None where an output is no label."""
-    seen: set[str] = set()
+    visited: set[str] = set()
     waiting = [name]
     while waiting:
         current = waiting.pop()
         node = makers.get(current)
-        if node is None or current in seen:
+        if node is None or current in visited:
             continue
-        seen.add(current)
+        visited.add(current)
         if node.op in PICKS and node.inputs:
             return node.inputs[0]
         if node.op in CLASSIFIERS and current == node.outputs[0]:

@@ -99,8 +99,8 @@ class OnnxGraph:
         if name not in self._arrays:
             blob = (self.store.blobs or {}).get(name)
             self._arrays[name] = array_of(self.initializers[name], self.store, f"initializer {name!r}", blob)
-            held = sum(array.nbytes for array in self._arrays.values())
-            if held > self.store.budget:
+            size = sum(array.nbytes for array in self._arrays.values())
+            if size > self.store.budget:
                 raise FormatError(f"the initializers take more than the budget of {self.store.budget} bytes; budget= raises it")
         return self._arrays[name]
 
@@ -314,10 +314,10 @@ def _is_unsorted(nodes: Sequence[OpNode], sources: set[str]) -> bool:
 
 def needed_nodes(record: OnnxGraph, outputs: Iterable[str]) -> tuple[OpNode, ...]:
     """The nodes that `outputs` depend on, in computing order."""
-    wanted = set(outputs)
+    names = set(outputs)
     nodes = []
     for node in reversed(record.nodes):
-        if wanted.intersection(node.outputs):
+        if names.intersection(node.outputs):
             nodes.append(node)
-            wanted.update(node.reads)
+            names.update(node.reads)
     return tuple(reversed(nodes))

@@ -108,11 +108,11 @@ def as_strided(call: Call) -> Tensor:
     """The operator's function: a Gather in each sample."""
     x, places = call.image(), call.node.attributes["places"]
     counts, size = (1, 3) if call.builder.batch == BATCH else (call.builder.batch or 1,), math.prod(x.shape)
-    picked = [places.of(call, count) for count in counts]
-    first_sample = picked[0][:1]
-    for count, positions in zip(counts, picked, strict=True):
-        wanted = first_sample + size * np.arange(count).reshape(-1, *(1,) * (first_sample.ndim - 1))
-        if positions.shape != wanted.shape or (positions != wanted).any():
+    positions_by_batch = [places.of(call, count) for count in counts]
+    first_sample = positions_by_batch[0][:1]
+    for count, positions in zip(counts, positions_by_batch, strict=True):
+        expected = first_sample + size * np.arange(count).reshape(-1, *(1,) * (first_sample.ndim - 1))
+        if positions.shape != expected.shape or (positions != expected).any():
             raise FormatError("it moves elements between samples: what it picks of the batch in memory differs among samples")
     if not first_sample.size or first_sample.min() < 0 or first_sample.max() >= size:
         raise FormatError("it moves elements between samples, or picks none")

@@ -95,8 +95,8 @@ class _Reader:
         weight = self._weight(node, names[1], names[3], "")
         if weight is None:
             return None
-        rest = self._sums(node.outputs[0], scale, scales)
-        return None if rest is None else {_key(node): (_as(node, _PRODUCTS[node.op], q, weight),)} | rest
+        behind = self._sums(node.outputs[0], scale, scales)
+        return None if behind is None else {_key(node): (_as(node, _PRODUCTS[node.op], q, weight),)} | behind
 
     def _sums(self, name: str, scale: str, scales: set[str], biased: bool = False) -> Replacements | None:
         """What reads sums of products of integers: a Cast and the product with the scales, behind a bias or none."""
@@ -105,8 +105,8 @@ class _Reader:
             replacement: Replacements | None = None
             if node.op == "Add" and not biased:
                 bias = self._bias(node, node.inputs[1 - node.inputs.index(name)], scale, scales)
-                rest = self._sums(node.outputs[0], scale, scales, biased=True) if bias else None
-                replacement = None if bias is None or rest is None else {_key(node): (_as(node, "Add", name, bias),)} | rest
+                behind = self._sums(node.outputs[0], scale, scales, biased=True) if bias else None
+                replacement = None if bias is None or behind is None else {_key(node): (_as(node, "Add", name, bias),)} | behind
             elif node.op == "Cast" and node.attributes.get("to") == 1:
                 cast = node.outputs[0]
                 products = [self._scaled(product, cast, scale, scales) for product in self.readers.get(cast, [])]

@@ -168,8 +168,8 @@ def _at_rest(view: GraphView, name: str) -> Array | None:
         return None
 
 
-def _is_same(constant: Array, rest: Array | None) -> bool:
+def _is_same(constant: Array, value_at_rest: Array | None) -> bool:
     """Whether two constants are the same numbers, and not the same number everywhere."""
-    if rest is None or number(rest) is not None:
+    if value_at_rest is None or number(value_at_rest) is not None:
         return False
-    return np.array_equal(constant.reshape(-1), rest.reshape(-1))
+    return np.array_equal(constant.reshape(-1), value_at_rest.reshape(-1))

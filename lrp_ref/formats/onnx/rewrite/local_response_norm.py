@@ -38,8 +38,8 @@ def local_response(view: GraphView, node: Node) -> Match:
     if not np.allclose(norm.forward(a[:, ::-1])[:, ::-1], expected, rtol=1e-6, atol=0):
         return None
     # The channel more of an even size lies below, as PyTorch has it: the layer's of the channels in the other order.
-    turned = view.insert(f"{node.name}/turned", Slice(None, None, 1, -1), (x,))
-    return Slice(None, None, 1, -1), (view.insert(f"{node.name}/norm", norm, (turned,)),)
+    reversed_channels = view.insert(f"{node.name}/turned", Slice(None, None, 1, -1), (x,))
+    return Slice(None, None, 1, -1), (view.insert(f"{node.name}/norm", norm, (reversed_channels,)),)
 
 
 def _chain(view: GraphView, name: str, x: str) -> list[Layer]:

@@ -52,11 +52,11 @@ def gate_masks(model: Model, truths: frozenset[str]) -> Model:
     shapes = model.shapes({name: (1, *shape) for name, shape in model.input_shape.items()})
     reader = _Reader({node.name: node for node in model.nodes}, shapes, frozenset(model.whole), truths, _masks(model))
     nodes = [replacement for node in model.nodes for replacement in reader.read(node)]
-    wanted = set(model.outputs)
+    names = set(model.outputs)
     for node in reversed(nodes):  # what is read no more is left out
-        if node.name in wanted:
-            wanted.update(node.inputs)
-    return replace(model, nodes=tuple(node for node in nodes if node.name in wanted))
+        if node.name in names:
+            names.update(node.inputs)
+    return replace(model, nodes=tuple(node for node in nodes if node.name in names))
 
 
 def _masks(model: Model) -> frozenset[str]:

@@ -83,8 +83,8 @@ def statistic(view: GraphView, name: str, depth: int = 2 * DEPTH) -> Statistic |
         operands = [statistic(view, source, depth - 1) for source in sources]
         return _together(view, operands[0], operands[1], -1.0 if isinstance(layer, Subtract) else 1.0)
     if isinstance(layer, (Reshape, Flatten)):
-        moved = _extents(view.shapes[name]) != _extents(view.shapes[sources[0]])
-        return None if moved else statistic(view, sources[0], depth - 1)
+        moves = _extents(view.shapes[name]) != _extents(view.shapes[sources[0]])
+        return None if moves else statistic(view, sources[0], depth - 1)
     if isinstance(layer, ReLU) or (isinstance(layer, Clip) and (layer.low, layer.high) == (0, None)):
         below = statistic(view, sources[0], depth - 1)  # what rounding left below 0 of a variance
         return below if below is not None and below.is_variance and below.constant >= 0 else None

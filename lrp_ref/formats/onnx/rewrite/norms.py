@@ -136,8 +136,8 @@ def _over_axes(view: GraphView, node: Node, x: str, axes: Axes, norm: LayerNorm 
     scaled_norm = replace(norm, scale=scale)
     if order == tuple(range(rank)):
         return scaled_norm, (x,)
-    moved = view.insert(f"{node.name}/moved", Transpose(order), (x,))
-    return Transpose(tuple(np.argsort(order).tolist())), (view.insert(f"{node.name}/norm", scaled_norm, (moved,)),)
+    transpose = view.insert(f"{node.name}/moved", Transpose(order), (x,))
+    return Transpose(tuple(np.argsort(order).tolist())), (view.insert(f"{node.name}/norm", scaled_norm, (transpose,)),)
 
 
 def _along(constant: Array, order: Axes, count: int) -> Array | None:
@@ -147,8 +147,8 @@ def _along(constant: Array, order: Axes, count: int) -> Array | None:
     )
     if constant_of_rank is None:
         return None
-    moved = constant_of_rank.transpose(order)
-    return moved.reshape(moved.shape[-count:]) if moved.size == math.prod(moved.shape[-count:]) else None
+    transposed = constant_of_rank.transpose(order)
+    return transposed.reshape(transposed.shape[-count:]) if transposed.size == math.prod(transposed.shape[-count:]) else None
 
 
 def _absolute(view: GraphView, node: Node) -> Match:

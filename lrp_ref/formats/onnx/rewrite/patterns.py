@@ -77,15 +77,15 @@ def _both_directions(view: GraphView, node: Node) -> Match:
             if not isinstance(view.layer(below[-1]), kind):
                 return None
             below.append(view.source(below[-1]))
-        picked, apart = view.layer(below[1]), view.layer(below[2])
-        assert isinstance(picked, Gather)
-        assert isinstance(apart, Reshape)
+        gather, reshape = view.layer(below[1]), view.layer(below[2])
+        assert isinstance(gather, Gather)
+        assert isinstance(reshape, Reshape)
         count = len(node.inputs)
         if (
-            len(apart.to) != 2
-            or apart.to[0] != count
-            or picked.axis != 1
-            or [cell % count for cell in picked.indices] != [position]
+            len(reshape.to) != 2
+            or reshape.to[0] != count
+            or gather.axis != 1
+            or [cell % count for cell in gather.indices] != [position]
         ):
             return None
         sources.add(below[3])

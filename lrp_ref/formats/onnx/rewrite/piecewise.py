@@ -62,8 +62,8 @@ def bent(view: GraphView, node: Node) -> Match:
 def _bend(view: GraphView, node: Node) -> Bend | None:
     layer = node.layer
     if isinstance(layer, Where):
-        rest = iter(node.inputs[1:])
-        branches = [next(rest) if value is None else number(value) for value in (layer.then, layer.otherwise)]
+        signals = iter(node.inputs[1:])
+        branches = [next(signals) if value is None else number(value) for value in (layer.then, layer.otherwise)]
         return _ordered(view, node.inputs[0], *branches)
     if view.is_product(node.name):  # a mask of zeros and ones
         for mask, x in (node.inputs, node.inputs[::-1]):
@@ -76,8 +76,8 @@ def _bend(view: GraphView, node: Node) -> Bend | None:
 def _added(view: GraphView, node: Node) -> Bend | None:
     """A choice as tf2onnx writes it: a branch times a mask, plus the other branch times the opposite mask."""
     for first, second in (node.inputs, node.inputs[::-1]):
-        for (mask, then), (rest, otherwise) in product(_masked(view, first), _masked(view, second)):
-            one, other = condition(view, mask), condition(view, rest)
+        for (mask, then), (opposite_mask, otherwise) in product(_masked(view, first), _masked(view, second)):
+            one, other = condition(view, mask), condition(view, opposite_mask)
             if one is not None and other is not None and other == (_OPPOSITE[one[0]], *one[1:]):
                 return _ordered(view, mask, then, otherwise)
     return None
@@ -99,10 +99,10 @@ def _beside_nothing(view: GraphView, node: Node) -> Match:
     """An activation plus 0 times a mask: the rest of a choice that was read already."""
     if not isinstance(node.layer, Add) or len(node.inputs) != 2:
         return None
-    for name, rest in (node.inputs, node.inputs[::-1]):
+    for name, product_name in (node.inputs, node.inputs[::-1]):
         layer = view.layer(name)
-        nothing = any(value == 0 and condition(view, mask) is not None for mask, value in _masked(view, rest))
-        if nothing and isinstance(layer, Activation) and view.shapes[name] == view.shapes[rest]:
+        nothing = any(value == 0 and condition(view, mask) is not None for mask, value in _masked(view, product_name))
+        if nothing and isinstance(layer, Activation) and view.shapes[name] == view.shapes[product_name]:
             return layer, view.nodes[name].inputs
     return None
 
@@ -232,9 +232,9 @@ def _is_moved(view: GraphView, branch: str, z: str, threshold: float) -> bool:
     """Whether a branch is z − λ·sign(z)."""
     if not isinstance(view.layer(branch), Subtract) or view.source(branch) != z:
         return False
-    moved = view.nodes[branch].inputs[1]
+    shift = view.nodes[branch].inputs[1]
     return any(
-        w == threshold and isinstance(view.layer(base), Sign) and view.source(base) == z for w, base in view.multiples(moved)
+        w == threshold and isinstance(view.layer(base), Sign) and view.source(base) == z for w, base in view.multiples(shift)
     )
 
 

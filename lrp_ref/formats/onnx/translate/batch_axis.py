@@ -121,19 +121,21 @@ def recount_unsqueeze(call: Call, batch_axis: int) -> tuple[Call, int]:
         raise FormatError("its axes are missing")
     rank = call.rank(call.tensor()) + len(file_axes)
     added = {axis + rank if axis < 0 else axis for axis in file_axes}
-    rest = [axis for axis in range(rank) if axis not in added]
-    if len(rest) != rank - len(file_axes):
+    signal_axes = [axis for axis in range(rank) if axis not in added]
+    if len(signal_axes) != rank - len(file_axes):
         raise FormatError(f"axes {file_axes} are not {len(file_axes)} of {rank} axes")
-    return _with_axes(call, [_axis_batch_first(axis, rest[batch_axis], rank) for axis in file_axes], 13), rest[batch_axis]
+    return _with_axes(call, [_axis_batch_first(axis, signal_axes[batch_axis], rank) for axis in file_axes], 13), signal_axes[
+        batch_axis
+    ]
 
 
 def recount_gather(call: Call, batch_axis: int) -> tuple[Call, int]:
     """The axis that a Gather picks along, with constant indices."""
-    source, picked = call.value(0), call.value(1)
-    if isinstance(picked, Tensor):
+    source, indices = call.value(0), call.value(1)
+    if isinstance(indices, Tensor):
         return _call_batch_first(call), batch_axis
     axis = _axis_batch_first(call.integer("axis", 0), batch_axis, _rank_of(call, source))
-    return _call_batch_first(call, {"axis": axis}), batch_axis + (picked.ndim - 1 if axis <= batch_axis else 0)
+    return _call_batch_first(call, {"axis": axis}), batch_axis + (indices.ndim - 1 if axis <= batch_axis else 0)
 
 
 def _rank_of(call: Call, value: Value) -> int:

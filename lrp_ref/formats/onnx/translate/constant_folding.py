@@ -44,9 +44,9 @@ def _elementwise(function: Callable[..., Any]) -> Callable[[Call], Array]:
 
 def _accumulate(function: Callable[[Array, Array], Array]) -> Callable[[Call], Array]:
     def folded(call: Call) -> Array:
-        first, *rest = _constants(call)
-        check_size(np.broadcast_shapes(first.shape, *(a.shape for a in rest)), first, *rest)
-        for array in rest:
+        first, *others = _constants(call)
+        check_size(np.broadcast_shapes(first.shape, *(a.shape for a in others)), first, *others)
+        for array in others:
             first = function(first, array)
         return np.asarray(first)
 

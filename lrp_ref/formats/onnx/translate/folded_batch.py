@@ -119,8 +119,10 @@ def _aligned(constant: Array, layout: Layout, rank: int) -> Array:
     constant_of_rank = constant.reshape((1,) * (rank - constant.ndim) + constant.shape)
     if constant_of_rank.shape[batch_axis] != 1:
         raise FormatError(f"a constant of shape {constant.shape} differs along axis {batch_axis}, into which the batch is folded")
-    turned = np.moveaxis(constant_of_rank, batch_axis, 0)
-    return turned.reshape((*turned.shape[: batch_axis + 1], *(1,) * (before + behind), *turned.shape[batch_axis + 1 :]))
+    batch_first = np.moveaxis(constant_of_rank, batch_axis, 0)
+    return batch_first.reshape(
+        (*batch_first.shape[: batch_axis + 1], *(1,) * (before + behind), *batch_first.shape[batch_axis + 1 :])
+    )
 
 
 def unfold_product(call: Call, layout: Layout) -> tuple[Call, Layout]:

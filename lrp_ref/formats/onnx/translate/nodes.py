@@ -133,9 +133,9 @@ def _translate_node(
     if has_folded_batch(call) and not operator.finds_folded:
         call, (batch_axis, before, behind) = unfold_batch(call, operator)
         changed |= {"batch_axis": batch_axis, "before": before, "behind": behind}
-    elif not has_folded_batch(call) and (moved := move_batch_first(call, operator)) is not None:
-        call = moved[0]
-        changed["batch_axis"] = moved[1]
+    elif not has_folded_batch(call) and (call_and_axis := move_batch_first(call, operator)) is not None:
+        call = call_and_axis[0]
+        changed["batch_axis"] = call_and_axis[1]
     result = operator.function(call)
     values = [result] if isinstance(result, (Tensor, np.ndarray)) else result
     return [replace(value, **changed) if isinstance(value, Tensor) and changed else value for value in values]

@@ -135,12 +135,12 @@ class Builder:
     def sources(self, tensor: Tensor) -> tuple[str, ...]:
         """The inputs of the model that a tensor depends on."""
         input_names: dict[str, None] = {}
-        waiting, seen = [tensor.name], set()
+        waiting, visited = [tensor.name], set()
         while waiting:
             name = waiting.pop()
-            if name in seen:
+            if name in visited:
                 continue
-            seen.add(name)
+            visited.add(name)
             if name in self.nodes:
                 waiting += self.nodes[name].inputs
             else:

@@ -11,11 +11,11 @@ from .nodes import MissingValue
 from .operator_call import Builder, Tensor, Value
 
 
-def name_outputs(builder: Builder, chosen: Sequence[str], values: Mapping[str, Value | MissingValue]) -> list[Node]:
+def name_outputs(builder: Builder, outputs: Sequence[str], values: Mapping[str, Value | MissingValue]) -> list[Node]:
     """The nodes that the outputs depend on, those that compute outputs under the outputs' names."""
     renamed: dict[str, str] = {}
     extra: list[tuple[str, str]] = []
-    for name in chosen:
+    for name in outputs:
         value = values.get(name)
         if isinstance(value, MissingValue) and value.why:
             raise FormatError(value.why.removeprefix("it reads "))
@@ -25,15 +25,15 @@ def name_outputs(builder: Builder, chosen: Sequence[str], values: Mapping[str, V
             renamed[value.name] = name
         else:
             extra.append((name, value.name))
-    taken = set(chosen)
+    taken = set(outputs)
     for old in builder.nodes:
         if old in taken and old not in renamed:
             renamed[old] = builder.unique(f"{old}_node")
     new = {name: renamed.get(name, name) for name in builder.tensors}
     nodes = [Node(new[n.name], n.layer, tuple(new[i] for i in n.inputs)) for n in builder.nodes.values()]
     nodes += [Node(name, Identity(), (new[source],)) for name, source in extra]
-    wanted = set(chosen)
+    needed = set(outputs)
     for node in reversed(nodes):  # what no output depends on is left out
-        if node.name in wanted:
-            wanted.update(node.inputs)
-    return [node for node in nodes if node.name in wanted]
+        if node.name in needed:
+            needed.update(node.inputs)
+    return [node for node in nodes if node.name in needed]

@@ -70,14 +70,14 @@ def _where(call: Call) -> Tensor:
 
 def _masked(call: Call, condition: Array, first: Value, second: Value) -> Tensor:
     """A choice that is known at load: each signal times a mask of ones and zeros, a constant where it is chosen."""
-    chosen, left = condition != 0, condition == 0
+    mask, opposite = condition != 0, condition == 0
     if isinstance(first, Tensor) and isinstance(second, Tensor):
-        return call.emit(Add(), affine(call, first, chosen, suffix="first"), affine(call, second, left, suffix="second"))
+        return call.emit(Add(), affine(call, first, mask, suffix="first"), affine(call, second, opposite, suffix="second"))
     if isinstance(first, Tensor):
         assert not isinstance(second, Tensor)
-        return affine(call, first, chosen, _filled(left, second))
+        return affine(call, first, mask, _filled(opposite, second))
     assert isinstance(second, Tensor)
-    return affine(call, second, left, _filled(chosen, first))
+    return affine(call, second, opposite, _filled(mask, first))
 
 
 def _filled(mask: Array, constant: Array) -> Array:

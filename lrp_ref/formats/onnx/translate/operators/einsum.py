@@ -109,11 +109,11 @@ def _diagonal(call: Call, x: Tensor, labels: str, label: str, suffix: str) -> tu
     return x, labels[:second] + labels[second + 1 :]
 
 
-def _ordered(call: Call, x: Tensor, labels: str, wanted: str, suffix: str) -> Tensor:
+def _ordered(call: Call, x: Tensor, labels: str, order: str, suffix: str) -> Tensor:
     """The axes of a sample in another order."""
-    if labels == wanted:
+    if labels == order:
         return x
-    return call.emit(Transpose((0, *(labels.index(label) + 1 for label in wanted))), x, suffix=suffix)
+    return call.emit(Transpose((0, *(labels.index(label) + 1 for label in order))), x, suffix=suffix)
 
 
 def _split(one: str, two: str, out: str) -> tuple[str, str, str, str]:

@@ -71,18 +71,18 @@ def _transposed_pads(
 ) -> tuple[tuple[tuple[int, int], ...], tuple[int, ...]]:
     """Padding and output padding of a transposed convolution, from pads, auto_pad or the output's shape."""
     dims, auto = len(spatial), call.text("auto_pad", "NOTSET")
-    wanted = call.integers("output_shape", ())[-dims:]
-    if auto.startswith("SAME") and not wanted:
+    output_extents = call.integers("output_shape", ())[-dims:]
+    if auto.startswith("SAME") and not output_extents:
         # Where a stride is larger than its kernel's extent there are fewer cells than that, and none are added (ONNX Runtime).
         sizes = zip(spatial, stride, extents, extra, strict=True)
-        wanted = tuple(min(size * step, step * (size - 1) + add + extent) for size, step, extent, add in sizes)
-    if not wanted:
+        output_extents = tuple(min(size * step, step * (size - 1) + add + extent) for size, step, extent, add in sizes)
+    if not output_extents:
         explicit = call.integers("pads", (0,) * (2 * dims)) if auto == "NOTSET" else (0,) * (2 * dims)
         if len(explicit) != 2 * dims:
             raise FormatError(f"the attribute pads must hold {2 * dims} integers, found {explicit}")
         return tuple(zip(explicit[:dims], explicit[dims:], strict=True)), extra
     pads, more = [], []
-    for size, step, extent, add, want in zip(spatial, stride, extents, extra, wanted, strict=True):
+    for size, step, extent, add, want in zip(spatial, stride, extents, extra, output_extents, strict=True):
         total = step * (size - 1) + add + extent - want
         small = max(total, 0) // 2
         pads.append((small, max(total, 0) - small) if auto == "SAME_UPPER" else (max(total, 0) - small, small))
@@ -188,8 +188,8 @@ def _product(call: Call, first: Value, second: Value, suffix: str) -> Tensor:
     if first.ndim > 2 and math.prod(first.shape[:-2]) == 1 and first.ndim <= call.rank(second):
         first = first.reshape(first.shape[-2:])
     if first.ndim >= 2 and len(second.shape) >= 2:  # W @ x = (xᵀ @ Wᵀ)ᵀ
-        turned = _by_constant(call, _transposed(call, second), first.swapaxes(-1, -2), "product")
-        return _transposed(call, turned, suffix)
+        transposed_product = _by_constant(call, _transposed(call, second), first.swapaxes(-1, -2), "product")
+        return _transposed(call, transposed_product, suffix)
     if first.ndim == 1 and len(second.shape) == 2:
         inner = call.emit(Dense(call.parameter(first.reshape(-1, 1))), _transposed(call, second), suffix="product")
         return call.emit(Reshape((second.shape[1],)), inner, suffix=suffix)

@@ -69,9 +69,11 @@ def _layout(call: Call) -> tuple[_Layout, Tensor]:
         raise FormatError(f"a file for a single sample has a batch of {x.shape[batch]}")
     steps = x.shape[0] if call.lead else x.shape[1 - batch]
     size = recurrent.shape[-1]
-    wanted = [(1 + both, GATES[op] * size, x.shape[-1]), (1 + both, GATES[op] * size, size)]
-    if [weight.shape, recurrent.shape] != wanted or call.integer("hidden_size", size) != size:
-        raise FormatError(f"its weights have shapes {weight.shape} and {recurrent.shape} instead of {wanted[0]} and {wanted[1]}")
+    expected = [(1 + both, GATES[op] * size, x.shape[-1]), (1 + both, GATES[op] * size, size)]
+    if [weight.shape, recurrent.shape] != expected or call.integer("hidden_size", size) != size:
+        raise FormatError(
+            f"its weights have shapes {weight.shape} and {recurrent.shape} instead of {expected[0]} and {expected[1]}"
+        )
     if not call.lead:
         x = call.emit(Reshape((steps, x.shape[-1])), x, suffix="sequence")
     return _Layout(1 + both, size, steps, first), x

@@ -74,8 +74,8 @@ def _resize(call: Call) -> Tensor:
     factors = _listed(scales) if scales is not None and scales.size else None
     axes = call.integers("axes", tuple(range(rank)))
     axes = tuple(a + rank if a < 0 else a for a in axes)
-    chosen = sizes if factors is None else factors
-    if chosen is None or len(chosen) != len(axes) or any(not 0 <= a < rank for a in axes):
+    per_axis = sizes if factors is None else factors
+    if per_axis is None or len(per_axis) != len(axes) or any(not 0 <= a < rank for a in axes):
         raise FormatError("it needs one scale or one size for each axis")
     full = call.builder.full_shape(x)
     scales_by_axis: list[float] | None

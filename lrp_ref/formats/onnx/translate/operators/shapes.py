@@ -60,16 +60,20 @@ def _undone(call: Call, x: Tensor, sample: Shape) -> Tensor | None:
     source = nodes.get(node.inputs[0]) if node is not None and isinstance(node.layer, Reshape) else None
     if node is None or source is None or not isinstance(source.layer, Recurrent):
         return None
-    steps, apart = (call.builder.tensors[name] for name in (source.name, node.name))
+    steps, by_direction = (call.builder.tensors[name] for name in (source.name, node.name))
     if cut is None:
         return steps if steps.shape == sample else None
     # Of all steps, (T, directions, H), one direction is some of the features, whatever T is.
-    if len(apart.shape) != 3 or cut.axis != 2 or steps.shape != (apart.shape[0], apart.shape[1] * apart.shape[2]):
+    if (
+        len(by_direction.shape) != 3
+        or cut.axis != 2
+        or steps.shape != (by_direction.shape[0], by_direction.shape[1] * by_direction.shape[2])
+    ):
         return None
-    picked, size = range(apart.shape[1])[cut.start : cut.stop : cut.step], apart.shape[2]
-    if len(picked) != 1 or sample != (apart.shape[0], size):
+    directions, size = range(by_direction.shape[1])[cut.start : cut.stop : cut.step], by_direction.shape[2]
+    if len(directions) != 1 or sample != (by_direction.shape[0], size):
         return None
-    return call.emit(Slice(picked[0] * size, (picked[0] + 1) * size, 2), steps)
+    return call.emit(Slice(directions[0] * size, (directions[0] + 1) * size, 2), steps)
 
 
 def _reshaped(call: Call, x: Tensor, sample: Shape) -> Tensor:
@@ -129,8 +133,8 @@ def _unsqueeze(call: Call) -> Tensor:
         return reshape_to(call, x, np.expand_dims(np.broadcast_to(0, call.builder.full_shape(x)), file_axes).shape)
     rank = call.rank(x) + len(file_axes)
     axes = {axis - 1 + call.lead for axis in call.axes(file_axes, rank)}
-    rest = iter(call.builder.full_shape(x))
-    return reshape_to(call, x, [1 if axis in axes else next(rest) for axis in range(rank)])
+    extents = iter(call.builder.full_shape(x))
+    return reshape_to(call, x, [1 if axis in axes else next(extents) for axis in range(rank)])
 
 
 def _shape(call: Call) -> Array:
@@ -233,21 +237,21 @@ def _from_the_end(start: int, stop: int, extent: int, cells: slice) -> slice:
 
 
 def _gather(call: Call) -> Tensor:
-    source, picked = call.value(0), call.value(1)
-    if isinstance(picked, Tensor):
-        return _embedding(call, source, picked)
+    source, indices = call.value(0), call.value(1)
+    if isinstance(indices, Tensor):
+        return _embedding(call, source, indices)
     assert isinstance(source, Tensor)
-    if picked.dtype.kind not in "iu" or picked.size > 1_000_000:
+    if indices.dtype.kind not in "iu" or indices.size > 1_000_000:
         raise FormatError("its indices must be a list of integers")
     axis = call.axis(call.integer("axis", 0), call.rank(source))
-    if picked.ndim == 0 and isinstance(source_and_cell := _of_part(call, source, axis, int(picked)), tuple):
-        source, picked = source_and_cell
-    cells = tuple(int(index) for index in picked.reshape(-1))
-    if picked.ndim == 0 and source.shape[axis - 1] == 1 and cells[0] in (0, -1):
+    if indices.ndim == 0 and isinstance(source_and_cell := _of_part(call, source, axis, int(indices)), tuple):
+        source, indices = source_and_cell
+    cells = tuple(int(index) for index in indices.reshape(-1))
+    if indices.ndim == 0 and source.shape[axis - 1] == 1 and cells[0] in (0, -1):
         return reshape_to(call, source, [e for k, e in enumerate(call.builder.full_shape(source)) if k != axis])
-    shape = (*source.shape[: axis - 1], *picked.shape, *source.shape[axis:])
+    shape = (*source.shape[: axis - 1], *indices.shape, *source.shape[axis:])
     call.builder.check(shape, "its output")
-    if picked.ndim == 1:
+    if indices.ndim == 1:
         return call.emit(Gather(cells, axis), source)
     return call.emit(Reshape(shape), call.emit(Gather(cells, axis), source, suffix="gather"))
 
@@ -266,15 +270,15 @@ def _of_part(call: Call, x: Tensor, axis: int, cell: int) -> tuple[Tensor, Array
     return None
 
 
-def _embedding(call: Call, table: Value, picked: Tensor) -> Tensor:
+def _embedding(call: Call, table: Value, indices: Tensor) -> Tensor:
     if isinstance(table, Tensor):
-        held = ", ".join(f"fix={{{name!r}: …}}" for name in call.builder.sources(picked))
+        options = ", ".join(f"fix={{{name!r}: …}}" for name in call.builder.sources(indices))
         raise FormatError(
-            f"it picks elements of one signal by another, which is not supported; {held} holds what picks at a value"
+            f"it picks elements of one signal by another, which is not supported; {options} holds what picks at a value"
         )
     if call.integer("axis", 0) not in (0, -table.ndim) or table.ndim != 2:
         raise FormatError(f"rows of a table are picked by a signal; a table of shape {table.shape} has other axes")
-    return call.emit(Embedding(call.parameter(table)), picked)
+    return call.emit(Embedding(call.parameter(table)), indices)
 
 
 def _depth_to_space(call: Call) -> Tensor:
