@@ -94,7 +94,7 @@ class Archive:
             kind = _TEXT.fullmatch(header.descr)
             if kind is None or header.shape or not header.size == 4 * int(kind[2]) <= 4 * most:
                 raise FormatError(f"member {name!r} is no text of at most {most} characters")
-            data = _filled(stream, header.size, name)
+            data = _read_all(stream, header.size, name)
         return data.tobytes().decode("utf-32-le" if kind[1] == "<" else "utf-32-be").rstrip("\0")
 
     def array(self, name: str) -> Array:
@@ -113,7 +113,7 @@ class Archive:
             order: Literal["F", "C"] = "F" if header.fortran else "C"
             if self._mapped is not None:
                 return _view(self._mapped, self._members[f"{name}.npy"], header, dtype, order)
-            data = _filled(stream, header.size, name)
+            data = _read_all(stream, header.size, name)
         numbers = data.view(dtype).astype(dtype.newbyteorder("="), copy=False)
         return numbers.reshape(header.shape, order=order)
 
@@ -125,7 +125,7 @@ class Archive:
 
 
 @contextmanager
-def opened(source: Path, budget: int, mapped: bool = False) -> Iterator[Archive]:
+def open_archive(source: Path, budget: int, mapped: bool = False) -> Iterator[Archive]:
     """An archive to read from; whatever goes wrong inside is a `FormatError`.
 
     Parameters
@@ -179,7 +179,7 @@ def _header(stream: IO[bytes], size: int, name: str) -> _Header:
     return _Header(match[1], match[2] == "True", shape, size - 10 - length)
 
 
-def _filled(stream: IO[bytes], size: int, name: str) -> Array:
+def _read_all(stream: IO[bytes], size: int, name: str) -> Array:
     """The next `size` bytes, read to the end, where their checksum is compared."""
     data = np.empty(size, dtype=np.uint8)
     done = 0

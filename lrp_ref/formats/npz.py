@@ -91,7 +91,7 @@ def describe(model: Model) -> tuple[dict[str, Any], dict[str, Array]]:
         domain[name] = {}
         for end in ("low", "high"):
             member = f"domain/{index}/{end}"
-            arrays[member] = _stored(getattr(bounds, end), f"the domain of input {name!r}")
+            arrays[member] = _storable(getattr(bounds, end), f"the domain of input {name!r}")
             domain[name][end] = member
     if model.default_dtype is not None and model.default_dtype.hasobject:
         raise NumberTypeError("the model computes in rationals, which are not saved; model.astype(np.float64) first")
@@ -119,21 +119,21 @@ def _describe_layer(node: Node, index: int, arrays: dict[str, Array]) -> dict[st
         value = getattr(node.layer, field.name)
         if isinstance(value, np.ndarray):
             member = f"layers/{index}/{field.name}"
-            arrays[member] = _stored(value, node.place)
+            arrays[member] = _storable(value, node.place)
             members[field.name] = member
         elif field.name not in node.layer.parameter_names:
             # Written even where it is the default, so that another default one day changes no stored network.
-            options[field.name] = _plain(value, f"{node.place}: {field.name}")
+            options[field.name] = _json_value(value, f"{node.place}: {field.name}")
     return {"kind": kind, "options": options, "arrays": members}
 
 
-def _stored(value: Array, parameter_name: str) -> Array:
+def _storable(value: Array, parameter_name: str) -> Array:
     if is_exact(value):
         raise NumberTypeError(f"{parameter_name}: rationals are not saved; model.astype(np.float64) first")
     return np.asarray(value)
 
 
-def _plain(value: Any, parameter_name: str) -> Any:
+def _json_value(value: Any, parameter_name: str) -> Any:
     """An option as JSON: numbers, texts, lists of them; a Fraction as a mapping, so that it stays exact."""
     if isinstance(value, np.generic):
         value = value.item()
@@ -142,7 +142,7 @@ def _plain(value: Any, parameter_name: str) -> Any:
     if isinstance(value, Fraction):
         return {"fraction": str(value)}
     if isinstance(value, (tuple, list)):
-        return [_plain(entry, parameter_name) for entry in value]
+        return [_json_value(entry, parameter_name) for entry in value]
     raise FormatError(f"{parameter_name} = {value!r} cannot be stored")
 
 
@@ -169,15 +169,15 @@ def load(path: str | Path, *, budget: int = BUDGET, mmap: bool = False) -> Model
     source = Path(path)
     budget = integer(budget, "budget", 0)
     try:
-        with archive.opened(source, budget, mmap) as members:
-            return _built(_graph(members), members)
+        with archive.open_archive(source, budget, mmap) as members:
+            return _build_model(_graph(members), members)
     except FormatError as error:
-        raise FormatError(f"{source}: {_brief(error, 500)}") from None
+        raise FormatError(f"{source}: {_shorten(error, 500)}") from None
     except _UNFIT as error:
-        raise FormatError(f"{source}: the file describes no valid network: {_brief(error, 500)}") from None
+        raise FormatError(f"{source}: the file describes no valid network: {_shorten(error, 500)}") from None
 
 
-def _brief(value: object, most: int = 80) -> str:
+def _shorten(value: object, most: int = 80) -> str:
     text = str(value)
     return text if len(text) <= most else f"{text[:most]}…"
 
@@ -220,12 +220,14 @@ class _Members:
 
     def take(self, name: Any) -> Array:
         if not isinstance(name, str) or name not in self._left:
-            raise FormatError(f"the graph names the array {_brief(repr(name))}, which the file does not hold, or names it twice")
+            raise FormatError(
+                f"the graph names the array {_shorten(repr(name))}, which the file does not hold, or names it twice"
+            )
         self._left.remove(name)
         return adopt(self._archive.array(name))
 
 
-def _built(graph: dict[str, Any], archived: archive.Archive) -> Model:
+def _build_model(graph: dict[str, Any], archived: archive.Archive) -> Model:
     members = _Members(archived)
     layers = [_layer(entry, members) for entry in _get(graph, "layers", list)]
     nodes = []
@@ -242,7 +244,7 @@ def _built(graph: dict[str, Any], archived: archive.Archive) -> Model:
     inputs, outputs = (tuple(_text(name) for name in _get(graph, key, list)) for key in ("inputs", "outputs"))
     dtype = graph.get("default_dtype")
     if dtype not in (None, "float32", "float64"):
-        raise FormatError(f"the graph's number type is float32 or float64, found {_brief(repr(dtype))}")
+        raise FormatError(f"the graph's number type is float32 or float64, found {_shorten(repr(dtype))}")
     integer_inputs = tuple(_text(name) for name in _of(graph.get("whole", []), list))
     return Model(tuple(nodes), inputs, outputs, domain, shapes, dtype, integer_inputs)
 
@@ -250,13 +252,13 @@ def _built(graph: dict[str, Any], archived: archive.Archive) -> Model:
 def _layer(entry: Any, members: _Members) -> Layer:
     kind = _get(entry, "kind", str)
     if kind not in LAYERS:
-        raise FormatError(f"the file uses the layer {_brief(repr(kind))}, which this lrp_ref does not know")
+        raise FormatError(f"the file uses the layer {_shorten(repr(kind))}, which this lrp_ref does not know")
     known = {field.name: field for field in fields(LAYERS[kind])}
     arrays = set(LAYERS[kind].parameter_names)
     stored_options, named = _get(entry, "options", dict), _get(entry, "arrays", dict)
     strange = (stored_options.keys() - (known.keys() - arrays)) | (named.keys() - arrays)
     if strange:
-        raise FormatError(f"layer {kind} has no parameter {_brief(', '.join(sorted(map(repr, strange))))}")
+        raise FormatError(f"layer {kind} has no parameter {_shorten(', '.join(sorted(map(repr, strange))))}")
     options = {name: _option(value, known[name], kind) for name, value in stored_options.items()}
     return LAYERS[kind](**options, **{name: members.take(member) for name, member in named.items()})
 
@@ -265,7 +267,7 @@ def _option(value: Any, field: Field[Any], kind: str) -> Any:
     """A parameter from JSON. Only a switch is a bool: elsewhere Python would take it for 0 or 1."""
     if isinstance(value, bool) != isinstance(field.default, bool) and value is not field.default:
         requirement = "true or false" if isinstance(field.default, bool) else "no switch"
-        raise FormatError(f"{kind}.{field.name} is {requirement}, found {_brief(repr(value))}")
+        raise FormatError(f"{kind}.{field.name} is {requirement}, found {_shorten(repr(value))}")
     return _value(value)
 
 
@@ -275,7 +277,7 @@ def _value(value: Any) -> Any:
     if isinstance(value, dict):
         text = _get(value, "fraction", str)
         if not re.fullmatch(r"-?\d{1,300}(/[1-9]\d{0,299})?", text):
-            raise FormatError(f"{_brief(repr(text))} is no fraction")
+            raise FormatError(f"{_shorten(repr(text))} is no fraction")
         return Fraction(text)
     return value
 
@@ -283,23 +285,23 @@ def _value(value: Any) -> Any:
 def _get(entry: Any, key: str, kind: type) -> Any:
     """The value of `key`, which must be there and of type `kind`."""
     if not isinstance(entry, dict) or key not in entry:
-        raise FormatError(f"an entry of the graph has no {key!r}: {_brief(entry)}")
+        raise FormatError(f"an entry of the graph has no {key!r}: {_shorten(entry)}")
     return _of(entry[key], kind, f" under {key!r}")
 
 
 def _of(value: Any, kind: type, where: str = "") -> Any:
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
-        raise FormatError(f"the graph holds {_brief(repr(value))}{where}, which is no {kind.__name__}")
+        raise FormatError(f"the graph holds {_shorten(repr(value))}{where}, which is no {kind.__name__}")
     return value
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= LONGEST:
-        raise FormatError(f"expected a name in the graph, found {_brief(repr(value))}")
+        raise FormatError(f"expected a name in the graph, found {_shorten(repr(value))}")
     return value
 
 
 def _extent(value: Any) -> int:
     if type(value) is not int or not 0 <= value < 2**31:
-        raise FormatError(f"the extents of an input shape are integers of a reasonable size, found {_brief(repr(value))}")
+        raise FormatError(f"the extents of an input shape are integers of a reasonable size, found {_shorten(repr(value))}")
     return value

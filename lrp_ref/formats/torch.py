@@ -65,7 +65,7 @@ def load(module: Any, example_input: Any, *, exporter: str | None = None, check:
     example = _example(torch, module, example_input)
     module_name = type(module).__name__
     _refuse_projections(torch, module, module_name)
-    with _evaluating(torch, module), _quiet():
+    with _evaluation_mode(torch, module), _without_warnings():
         try:
             written = (_dynamo if exporter == "dynamo" else _torchscript)(torch, module, example)
         except LrpError:
@@ -121,7 +121,7 @@ def _example(torch: Any, module: Any, inputs: Any) -> tuple[Any, ...]:
 
 
 @contextmanager
-def _evaluating(torch: Any, module: Any) -> Iterator[None]:
+def _evaluation_mode(torch: Any, module: Any) -> Iterator[None]:
     """Evaluation mode without gradients; every submodule gets its own mode back."""
     modes = [(submodule, submodule.training) for submodule in module.modules()]
     try:
@@ -134,7 +134,7 @@ def _evaluating(torch: Any, module: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _without_warnings() -> Iterator[None]:
     """Exporters warn of PyTorch's own deprecations and of packages that are not needed here."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level

@@ -65,12 +65,12 @@ def load(name: str) -> Model:
     UnknownNameError
         No network has that name; the message gives the nearest.
     """
-    known(name)
+    check_name(name)
     with file_of(f"{name}.npz") as path:
         return npz.load(path)
 
 
-def known(name: str) -> None:
+def check_name(name: str) -> None:
     """Raise `UnknownNameError` unless a network has that name."""
     if name not in NETWORKS:
         raise unknown("network of the zoo", name, NETWORKS)

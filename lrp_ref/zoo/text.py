@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..errors import FormatError
 from ..preprocess import Vocabulary
-from .catalogue import file_of, known
+from .catalogue import check_name, file_of
 
 #: The classes of each network, where they have names.
 CLASSES = {"sentences": ("negative", "positive")}
@@ -50,7 +50,7 @@ def vocabulary(name: str) -> Vocabulary | None:
     UnknownNameError
         No network has that name; the message gives the nearest.
     """
-    known(name)
+    check_name(name)
     if name not in CLASSES:
         return None
     with file_of(f"{name}.vocab.txt") as path:
@@ -65,5 +65,5 @@ def classes(name: str) -> tuple[str, ...]:
     UnknownNameError
         No network has that name; the message gives the nearest.
     """
-    known(name)
+    check_name(name)
     return CLASSES.get(name, ())

@@ -186,7 +186,7 @@ def test_no_memory(tmp_path, monkeypatch):
 def test_data_that_do_not_fill_an_array(served):
     """The archive's own checks come first; this one would see what they let pass."""
     with pytest.raises(FormatError, match="member 'a' has not the size that the archive states"):
-        archive._filled(io.BytesIO(served), 8, "a")
+        archive._read_all(io.BytesIO(served), 8, "a")
 
 
 def test_too_many_members(tmp_path, monkeypatch):

@@ -109,7 +109,7 @@ def test_every_member_is_aligned_whatever_its_name_and_its_neighbours(tmp_path, 
     named = {f"{i}{''.join(filter(str.isalpha, name))}": np.arange(size) / 7 for i, (name, size) in enumerate(drawn)}
     path = tmp_path / "drawn.npz"
     archive.write(path, named, overwrite=True, compress=False)
-    with archive.opened(path, 2**20, mapped=True) as members:
+    with archive.open_archive(path, 2**20, mapped=True) as members:
         for name, expected in named.items():
             found = members.array(name)
             assert found.tobytes() == expected.tobytes()
@@ -123,7 +123,7 @@ def test_large_members_are_aligned_too(tmp_path, monkeypatch):
     huge = np.broadcast_to(np.float32(1.5), (2**28,))
     path = tmp_path / "large.npz"
     archive.write(path, {"a": np.ones(5), "huge": huge, "b": np.ones(5)}, overwrite=False, compress=False)
-    with archive.opened(path, 2**30, mapped=True) as members:
+    with archive.open_archive(path, 2**30, mapped=True) as members:
         assert members.array("huge").tolist() == [1.5] * 5
         assert members.array("b").tolist() == [1.0] * 5
 

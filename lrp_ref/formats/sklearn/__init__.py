@@ -14,7 +14,7 @@ from ...arrays import Array
 from ...errors import FormatError
 from ...layers.base import Layer
 from ...network.model import Model
-from .graph import Graph, best, fitted, steps_of
+from .graph import Graph, best_estimator, fitted_attribute, steps_of
 from .transformers import TRANSFORMERS, transform
 
 _LINEAR = frozenset(
@@ -83,7 +83,7 @@ def load(estimator: Any, *, probabilities: bool = False, domain: Any = None, dty
     FormatError
         Where the estimator is not fitted, or is of a kind that is not read.
     """
-    estimator = best(estimator)
+    estimator = best_estimator(estimator)
     graph = Graph()
     end = "input"
     steps = steps_of(estimator)
@@ -102,7 +102,7 @@ def load(estimator: Any, *, probabilities: bool = False, domain: Any = None, dty
         raise FormatError(f"scikit-learn's {kind} is not read; known: {known}")
     if probabilities:
         end = graph.add("probabilities", _squash(last), end)
-    features = int(fitted(steps[0][1], "n_features_in_"))
+    features = int(fitted_attribute(steps[0][1], "n_features_in_"))
     return Model(tuple(graph.nodes), outputs=(end,), domain=domain, input_shape={"input": (features,)}).astype(dtype)
 
 
@@ -127,25 +127,25 @@ def _linear(estimator: Any) -> Layer:
     kind = type(estimator).__name__
     if kind in _KERNELS and estimator.kernel != "linear":
         raise FormatError(f"{kind} is read with kernel='linear' only, found kernel={estimator.kernel!r}")
-    weight = np.atleast_2d(_array(fitted(estimator, "coef_")))
+    weight = np.atleast_2d(_array(fitted_attribute(estimator, "coef_")))
     if kind in ("SVC", "NuSVC") and len(estimator.classes_) > 2:
         raise FormatError(
             f"{kind} decides between more than two classes by votes of pairs; use LinearSVC, whose scores are one linear map"
         )
-    bias = np.broadcast_to(np.atleast_1d(_array(fitted(estimator, "intercept_"))), weight.shape[:1])
+    bias = np.broadcast_to(np.atleast_1d(_array(fitted_attribute(estimator, "intercept_"))), weight.shape[:1])
     return L.Dense(weight.T.astype(np.float64), bias.astype(np.float64))
 
 
 def _latent(estimator: Any) -> Layer:
     """Partial least squares: coef_ (targets, features); the intercept is the prediction for features of 0."""
-    weight = np.asarray(fitted(estimator, "coef_"))
+    weight = np.asarray(fitted_attribute(estimator, "coef_"))
     bias = np.asarray(estimator.predict(np.zeros((1, int(estimator.n_features_in_))))).reshape(-1)
     return L.Dense(weight.T.astype(np.float64), bias.astype(np.float64))
 
 
 def _perceptron(estimator: Any) -> list[tuple[str, Layer]]:
     """The layers of an MLP, without the output's squashing function."""
-    weights, biases = fitted(estimator, "coefs_"), fitted(estimator, "intercepts_")
+    weights, biases = fitted_attribute(estimator, "coefs_"), fitted_attribute(estimator, "intercepts_")
     if estimator.out_activation_ not in ("identity", "softmax", "logistic"):
         raise FormatError(f"an output activation {estimator.out_activation_!r} (a loss other than the squared error) is not read")
     activation = _ACTIVATIONS[estimator.activation]
@@ -160,8 +160,8 @@ def _perceptron(estimator: Any) -> list[tuple[str, Layer]]:
 def _one_vs_rest(graph: Graph, name: str, estimator: Any, source: str) -> str:
     """The scores of one estimator for each class, side by side; two classes have one estimator."""
     ends = []
-    for number, each in enumerate(fitted(estimator, "estimators_"), start=1):
-        end, steps = source, steps_of(best(each))
+    for number, each in enumerate(fitted_attribute(estimator, "estimators_"), start=1):
+        end, steps = source, steps_of(best_estimator(each))
         for step_name, step in steps[:-1]:
             end = transform(graph, f"{name}.{number}.{step_name}", step, end)
         kind = type(steps[-1][1]).__name__
@@ -177,5 +177,5 @@ def _squash(estimator: Any) -> Layer:
     if kind not in _PROBABLE:
         raise FormatError(f"{kind} has no probabilities that are a function of its scores; load it with probabilities=False")
     if kind == "MLPClassifier":
-        return L.Softmax() if fitted(estimator, "out_activation_") == "softmax" else L.Sigmoid()
+        return L.Softmax() if fitted_attribute(estimator, "out_activation_") == "softmax" else L.Sigmoid()
     return L.Sigmoid() if len(estimator.classes_) == 2 else L.Softmax()

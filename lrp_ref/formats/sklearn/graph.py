@@ -26,23 +26,23 @@ class Graph:
         return free_name
 
 
-def best(estimator: Any) -> Any:
+def best_estimator(estimator: Any) -> Any:
     """The best estimator of a search; another estimator itself."""
-    return best(fitted(estimator, "best_estimator_")) if type(estimator).__name__ in _SEARCHES else estimator
+    return best_estimator(fitted_attribute(estimator, "best_estimator_")) if type(estimator).__name__ in _SEARCHES else estimator
 
 
 def steps_of(estimator: Any) -> list[tuple[str, Any]]:
     """The (name, estimator) pairs of a pipeline, "passthrough" left out; of another estimator it alone."""
     if type(estimator).__name__ != "Pipeline":
         return [(type(estimator).__name__.lower(), estimator)]
-    steps = [(name, best(step)) for name, step in estimator.steps if step is not None and step != "passthrough"]
+    steps = [(name, best_estimator(step)) for name, step in estimator.steps if step is not None and step != "passthrough"]
     flat = [pair for name, step in steps for pair in (steps_of(step) if type(step).__name__ == "Pipeline" else [(name, step)])]
     if not flat:
         raise FormatError("the pipeline has no steps")
     return flat
 
 
-def fitted(estimator: Any, name: str) -> Any:
+def fitted_attribute(estimator: Any, name: str) -> Any:
     """A fitted attribute; `FormatError` where the estimator has none."""
     value = getattr(estimator, name, None)
     if value is None:

@@ -10,7 +10,7 @@ import numpy as np
 from ... import layers as L
 from ...errors import FormatError
 from ...layers.base import Layer
-from .graph import Graph, best, fitted, steps_of
+from .graph import Graph, best_estimator, fitted_attribute, steps_of
 
 #: Why a transformer is no layer, where its name alone does not say it.
 _REASONS = {
@@ -45,9 +45,9 @@ def _union(graph: Graph, name: str, step: Any, source: str) -> str:
     for transformer_name, transformer in step.transformer_list:
         if not (isinstance(transformer, str) and transformer == "drop"):
             passed = isinstance(transformer, str)
-            end = source if passed else transform(graph, f"{name}.{transformer_name}", best(transformer), source)
+            end = source if passed else transform(graph, f"{name}.{transformer_name}", best_estimator(transformer), source)
             ends.append(_weighted(graph, f"{name}.{transformer_name}", step, transformer_name, end))
-    return beside(graph, name, ends)
+    return concatenate(graph, name, ends)
 
 
 def _weighted(graph: Graph, name: str, step: Any, transformer_name: str, source: str) -> str:
@@ -59,20 +59,20 @@ def _weighted(graph: Graph, name: str, step: Any, transformer_name: str, source:
 def _columns(graph: Graph, name: str, step: Any, source: str) -> str:
     """A ColumnTransformer: the chosen columns of each part through its transformer, side by side."""
     ends = []
-    for transformer_name, transformer, columns in fitted(step, "transformers_"):
+    for transformer_name, transformer, columns in fitted_attribute(step, "transformers_"):
         positions = _positions(step, columns)
         if len(positions) and not (isinstance(transformer, str) and transformer == "drop"):
             end = graph.add(f"{name}.{transformer_name}.columns", L.Gather(tuple(positions), 1), source)
             passed = isinstance(transformer, str)
-            end = end if passed else transform(graph, f"{name}.{transformer_name}", best(transformer), end)
+            end = end if passed else transform(graph, f"{name}.{transformer_name}", best_estimator(transformer), end)
             ends.append(_weighted(graph, f"{name}.{transformer_name}", step, transformer_name, end))
-    return beside(graph, name, ends)
+    return concatenate(graph, name, ends)
 
 
 def _positions(step: Any, columns: Any) -> list[int]:
     """Columns, given by number, name, slice or mask, as numbers."""
     names = [str(n) for n in getattr(step, "feature_names_in_", ())]
-    count = int(fitted(step, "n_features_in_"))
+    count = int(fitted_attribute(step, "n_features_in_"))
     if isinstance(columns, slice):
         first = names.index(columns.start) if isinstance(columns.start, str) else columns.start
         last = names.index(columns.stop) + 1 if isinstance(columns.stop, str) else columns.stop  # a name is included
@@ -83,7 +83,7 @@ def _positions(step: Any, columns: Any) -> list[int]:
     return [names.index(str(c)) if isinstance(c, str) else range(count)[int(c)] for c in array.tolist()]
 
 
-def beside(graph: Graph, name: str, ends: list[str]) -> str:
+def concatenate(graph: Graph, name: str, ends: list[str]) -> str:
     """The outputs of several nodes side by side."""
     if not ends:
         raise FormatError(f"{name!r} leaves no features")
@@ -94,9 +94,9 @@ def _scaler(centre: str, scale: str, with_centre: str, with_scale: str) -> Calla
     """(x − centre)/scale, by the names of the fitted attributes and of the switches that leave them out."""
 
     def layer(step: Any) -> Layer:
-        count = int(fitted(step, "n_features_in_"))
-        divisor = np.asarray(fitted(step, scale)) if getattr(step, with_scale) else np.ones(count)
-        mean = np.asarray(fitted(step, centre)) if getattr(step, with_centre) else np.zeros(count)
+        count = int(fitted_attribute(step, "n_features_in_"))
+        divisor = np.asarray(fitted_attribute(step, scale)) if getattr(step, with_scale) else np.ones(count)
+        mean = np.asarray(fitted_attribute(step, centre)) if getattr(step, with_centre) else np.zeros(count)
         return L.Scale(1 / divisor, -mean / divisor)
 
     return layer
@@ -105,18 +105,18 @@ def _scaler(centre: str, scale: str, with_centre: str, with_scale: str) -> Calla
 def _min_max(step: Any) -> Layer:
     if step.clip:
         raise FormatError("MinMaxScaler(clip=True) is not affine; clip=False is read")
-    return L.Scale(fitted(step, "scale_"), fitted(step, "min_"))
+    return L.Scale(fitted_attribute(step, "scale_"), fitted_attribute(step, "min_"))
 
 
 def _principal(step: Any) -> Layer:
-    components, mean = fitted(step, "components_"), np.asarray(step.mean_)
+    components, mean = fitted_attribute(step, "components_"), np.asarray(step.mean_)
     weight = components.T / np.sqrt(step.explained_variance_) if step.whiten else components.T
     return L.Dense(weight, -(mean @ weight))
 
 
 def _discriminant(step: Any) -> Layer:
     """LinearDiscriminantAnalysis as a transformer: (x − x̄) times the scalings of the largest components."""
-    scalings = fitted(step, "scalings_")
+    scalings = fitted_attribute(step, "scalings_")
     most = min(len(step.classes_) - 1, scalings.shape[0])
     weight = scalings[:, : most if step.n_components is None else step.n_components]
     centre = getattr(step, "xbar_", None)
@@ -125,7 +125,7 @@ def _discriminant(step: Any) -> Layer:
 
 def _imputer(step: Any) -> Layer:
     """Nothing: a model's inputs have no missing values, and a NaN is refused by name."""
-    statistics = np.asarray(fitted(step, "statistics_"))
+    statistics = np.asarray(fitted_attribute(step, "statistics_"))
     if step.add_indicator or statistics.dtype.kind != "f" or np.isnan(statistics).any():
         raise FormatError("SimpleImputer is read where it adds and drops no columns of numbers")
     return L.Identity()
@@ -145,10 +145,10 @@ def _selection(step: Any) -> Layer:
 TRANSFORMERS: dict[str, Callable[[Any], Layer]] = {
     "StandardScaler": _scaler("mean_", "scale_", "with_mean", "with_std"),
     "MinMaxScaler": _min_max,
-    "MaxAbsScaler": lambda step: L.Scale(1 / fitted(step, "scale_")),
+    "MaxAbsScaler": lambda step: L.Scale(1 / fitted_attribute(step, "scale_")),
     "RobustScaler": _scaler("center_", "scale_", "with_centering", "with_scaling"),
     "PCA": _principal,
-    "TruncatedSVD": lambda step: L.Dense(fitted(step, "components_").T),
+    "TruncatedSVD": lambda step: L.Dense(fitted_attribute(step, "components_").T),
     "LinearDiscriminantAnalysis": _discriminant,
     "SimpleImputer": _imputer,
     "FunctionTransformer": _function,

@@ -25,7 +25,7 @@ from ....layers import (
 )
 from ....layers.base import Layer
 from ....network.model import Node
-from .moments import put_back
+from .moments import reduction_of
 from .rewriting import GraphView, Match, close, number
 
 
@@ -96,7 +96,7 @@ def logarithm(view: GraphView, node: Node) -> Match:
     return (LogSigmoid(), (view.source(node.inputs[0]),)) if isinstance(view.layer(node.inputs[0]), Sigmoid) else None
 
 
-def sharper(view: GraphView, node: Node) -> Match:
+def scaled_softplus(view: GraphView, node: Node) -> Match:
     """softplus(βx)/β."""
     if not isinstance(node.layer, Scale):
         return None
@@ -110,7 +110,7 @@ def sharper(view: GraphView, node: Node) -> Match:
     return None
 
 
-def mirrored(view: GraphView, node: Node) -> Match:
+def negated_softplus(view: GraphView, node: Node) -> Match:
     """−softplus(−x) is log σ(x), and −log σ(−x) softplus(x)."""
     layer = node.layer
     if not isinstance(layer, Scale) or number(layer.weight) != -1 or layer.bias is not None:
@@ -155,40 +155,40 @@ def softmax(view: GraphView, node: Node) -> Match:
     if isinstance(node.layer, Subtract) and isinstance(view.layer(node.inputs[1]), Log):
         return _log_softmax(view, node)
     top, bottom = quotient(view, node)
-    sums = put_back(view, bottom)
+    sums = reduction_of(view, bottom)
     layer = view.layer(sums)
     if not (isinstance(view.layer(top), Exp) and isinstance(layer, Sum) and view.same(view.source(sums), top)):
         return None
-    axis = _only_axis(view, layer, top)
-    return None if axis is None else (Softmax(axis), (_unshifted(view, view.source(top), axis),))
+    axis = _single_axis(view, layer, top)
+    return None if axis is None else (Softmax(axis), (_without_maximum(view, view.source(top), axis),))
 
 
 def _log_softmax(view: GraphView, node: Node) -> Match:
     m, logarithm = node.inputs
-    sums = put_back(view, view.source(logarithm))
+    sums = reduction_of(view, view.source(logarithm))
     layer = view.layer(sums)
     power = view.source(sums) if isinstance(layer, Sum) else ""
     if not (isinstance(layer, Sum) and isinstance(view.layer(power), Exp) and view.same(view.source(power), m)):
         return None
-    axis = _only_axis(view, layer, power)
-    return None if axis is None else (LogSoftmax(axis), (_unshifted(view, m, axis),))
+    axis = _single_axis(view, layer, power)
+    return None if axis is None else (LogSoftmax(axis), (_without_maximum(view, m, axis),))
 
 
-def _only_axis(view: GraphView, layer: Sum | ReduceMax, name: str) -> int | None:
+def _single_axis(view: GraphView, layer: Sum | ReduceMax, name: str) -> int | None:
     """The axis that a reduction goes over, counted from the front, where it is one."""
     (axis, *others) = layer.axes
     return None if others else axis % view.rank(name)
 
 
-def _unshifted(view: GraphView, m: str, axis: int) -> str:
+def _without_maximum(view: GraphView, m: str, axis: int) -> str:
     """x, where m is x − max x."""
     if not isinstance(view.layer(m), Subtract):
         return m
     x, largest = view.nodes[m].inputs
-    largest = put_back(view, largest) or largest
+    largest = reduction_of(view, largest) or largest
     layer = view.layer(largest)
     if layer is None or not view.same(view.source(largest), x):
         return m
-    over = _only_axis(view, layer, x) if isinstance(layer, ReduceMax) else None
+    over = _single_axis(view, layer, x) if isinstance(layer, ReduceMax) else None
     pooled = isinstance(layer, GlobalMaxPool) and view.rank(x) == 3 and axis == 2
     return x if over == axis or pooled else m

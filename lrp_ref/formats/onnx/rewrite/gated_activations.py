@@ -10,7 +10,7 @@ from ....network.model import Node
 from .rewriting import DEPTH, GraphView, Match, close, number
 
 
-def self_gated(view: GraphView, node: Node) -> Match:
+def self_gated_activation(view: GraphView, node: Node) -> Match:
     """GELU, SiLU, HardSwish, Mish: c·x·g(x), the constant c before, between or after the factors."""
     products = ((w, name) for w, name in view.multiples(node.name) if view.is_product(name))
     outer, product = next(products, (1.0, ""))
@@ -20,13 +20,13 @@ def self_gated(view: GraphView, node: Node) -> Match:
     for left, right in ((first, second), (second, first)):
         for factor, x in view.multiples(left):
             for weight, bias, gate in view.affine(right):
-                activation = _gated(view, x, gate, outer * factor * weight, outer * factor * bias)
+                activation = _activation_of(view, x, gate, outer * factor * weight, outer * factor * bias)
                 if activation is not None:
                     return activation, (x,)
     return None
 
 
-def _gated(view: GraphView, x: str, gate: str, weight: float, bias: float) -> Layer | None:
+def _activation_of(view: GraphView, x: str, gate: str, weight: float, bias: float) -> Layer | None:
     """The activation x·(weight·gate + bias), where the gate is a function of x."""
     layer = view.layer(gate)
     if layer is None:

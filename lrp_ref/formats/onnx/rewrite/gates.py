@@ -46,17 +46,17 @@ def gate(view: GraphView, node: Node) -> Match:
 
 def _signal(view: GraphView, node: Node) -> int | None:
     """Which of two factors is the signal, where the other alone is a gate: as it is, or else its complement or multiple."""
-    for squashed in ([opened(view, name) for name in node.inputs], [squash(view, name) for name in node.inputs]):
+    for squashed in ([gate_of(view, name) for name in node.inputs], [scaled_gate_of(view, name) for name in node.inputs]):
         if any(squashed):
             return squashed.index("") if "" in squashed else None
     return None
 
 
-def opened(view: GraphView, name: str) -> str:
+def gate_of(view: GraphView, name: str) -> str:
     """The function onto [0, 1] that a value comes from through nothing but rearrangements; an empty name where it does not."""
     for _ in range(DEPTH):
         layer = view.layer(name)
-        if _onto_unit(layer) or _is_truth(view, name):
+        if _maps_to_unit(layer) or _is_truth(view, name):
             return name
         if not isinstance(layer, Rearrangement) or layer.arity != 1:
             return ""
@@ -64,12 +64,12 @@ def opened(view: GraphView, name: str) -> str:
     return ""
 
 
-def squash(view: GraphView, name: str) -> str:
-    """As `opened`, through w·g + b with numbers w and b too, where that is never negative: 1 − g, 2g, 1 + g."""
+def scaled_gate_of(view: GraphView, name: str) -> str:
+    """As `gate_of`, through w·g + b with numbers w and b too, where that is never negative: 1 − g, 2g, 1 + g."""
     weight, bias = 1.0, 0.0
     for _ in range(DEPTH):
         layer = view.layer(name)
-        if _onto_unit(layer) or _is_truth(view, name):
+        if _maps_to_unit(layer) or _is_truth(view, name):
             return name if min(bias, bias + weight) >= 0 and weight else ""
         if isinstance(layer, Scale):
             factor, shift = number(layer.weight), 0.0 if layer.bias is None else number(layer.bias)
@@ -90,14 +90,14 @@ def _is_truth(view: GraphView, name: str, depth: int = DEPTH) -> bool:
     return isinstance(layer, Compare)
 
 
-def _onto_unit(layer: Layer | None) -> bool:
+def _maps_to_unit(layer: Layer | None) -> bool:
     return isinstance(layer, (Sigmoid, HardSigmoid, Softmax)) or (isinstance(layer, Clip) and (layer.low, layer.high) == (0, 1))
 
 
 # --- gates times constants ---------------------------------------------------------------------------------------------------
 
 
-def gated_constants(view: GraphView) -> bool:
+def restore_gated_constants(view: GraphView) -> bool:
     """Make products of gates and constants of the Scales that the graph shows to be such; whether there was one.
 
     It is shown where the same gate, or its complement, multiplies a signal; where a gate with the same weights does, at another
@@ -109,20 +109,20 @@ def gated_constants(view: GraphView) -> bool:
     products = [node for node in view.nodes.values() if view.is_product(node.name)]
     signals = {node.name: signal for node in products if (signal := _signal(view, node)) is not None}
     factors = {view.nodes[name].inputs[1 - signal] for name, signal in signals.items()}
-    gates = {squash(view, name) for name in factors}
-    scaled = {other for name in factors for other in _between(view, name, squash(view, name))}
+    gates = {scaled_gate_of(view, name) for name in factors}
+    scaled = {other for name in factors for other in _nodes_between(view, name, scaled_gate_of(view, name))}
     weights = frozenset(weight for name in gates for weight in _weights(view, view.source(name)))
-    resting = [_at_rest(view, view.nodes[name].inputs[signal]) for name, signal in signals.items()]
+    resting = [_value_for_zeros(view, view.nodes[name].inputs[signal]) for name, signal in signals.items()]
     changed = False
     for node in candidates:
         assert isinstance(node.layer, Scale)
         if node.name in scaled:
             continue
         (source,) = node.inputs
-        gate = squash(view, source)
+        gate = scaled_gate_of(view, source)
         constant = node.layer.weight
         known = gate in gates or not weights.isdisjoint(_weights(view, view.source(gate)))
-        if known or any(_is_same(constant, rest) for rest in resting):
+        if known or any(_is_same_constant(constant, rest) for rest in resting):
             view.replace(node.name, Multiply(signal=1, constant=constant), node.inputs)
             changed = True
     return changed
@@ -130,10 +130,10 @@ def gated_constants(view: GraphView) -> bool:
 
 def _is_candidate(view: GraphView, node: Node) -> bool:
     """Whether a node is w·g for a gate g."""
-    return isinstance(node.layer, Scale) and node.layer.bias is None and bool(squash(view, node.inputs[0]))
+    return isinstance(node.layer, Scale) and node.layer.bias is None and bool(scaled_gate_of(view, node.inputs[0]))
 
 
-def _between(view: GraphView, name: str, gate: str) -> Iterator[str]:
+def _nodes_between(view: GraphView, name: str, gate: str) -> Iterator[str]:
     """The nodes between a product and its gate, where its factor is a multiple or the complement of that."""
     while name != gate:
         yield name
@@ -154,21 +154,21 @@ def _weights(view: GraphView, name: str, path: tuple[str, ...] = ()) -> Iterator
         yield from _weights(view, view.source(name), (*path, repr(layer)))
 
 
-def _at_rest(view: GraphView, name: str) -> Array | None:
+def _value_for_zeros(view: GraphView, name: str) -> Array | None:
     """What a linear map gives for an input of zeros; None where the value is none."""
     layer = view.layer(name)
     if isinstance(layer, Dense):
         return None if layer.bias is None else layer.bias
     if not isinstance(layer, (Scale, Rearrangement)) or layer.arity != 1:
         return None
-    below = _at_rest(view, view.source(name))
+    below = _value_for_zeros(view, view.source(name))
     try:
         return None if below is None else np.asarray(layer.forward(below[None]))[0]
     except ValueError:  # of another shape than one sample's: nothing to compare with
         return None
 
 
-def _is_same(constant: Array, value_at_rest: Array | None) -> bool:
+def _is_same_constant(constant: Array, value_at_rest: Array | None) -> bool:
     """Whether two constants are the same numbers, and not the same number everywhere."""
     if value_at_rest is None or number(value_at_rest) is not None:
         return False

@@ -50,7 +50,7 @@ def gate_masks(model: Model, truths: frozenset[str]) -> Model:
     if not model.whole:
         return model
     shapes = model.shapes({name: (1, *shape) for name, shape in model.input_shape.items()})
-    reader = _Reader({node.name: node for node in model.nodes}, shapes, frozenset(model.whole), truths, _masks(model))
+    reader = _Reader({node.name: node for node in model.nodes}, shapes, frozenset(model.whole), truths, _find_masks(model))
     nodes = [replacement for node in model.nodes for replacement in reader.read(node)]
     names = set(model.outputs)
     for node in reversed(nodes):  # what is read no more is left out
@@ -59,7 +59,7 @@ def gate_masks(model: Model, truths: frozenset[str]) -> Model:
     return replace(model, nodes=tuple(node for node in nodes if node.name in names))
 
 
-def _masks(model: Model) -> frozenset[str]:
+def _find_masks(model: Model) -> frozenset[str]:
     """What depends on integer and boolean inputs alone, and is no signal: no rows of a table, and no weighted sums."""
     masks = set(model.whole)
     for node in model.nodes:

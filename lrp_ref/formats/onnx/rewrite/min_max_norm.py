@@ -5,8 +5,8 @@ from __future__ import annotations
 from ....layers import GlobalMaxPool, LpNorm, MinMaxNorm, ReduceMax, Subtract, Where
 from ....network.model import Node
 from .exponentials import quotient
-from .moments import Axes, floored, length, plain, reduced, stands
-from .norms import rounded
+from .moments import Axes, is_aligned, length, reduced_axes, split_floor, without_unit_axes
+from .norms import six_digits
 from .piecewise import condition
 from .rewriting import GraphView, Match, close, number
 
@@ -20,26 +20,26 @@ def min_max(view: GraphView, node: Node) -> Match:
         return None
     x, low = view.nodes[a].inputs
     axes = _minimum(view, low, x)
-    inner, floor = floored(view, bottom)
-    if not axes or not stands(view, inner, x, axes):
+    inner, floor = split_floor(view, bottom)
+    if not axes or not is_aligned(view, inner, x, axes):
         return None
-    for weight, epsilon, base in view.affine(plain(view, inner)):
-        if weight == 1 and epsilon >= 0 and _is_range(view, plain(view, base), x, a, low, axes):
-            return MinMaxNorm(axes, rounded(epsilon), floor), (x,)
+    for weight, epsilon, base in view.affine(without_unit_axes(view, inner)):
+        if weight == 1 and epsilon >= 0 and _is_range(view, without_unit_axes(view, base), x, a, low, axes):
+            return MinMaxNorm(axes, six_digits(epsilon), floor), (x,)
     return None
 
 
 def _minimum(view: GraphView, name: str, x: str) -> Axes:
     """The axes along which a node is the minimum of x's groups, standing where their elements do."""
-    axes = _lowest(view, name, x)
-    return axes if axes and stands(view, name, x, axes) else ()
+    axes = _minimum_axes(view, name, x)
+    return axes if axes and is_aligned(view, name, x, axes) else ()
 
 
-def _lowest(view: GraphView, name: str, x: str) -> Axes:
+def _minimum_axes(view: GraphView, name: str, x: str) -> Axes:
     """The axes along which a node is the minimum of x's groups, which is −max(−x)."""
-    for weight, base in view.multiples(plain(view, name)):
-        top = plain(view, base)
-        axes, _ = reduced(view, top, _MAXIMA) if weight == -1 else ((), 0)
+    for weight, base in view.multiples(without_unit_axes(view, name)):
+        top = without_unit_axes(view, base)
+        axes, _ = reduced_axes(view, top, _MAXIMA) if weight == -1 else ((), 0)
         if axes:
             negative = any(factor == -1 and view.same(source, x) for factor, source in view.multiples(view.source(top)))
             return axes if negative else ()
@@ -50,16 +50,16 @@ def _is_range(view: GraphView, name: str, x: str, a: str, low: str, axes: Axes) 
     """Whether a node is max(x − min x) or max x − min x."""
     if isinstance(view.layer(name), Subtract):
         high, other = view.nodes[name].inputs
-        return view.same(plain(view, other), plain(view, low)) and _is_maximum(view, high, x, axes)
+        return view.same(without_unit_axes(view, other), without_unit_axes(view, low)) and _is_maximum(view, high, x, axes)
     return _is_maximum(view, name, a, axes)
 
 
 def _is_maximum(view: GraphView, name: str, x: str, axes: Axes) -> bool:
-    name = plain(view, name)
-    return reduced(view, name, _MAXIMA)[0] == axes and view.same(view.source(name), x)
+    name = without_unit_axes(view, name)
+    return reduced_axes(view, name, _MAXIMA)[0] == axes and view.same(view.source(name), x)
 
 
-def guarded(view: GraphView, node: Node) -> Match:
+def guarded_norm(view: GraphView, node: Node) -> Match:
     """0 where a divisor is 0, and a quotient by it elsewhere: the norms that give 0 there by themselves."""
     layer = node.layer
     if not isinstance(layer, Where) or len(node.inputs) != 2:
@@ -68,10 +68,10 @@ def guarded(view: GraphView, node: Node) -> Match:
     norm = view.layer(name)
     if zero is None or number(zero) != 0 or not isinstance(norm, (LpNorm, MinMaxNorm)) or norm.epsilon or norm.floor:
         return None
-    comparison = condition(view, plain(view, node.inputs[0]))
+    comparison = condition(view, without_unit_axes(view, node.inputs[0]))
     if comparison is None or comparison[:2] != ("==" if layer.then is not None else "!=", 0.0):
         return None
-    x, divisor = view.source(name), plain(view, comparison[2])
+    x, divisor = view.source(name), without_unit_axes(view, comparison[2])
     return (norm, (x,)) if _divides(view, divisor, x, norm) else None
 
 
@@ -84,7 +84,7 @@ def _divides(view: GraphView, name: str, x: str, norm: LpNorm | MinMaxNorm) -> b
         return of is not None and of.axes == axes and view.same(of.base, x) and close(of.square, of.count) and not of.constant
     if isinstance(view.layer(name), Subtract):
         low = view.nodes[name].inputs[1]
-        return _lowest(view, low, x) == axes and _is_range(view, name, x, "", low, axes)
-    of_all = view.source(name) if reduced(view, name, _MAXIMA)[0] == axes else ""
+        return _minimum_axes(view, low, x) == axes and _is_range(view, name, x, "", low, axes)
+    of_all = view.source(name) if reduced_axes(view, name, _MAXIMA)[0] == axes else ""
     centred = isinstance(view.layer(of_all), Subtract) and view.same(view.source(of_all), x)
     return centred and _minimum(view, view.nodes[of_all].inputs[1], x) == axes

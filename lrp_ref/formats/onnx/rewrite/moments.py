@@ -81,7 +81,7 @@ def statistic(view: GraphView, name: str, depth: int = 2 * DEPTH) -> Statistic |
         return None if below is None or weight is None or bias is None else below.times(weight, bias)
     if isinstance(layer, (Add, Subtract)) and len(sources) == 2 and view.shapes[sources[0]] == view.shapes[sources[1]]:
         operands = [statistic(view, source, depth - 1) for source in sources]
-        return _together(view, operands[0], operands[1], -1.0 if isinstance(layer, Subtract) else 1.0)
+        return _combined(view, operands[0], operands[1], -1.0 if isinstance(layer, Subtract) else 1.0)
     if isinstance(layer, (Reshape, Flatten)):
         moves = _extents(view.shapes[name]) != _extents(view.shapes[sources[0]])
         return None if moves else statistic(view, sources[0], depth - 1)
@@ -90,7 +90,7 @@ def statistic(view: GraphView, name: str, depth: int = 2 * DEPTH) -> Statistic |
         return below if below is not None and below.is_variance and below.constant >= 0 else None
     if is_square_of_itself(view, name):
         below = statistic(view, sources[0], depth - 1)
-        return None if below is None else _squared(below)
+        return None if below is None else _squared_mean(below)
     return _moment(view, name, depth)
 
 
@@ -107,13 +107,13 @@ def _extents(shape: Shape) -> Shape:
     return tuple(extent for extent in shape if extent != 1)
 
 
-def _squared(of: Statistic) -> Statistic | None:
+def _squared_mean(of: Statistic) -> Statistic | None:
     if of.square or of.squared_mean or of.constant:
         return None
     return replace(of, mean=0.0, squared_mean=of.mean**2)
 
 
-def _together(view: GraphView, one: Statistic | None, other: Statistic | None, sign: float) -> Statistic | None:
+def _combined(view: GraphView, one: Statistic | None, other: Statistic | None, sign: float) -> Statistic | None:
     if one is None or other is None or one.axes != other.axes or not view.same(one.base, other.base):
         return None
     added = other.times(sign)
@@ -123,7 +123,7 @@ def _together(view: GraphView, one: Statistic | None, other: Statistic | None, s
 
 def _moment(view: GraphView, name: str, depth: int) -> Statistic | None:
     """Means and sums of a signal, or of its square."""
-    axes, count = reduced(view, name, (Mean, GlobalAvgPool, Sum, GlobalSumPool))
+    axes, count = reduced_axes(view, name, (Mean, GlobalAvgPool, Sum, GlobalSumPool))
     if not axes:
         return None
     averaged = isinstance(view.layer(name), (Mean, GlobalAvgPool))
@@ -133,14 +133,14 @@ def _moment(view: GraphView, name: str, depth: int) -> Statistic | None:
         if inner not in view.nodes or not is_square_of_itself(view, inner):
             continue
         base, weight = view.source(inner), factor * total
-        x, centred_axes = centred(view, base, depth - 1)
+        x, centred_axes = centred_signal(view, base, depth - 1)
         if x and centred_axes == axes:  # E[(x − E[x])²] = E[x²] − E[x]²
             return Statistic(x, axes, count, square=weight, squared_mean=-weight, averaged=averaged)
         return Statistic(base, axes, count, square=weight, averaged=averaged)
     return Statistic(of, axes, count, mean=total, averaged=averaged)
 
 
-def centred(view: GraphView, name: str, depth: int = 2 * DEPTH) -> tuple[str, Axes]:
+def centred_signal(view: GraphView, name: str, depth: int = 2 * DEPTH) -> tuple[str, Axes]:
     """x and the axes, where a node is x less the means of its groups along these; an empty name where it is not."""
     if not isinstance(view.layer(name), Subtract):
         return "", ()
@@ -151,13 +151,13 @@ def centred(view: GraphView, name: str, depth: int = 2 * DEPTH) -> tuple[str, Ax
 
 def is_mean(view: GraphView, name: str, x: str, depth: int = 2 * DEPTH) -> Axes:
     """The axes along which a node is the mean of x's groups, standing where their elements do; none where it is not."""
-    mean = statistic(view, spread(view, name), depth)
-    if mean is None or not mean.is_mean or not view.same(mean.base, x) or not stands(view, name, x, mean.axes):
+    mean = statistic(view, without_expand(view, name), depth)
+    if mean is None or not mean.is_mean or not view.same(mean.base, x) or not is_aligned(view, name, x, mean.axes):
         return ()
     return mean.axes
 
 
-def reduced(view: GraphView, name: str, kinds: tuple[type, ...]) -> tuple[Axes, int]:
+def reduced_axes(view: GraphView, name: str, kinds: tuple[type, ...]) -> tuple[Axes, int]:
     """The axes that a reduction goes over, and over how many cells; no axes where it is none of `kinds`."""
     layer = view.layer(name)
     if not isinstance(layer, kinds):
@@ -168,21 +168,21 @@ def reduced(view: GraphView, name: str, kinds: tuple[type, ...]) -> tuple[Axes, 
     return counted, math.prod(shape[axis] for axis in counted)
 
 
-def put_back(view: GraphView, name: str) -> str:
+def reduction_of(view: GraphView, name: str) -> str:
     """The reduction whose axes a node keeps, or that are put back behind it; an empty name where it is none."""
-    source = spread(view, name)
+    source = without_expand(view, name)
     below = view.source(source) if isinstance(view.layer(source), (Reshape, Flatten)) else source
-    axes, _ = reduced(view, below, (Mean, Sum, ReduceMax))
-    return below if axes and stands(view, source, view.source(below), axes) else ""
+    axes, _ = reduced_axes(view, below, (Mean, Sum, ReduceMax))
+    return below if axes and is_aligned(view, source, view.source(below), axes) else ""
 
 
-def stands(view: GraphView, name: str, x: str, axes: Axes) -> bool:
+def is_aligned(view: GraphView, name: str, x: str, axes: Axes) -> bool:
     """Whether a statistic of x over these axes stands where the elements of its groups do: as (…, 1, …), or repeated."""
     shape = view.shapes[x]
-    return view.shapes[spread(view, name)] == tuple(1 if axis in axes else extent for axis, extent in enumerate(shape))
+    return view.shapes[without_expand(view, name)] == tuple(1 if axis in axes else extent for axis, extent in enumerate(shape))
 
 
-def spread(view: GraphView, name: str) -> str:
+def without_expand(view: GraphView, name: str) -> str:
     """The node that is repeated along axes of extent 1; a quotient does so by itself."""
     layer = view.layer(name)
     repeats = isinstance(layer, Expand) and view.rank(name) == view.rank(view.source(name))
@@ -200,31 +200,31 @@ class Length:
 
 def length(view: GraphView, name: str, x: str) -> Length | None:
     """What divides the signal x, where that is the root of a statistic and stands where x does."""
-    return _standing(view, name, x, _length(view, name))
+    return _if_aligned(view, name, x, _length(view, name))
 
 
 def inverse_length(view: GraphView, name: str, x: str) -> Length | None:
     """What multiplies the signal x, where that is one over the root of a statistic and stands where x does."""
-    inner = plain(view, name)
+    inner = without_unit_axes(view, name)
     layer = view.layer(inner)
     if isinstance(layer, Reciprocal):
-        return _standing(view, name, x, _length(view, view.source(inner)))
+        return _if_aligned(view, name, x, _length(view, view.source(inner)))
     below = view.source(inner) if inner in view.nodes else ""
     if isinstance(layer, Sqrt) and isinstance(view.layer(below), Reciprocal):
         below = view.source(below)
     elif not (isinstance(layer, Pow) and number(layer.exponent) == -0.5):
         return None
     variance = statistic(view, below)
-    return None if variance is None else _standing(view, name, x, Length(variance))
+    return None if variance is None else _if_aligned(view, name, x, Length(variance))
 
 
-def _standing(view: GraphView, name: str, x: str, divisor: Length | None) -> Length | None:
-    return divisor if divisor is not None and stands(view, name, x, divisor.of.axes) else None
+def _if_aligned(view: GraphView, name: str, x: str, divisor: Length | None) -> Length | None:
+    return divisor if divisor is not None and is_aligned(view, name, x, divisor.of.axes) else None
 
 
 def _length(view: GraphView, name: str) -> Length | None:
-    inner, floor = floored(view, plain(view, name))
-    for weight, outside, base in view.affine(plain(view, inner)):
+    inner, floor = split_floor(view, without_unit_axes(view, name))
+    for weight, outside, base in view.affine(without_unit_axes(view, inner)):
         root = view.layer(base)
         if weight > 0 and outside >= 0 and (isinstance(root, Sqrt) or (isinstance(root, Pow) and number(root.exponent) == 0.5)):
             variance = statistic(view, view.source(base))
@@ -232,9 +232,9 @@ def _length(view: GraphView, name: str) -> Length | None:
     return None
 
 
-def plain(view: GraphView, name: str) -> str:
+def without_unit_axes(view: GraphView, name: str) -> str:
     """The node behind which extents of 1 are repeated, put in or left out."""
-    name = spread(view, name)
+    name = without_expand(view, name)
     for _ in range(DEPTH):
         moves = isinstance(view.layer(name), (Reshape, Flatten))
         if not moves or _extents(view.shapes[name]) != _extents(view.shapes[view.source(name)]):
@@ -243,10 +243,10 @@ def plain(view: GraphView, name: str) -> str:
     return name
 
 
-def floored(view: GraphView, name: str) -> tuple[str, float]:
+def split_floor(view: GraphView, name: str) -> tuple[str, float]:
     """b and f, where a node is max(b, f), repeated along the axes of a group."""
-    name = spread(view, name)
+    name = without_expand(view, name)
     layer = view.layer(name)
     if isinstance(layer, Clip) and layer.low is not None and layer.high is None and layer.low > 0:
-        return spread(view, view.source(name)), float(layer.low)
+        return without_expand(view, view.source(name)), float(layer.low)
     return name, 0.0

@@ -15,20 +15,20 @@ from ....arrays import Array
 from ....layers import Abs, Add, GlobalSumPool, LayerNorm, LpNorm, Multiply, RMSNorm, Scale, Subtract, Sum, Transpose
 from ....network.model import Node
 from .exponentials import quotient
-from .moments import Axes, Length, centred, floored, inverse_length, is_mean, length, put_back, reduced
+from .moments import Axes, Length, centred_signal, inverse_length, is_mean, length, reduced_axes, reduction_of, split_floor
 from .rewriting import GraphView, Match, close, number
 
 
-def normalised(view: GraphView, node: Node) -> Match:
+def norm_by_length(view: GraphView, node: Node) -> Match:
     """a / √(mean a² + ε) and the like: RMSNorm, LpNorm, and LayerNorm where a is x − mean x."""
-    for a, gain, divisor in _divided(view, node):
+    for a, gain, divisor in _quotients_by_length(view, node):
         match = _norm(view, node, a, gain, divisor)
         if match is not None:
             return match
-    return _absolute(view, node)
+    return _absolute_norm(view, node)
 
 
-def _divided(view: GraphView, node: Node) -> Iterator[tuple[str, Array | None, Length]]:
+def _quotients_by_length(view: GraphView, node: Node) -> Iterator[tuple[str, Array | None, Length]]:
     """(a, g, l) of g·a/l for a length l; None where there is no g."""
     a, bottom = quotient(view, node)
     if bottom:
@@ -55,10 +55,10 @@ def _gain(view: GraphView, name: str) -> tuple[Array | None, str]:
 
 def _norm(view: GraphView, node: Node, a: str, gain: Array | None, divisor: Length) -> Match:
     """What a/l is, for a length l."""
-    of, epsilon, outside = divisor.of, rounded(divisor.of.constant), rounded(divisor.outside)
+    of, epsilon, outside = divisor.of, six_digits(divisor.of.constant), six_digits(divisor.outside)
     if of.mean or of.square <= 0 or of.constant < 0:
         return None
-    x, axes = centred(view, a)
+    x, axes = centred_signal(view, a)
     if x and axes == of.axes and of.is_variance and view.same(x, of.base):
         # A standard deviation: σ², or that of a sample, n/(n − 1) σ².
         ratios = {0: 1.0} if of.count == 1 else {0: 1.0, 1: of.count / (of.count - 1)}
@@ -74,13 +74,13 @@ def _norm(view: GraphView, node: Node, a: str, gain: Array | None, divisor: Leng
     return (LpNorm(of.axes, 2, epsilon, divisor.floor, outside), (a,)) if summed else None
 
 
-def taken_apart(view: GraphView, node: Node) -> Match:
+def split_norm(view: GraphView, node: Node) -> Match:
     """x·r − m·r for the mean m of x, and b more: (x − m)·r and b more, as batch norms are folded."""
     layer = node.layer
     if not isinstance(layer, (Add, Subtract)) or len(node.inputs) != 2:
         return None
     for first, second in (node.inputs, node.inputs[::-1])[: 2 if isinstance(layer, Add) else 1]:
-        bias, product = (None, second) if isinstance(layer, Subtract) else _less(view, second)
+        bias, product = (None, second) if isinstance(layer, Subtract) else _subtraction(view, second)
         if not view.is_product(first) or not product or not view.is_product(product):
             continue
         for x, inverse in (view.nodes[first].inputs, view.nodes[first].inputs[::-1]):
@@ -99,7 +99,7 @@ def _orders(view: GraphView, name: str) -> tuple[tuple[str, ...], tuple[str, ...
     return view.nodes[name].inputs, view.nodes[name].inputs[::-1]
 
 
-def _less(view: GraphView, name: str) -> tuple[Array | None, str]:
+def _subtraction(view: GraphView, name: str) -> tuple[Array | None, str]:
     """b and p, where a node is b − p; an empty name where it is not."""
     layer = view.layer(name)
     if not isinstance(layer, Scale) or number(layer.weight) != -1:
@@ -107,7 +107,7 @@ def _less(view: GraphView, name: str) -> tuple[Array | None, str]:
     return layer.bias, view.source(name)
 
 
-def rounded(epsilon: float) -> float:
+def six_digits(epsilon: float) -> float:
     """Six digits of a number: what a file was told, and not its float32."""
     return float(f"{epsilon:.6g}")
 
@@ -116,21 +116,21 @@ def _reduced(view: GraphView, name: str, kinds: tuple[type, ...]) -> Axes:
     """The axes that a reduction goes over, and keeps or has put back; none where it is none of `kinds`."""
     layer = view.layer(name)
     if isinstance(layer, GlobalSumPool) and isinstance(layer, kinds):
-        return reduced(view, name, kinds)[0]
-    below = put_back(view, name)
-    return reduced(view, below, kinds)[0] if below else ()
+        return reduced_axes(view, name, kinds)[0]
+    below = reduction_of(view, name)
+    return reduced_axes(view, below, kinds)[0] if below else ()
 
 
 def _reduces(view: GraphView, name: str) -> str:
     """What a reduction reads."""
-    return view.source(put_back(view, name) or name)
+    return view.source(reduction_of(view, name) or name)
 
 
 def _over_axes(view: GraphView, node: Node, x: str, axes: Axes, norm: LayerNorm | RMSNorm, gain: Array | None) -> Match:
     """The norm over these axes, between transpositions where they are not the last ones."""
     rank, count = view.rank(x), len(axes)
     order = (*(axis for axis in range(rank) if axis not in axes), *axes)
-    scale = None if gain is None else _along(gain, order, count)
+    scale = None if gain is None else _constant_along(gain, order, count)
     if gain is not None and scale is None:
         return None
     scaled_norm = replace(norm, scale=scale)
@@ -140,7 +140,7 @@ def _over_axes(view: GraphView, node: Node, x: str, axes: Axes, norm: LayerNorm 
     return Transpose(tuple(np.argsort(order).tolist())), (view.insert(f"{node.name}/norm", scaled_norm, (transpose,)),)
 
 
-def _along(constant: Array, order: Axes, count: int) -> Array | None:
+def _constant_along(constant: Array, order: Axes, count: int) -> Array | None:
     """A constant of one sample with its axes in another order, where it varies along the last `count` of these alone."""
     constant_of_rank = (
         constant.reshape((1,) * (len(order) - constant.ndim) + constant.shape) if constant.ndim < len(order) else None
@@ -151,17 +151,17 @@ def _along(constant: Array, order: Axes, count: int) -> Array | None:
     return transposed.reshape(transposed.shape[-count:]) if transposed.size == math.prod(transposed.shape[-count:]) else None
 
 
-def _absolute(view: GraphView, node: Node) -> Match:
+def _absolute_norm(view: GraphView, node: Node) -> Match:
     """a / Σ|a|."""
     a, bottom = quotient(view, node)
     if not bottom:
         return None
-    inner, floor = floored(view, bottom)
+    inner, floor = split_floor(view, bottom)
     for weight, epsilon, base in view.affine(inner):
         axes = _reduced(view, base, (Sum, GlobalSumPool))
         size = _reduces(view, base) if axes else ""
         if weight == 1 and epsilon >= 0 and isinstance(view.layer(size), Abs) and view.same(view.source(size), a):
-            return LpNorm(axes, 1, rounded(epsilon), floor), (a,)
+            return LpNorm(axes, 1, six_digits(epsilon), floor), (a,)
     return None
 
 
@@ -192,5 +192,5 @@ def norm_affine(view: GraphView, node: Node) -> Match:
 
 
 def _sample_order(constant: Array, order: Axes, count: int) -> Array | None:
-    constant_in_order = _along(constant, order, count)
+    constant_in_order = _constant_along(constant, order, count)
     return constant_in_order if constant_in_order is None or constant.size > 1 else constant_in_order.reshape(())

@@ -14,20 +14,20 @@ from ....arrays import Array
 from ....layers import Concat, Dense, Gather, Identity, Recurrent, Reshape, Scale
 from ....network.model import Model, Node
 from .decomposed_functions import hard_sigmoid, lp_pool, softplus
-from .exponentials import logarithm, logistic, mirrored, sharper, softmax, softsign, tanh_half
-from .gated_activations import self_gated
-from .gates import gate, gated_constants
+from .exponentials import logarithm, logistic, negated_softplus, scaled_softplus, softmax, softsign, tanh_half
+from .gated_activations import self_gated_activation
+from .gates import gate, restore_gated_constants
 from .local_response_norm import local_response
-from .min_max_norm import guarded, min_max
-from .norms import norm_affine, normalised, taken_apart
-from .piecewise import bent, larger_multiple, nested_bounds, outside, soft_shrinkage
+from .min_max_norm import guarded_norm, min_max
+from .norms import norm_affine, norm_by_length, split_norm
+from .piecewise import activation_by_bend, hard_shrinkage, leaky_maximum, nested_bounds, soft_shrinkage
 from .rewriting import GraphView, Match
 
 
 def recognise_patterns(model: Model) -> Model:
     """`model` with known groups of nodes as the layers that they are."""
     view = _view_of(model)
-    gated_constants(view)  # before a constant that is added behind one makes it an affine map
+    restore_gated_constants(view)  # before a constant that is added behind one makes it an affine map
     changed = True
     while changed:
         changed = False
@@ -37,7 +37,7 @@ def recognise_patterns(model: Model) -> Model:
             if match is not None:
                 view.replace(name, *match)
                 changed = True
-        changed = changed or gated_constants(view)  # gates that were put together again
+        changed = changed or restore_gated_constants(view)  # gates that were put together again
     recognised = replace(model, nodes=tuple(view.nodes.values()))
     if any(type(node.layer) is Identity for node in recognised.nodes):
         recognised = replace(recognised, nodes=tuple(_drop_identities(recognised).values()))
@@ -130,23 +130,23 @@ def _mul_add(view: GraphView, node: Node) -> Match:
 
 
 PATTERNS: tuple[Callable[[GraphView, Node], Match], ...] = (
-    bent,
-    larger_multiple,
+    activation_by_bend,
+    leaky_maximum,
     nested_bounds,
-    outside,
+    hard_shrinkage,
     soft_shrinkage,
     logistic,
     tanh_half,
     logarithm,
-    mirrored,
-    sharper,
+    negated_softplus,
+    scaled_softplus,
     softsign,
     softmax,
-    self_gated,
-    normalised,
-    taken_apart,
+    self_gated_activation,
+    norm_by_length,
+    split_norm,
     min_max,
-    guarded,
+    guarded_norm,
     norm_affine,
     local_response,
     hard_sigmoid,

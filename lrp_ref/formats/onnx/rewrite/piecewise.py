@@ -51,12 +51,12 @@ class Bend:
     lower: Branch
 
 
-def bent(view: GraphView, node: Node) -> Match:
+def activation_by_bend(view: GraphView, node: Node) -> Match:
     """A choice by the sign of a signal: ReLU, LeakyReLU, Abs, Clip, Threshold, ELU, hard and soft shrinkage."""
     bend = _bend(view, node)
     if bend is None:
-        return _beside_nothing(view, node)
-    return _above(view, bend) or _capped(bend) or _shrunk(view, bend)
+        return _activation_plus_zero(view, node)
+    return _identity_above(view, bend) or _identity_below(bend) or _shrinkage(view, bend)
 
 
 def _bend(view: GraphView, node: Node) -> Bend | None:
@@ -64,26 +64,26 @@ def _bend(view: GraphView, node: Node) -> Bend | None:
     if isinstance(layer, Where):
         signals = iter(node.inputs[1:])
         branches = [next(signals) if value is None else number(value) for value in (layer.then, layer.otherwise)]
-        return _ordered(view, node.inputs[0], *branches)
+        return _bend_of(view, node.inputs[0], *branches)
     if view.is_product(node.name):  # a mask of zeros and ones
         for mask, x in (node.inputs, node.inputs[::-1]):
-            bend = _ordered(view, mask, x, 0.0)
+            bend = _bend_of(view, mask, x, 0.0)
             if bend is not None:
                 return bend
-    return _added(view, node) if isinstance(layer, Add) and len(node.inputs) == 2 else None
+    return _sum_of_masked(view, node) if isinstance(layer, Add) and len(node.inputs) == 2 else None
 
 
-def _added(view: GraphView, node: Node) -> Bend | None:
+def _sum_of_masked(view: GraphView, node: Node) -> Bend | None:
     """A choice as tf2onnx writes it: a branch times a mask, plus the other branch times the opposite mask."""
     for first, second in (node.inputs, node.inputs[::-1]):
-        for (mask, then), (opposite_mask, otherwise) in product(_masked(view, first), _masked(view, second)):
+        for (mask, then), (opposite_mask, otherwise) in product(_masked_operands(view, first), _masked_operands(view, second)):
             one, other = condition(view, mask), condition(view, opposite_mask)
             if one is not None and other is not None and other == (_OPPOSITE[one[0]], *one[1:]):
-                return _ordered(view, mask, then, otherwise)
+                return _bend_of(view, mask, then, otherwise)
     return None
 
 
-def _masked(view: GraphView, name: str) -> list[tuple[str, Branch]]:
+def _masked_operands(view: GraphView, name: str) -> list[tuple[str, Branch]]:
     """What a node may be as (a mask, what it is multiplied by)."""
     node = view.nodes.get(name)
     if node is None:
@@ -95,19 +95,19 @@ def _masked(view: GraphView, name: str) -> list[tuple[str, Branch]]:
     return [] if value is None else [(node.inputs[0], value)]
 
 
-def _beside_nothing(view: GraphView, node: Node) -> Match:
+def _activation_plus_zero(view: GraphView, node: Node) -> Match:
     """An activation plus 0 times a mask: the rest of a choice that was read already."""
     if not isinstance(node.layer, Add) or len(node.inputs) != 2:
         return None
     for name, product_name in (node.inputs, node.inputs[::-1]):
         layer = view.layer(name)
-        nothing = any(value == 0 and condition(view, mask) is not None for mask, value in _masked(view, product_name))
+        nothing = any(value == 0 and condition(view, mask) is not None for mask, value in _masked_operands(view, product_name))
         if nothing and isinstance(layer, Activation) and view.shapes[name] == view.shapes[product_name]:
             return layer, view.nodes[name].inputs
     return None
 
 
-def _ordered(view: GraphView, mask: str, then: Branch | None, otherwise: Branch | None) -> Bend | None:
+def _bend_of(view: GraphView, mask: str, then: Branch | None, otherwise: Branch | None) -> Bend | None:
     comparison = condition(view, mask)
     if comparison is None or then is None or otherwise is None:
         return None
@@ -132,7 +132,7 @@ def condition(view: GraphView, name: str) -> tuple[str, float, str] | None:
     return None
 
 
-def _above(view: GraphView, bend: Bend) -> Match:
+def _identity_above(view: GraphView, bend: Bend) -> Match:
     """The signal itself above the bend."""
     if bend.upper != bend.x:
         return None
@@ -165,7 +165,7 @@ def _exponential(view: GraphView, bend: Bend) -> Match:
     return None
 
 
-def _capped(bend: Bend) -> Match:
+def _identity_below(bend: Bend) -> Match:
     """The signal itself below the bend, and the bend's number above."""
     if bend.lower != bend.x or bend.upper != bend.at:
         return None
@@ -175,7 +175,7 @@ def _capped(bend: Bend) -> Match:
 # --- shrinkage ----------------------------------------------------------------------------------------------------------------
 
 
-def _shrunk(view: GraphView, bend: Bend) -> Match:
+def _shrinkage(view: GraphView, bend: Bend) -> Match:
     """Nothing where |z| ≤ λ: hard shrinkage keeps z elsewhere, soft shrinkage moves it towards 0 by λ."""
     threshold = bend.at
     if isinstance(view.layer(bend.x), Abs) and isinstance(bend.upper, str) and _is_nothing(view, bend.lower, view.source(bend.x)):
@@ -186,12 +186,12 @@ def _shrunk(view: GraphView, bend: Bend) -> Match:
     if _is_shifted(view, bend.upper, bend.x, -threshold) and isinstance(bend.lower, str):
         low = view.nodes.get(bend.lower)
         low_bend = None if low is None else _bend(view, low)
-        if low_bend is not None and _is_mirrored(view, low_bend, bend.x, threshold):
+        if low_bend is not None and _is_lower_half(view, low_bend, bend.x, threshold):
             return Shrink(*2 * (shortest(threshold),)), (bend.x,)
     return None
 
 
-def outside(view: GraphView, node: Node) -> Match:
+def hard_shrinkage(view: GraphView, node: Node) -> Match:
     """Hard shrinkage by two comparisons: z where z > λ or z < −λ, 0 elsewhere."""
     layer = node.layer
     if not isinstance(layer, Where) or layer.otherwise is None or number(layer.otherwise) != 0 or layer.then is not None:
@@ -214,12 +214,12 @@ def soft_shrinkage(view: GraphView, node: Node) -> Match:
     for high, low in (bends, bends[::-1]):
         if high is None or low is None or high.lower != 0 or not _is_shifted(view, high.upper, high.x, -high.at):
             continue
-        if _is_mirrored(view, low, high.x, high.at):
+        if _is_lower_half(view, low, high.x, high.at):
             return Shrink(*2 * (shortest(high.at),)), (high.x,)
     return None
 
 
-def _is_mirrored(view: GraphView, bend: Bend, x: str, threshold: float) -> bool:
+def _is_lower_half(view: GraphView, bend: Bend, x: str, threshold: float) -> bool:
     """Whether a bend is x + λ below −λ, and 0 above."""
     return bend.x == x and bend.at == -threshold and bend.upper == 0 and _is_shifted(view, bend.lower, x, threshold)
 
@@ -246,7 +246,7 @@ def _is_nothing(view: GraphView, branch: Branch, z: str) -> bool:
 # --- maxima -------------------------------------------------------------------------------------------------------------------
 
 
-def larger_multiple(view: GraphView, node: Node) -> Match:
+def leaky_maximum(view: GraphView, node: Node) -> Match:
     """max(x, s·x) with s ≤ 1: LeakyReLU, and Abs where s is −1; with s > 1 it is LeakyReLU of s·x with the slope 1/s."""
     if not isinstance(node.layer, Maximum) or len(node.inputs) != 2:
         return None

@@ -25,7 +25,7 @@ def fold(call: Call) -> Sequence[Value | None] | None:
     with np.errstate(all="ignore"):  # a division by 0 in a file is the file's business; weights are checked for NaN later
         result = function(call)
     arrays = result if isinstance(result, list) else [np.asarray(result)]
-    call.builder.spend(arrays)
+    call.builder.charge(arrays)
     return list(arrays)
 
 

@@ -54,7 +54,7 @@ def kind_of(call: Call) -> int | None:
     return max(kinds)
 
 
-def checked(call: Call) -> None:
+def check_integers(call: Call) -> None:
     """Raise `FormatError` where integers are computed with as floating point numbers cannot."""
     if call.node.op not in PICKS and any(isinstance(v, Tensor) and call.builder.grid_of(v) for v in call.inputs):
         raise FormatError(

@@ -13,7 +13,7 @@ from ....network.model import Model
 from ..read.reader import Branch, OpNode
 from .batch_axis import move_batch_first
 from .folded_batch import has_folded_batch, unfold_batch
-from .integers import checked, kind_of
+from .integers import check_integers, kind_of
 from .operator_call import Builder, Call, Tensor, Value
 from .registry import Operator
 
@@ -120,7 +120,7 @@ def _translate_node(
         folded = fold(call)
         return _compute_by_layers(call, operators) if folded is None else folded
     operator = operators.get((call.node.op, call.version))
-    checked(call)
+    check_integers(call)
     if operator is None and not call.version:
         raise FormatError(f"{call.node.op} is not read")
     if operator is None:

@@ -50,7 +50,7 @@ class Tensor:
 Value: TypeAlias = "Tensor | Array"
 
 
-def shown(shape: Sequence[int]) -> str:
+def shape_text(shape: Sequence[int]) -> str:
     """A shape for a message, with N for the batch."""
 
     def word(extent: int) -> str:
@@ -88,7 +88,7 @@ class Builder:
         """Say what is otherwise in the model than in the file."""
         self.remarks[text] = None
 
-    def spend(self, arrays: Sequence[Array]) -> None:
+    def charge(self, arrays: Sequence[Array]) -> None:
         """Raise `FormatError` where what was computed at load takes more than the budget; views take nothing."""
         self.computed += sum(array.nbytes for array in arrays if array.base is None)
         if self.computed > self.budget:
@@ -314,7 +314,7 @@ class Call:
         if not shape or shape[0] != self.builder.batch:
             batch = "N" if self.builder.batch == BATCH else self.builder.batch
             raise FormatError(
-                f"it moves elements between samples: the batch axis of extent {batch} is not the first of {shown(shape)}"
+                f"it moves elements between samples: the batch axis of extent {batch} is not the first of {shape_text(shape)}"
             )
         return tuple(shape[1:])
 

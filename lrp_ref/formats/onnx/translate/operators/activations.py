@@ -50,7 +50,7 @@ from ..folded_batch import unfold_softmax
 from ..integers import BOOL
 from ..operator_call import Call, Tensor, Value
 from ..registry import Operator, OperatorFunction, versions
-from .alignment import expanded
+from .broadcasting import expand
 
 
 def _plain(layer: type[Layer]) -> OperatorFunction:
@@ -105,11 +105,11 @@ def _thresholded(call: Call) -> Tensor:
 def _prelu(call: Call) -> Tensor:
     x = call.tensor()
     slope = call.per_sample(call.constant(1), call.rank(x))
-    x = expanded(call, x, np.broadcast_shapes(x.shape, slope.shape))
+    x = expand(call, x, np.broadcast_shapes(x.shape, slope.shape))
     return call.emit(PReLU(call.parameter(slope)), x)
 
 
-def clipped(call: Call, x: Tensor, low: float | None, high: float | None) -> Tensor:
+def clip(call: Call, x: Tensor, low: float | None, high: float | None) -> Tensor:
     """min(high, max(low, x)), under the name by which rules know it."""
     largest = float(np.finfo(np.float32).max)
     low = None if low is None or low <= -largest else low
@@ -123,11 +123,11 @@ def clipped(call: Call, x: Tensor, low: float | None, high: float | None) -> Ten
 
 def _clip_by_attributes(call: Call) -> Tensor:
     bounds = (call.number(name) if call.has(name) else None for name in ("min", "max"))
-    return clipped(call, call.tensor(), *bounds)
+    return clip(call, call.tensor(), *bounds)
 
 
 def _clip(call: Call) -> Tensor:
-    return clipped(call, call.tensor(), call.scalar(1), call.scalar(2))
+    return clip(call, call.tensor(), call.scalar(1), call.scalar(2))
 
 
 def _negated(call: Call) -> Tensor:

@@ -14,20 +14,20 @@ from .....layers.base import Layer
 from ...read.tensors import check_size
 from ..operator_call import Call, Tensor, Value
 from ..registry import Operator, OperatorFunction, versions
-from .activations import clipped
-from .alignment import affine, aligned, expanded
+from .activations import clip
+from .broadcasting import affine, align_operands, expand
 
 
 def _parts(call: Call) -> tuple[list[Tensor], list[Array]]:
     """The signals and the constants among all inputs, aligned."""
-    values = aligned(call, [call.value(index) for index in range(len(call.inputs))])
+    values = align_operands(call, [call.value(index) for index in range(len(call.inputs))])
     constants = [v for v in values if isinstance(v, np.ndarray)]
     check_size(np.broadcast_shapes(*(c.shape for c in constants)), *constants)  # they are brought together at load
     return [v for v in values if isinstance(v, Tensor)], constants
 
 
 def _pair(call: Call) -> tuple[Value, Value]:
-    first, second = aligned(call, [call.value(0), call.value(1)])
+    first, second = align_operands(call, [call.value(0), call.value(1)])
     return first, second
 
 
@@ -91,7 +91,7 @@ def _pow(call: Call) -> Tensor:
         return call.emit(Exp(), scaled)
     if isinstance(second, Tensor):
         return call.emit(Power(), first, second)
-    x = expanded(call, first, np.broadcast_shapes(first.shape, second.shape))
+    x = expand(call, first, np.broadcast_shapes(first.shape, second.shape))
     return call.emit(Pow(call.parameter(second if second.size > 1 else second.reshape(()))), x)
 
 
@@ -104,12 +104,12 @@ def _extreme(layer: Callable[[int], Layer], function: Callable[[Array, Array], A
             return call.emit(layer(len(signals)) if len(signals) > 1 else Identity(), *signals)
         bound = functools.reduce(function, constants)
         x = signals[0] if len(signals) == 1 else call.emit(layer(len(signals)), *signals, suffix="of_signals")
-        x = expanded(call, x, np.broadcast_shapes(x.shape, bound.shape))
+        x = expand(call, x, np.broadcast_shapes(x.shape, bound.shape))
         if not bound.size or (bound != bound.flat[0]).any():
             beyond = call.emit(Compare(">" if layer is Maximum else "<", call.parameter(bound)), x, suffix="beyond")
             return call.emit(Where(otherwise=call.parameter(bound)), beyond, x)
         number = float(bound.flat[0])
-        return clipped(call, x, *((number, None) if layer is Maximum else (None, number)))
+        return clip(call, x, *((number, None) if layer is Maximum else (None, number)))
 
     return extreme
 

@@ -11,7 +11,7 @@ from .....layers.base import Layer
 from ...read.tensors import check_size
 from ..operator_call import Call, Tensor, Value
 from ..registry import Operator, OperatorFunction, versions
-from .alignment import affine, aligned, expanded
+from .broadcasting import affine, align_operands, expand
 
 #: What a relation is with its sides exchanged.
 _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "=="}
@@ -19,7 +19,7 @@ _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "=="}
 
 def _comparison(relation: str) -> OperatorFunction:
     def compared(call: Call) -> Tensor:
-        first, second = aligned(call, [call.value(0), call.value(1)])
+        first, second = align_operands(call, [call.value(0), call.value(1)])
         if isinstance(first, Tensor) and isinstance(second, Tensor):
             # In floats a difference is 0 only between equal numbers, and has the sign of the exact one.
             return call.emit(Compare(relation, call.parameter(0.0)), call.emit(Subtract(), first, second, suffix="difference"))
@@ -33,7 +33,7 @@ def _comparison(relation: str) -> OperatorFunction:
 
 
 def _with_constant(call: Call, relation: str, x: Tensor, other: Array) -> Tensor:
-    return call.emit(Compare(relation, call.parameter(other)), expanded(call, x, np.broadcast_shapes(x.shape, other.shape)))
+    return call.emit(Compare(relation, call.parameter(other)), expand(call, x, np.broadcast_shapes(x.shape, other.shape)))
 
 
 def _not(call: Call) -> Tensor:
@@ -50,7 +50,7 @@ def _either(call: Call) -> Tensor:
 
 def _joint(call: Call, layer: Layer) -> Tensor:
     """A function of two truth values, each of which is 0 or 1."""
-    values = aligned(call, [call.value(0), call.value(1)])
+    values = align_operands(call, [call.value(0), call.value(1)])
     signals = [v for v in values if isinstance(v, Tensor)]
     if len(signals) < 2:
         raise FormatError("a truth value of a signal meets one of a constant, which is not supported")
@@ -58,12 +58,12 @@ def _joint(call: Call, layer: Layer) -> Tensor:
 
 
 def _where(call: Call) -> Tensor:
-    condition, first, second = aligned(call, [call.value(index) for index in range(3)])
+    condition, first, second = align_operands(call, [call.value(index) for index in range(3)])
     if not isinstance(condition, Tensor):
         return _masked(call, condition, first, second)
     shape = np.broadcast_shapes(*(value.shape for value in (condition, first, second)))
     call.builder.check(shape, "its output")
-    condition = expanded(call, condition, shape)
+    condition = expand(call, condition, shape)
     then, otherwise = (None if isinstance(v, Tensor) else call.parameter(v) for v in (first, second))
     return call.emit(Where(then, otherwise), condition, *(v for v in (first, second) if isinstance(v, Tensor)))
 

@@ -14,7 +14,7 @@ from ..batch_axis import recount_matmul
 from ..folded_batch import unfold_product
 from ..operator_call import Call, Tensor, Value
 from ..registry import Operator, versions
-from .alignment import affine
+from .broadcasting import affine
 from .windows import pads_of, per_spatial
 
 

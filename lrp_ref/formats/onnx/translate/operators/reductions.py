@@ -31,7 +31,7 @@ from ..batch_axis import recount_reduction
 from ..folded_batch import unfold_reduction
 from ..operator_call import Call, Tensor
 from ..registry import Operator, OperatorFunction, versions
-from .alignment import affine
+from .broadcasting import affine
 
 
 def _reduce(layer: type[Layer], over_space: type[Layer] | None, since: int) -> OperatorFunction:

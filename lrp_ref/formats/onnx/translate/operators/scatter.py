@@ -11,10 +11,10 @@ from .....errors import FormatError
 from .....layers import Compare, Reshape, Scale
 from ..operator_call import Call, Tensor
 from ..registry import Operator, versions
-from .alignment import affine, expanded
+from .broadcasting import affine, expand
 
 
-def scattered(call: Call) -> Array:
+def scatter_constants(call: Call) -> Array:
     """Constants written into a constant."""
     data, indices, updates = (call.constant(index) for index in range(3))
     _check(call)
@@ -67,7 +67,7 @@ def _one_hot(call: Call) -> Tensor:
         raise FormatError(f"axis {axis} is not the last, where ones and zeros are read")
     column = call.emit(Reshape((*x.shape, 1)), x, suffix="column")
     call.builder.check((*x.shape, rows), "its output")
-    wide = expanded(call, column, (*x.shape, rows))
+    wide = expand(call, column, (*x.shape, rows))
     numbers = call.parameter(np.arange(rows))
     off, on = (float(value) for value in ends)
     if math.isclose(off, 0.0) and on == 1:

@@ -29,7 +29,7 @@ from .....layers import (
 from .....layers.base import Recurrent
 from ..batch_axis import recount_along, recount_gather, recount_slice, recount_squeeze, recount_transpose, recount_unsqueeze
 from ..folded_batch import batch_layout, unfold_transpose
-from ..operator_call import Call, Tensor, Value, shown
+from ..operator_call import Call, Tensor, Value, shape_text
 from ..registry import Operator, versions
 from ..shape_arithmetic import python_slice, reshape_target, shape_extents, slices, split_sizes
 
@@ -44,7 +44,9 @@ def reshape_to(call: Call, x: Tensor, full: Sequence[int]) -> Tensor:
         return _undone(call, x, tuple(full)) or _reshaped(call, x, tuple(full))
     layout = batch_layout(full, x.shape, x.batch_axis + x.before, batch)
     if layout is None:
-        raise FormatError(f"it moves elements between samples: {shown(call.builder.full_shape(x))} becomes {shown(full)}")
+        raise FormatError(
+            f"it moves elements between samples: {shape_text(call.builder.full_shape(x))} becomes {shape_text(full)}"
+        )
     sample, (batch_axis, before, behind) = layout
     output = None if before + behind else _undone(call, x, sample)
     output = _reshaped(call, x, sample) if output is None else output

@@ -13,7 +13,7 @@ from .....layers import Expand, Identity, Reshape, Scale
 from ..operator_call import Call, Tensor, Value
 
 
-def aligned(call: Call, values: Sequence[Value]) -> list[Value]:
+def align_operands(call: Call, values: Sequence[Value]) -> list[Value]:
     """Values that broadcast against each other: signals of one rank, and constants shaped to meet one sample of them."""
     rank = max(call.rank(v) if isinstance(v, Tensor) else v.ndim for v in values)
     operands: list[Value] = []
@@ -32,7 +32,7 @@ def aligned(call: Call, values: Sequence[Value]) -> list[Value]:
     return operands
 
 
-def expanded(call: Call, x: Tensor, shape: Sequence[int]) -> Tensor:
+def expand(call: Call, x: Tensor, shape: Sequence[int]) -> Tensor:
     """`x` broadcast to samples of `shape`; nothing is added where it has that shape."""
     return x if x.shape == tuple(shape) else call.emit(Expand(tuple(shape)), x, suffix="expand")
 
@@ -42,7 +42,7 @@ def affine(call: Call, x: Tensor, weight: Array | None = None, bias: Array | Non
     shape: Shape = np.broadcast_shapes(x.shape, *(c.shape for c in (weight, bias) if c is not None))
     if math.prod(shape) * call.builder.dtype.itemsize > call.builder.budget:
         raise FormatError(f"constants stretch its output to shape {shape}, which is beyond the budget")
-    x = expanded(call, x, shape)
+    x = expand(call, x, shape)
     if weight is None and bias is None:
         return call.emit(Identity(), x, suffix=suffix)
     factor = call.parameter(1.0 if weight is None else weight)
