@@ -55,7 +55,12 @@ def __getattr__(name: str) -> ModuleType:
 
 
 def save(model: Model, path: str | Path, *, overwrite: bool = False, compress: bool = True) -> Path:
-    """Write a model in the native `.npz` format; see `lrp_ref.formats.npz.save`."""
+    """Write a model in the native `.npz` format; see `lrp_ref.formats.npz.save`.
+
+    Parameters
+    ----------
+    model, path, overwrite, compress : as `lrp_ref.formats.npz.save` takes them
+    """
     from . import npz
 
     return npz.save(model, path, overwrite=overwrite, compress=compress)

@@ -89,7 +89,18 @@ class Archive:
         return [name.removesuffix(".npy") for name in self._members]
 
     def text(self, name: str, most: int) -> str:
-        """A member that holds one text of at most `most` characters."""
+        """The text of a member that holds one.
+
+        Parameters
+        ----------
+        name : the member, without its suffix
+        most : how many characters it may have
+
+        Raises
+        ------
+        FormatError
+            Where the member holds something else, or more.
+        """
         with self._open(name) as (header, stream):
             kind = _TEXT.fullmatch(header.descr)
             if kind is None or header.shape or not header.size == 4 * int(kind[2]) <= 4 * most:
@@ -98,7 +109,17 @@ class Archive:
         return data.tobytes().decode("utf-32-le" if kind[1] == "<" else "utf-32-be").rstrip("\0")
 
     def array(self, name: str) -> Array:
-        """A member that holds numbers, as what its header says only where that is what the archive holds."""
+        """The numbers of a member, whose header is believed only where its data has the size that it states.
+
+        Parameters
+        ----------
+        name : the member, without its suffix
+
+        Raises
+        ------
+        FormatError
+            Where the member holds other data than float32 or float64, or has not the size that its header states.
+        """
         with self._open(name) as (header, stream):
             if "O" in header.descr:
                 raise FormatError(f"member {name!r} holds pickled Python objects, which are never loaded")
@@ -126,13 +147,18 @@ class Archive:
 
 @contextmanager
 def open_archive(source: Path, budget: int, mapped: bool = False) -> Iterator[Archive]:
-    """An archive to read from; whatever goes wrong inside is a `FormatError`.
+    """A context with an open archive; whatever goes wrong inside is a `FormatError`.
 
     Parameters
     ----------
     source : the file
     budget : how many bytes its members may take when unpacked
     mapped : whether arrays are read-only views of the file, which then stays open as long as one of them is there
+
+    Raises
+    ------
+    FormatError
+        Where the file is missing or unreadable, or a member is not what it states.
     """
     try:
         if not source.is_file():
@@ -217,9 +243,16 @@ def _view(mapped: mmap.mmap, info: zipfile.ZipInfo, header: _Header, dtype: np.d
 
 
 def write(target: Path, arrays: Mapping[str, Array], overwrite: bool, compress: bool = True) -> None:
-    """Write `arrays` to an `.npz`, the same bytes for the same arrays; where they are not compressed, aligned in the file.
+    """Write arrays to an `.npz`, the same bytes for the same arrays; where they are not compressed, aligned in the file.
 
     The file is written beside `target` and put in its place when it is complete, so that a failure leaves an old file as it was.
+
+    Parameters
+    ----------
+    target : the file
+    arrays : by the members' names, without their suffix
+    overwrite : whether a file that exists is replaced
+    compress : whether members are deflated; stored ones can be mapped
 
     Raises
     ------

@@ -10,7 +10,11 @@ from ..network.model import Model, ancestors
 
 
 def cut_at(model: Model, ends: Sequence[str]) -> Model:
-    """The model as far as these nodes, which are its outputs.
+    """The part of a model that ends at some of its nodes, which are its outputs.
+
+    Parameters
+    ----------
+    ends : the names of the nodes
 
     Raises
     ------

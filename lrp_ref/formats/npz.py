@@ -76,7 +76,19 @@ def save(model: Model, path: str | Path, *, overwrite: bool = False, compress: b
 
 
 def describe(model: Model) -> tuple[dict[str, Any], dict[str, Array]]:
-    """The graph as plain data, and its arrays by member name. Arrays that nodes share are written once."""
+    """The graph of a model as plain data for JSON, and its arrays by member name; arrays that nodes share are written once.
+
+    Parameters
+    ----------
+    model : float32 or float64
+
+    Raises
+    ------
+    FormatError
+        Where a node's layer is none of this package, or a parameter cannot be stored.
+    NumberTypeError
+        Where parameters are rationals.
+    """
     arrays: dict[str, Array] = {}
     layers: dict[int, int] = {}
     described: list[dict[str, Any]] = []

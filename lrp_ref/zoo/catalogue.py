@@ -71,7 +71,13 @@ def load(name: str) -> Model:
 
 
 def check_name(name: str) -> None:
-    """Raise `UnknownNameError` unless a network has that name."""
+    """Check that a network has a name.
+
+    Raises
+    ------
+    UnknownNameError
+        Where none has; the message gives the nearest.
+    """
     if name not in NETWORKS:
         raise unknown("network of the zoo", name, NETWORKS)
 
@@ -84,7 +90,12 @@ def digits() -> HeldOut:
 
 @contextmanager
 def file_of(name: str) -> Iterator[Path]:
-    """A file of this folder as a path, also where the package is inside a zip archive."""
+    """A context with the path of a file of this folder, also where the package is inside a zip archive.
+
+    Parameters
+    ----------
+    name : of the file
+    """
     # `__package__`, not a name written out: the package may have been copied into another tree.
     with resources.as_file(resources.files(__package__).joinpath(name)) as path:
         yield path

@@ -30,7 +30,13 @@ class Sentences:
 
 
 def sentences() -> Sentences:
-    """200 sentences that `examples/sentence_grammar.py` made, and which of their words matter."""
+    """200 sentences that `examples/sentence_grammar.py` made, and which of their words matter.
+
+    Raises
+    ------
+    FormatError
+        Where the file that ships is broken.
+    """
     with file_of("sentences.txt") as path:
         lines = path.read_text(encoding="utf-8").splitlines()
     pairs = [re.fullmatch(r"(negative|positive)\t(\S+(?: \S+)*)", line) for line in lines]
@@ -43,7 +49,11 @@ def sentences() -> Sentences:
 
 
 def vocabulary(name: str) -> Vocabulary | None:
-    """The words that a network knows; None for one that does not read words.
+    """The vocabulary of a network of words; None for a network that does not read words.
+
+    Parameters
+    ----------
+    name : one of `names()`
 
     Raises
     ------
@@ -59,6 +69,10 @@ def vocabulary(name: str) -> Vocabulary | None:
 
 def classes(name: str) -> tuple[str, ...]:
     """The names of a network's classes; empty where class k is the digit k.
+
+    Parameters
+    ----------
+    name : one of `names()`
 
     Raises
     ------

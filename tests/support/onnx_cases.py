@@ -203,7 +203,8 @@ def _fold(case, outcome):
     """The case as arithmetic on constants, which exporters write around shapes."""
     from lrp_ref.errors import LrpError
     from lrp_ref.formats.onnx.read import reader
-    from lrp_ref.formats.onnx.translate import constant_folding, nodes, operator_call, operators, schemas
+    from lrp_ref.formats.onnx.translate import constant_folding, nodes, operators, schemas
+    from lrp_ref.formats.onnx.translate.builder import Builder
 
     arrays, expected = _given(case)
     if not all(isinstance(a, np.ndarray) for a in (*arrays.values(), *expected.values())):
@@ -212,7 +213,7 @@ def _fold(case, outcome):
     try:
         record = reader.parse_graph(case.model, reader.Store(reader.BUDGET))
         values = dict(arrays)
-        builder = operator_call.Builder(np.dtype(np.float32), reader.BUDGET, None, record.opset)
+        builder = Builder(np.dtype(np.float32), reader.BUDGET, None, record.opset)
         nodes.translate_nodes(
             record.nodes,
             values,

@@ -53,7 +53,17 @@ class PassThrough(Activation):
 
 
 def hold_inputs(graph: OnnxGraph, fix: Mapping[str, Any]) -> OnnxGraph:
-    """The graph with inputs held at values: they are constants then."""
+    """A graph whose inputs are held at values: these are constants then.
+
+    Parameters
+    ----------
+    fix : the value of each such input, a number or an array of the input's shape
+
+    Raises
+    ------
+    FormatError
+        Where there is no input of a name, or a value is not of the type or shape that the file declares.
+    """
     declared = {value.name: value for value in graph.inputs}
     for name in fix:
         if name not in declared:
@@ -86,7 +96,18 @@ def _held_value(declared: InputDeclaration, value: Any) -> np.ndarray:
 
 
 def check_choices(signal: Mapping[str, int], pass_through: Sequence[str]) -> Choices:
-    """The choices, checked as far as they can be without a network."""
+    """The choices of a user, checked as far as they can be without a network.
+
+    Parameters
+    ----------
+    signal : which input of a node is the signal, 0 or 1, by the names of products
+    pass_through : the names of nodes that relevance passes as it passes an activation
+
+    Raises
+    ------
+    FormatError
+        Where `signal` says something else than 0 or 1.
+    """
     for name, index in signal.items():
         if index not in (0, 1) or isinstance(index, bool):
             raise FormatError(f"signal= says 0 or 1, which of its inputs is the signal of node {name!r}; found {index!r}")
@@ -102,7 +123,11 @@ class Choices:
     passes: tuple[str, ...]
 
     def apply(self, model: Model) -> Model:
-        """The model with the choices in its layers.
+        """A model with the choices in its layers.
+
+        Parameters
+        ----------
+        model : of any file
 
         Raises
         ------

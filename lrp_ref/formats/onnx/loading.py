@@ -37,6 +37,7 @@ from .rewrite.dynamic_quantisation import remove_dynamic_quantisation
 from .rewrite.masks import gate_masks
 from .rewrite.negative_indices import Compute, remove_negative_indices
 from .rewrite.patterns import recognise_patterns
+from .translate.builder import Builder, Value
 from .translate.constant_folding import fold
 from .translate.declarations import (
     CANDIDATES,
@@ -53,7 +54,6 @@ from .translate.declarations import (
 from .translate.integers import BOOL
 from .translate.nodes import MissingValue, translate_nodes
 from .translate.open_lengths import model_of_any_length
-from .translate.operator_call import Builder, Value
 from .translate.operators import OPERATORS
 from .translate.operators.quantisation import REMARK
 from .translate.output_names import name_outputs
@@ -146,6 +146,10 @@ def _build(request: LoadRequest, input_shape: Any) -> Model:
 def simplify_nodes(request: LoadRequest, outputs: Sequence[str]) -> tuple[tuple[OpNode, ...], dict[str, int]]:
     """The nodes that the outputs need, and the versions of their operators' schemas.
 
+    Parameters
+    ----------
+    outputs : the values that the model computes
+
     Raises
     ------
     FormatError
@@ -178,6 +182,10 @@ def declare_inputs(
     request: LoadRequest, nodes: Sequence[OpNode], outputs: Sequence[str]
 ) -> tuple[list[InputDeclaration], dict[str, int]]:
     """The inputs that nodes read, declared with the batch in front, and which axis of each is the batch in the file.
+
+    Parameters
+    ----------
+    nodes, outputs : those of the simplified graph
 
     Raises
     ------
@@ -215,7 +223,11 @@ class Network:
     shapes: Mapping[str, Shape]
 
     def model(self, open_shapes: Mapping[str, Shape]) -> Model:
-        """The model for these shapes of the inputs that leave extents open.
+        """The model for one shape of every input.
+
+        Parameters
+        ----------
+        open_shapes : of one sample, for the inputs that leave extents open
 
         Raises
         ------
@@ -227,7 +239,11 @@ class Network:
 
 
 def translate(network: Network, shapes: Mapping[str, Shape]) -> tuple[Builder, dict[str, Value | MissingValue]]:
-    """Every node as layers in a builder, or as a constant among the values, which are by the file's names.
+    """The layers of a network in a builder, and its values by the file's names: tensors of the builder, or constants.
+
+    Parameters
+    ----------
+    shapes : of one sample of each input, where the file leaves its extents open
 
     Raises
     ------
@@ -253,7 +269,11 @@ def translate(network: Network, shapes: Mapping[str, Shape]) -> tuple[Builder, d
 
 
 def assemble(network: Network, builder: Builder, values: Mapping[str, Value | MissingValue]) -> Model:
-    """The nodes of a builder that the outputs depend on as a `Model`, under the outputs' names.
+    """A `Model` of the builder's nodes that the outputs depend on, under the outputs' names.
+
+    Parameters
+    ----------
+    builder, values : what `translate` gives
 
     Raises
     ------
@@ -279,7 +299,11 @@ def assemble(network: Network, builder: Builder, values: Mapping[str, Value | Mi
 
 
 def rewrite(network: Network, model: Model) -> Model:
-    """The model with known groups of nodes as the layers that they are, masks as gates, and the user's choices.
+    """A model whose groups of nodes that stand for a layer are that layer, with masks as gates, and the user's choices.
+
+    Parameters
+    ----------
+    model : node by node as the file has it
 
     Raises
     ------

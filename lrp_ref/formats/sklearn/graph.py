@@ -18,7 +18,7 @@ class Graph:
         self.nodes: list[Node] = []
 
     def add(self, name: str, layer: Layer, *sources: str) -> str:
-        """A node, under this name or one that is still free."""
+        """Add a node under this name, or one that is still free; returns its name."""
         taken, free_name, number = {"input", *(node.name for node in self.nodes)}, name, 2
         while free_name in taken:
             free_name, number = f"{name}-{number}", number + 1
@@ -32,7 +32,13 @@ def best_estimator(estimator: Any) -> Any:
 
 
 def steps_of(estimator: Any) -> list[tuple[str, Any]]:
-    """The (name, estimator) pairs of a pipeline, "passthrough" left out; of another estimator it alone."""
+    """The (name, estimator) pairs of a pipeline, "passthrough" left out; of another estimator it alone.
+
+    Raises
+    ------
+    FormatError
+        Where the pipeline has no steps.
+    """
     if type(estimator).__name__ != "Pipeline":
         return [(type(estimator).__name__.lower(), estimator)]
     steps = [(name, best_estimator(step)) for name, step in estimator.steps if step is not None and step != "passthrough"]
@@ -43,7 +49,13 @@ def steps_of(estimator: Any) -> list[tuple[str, Any]]:
 
 
 def fitted_attribute(estimator: Any, name: str) -> Any:
-    """A fitted attribute; `FormatError` where the estimator has none."""
+    """The value of a fitted attribute.
+
+    Raises
+    ------
+    FormatError
+        Where the estimator has none, so that it is not fitted.
+    """
     value = getattr(estimator, name, None)
     if value is None:
         raise FormatError(f"this {type(estimator).__name__} has no {name}: fit it first")

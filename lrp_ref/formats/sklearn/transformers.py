@@ -23,7 +23,20 @@ _REASONS = {
 
 
 def transform(graph: Graph, name: str, step: Any, source: str) -> str:
-    """The nodes of a transformer; the name of the last."""
+    """Add the nodes of a transformer; returns the name of the last.
+
+    Parameters
+    ----------
+    graph : takes the nodes
+    name : of the step
+    step : the fitted transformer
+    source : the node that it reads
+
+    Raises
+    ------
+    FormatError
+        Where it is of a kind that is not read.
+    """
     kind = type(step).__name__
     if kind == "Pipeline":
         for inner, inner_step in steps_of(step):
@@ -84,7 +97,17 @@ def _positions(step: Any, columns: Any) -> list[int]:
 
 
 def concatenate(graph: Graph, name: str, ends: list[str]) -> str:
-    """The outputs of several nodes side by side."""
+    """Put the outputs of several nodes side by side; returns the name of the node that does.
+
+    Parameters
+    ----------
+    ends : the nodes; of one alone nothing is added
+
+    Raises
+    ------
+    FormatError
+        Where there is none.
+    """
     if not ends:
         raise FormatError(f"{name!r} leaves no features")
     return ends[0] if len(ends) == 1 else graph.add(name, L.Concat(len(ends)), *ends)

@@ -23,14 +23,26 @@ ZIPPED = f"{ML_DOMAIN}.ZipMap"
 
 
 def scores_of(name: str, makers: Mapping[str, OpNode]) -> str:
-    """The scores that an output is, or that it lists by class."""
+    """The scores behind an output: itself, or what a ZipMap lists by class.
+
+    Parameters
+    ----------
+    name : of the output
+    makers : the node that computes each value
+    """
     while name in makers and makers[name].op == ZIPPED and makers[name].inputs:
         name = makers[name].inputs[0]
     return name
 
 
 def label_source(name: str, makers: Mapping[str, OpNode]) -> str | None:
-    """The scores that a label was picked by; None where an output is no label."""
+    """The scores that a label was picked from; None where an output is no label.
+
+    Parameters
+    ----------
+    name : of the output
+    makers : the node that computes each value
+    """
     visited: set[str] = set()
     waiting = [name]
     while waiting:
@@ -99,7 +111,13 @@ def _named_values(graph: OnnxGraph, names: tuple[str, ...], makers: Mapping[str,
 
 
 def pick_remarks(graph: OnnxGraph, outputs: str | Sequence[str] | None, scores: Sequence[str]) -> tuple[str, ...]:
-    """The remark that a file ends in labels, and the model in the scores that they are picked from; none elsewhere."""
+    """The remark that a file ends in labels, and the model in the scores that they are picked from; none elsewhere.
+
+    Parameters
+    ----------
+    outputs : what the user chose
+    scores : the values that the model computes
+    """
     makers = makers_of(graph)
     if outputs is not None or any(label_source(name, makers) is None for name in graph.outputs):
         return ()

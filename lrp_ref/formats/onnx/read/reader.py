@@ -95,7 +95,13 @@ class OnnxGraph:
         return self._arrays[name].shape if tensor is None else tuple(tensor.dims)
 
     def constant(self, name: str) -> Array:
-        """The initializer `name` as an array."""
+        """The initializer `name` as an array.
+
+        Raises
+        ------
+        FormatError
+            Where its type is not read, its data does not fit its shape, or the initializers exceed the budget.
+        """
         if name not in self._arrays:
             blob = (self.store.blobs or {}).get(name)
             self._arrays[name] = array_of(self.initializers[name], self.store, f"initializer {name!r}", blob)
@@ -106,7 +112,13 @@ class OnnxGraph:
 
 
 def parse_file(source: Any, budget: int, folder: Path | None) -> tuple[Any, Store]:
-    """A ModelProto from bytes, a path or a ModelProto, and where its tensors' bytes are.
+    """The ModelProto of a file, and where its tensors' bytes are.
+
+    Parameters
+    ----------
+    source : a path, the bytes of a file, or a ModelProto
+    budget : how many bytes the tensors may take
+    folder : where external data may lie; None: beside the file
 
     Raises
     ------
@@ -156,6 +168,11 @@ def _parse(data: bytes | mmap.mmap) -> tuple[Any, dict[str, tuple[int, int]]]:
 
 def parse_graph(proto: Any, store: Store) -> OnnxGraph:
     """The graph of a ModelProto, checked: versions, names, wiring.
+
+    Parameters
+    ----------
+    proto : a ModelProto
+    store : where its tensors' bytes are
 
     Raises
     ------
@@ -313,7 +330,12 @@ def _is_unsorted(nodes: Sequence[OpNode], sources: set[str]) -> bool:
 
 
 def needed_nodes(record: OnnxGraph, outputs: Iterable[str]) -> tuple[OpNode, ...]:
-    """The nodes that `outputs` depend on, in computing order."""
+    """The nodes of a graph that outputs depend on, in computing order.
+
+    Parameters
+    ----------
+    outputs : names of values
+    """
     names = set(outputs)
     nodes = []
     for node in reversed(record.nodes):

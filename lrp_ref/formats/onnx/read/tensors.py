@@ -69,7 +69,14 @@ class Store:
 
 
 def checked_shape(dims: Any, item: int, budget: int, what: str) -> Shape:
-    """Extents as a shape whose elements of `item` bytes fit the budget.
+    """A shape whose elements fit a budget, from the extents that a file states.
+
+    Parameters
+    ----------
+    dims : the extents
+    item : how many bytes an element takes
+    budget : how many bytes all may take
+    what : the tensor, for messages
 
     Raises
     ------
@@ -88,7 +95,18 @@ def checked_shape(dims: Any, item: int, budget: int, what: str) -> Shape:
 
 
 def check_size(shape: Sequence[int], *operands: Array) -> Shape:
-    """The extents of a value that is computed at load from `operands`; `FormatError` where they are negative or too many."""
+    """The extents of a value that is computed at load, checked against the size of its operands.
+
+    Parameters
+    ----------
+    shape : of the value
+    *operands : what it is computed from; it may have as many elements as these, or `LARGEST`
+
+    Raises
+    ------
+    FormatError
+        Where an extent is negative, or there are too many elements.
+    """
     extents = tuple(int(extent) for extent in shape)
     limit = max(LARGEST, sum({id(array): array.size for array in operands}.values()))
     if any(extent < 0 for extent in extents) or math.prod(max(e, 1) for e in extents) > limit or len(extents) > 32:
@@ -97,7 +115,14 @@ def check_size(shape: Sequence[int], *operands: Array) -> Shape:
 
 
 def array_of(tensor: Any, store: Store, what: str, blob: tuple[int, int] | None = None) -> Array:
-    """A TensorProto as an array; half-precision numbers become float32. `blob`: where its bytes were left in the file.
+    """The array of a TensorProto; half-precision numbers become float32.
+
+    Parameters
+    ----------
+    tensor : a TensorProto
+    store : where its bytes may come from
+    what : the tensor, for messages
+    blob : the offset and length of its bytes in the model's file, where they were left there
 
     Raises
     ------

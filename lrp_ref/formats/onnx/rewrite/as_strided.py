@@ -17,9 +17,10 @@ from ....arrays import Array
 from ....errors import FormatError
 from ....layers import Flatten, Gather, Identity, Reshape
 from ..read.reader import OnnxGraph, OpNode
+from ..translate.builder import BATCH, Tensor, Value
 from ..translate.constant_folding import FOLDS, fold
 from ..translate.nodes import MissingValue, translate_nodes
-from ..translate.operator_call import BATCH, Call, Tensor, Value
+from ..translate.operator_call import Call
 from ..translate.registry import Operator
 
 AS_STRIDED = "AsStrided"
@@ -39,7 +40,18 @@ class Places:
     operators: Mapping[tuple[str, int], Operator]
 
     def of(self, call: Call, batch: int) -> Array:
-        """The numbers for a batch of so many samples."""
+        """The numbers of the elements that a batch picks from its one row.
+
+        Parameters
+        ----------
+        call : the Gather
+        batch : how many samples
+
+        Raises
+        ------
+        FormatError
+            Where they are not known at load.
+        """
         signals = {name: call.value(index) for index, name in enumerate(self.signals, start=1)}
         values: dict[str, Value | MissingValue] = {**self.constants, **signals}
         translate_nodes(self.nodes, values, replace(call.builder, batch=batch), self.versions, self.operators, fold)
@@ -52,7 +64,13 @@ class Places:
 def replace_as_strided(
     nodes: Sequence[OpNode], graph: OnnxGraph, versions: Mapping[str, int], operators: Mapping[tuple[str, int], Operator]
 ) -> tuple[OpNode, ...]:
-    """The nodes, with each such pair of Reshape and Gather as one node of the kind `AS_STRIDED`."""
+    """The nodes of a file, in which a pair of Reshape to one row and Gather from it is one node of the kind `AS_STRIDED`.
+
+    Parameters
+    ----------
+    nodes : in computing order
+    versions, operators : what computes the numbers
+    """
     maker = {name: index for index, node in enumerate(nodes) for name in node.outputs if name}
 
     def maker_of(name: str) -> OpNode | None:
@@ -105,7 +123,17 @@ def _below(
 
 
 def as_strided(call: Call) -> Tensor:
-    """The operator's function: a Gather in each sample."""
+    """A Gather in each sample, for a node of the kind `AS_STRIDED`.
+
+    Parameters
+    ----------
+    call : the node
+
+    Raises
+    ------
+    FormatError
+        Where it picks elements of one sample for another.
+    """
     x, places = call.image(), call.node.attributes["places"]
     counts, size = (1, 3) if call.builder.batch == BATCH else (call.builder.batch or 1,), math.prod(x.shape)
     positions_by_batch = [places.of(call, count) for count in counts]

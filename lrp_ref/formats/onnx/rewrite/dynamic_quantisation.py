@@ -26,7 +26,12 @@ Replacements: TypeAlias = dict[str, tuple[OpNode, ...]]
 
 
 def remove_dynamic_quantisation(graph: OnnxGraph) -> OnnxGraph:
-    """The graph with dynamically quantised layers as float layers; others stay, and are refused by name."""
+    """A graph whose dynamically quantised layers are float layers; others stay, and are refused by name.
+
+    Parameters
+    ----------
+    graph : as it is in the file
+    """
     reader = _Reader(graph)
     for node in graph.nodes:
         reader.read(node)

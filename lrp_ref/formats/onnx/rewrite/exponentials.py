@@ -30,7 +30,7 @@ from .rewriting import GraphView, Match, close, number
 
 
 def logistic(view: GraphView, node: Node) -> Match:
-    """σ(−m) for 1/(1 + exp m), and for exp(−m)/(1 + exp(−m)); a/(1 + exp m) is the product of a and σ(−m)."""
+    """The sigmoid of 1/(1 + exp m) or exp(−m)/(1 + exp(−m)), which is σ(−m); a/(1 + exp m) is the product of a and σ(−m)."""
     layer = node.layer
     if isinstance(layer, Reciprocal) or (isinstance(layer, Pow) and number(layer.exponent) == -1):
         exponent = _exponent_beside_one(view, node.inputs[0])
@@ -76,7 +76,7 @@ def _negated(view: GraphView, name: str) -> str:
 
 
 def tanh_half(view: GraphView, node: Node) -> Match:
-    """½ + ½ tanh(x/2) is σ(x)."""
+    """The sigmoid of ½ + ½ tanh(x/2), which is σ(x)."""
     if not isinstance(node.layer, Scale):
         return None
     for weight, bias, tanh in view.affine(node.name):
@@ -87,7 +87,7 @@ def tanh_half(view: GraphView, node: Node) -> Match:
 
 
 def logarithm(view: GraphView, node: Node) -> Match:
-    """log(1 + exp m) is softplus, log σ(x) the logarithm of a sigmoid."""
+    """The softplus of log(1 + exp m), and the log-sigmoid of log σ(x)."""
     if not isinstance(node.layer, Log):
         return None
     exponent = _exponent_beside_one(view, node.inputs[0])
@@ -97,7 +97,7 @@ def logarithm(view: GraphView, node: Node) -> Match:
 
 
 def scaled_softplus(view: GraphView, node: Node) -> Match:
-    """softplus(βx)/β."""
+    """The softplus with a factor β: softplus(βx)/β."""
     if not isinstance(node.layer, Scale):
         return None
     for factor, base in view.multiples(node.name):
@@ -111,7 +111,7 @@ def scaled_softplus(view: GraphView, node: Node) -> Match:
 
 
 def negated_softplus(view: GraphView, node: Node) -> Match:
-    """−softplus(−x) is log σ(x), and −log σ(−x) softplus(x)."""
+    """The log-sigmoid of −softplus(−x), and the softplus of −log σ(−x)."""
     layer = node.layer
     if not isinstance(layer, Scale) or number(layer.weight) != -1 or layer.bias is not None:
         return None
@@ -128,7 +128,7 @@ def negated_softplus(view: GraphView, node: Node) -> Match:
 
 
 def softsign(view: GraphView, node: Node) -> Match:
-    """x / (1 + |x|)."""
+    """The softsign of x / (1 + |x|)."""
     x, bottom = quotient(view, node)
     for weight, bias, base in view.affine(bottom) if bottom else ():
         if (weight, bias) == (1, 1) and isinstance(view.layer(base), Abs) and view.source(base) == x:
@@ -137,7 +137,7 @@ def softsign(view: GraphView, node: Node) -> Match:
 
 
 def quotient(view: GraphView, node: Node) -> tuple[str, str]:
-    """a and b of a / b, or of a · (1/b); empty names where it is neither."""
+    """The numerator a and denominator b of a / b, or of a · (1/b); empty names where a node is neither."""
     if isinstance(node.layer, Divide):
         return node.inputs[0], node.inputs[1]
     if view.is_product(node.name):
@@ -151,7 +151,7 @@ def quotient(view: GraphView, node: Node) -> tuple[str, str]:
 
 
 def softmax(view: GraphView, node: Node) -> Match:
-    """exp(m) / Σ exp(m), where m may be x − max x; and the logarithm m − log Σ exp(m)."""
+    """The softmax of exp(m) / Σ exp(m), where m may be x − max x; and its logarithm m − log Σ exp(m)."""
     if isinstance(node.layer, Subtract) and isinstance(view.layer(node.inputs[1]), Log):
         return _log_softmax(view, node)
     top, bottom = quotient(view, node)

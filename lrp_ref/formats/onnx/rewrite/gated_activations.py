@@ -11,7 +11,7 @@ from .rewriting import DEPTH, GraphView, Match, close, number
 
 
 def self_gated_activation(view: GraphView, node: Node) -> Match:
-    """GELU, SiLU, HardSwish, Mish: c·x·g(x), the constant c before, between or after the factors."""
+    """The activation x·g(x) with a gate g of the same signal: GELU, SiLU, HardSwish, Mish; a constant may stand anywhere."""
     products = ((w, name) for w, name in view.multiples(node.name) if view.is_product(name))
     outer, product = next(products, (1.0, ""))
     if not product:
@@ -93,7 +93,7 @@ def _product(factors: list[dict[int, float]]) -> dict[int, float]:
 
 
 def is_square(view: GraphView, name: str, x: str) -> bool:
-    """Whether `name` = x²."""
+    """Whether a node computes x² of a node x."""
     layer = view.layer(name)
     if isinstance(layer, Pow):
         return number(layer.exponent) == 2 and view.source(name) == x

@@ -37,7 +37,7 @@ Weight: TypeAlias = tuple[str, bytes, tuple[str, ...]]
 
 
 def gate(view: GraphView, node: Node) -> Match:
-    """A product of a signal and a gate: which is which is a fact about the network."""
+    """A product of a signal and a gate, with the signal marked, where the graph shows which is which."""
     if not (isinstance(node.layer, Multiply) and view.is_product(node.name)) or node.layer.signal is not None:
         return None
     signal = _signal(view, node)
@@ -53,7 +53,7 @@ def _signal(view: GraphView, node: Node) -> int | None:
 
 
 def gate_of(view: GraphView, name: str) -> str:
-    """The function onto [0, 1] that a value comes from through nothing but rearrangements; an empty name where it does not."""
+    """The function onto [0, 1] that a value comes from, through rearrangements alone; an empty name where there is none."""
     for _ in range(DEPTH):
         layer = view.layer(name)
         if _maps_to_unit(layer) or _is_truth(view, name):
@@ -98,7 +98,7 @@ def _maps_to_unit(layer: Layer | None) -> bool:
 
 
 def restore_gated_constants(view: GraphView) -> bool:
-    """Make products of gates and constants of the Scales that the graph shows to be such; whether there was one.
+    """Turn Scales of gates into products of a gate and a constant, where the graph shows that they are; whether one was turned.
 
     It is shown where the same gate, or its complement, multiplies a signal; where a gate with the same weights does, at another
     step; or where the constant is what the signal of another gate is without its input, as U·0 + b is b.

@@ -18,7 +18,7 @@ _BETWEEN = (AvgPool, Pad, Reshape, Scale, Transpose)
 
 
 def local_response(view: GraphView, node: Node) -> Match:
-    """x / (k + α·mean of x² over n channels)^β. The windows are not read off: what the layers give for random squares decides."""
+    """The local response norm x / (k + α·mean of x² over n channels)^β, whose parameters are tried on random numbers."""
     if not isinstance(node.layer, Divide):
         return None
     x, power = node.inputs

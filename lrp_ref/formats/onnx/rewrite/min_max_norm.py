@@ -14,7 +14,7 @@ _MAXIMA = (ReduceMax, GlobalMaxPool)
 
 
 def min_max(view: GraphView, node: Node) -> Match:
-    """(x − min x) / (max x − min x), where the range may be the maximum of x − min x."""
+    """The min-max norm (x − min x) / (max x − min x), where the range may be the maximum of x − min x."""
     a, bottom = quotient(view, node)
     if not bottom or not isinstance(view.layer(a), Subtract):
         return None
@@ -60,7 +60,7 @@ def _is_maximum(view: GraphView, name: str, x: str, axes: Axes) -> bool:
 
 
 def guarded_norm(view: GraphView, node: Node) -> Match:
-    """0 where a divisor is 0, and a quotient by it elsewhere: the norms that give 0 there by themselves."""
+    """The norm behind a Where that gives 0 where its divisor is 0, as the norm does by itself."""
     layer = node.layer
     if not isinstance(layer, Where) or len(node.inputs) != 2:
         return None

@@ -55,7 +55,7 @@ class Statistic:
     averaged: bool = True
 
     def times(self, factor: float, shift: float = 0.0) -> Statistic:
-        """factor times the statistic, and a number more."""
+        """The statistic times a number, and another number added."""
         weights = {name: factor * getattr(self, name) for name in ("mean", "square", "squared_mean", "constant")}
         return replace(self, **{**weights, "constant": weights["constant"] + shift})
 
@@ -71,7 +71,7 @@ class Statistic:
 
 
 def statistic(view: GraphView, name: str, depth: int = 2 * DEPTH) -> Statistic | None:
-    """What a node computes of one signal's groups, where that is a statistic."""
+    """The statistic of one signal's groups that a node computes; None where it computes something else."""
     if not depth or name not in view.nodes:
         return None
     layer, sources = view.nodes[name].layer, view.nodes[name].inputs
@@ -141,7 +141,7 @@ def _moment(view: GraphView, name: str, depth: int) -> Statistic | None:
 
 
 def centred_signal(view: GraphView, name: str, depth: int = 2 * DEPTH) -> tuple[str, Axes]:
-    """x and the axes, where a node is x less the means of its groups along these; an empty name where it is not."""
+    """The signal x and the axes of a node x − mean x; an empty name where a node is something else."""
     if not isinstance(view.layer(name), Subtract):
         return "", ()
     x, mean = view.nodes[name].inputs
@@ -150,7 +150,7 @@ def centred_signal(view: GraphView, name: str, depth: int = 2 * DEPTH) -> tuple[
 
 
 def is_mean(view: GraphView, name: str, x: str, depth: int = 2 * DEPTH) -> Axes:
-    """The axes along which a node is the mean of x's groups, standing where their elements do; none where it is not."""
+    """The axes along which a node is the mean of x's groups, aligned with their elements; none where it is not."""
     mean = statistic(view, without_expand(view, name), depth)
     if mean is None or not mean.is_mean or not view.same(mean.base, x) or not is_aligned(view, name, x, mean.axes):
         return ()
@@ -158,7 +158,7 @@ def is_mean(view: GraphView, name: str, x: str, depth: int = 2 * DEPTH) -> Axes:
 
 
 def reduced_axes(view: GraphView, name: str, kinds: tuple[type, ...]) -> tuple[Axes, int]:
-    """The axes that a reduction goes over, and over how many cells; no axes where it is none of `kinds`."""
+    """The axes of a reduction of one of these kinds, and how many cells it goes over; no axes where a node is none."""
     layer = view.layer(name)
     if not isinstance(layer, kinds):
         return (), 0
@@ -169,7 +169,7 @@ def reduced_axes(view: GraphView, name: str, kinds: tuple[type, ...]) -> tuple[A
 
 
 def reduction_of(view: GraphView, name: str) -> str:
-    """The reduction whose axes a node keeps, or that are put back behind it; an empty name where it is none."""
+    """The reduction behind which the axes are there again, kept or put back by a Reshape; an empty name where there is none."""
     source = without_expand(view, name)
     below = view.source(source) if isinstance(view.layer(source), (Reshape, Flatten)) else source
     axes, _ = reduced_axes(view, below, (Mean, Sum, ReduceMax))
@@ -177,13 +177,13 @@ def reduction_of(view: GraphView, name: str) -> str:
 
 
 def is_aligned(view: GraphView, name: str, x: str, axes: Axes) -> bool:
-    """Whether a statistic of x over these axes stands where the elements of its groups do: as (…, 1, …), or repeated."""
+    """Whether a statistic of x over these axes broadcasts against x: its shape has 1 there, before it is repeated."""
     shape = view.shapes[x]
     return view.shapes[without_expand(view, name)] == tuple(1 if axis in axes else extent for axis, extent in enumerate(shape))
 
 
 def without_expand(view: GraphView, name: str) -> str:
-    """The node that is repeated along axes of extent 1; a quotient does so by itself."""
+    """The node below an Expand, which repeats it along axes of extent 1; elsewhere the node itself."""
     layer = view.layer(name)
     repeats = isinstance(layer, Expand) and view.rank(name) == view.rank(view.source(name))
     return view.source(name) if repeats else name
@@ -199,12 +199,12 @@ class Length:
 
 
 def length(view: GraphView, name: str, x: str) -> Length | None:
-    """What divides the signal x, where that is the root of a statistic and stands where x does."""
+    """The divisor of the signal x that is the root of a statistic of it, aligned with x; None where a node is something else."""
     return _if_aligned(view, name, x, _length(view, name))
 
 
 def inverse_length(view: GraphView, name: str, x: str) -> Length | None:
-    """What multiplies the signal x, where that is one over the root of a statistic and stands where x does."""
+    """The factor of the signal x that is one over the root of a statistic, aligned with x; None where it is something else."""
     inner = without_unit_axes(view, name)
     layer = view.layer(inner)
     if isinstance(layer, Reciprocal):
@@ -233,7 +233,7 @@ def _length(view: GraphView, name: str) -> Length | None:
 
 
 def without_unit_axes(view: GraphView, name: str) -> str:
-    """The node behind which extents of 1 are repeated, put in or left out."""
+    """The node below layers that repeat, add or drop axes of extent 1."""
     name = without_expand(view, name)
     for _ in range(DEPTH):
         moves = isinstance(view.layer(name), (Reshape, Flatten))
@@ -244,7 +244,7 @@ def without_unit_axes(view: GraphView, name: str) -> str:
 
 
 def split_floor(view: GraphView, name: str) -> tuple[str, float]:
-    """b and f, where a node is max(b, f), repeated along the axes of a group."""
+    """The node b and the number f of max(b, f), which may be repeated; f is 0 where a node is no such maximum."""
     name = without_expand(view, name)
     layer = view.layer(name)
     if isinstance(layer, Clip) and layer.low is not None and layer.high is None and layer.low > 0:

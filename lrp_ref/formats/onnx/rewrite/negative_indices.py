@@ -31,7 +31,13 @@ Compute = Callable[[Sequence[OpNode], dict[str, Array], str], Array]
 
 
 def remove_negative_indices(graph: OnnxGraph, nodes: Sequence[OpNode], compute: Compute) -> tuple[OpNode, ...]:
-    """The nodes, where every Gather from a table reads an input of the network instead of a spelling of it."""
+    """The nodes of a file, in which every Gather from a table reads an input instead of arithmetic that changes no valid index.
+
+    Parameters
+    ----------
+    nodes : in computing order
+    compute : computes a value from constants
+    """
     makers = {name: index for index, node in enumerate(nodes) for name in node.outputs if name}
     inputs = {value.name: value for value in graph.inputs if value.name not in graph.initializers}
     new_nodes = list(nodes)

@@ -20,7 +20,7 @@ from .rewriting import GraphView, Match, close, number
 
 
 def norm_by_length(view: GraphView, node: Node) -> Match:
-    """a / √(mean a² + ε) and the like: RMSNorm, LpNorm, and LayerNorm where a is x − mean x."""
+    """The norm that divides a by its own length: RMSNorm, LpNorm, and LayerNorm where a is x − mean x."""
     for a, gain, divisor in _quotients_by_length(view, node):
         match = _norm(view, node, a, gain, divisor)
         if match is not None:
@@ -75,7 +75,7 @@ def _norm(view: GraphView, node: Node, a: str, gain: Array | None, divisor: Leng
 
 
 def split_norm(view: GraphView, node: Node) -> Match:
-    """x·r − m·r for the mean m of x, and b more: (x − m)·r and b more, as batch norms are folded."""
+    """The product (x − m)·r, and b more, of a node x·r − m·r + b for the mean m of x: as folded batch norms are written."""
     layer = node.layer
     if not isinstance(layer, (Add, Subtract)) or len(node.inputs) != 2:
         return None
@@ -108,7 +108,7 @@ def _subtraction(view: GraphView, name: str) -> tuple[Array | None, str]:
 
 
 def six_digits(epsilon: float) -> float:
-    """Six digits of a number: what a file was told, and not its float32."""
+    """A constant to six digits: what a file was told, and not its float32."""
     return float(f"{epsilon:.6g}")
 
 
@@ -169,7 +169,7 @@ def _absolute_norm(view: GraphView, node: Node) -> Match:
 
 
 def norm_affine(view: GraphView, node: Node) -> Match:
-    """The γ and β behind a layer or RMS norm that has none yet."""
+    """A layer or RMS norm with the γ and β that a Scale behind it holds."""
     layer = node.layer
     (source,) = node.inputs if len(node.inputs) == 1 else ("",)
     if not isinstance(layer, Scale) or not view.private(source):

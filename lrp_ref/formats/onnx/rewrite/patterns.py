@@ -25,7 +25,12 @@ from .rewriting import GraphView, Match
 
 
 def recognise_patterns(model: Model) -> Model:
-    """`model` with known groups of nodes as the layers that they are."""
+    """A model in which groups of nodes that stand for one layer are that layer.
+
+    Parameters
+    ----------
+    model : node by node as its file has it
+    """
     view = _view_of(model)
     restore_gated_constants(view)  # before a constant that is added behind one makes it an affine map
     changed = True

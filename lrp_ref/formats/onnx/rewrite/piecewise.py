@@ -52,7 +52,7 @@ class Bend:
 
 
 def activation_by_bend(view: GraphView, node: Node) -> Match:
-    """A choice by the sign of a signal: ReLU, LeakyReLU, Abs, Clip, Threshold, ELU, hard and soft shrinkage."""
+    """The activation that a choice by the sign of a signal is: ReLU, LeakyReLU, Abs, Clip, Threshold, ELU, or a shrinkage."""
     bend = _bend(view, node)
     if bend is None:
         return _activation_plus_zero(view, node)
@@ -118,7 +118,7 @@ def _bend_of(view: GraphView, mask: str, then: Branch | None, otherwise: Branch 
 
 
 def condition(view: GraphView, name: str) -> tuple[str, float, str] | None:
-    """(relation, number, x) where `name` is 1 where x stands in the relation to the number, and 0 elsewhere."""
+    """The relation, number and node x of a comparison, 1 where x stands in the relation to the number, else 0; or None."""
     negative = False
     for _ in range(DEPTH):
         layer = view.layer(name)
@@ -192,7 +192,7 @@ def _shrinkage(view: GraphView, bend: Bend) -> Match:
 
 
 def hard_shrinkage(view: GraphView, node: Node) -> Match:
-    """Hard shrinkage by two comparisons: z where z > λ or z < −λ, 0 elsewhere."""
+    """The hard shrinkage by two comparisons: z where z > λ or z < −λ, 0 elsewhere."""
     layer = node.layer
     if not isinstance(layer, Where) or layer.otherwise is None or number(layer.otherwise) != 0 or layer.then is not None:
         return None
@@ -207,7 +207,7 @@ def hard_shrinkage(view: GraphView, node: Node) -> Match:
 
 
 def soft_shrinkage(view: GraphView, node: Node) -> Match:
-    """The sum of what lies above λ and what lies below −λ, each moved towards 0 by λ."""
+    """The soft shrinkage as a sum of what lies above λ and what lies below −λ, each moved towards 0 by λ."""
     if not isinstance(node.layer, Add) or len(node.inputs) != 2:
         return None
     bends = [_bend(view, view.nodes[name]) if name in view.nodes else None for name in node.inputs]
@@ -247,7 +247,7 @@ def _is_nothing(view: GraphView, branch: Branch, z: str) -> bool:
 
 
 def leaky_maximum(view: GraphView, node: Node) -> Match:
-    """max(x, s·x) with s ≤ 1: LeakyReLU, and Abs where s is −1; with s > 1 it is LeakyReLU of s·x with the slope 1/s."""
+    """The LeakyReLU of max(x, s·x) with s ≤ 1, Abs where s is −1; with s > 1 it is LeakyReLU of s·x with the slope 1/s."""
     if not isinstance(node.layer, Maximum) or len(node.inputs) != 2:
         return None
     for x, other in (node.inputs, node.inputs[::-1]):
@@ -260,7 +260,7 @@ def leaky_maximum(view: GraphView, node: Node) -> Match:
 
 
 def nested_bounds(view: GraphView, node: Node) -> Match:
-    """A bound of what is bounded already, by nobody else read: min(6, max(0, x))."""
+    """The Clip of a bound of what is bounded already, and read by no other node: min(6, max(0, x))."""
     outer = _bounds(node.layer)
     source = node.inputs[0] if node.inputs else ""
     inner = _bounds(view.layer(source))

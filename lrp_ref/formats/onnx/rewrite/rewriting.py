@@ -30,7 +30,7 @@ class GraphView:
     shapes: dict[str, Shape]
 
     def replace(self, name: str, layer: Layer, inputs: tuple[str, ...]) -> None:
-        """Another layer under the same name; what nobody reads any more goes."""
+        """Put another layer under a node's name, and drop the nodes that nobody reads any more."""
         old = list(self.nodes[name].inputs)
         self.nodes[name] = Node(name, layer, inputs)
         self.reads.update(inputs)
@@ -41,7 +41,7 @@ class GraphView:
                 old += self.nodes.pop(source).inputs
 
     def insert(self, name: str, layer: Layer, inputs: tuple[str, ...]) -> str:
-        """A new node; its name, which is `name` or that with a number."""
+        """Add a node; returns its name, which is `name` or that with a number."""
         free_name, count = name, 1
         while free_name in self.shapes:
             count += 1
@@ -73,7 +73,7 @@ class GraphView:
         return isinstance(layer, Multiply) and layer.constant is None
 
     def same(self, first: str, second: str, depth: int = DEPTH) -> bool:
-        """Whether two nodes compute the same: one node, or equal layers on the same. Files compute a mean twice."""
+        """Whether two nodes compute the same: one node, or equal layers on the same inputs. Files compute a mean twice."""
         if first == second:
             return True
         one, other = self.nodes.get(first), self.nodes.get(second)
@@ -88,7 +88,7 @@ class GraphView:
         )
 
     def affine(self, name: str) -> Iterator[tuple[float, float, str]]:
-        """Every (w, b, base) with `name` = w·base + b for numbers w and b: `name` itself, and what lies below its scalar Scales."""  # noqa: E501
+        """Every (w, b, base) with `name` = w·base + b for numbers w, b: the node itself, and those below its scalar Scales."""
         weight, bias = 1.0, 0.0
         yield weight, bias, name
         for _ in range(DEPTH):
@@ -103,7 +103,7 @@ class GraphView:
             yield weight, bias, name
 
     def multiples(self, name: str) -> Iterator[tuple[float, str]]:
-        """Every (w, base) with `name` = w·base."""
+        """Every pair (w, base) with `name` = w·base."""
         return ((weight, base) for weight, bias, base in self.affine(name) if bias == 0)
 
     def is_multiple(self, name: str, factor: float, base: str) -> bool:

@@ -14,13 +14,19 @@ import numpy as np
 
 from ....errors import FormatError
 from ....layers.shape import Reshape
-from .operator_call import Call, Tensor, Value
+from .builder import Tensor, Value
+from .operator_call import Call
 from .registry import Operator, Recount
 from .shape_arithmetic import slices
 
 
 def move_batch_first(call: Call, operator: Operator) -> tuple[Call, int] | None:
-    """The node as if the batch axis were in front, None where nothing has to be done.
+    """A node as if the batch axis were in front, and where the file has it in the outputs; None where it is in front.
+
+    Parameters
+    ----------
+    call : the node with its inputs looked up
+    operator : says how it treats the batch axis
 
     Raises
     ------
@@ -95,7 +101,13 @@ def _broadcast(call: Call, signals: Sequence[Tensor]) -> tuple[Call, int]:
 
 
 def recount_transpose(call: Call, batch_axis: int) -> tuple[Call, int]:
-    """The order of axes in `perm`."""
+    """The order of axes in `perm`.
+
+    Raises
+    ------
+    FormatError
+        Where `perm` is no order of the axes.
+    """
     rank = call.rank(call.tensor())
     order = call.integers("perm", tuple(reversed(range(rank))))
     if sorted(order) != list(range(rank)):
@@ -115,7 +127,13 @@ def recount_squeeze(call: Call, batch_axis: int) -> tuple[Call, int]:
 
 
 def recount_unsqueeze(call: Call, batch_axis: int) -> tuple[Call, int]:
-    """The axes of extent 1 that an Unsqueeze puts in."""
+    """The axes of extent 1 that an Unsqueeze puts in.
+
+    Raises
+    ------
+    FormatError
+        Where the axes are missing, or do not fit the rank.
+    """
     file_axes = call.listed(1, "axes", 13)
     if file_axes is None or len(file_axes) > 32:
         raise FormatError("its axes are missing")
@@ -181,7 +199,13 @@ def recount_reduction(since: int) -> Recount:
 
 
 def recount_matmul(call: Call, batch_axis: int) -> tuple[Call, int]:
-    """A product of rows with one constant matrix, which stays as it is."""
+    """A product of rows with one constant matrix, which stays as it is.
+
+    Raises
+    ------
+    FormatError
+        Where it is another product.
+    """
     first, second = call.value(0), call.value(1)
     if isinstance(second, Tensor) or not isinstance(first, Tensor) or second.ndim > 2 or batch_axis == call.rank(first) - 1:
         raise FormatError(
@@ -191,7 +215,13 @@ def recount_matmul(call: Call, batch_axis: int) -> tuple[Call, int]:
 
 
 def recount_softmax(call: Call, batch_axis: int) -> tuple[Call, int]:
-    """The axis that a softmax normalises; before schema 13 it is refused."""
+    """The axis that a softmax normalises; before schema 13 it is refused.
+
+    Raises
+    ------
+    FormatError
+        Where the schema is older: several axes are normalised together.
+    """
     if call.version < 13:
         raise FormatError(f"the batch axis of its input is axis {batch_axis}, and several axes are normalised together")
     return recount_along(-1)(call, batch_axis)

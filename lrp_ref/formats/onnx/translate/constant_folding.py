@@ -11,14 +11,25 @@ import numpy as np
 from ....arrays import Array, Shape
 from ....errors import FormatError
 from ..read.tensors import CASTS, LARGEST, check_size
+from .builder import BATCH, Value
 from .index_constants import gather, gather_elements, gather_nd, identity_like, running_sum, triangle
-from .operator_call import BATCH, Call, Value
+from .operator_call import Call
 from .quantised_constants import dequantize_constant, quantize_constant
 from .shape_arithmetic import python_slice, reshape_target, shape_extents, slices, split_sizes
 
 
 def fold(call: Call) -> Sequence[Value | None] | None:
-    """What a node computes from constants; None where no function here knows its operator."""
+    """The outputs of a node of constants; None where no function here knows its operator.
+
+    Parameters
+    ----------
+    call : the node, all inputs of which are known
+
+    Raises
+    ------
+    FormatError
+        Where the constants do not fit, or exceed the budget.
+    """
     function = FOLDS.get(call.node.op)
     if function is None:
         return None
@@ -132,7 +143,7 @@ def _broadcast(*shapes: Sequence[int]) -> Shape:
 
 
 def _without_batch(call: Call, shape: Sequence[int]) -> tuple[int, ...]:
-    """A constant that is made once per sample is made once, and meets the signal by broadcasting."""
+    """A shape whose batch extents are 1: the constant is the same for every sample, and broadcasts."""
     # Where the file fixes the batch's extent, any other axis may have the same: `Call.per_sample` sees then whether rows differ.
     return tuple(1 if call.lead and extent == call.builder.batch == BATCH else extent for extent in shape)
 

@@ -10,14 +10,19 @@ from ....arrays import Shape
 from ....errors import FormatError, unknown
 from ..read.reader import InputDeclaration
 from ..read.tensors import CASTS, FLOATS, kind_name
-from .operator_call import BATCH, Tensor
+from .builder import BATCH, Tensor
 
 #: Extents that are tried where a file leaves them open, until the network can be laid out: exporters' usual sides first.
 CANDIDATES = (64, 224, 32, 320, 48, 96, 512, 576, 16, 7)
 
 
 def batch_axes_of(batch_axis: Any, inputs: Sequence[InputDeclaration]) -> dict[str, int]:
-    """The axis of each input that is the batch: 0 where nothing else is told, and of an input with no other axis.
+    """The batch axis of each input: 0 where nothing else is told, and of an input with no other axis.
+
+    Parameters
+    ----------
+    batch_axis : what the user says, for all inputs or by name
+    inputs : those that the model reads
 
     Raises
     ------
@@ -91,7 +96,17 @@ def declare_batch_first(value: InputDeclaration, axis: int) -> InputDeclaration:
 
 
 def batch_extent(inputs: Sequence[InputDeclaration]) -> int:
-    """The extent that stands for the batch axis: the one that the file fixes, or the symbol."""
+    """The extent that stands for the batch axis: the one that the file fixes, or the symbol `BATCH`.
+
+    Parameters
+    ----------
+    inputs : declared with the batch in front
+
+    Raises
+    ------
+    FormatError
+        Where an input has no axis, or their first extents differ.
+    """
     extents = {value.dims[0] for value in inputs if value.dims}
     for value in inputs:
         if value.dims == ():
@@ -110,7 +125,12 @@ def batch_extent(inputs: Sequence[InputDeclaration]) -> int:
 
 
 def shapes_by_input(input_shape: Any, names: Sequence[str]) -> dict[str, Shape]:
-    """`input_shape` as a mapping from inputs to shapes.
+    """The shapes of inputs by their names, from what a user says.
+
+    Parameters
+    ----------
+    input_shape : a mapping, one shape for the only input, or None
+    names : of the inputs
 
     Raises
     ------
@@ -130,7 +150,19 @@ def shapes_by_input(input_shape: Any, names: Sequence[str]) -> dict[str, Shape]:
 
 
 def sample_shape(value: InputDeclaration, input_shape: Shape | None, batched: bool) -> Shape:
-    """The shape of one sample of an input, checked."""
+    """The shape of one sample of an input, checked against its declaration.
+
+    Parameters
+    ----------
+    value : the declaration, with the batch in front
+    input_shape : what the user says; None: what the file declares
+    batched : whether the first axis is the batch
+
+    Raises
+    ------
+    FormatError
+        Where the input holds no numbers, the shapes do not fit, or extents are open.
+    """
     if value.kind not in FLOATS and value.kind not in CASTS:
         raise FormatError(f"input {value.name!r} holds {kind_name(value.kind)} values; only numbers can be explained")
     declared = _sample(value, batched)
@@ -153,7 +185,7 @@ def _sample(value: InputDeclaration, batched: bool) -> tuple[int | None, ...] | 
 
 
 def open_message(values: Sequence[InputDeclaration], batched: bool) -> str:
-    """What to do about inputs whose shapes are not known."""
+    """The message for inputs whose shapes are not known."""
     listed = []
     for value in values:
         declared = _sample(value, batched)
@@ -171,7 +203,14 @@ def is_open(value: InputDeclaration, batched: bool) -> bool:
 def candidate_shapes(
     inputs: Sequence[InputDeclaration], batched: bool, sizes: Iterable[int] = CANDIDATES
 ) -> Iterator[dict[str, Shape]]:
-    """Shapes for all inputs with open extents, one size after the other; extents of one name are equal."""
+    """The shapes to try for inputs with open extents, one size after the other; extents of one name are equal.
+
+    Parameters
+    ----------
+    inputs : with the batch in front
+    batched : whether the first axis is the batch
+    sizes : in the order in which they are tried
+    """
     for size in sizes:
         yield {
             value.name: tuple(extent or size for extent in _sample(value, batched) or ())
@@ -181,7 +220,13 @@ def candidate_shapes(
 
 
 def batch_axis_remarks(inputs: Mapping[str, int], outputs: Sequence[str], values: Mapping[str, Any]) -> tuple[str, ...]:
-    """Which inputs and outputs have their batch elsewhere in the file than in the model."""
+    """The remarks on inputs and outputs that have their batch elsewhere in the file than in the model.
+
+    Parameters
+    ----------
+    inputs : the batch axis of each
+    outputs : their names, under which `values` has their tensors
+    """
     descriptions = {f"input {name!r}": f"along axis {axis}" for name, axis in inputs.items() if axis}
     for name in outputs:
         value = values[name]

@@ -16,7 +16,8 @@ import numpy as np
 
 from ....arrays import Array, Shape
 from ....errors import FormatError
-from .operator_call import Call, Tensor, Value
+from .builder import Tensor, Value
+from .operator_call import Call
 from .registry import Layout, Operator, Unfold
 
 
@@ -51,7 +52,12 @@ def has_folded_batch(call: Call) -> bool:
 
 
 def unfold_batch(call: Call, operator: Operator) -> tuple[Call, Layout]:
-    """The node as if the batch were apart and in front, and where the file has it in the outputs.
+    """A node as if the batch were apart and in front, and where the file has it in the outputs.
+
+    Parameters
+    ----------
+    call : the node with its inputs looked up
+    operator : says how it treats the batch axis
 
     Raises
     ------
@@ -126,7 +132,13 @@ def _aligned(constant: Array, layout: Layout, rank: int) -> Array:
 
 
 def unfold_product(call: Call, layout: Layout) -> tuple[Call, Layout]:
-    """A product of rows with one constant matrix, or of two signals' matrices behind the batch."""
+    """A product of rows with one constant matrix, or of two signals' matrices behind the batch.
+
+    Raises
+    ------
+    FormatError
+        Where it is another product.
+    """
     first, second = call.value(0), call.value(1)
     batch_axis, rank = layout[0], _file_rank(call, layout)
     if isinstance(first, Tensor) and isinstance(second, Tensor) and call.node.op == "MatMul" and batch_axis < rank - 2:
@@ -138,7 +150,13 @@ def unfold_product(call: Call, layout: Layout) -> tuple[Call, Layout]:
 
 
 def unfold_transpose(call: Call, layout: Layout) -> tuple[Call, Layout]:
-    """The order of axes in `perm`, the folded ones side by side."""
+    """The order of axes in `perm`, the folded ones side by side.
+
+    Raises
+    ------
+    FormatError
+        Where `perm` is no order of the axes.
+    """
     batch_axis, before, behind = layout
     rank = _file_rank(call, layout)
     order = call.integers("perm", tuple(reversed(range(rank))))
@@ -151,14 +169,26 @@ def unfold_transpose(call: Call, layout: Layout) -> tuple[Call, Layout]:
 
 
 def unfold_softmax(call: Call, layout: Layout) -> tuple[Call, Layout]:
-    """The axis that a softmax normalises; before schema 13 it is refused."""
+    """The axis that a softmax normalises; before schema 13 it is refused.
+
+    Raises
+    ------
+    FormatError
+        Where the schema is older.
+    """
     if call.version < 13:
         raise _not_read(call)
     return _front(call, {}, {"axis": _counted(call.integer("axis", -1), layout, _file_rank(call, layout))}), layout
 
 
 def unfold_reduction(since: int) -> Unfold:
-    """The axes of a reduction, which are an input from schema `since` on."""
+    """The axes of a reduction, which are an input from schema `since` on.
+
+    Raises
+    ------
+    FormatError
+        Where no axes are named: all are reduced.
+    """
 
     def unfold(call: Call, layout: Layout) -> tuple[Call, Layout]:
         file_axes, rank = call.listed(1, "axes", since), _file_rank(call, layout)

@@ -11,7 +11,7 @@ from .operator_call import Call
 
 
 def gather(call: Call) -> Array:
-    """Whole slices along one axis."""
+    """A Gather of constants: slices of an array along one axis."""
     a, indices, axis = call.constant(0), call.constant(1), call.integer("axis", 0)
     axis = axis + a.ndim if axis < 0 else axis
     check_size((*a.shape[:axis], *indices.shape, *a.shape[axis + 1 :]), a, indices)
@@ -19,14 +19,20 @@ def gather(call: Call) -> Array:
 
 
 def triangle(call: Call) -> Array:
-    """Trilu: a matrix with zeros on one side of a diagonal."""
+    """A Trilu of a constant: a matrix with zeros on one side of a diagonal."""
     a, shift = call.constant(0), call.optional_constant(1)
     k = 0 if shift is None else int(shift.reshape(()))
     return np.asarray(np.triu(a, k) if call.integer("upper", 1) else np.tril(a, k))
 
 
 def identity_like(call: Call) -> Array:
-    """EyeLike: ones on a diagonal, in the shape of a matrix."""
+    """An EyeLike: ones on a diagonal, in the shape of a matrix.
+
+    Raises
+    ------
+    FormatError
+        Where the array is no matrix.
+    """
     a = call.constant(0)
     if a.ndim != 2:
         raise FormatError(f"an identity matrix like an array of shape {a.shape}")
@@ -36,7 +42,7 @@ def identity_like(call: Call) -> Array:
 
 
 def running_sum(call: Call) -> Array:
-    """CumSum, in either direction, with or without the element itself."""
+    """A CumSum of a constant, in either direction, with or without the element itself."""
     a, axis = call.constant(0), int(call.constant(1).reshape(()))
     a = np.flip(a, axis) if call.integer("reverse", 0) else a
     sums = np.cumsum(a, axis, dtype=a.dtype) - (a if call.integer("exclusive", 0) else 0)
@@ -44,12 +50,18 @@ def running_sum(call: Call) -> Array:
 
 
 def gather_elements(call: Call) -> Array:
-    """One element for each index along one axis."""
+    """A GatherElements of constants: one element for each index along one axis."""
     return np.take_along_axis(call.constant(0), call.constant(1).astype(np.int64), call.integer("axis", 0))
 
 
 def gather_nd(call: Call) -> Array:
-    """The elements, or slices, at positions that are given along several axes."""
+    """A GatherND of constants: elements, or slices, at positions along several axes.
+
+    Raises
+    ------
+    FormatError
+        Where it picks along batch axes, or along more axes than there are.
+    """
     a, indices = call.constant(0), call.constant(1).astype(np.int64)
     if call.integer("batch_dims", 0) or not 0 < indices.shape[-1] <= a.ndim:
         raise FormatError("it picks along batch axes, or along more axes than there are")

@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from ....errors import FormatError
-from .operator_call import Call, Tensor
+from .builder import Tensor
+from .operator_call import Call
 
 BOOL = 9
 #: Operators of which integers in make integers out, of the same kind.
@@ -39,7 +40,7 @@ def _values(call: Call) -> list[Tensor | np.ndarray]:
 
 
 def kind_of(call: Call) -> int | None:
-    """The kind of the outputs' elements: integers or truth values, 0 for floating point numbers; None: what the operator says."""
+    """The element kind of a node's outputs: an integer type, 0 for floating point numbers; None: what the operator says."""
     op = call.node.op
     if op in TRUTHS:
         return BOOL

@@ -12,15 +12,16 @@ from ....errors import FormatError, LrpError
 from ....network.model import Model
 from ..read.reader import Branch, OpNode
 from .batch_axis import move_batch_first
+from .builder import Builder, Tensor, Value
 from .folded_batch import has_folded_batch, unfold_batch
 from .integers import check_integers, kind_of
-from .operator_call import Builder, Call, Tensor, Value
+from .operator_call import Call
 from .registry import Operator
 
 
 @dataclass(frozen=True)
 class MissingValue:
-    """A value that does not exist. Where `why` is empty its node was complained about, and what depends on it is not as well."""
+    """A value that could not be translated; `why` is empty where that was reported already, and its dependants stay silent."""
 
     why: str = ""
 
@@ -47,7 +48,16 @@ def translate_nodes(
     operators: Mapping[tuple[str, int], Operator],
     fold: Callable[[Call], Sequence[Value | None] | None],
 ) -> None:
-    """Turn every node into layers or known values; `values` takes what they compute, by the file's names.
+    """Translate nodes into layers or constants, one after the other.
+
+    Parameters
+    ----------
+    nodes : in computing order
+    values : by the file's names; takes what the nodes compute
+    builder : takes the layers
+    version_of : the schema version of each operator
+    operators : by name and schema version
+    fold : computes a node of constants
 
     Raises
     ------

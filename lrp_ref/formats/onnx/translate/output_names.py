@@ -7,12 +7,23 @@ from collections.abc import Mapping, Sequence
 from ....errors import FormatError
 from ....layers.shape import Identity
 from ....network.model import Node
+from .builder import Builder, Tensor, Value
 from .nodes import MissingValue
-from .operator_call import Builder, Tensor, Value
 
 
 def name_outputs(builder: Builder, outputs: Sequence[str], values: Mapping[str, Value | MissingValue]) -> list[Node]:
-    """The nodes that the outputs depend on, those that compute outputs under the outputs' names."""
+    """The nodes of a builder that outputs depend on, those that compute outputs under the outputs' names.
+
+    Parameters
+    ----------
+    outputs : names of values of the file
+    values : by the file's names
+
+    Raises
+    ------
+    FormatError
+        Where an output is not supported, or does not depend on the network's input.
+    """
     renamed: dict[str, str] = {}
     extra: list[tuple[str, str]] = []
     for name in outputs:

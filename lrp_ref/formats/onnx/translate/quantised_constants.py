@@ -11,7 +11,7 @@ from .operator_call import Call
 
 
 def scale_and_zero(call: Call) -> tuple[Array, Array]:
-    """Scale and zero point, the zero in its own type."""
+    """The scale and zero point of a node, the zero in its own type."""
     scale, zero = call.constant(1), call.optional_constant(2)
     if zero is None:
         kind = call.node.attributes.get("output_dtype", 0) if call.node.op == "QuantizeLinear" else 0
@@ -20,7 +20,18 @@ def scale_and_zero(call: Call) -> tuple[Array, Array]:
 
 
 def align_scale(call: Call, constant: Array, shape: tuple[int, ...]) -> Array:
-    """A scale or zero point that meets an array of `shape`: one number, one for each cell of an axis, or one for each block."""
+    """A scale or zero point, shaped to meet an array: one number, one for each cell of an axis, or one for each block.
+
+    Parameters
+    ----------
+    constant : the scale or zero point
+    shape : of the array
+
+    Raises
+    ------
+    FormatError
+        Where it does not fit that shape.
+    """
     if constant.size == 1:
         return constant.reshape(())
     axis, block = call.integer("axis", 1), call.integer("block_size", 0)
@@ -35,7 +46,13 @@ def align_scale(call: Call, constant: Array, shape: tuple[int, ...]) -> Array:
 
 
 def dequantize_constant(call: Call) -> Array:
-    """(q − zero) · scale of constants."""
+    """A DequantizeLinear of constants: (q − zero) · scale.
+
+    Raises
+    ------
+    FormatError
+        Where the scale is no floating point number.
+    """
     q = call.constant(0)
     scale, zero = scale_and_zero(call)
     if not scale.dtype.kind == "f":
@@ -46,7 +63,7 @@ def dequantize_constant(call: Call) -> Array:
 
 
 def quantize_constant(call: Call) -> Array:
-    """round(x / scale) + zero of constants, cut off at the ends of the integers."""
+    """A QuantizeLinear of constants: round(x / scale) + zero, cut off at the ends of the integers."""
     x = call.constant(0)
     scale, zero = scale_and_zero(call)
     ends = np.iinfo(zero.dtype)

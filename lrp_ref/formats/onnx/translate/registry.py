@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from .operator_call import Call, Value
+from .builder import Value
+from .operator_call import Call
 
 #: From a node with its inputs looked up to its outputs: layers are emitted on the way.
 OperatorFunction: TypeAlias = "Callable[[Call], Value | Sequence[Value | None]]"

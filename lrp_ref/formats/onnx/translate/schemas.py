@@ -10,10 +10,15 @@ from ..read.reader import ML_DOMAIN, Branch, OpNode
 from .operators import FOLDED, FOREIGN, HINTS, OPERATORS, OTHERS
 
 
-def versions_of(nodes: Sequence[OpNode], opset: int, learned: int = 0) -> dict[str, int]:
-    """The version of every operator's schema, for the versions of ONNX's own and of ai.onnx.ml's operators.
+def versions_of(nodes: Sequence[OpNode], opset: int, ml_opset: int = 0) -> dict[str, int]:
+    """The schema version of every operator, for the versions of ONNX's own and of ai.onnx.ml's operators.
 
     Operators inside branches that are not read have the version 0: whether a branch is taken is not known yet.
+
+    Parameters
+    ----------
+    nodes : those that the outputs need
+    opset, ml_opset : the versions that the file imports
 
     Raises
     ------
@@ -24,13 +29,13 @@ def versions_of(nodes: Sequence[OpNode], opset: int, learned: int = 0) -> dict[s
     wrong: dict[str, str] = {}
     for node in nodes:
         if node.op not in versions and node.op not in wrong:
-            _look_up(node.op, opset, learned, versions, wrong)
+            _look_up(node.op, opset, ml_opset, versions, wrong)
     if wrong:
         counts = Counter(node.op for node in nodes)
         listed = [f"{op} ({counts[op]}×: {hint})" for op, hint in sorted(wrong.items())]
         raise FormatError(f"the network uses operators that are not read: {'; '.join(listed)}")
     for op in {node.op for node in _inside(nodes)} - versions.keys():
-        _look_up(op, opset, learned, versions, wrong)
+        _look_up(op, opset, ml_opset, versions, wrong)
     return dict.fromkeys(wrong, 0) | versions
 
 
@@ -42,11 +47,11 @@ def _inside(nodes: Sequence[OpNode]) -> Iterator[OpNode]:
                 yield from _inside(branch.nodes)
 
 
-def _look_up(op: str, opset: int, learned: int, versions: dict[str, int], wrong: dict[str, str]) -> None:
+def _look_up(op: str, opset: int, ml_opset: int, versions: dict[str, int], wrong: dict[str, str]) -> None:
     from onnx import defs
 
     is_standard = not op.startswith(f"{ML_DOMAIN}.")
-    schema = (op, opset) if is_standard else (op[len(ML_DOMAIN) + 1 :], learned, ML_DOMAIN)
+    schema = (op, opset) if is_standard else (op[len(ML_DOMAIN) + 1 :], ml_opset, ML_DOMAIN)
     try:
         version = int(defs.get_schema(*schema).since_version)
     except defs.SchemaError:
@@ -60,5 +65,5 @@ def _look_up(op: str, opset: int, learned: int, versions: dict[str, int], wrong:
 
 
 def hint_of(op: str) -> str:
-    """What would help where an operator is not read."""
+    """The advice for an operator that is not read."""
     return HINTS.get(op, FOREIGN if "." in op and not op.startswith(ML_DOMAIN) else OTHERS)

@@ -13,7 +13,19 @@ from .operator_call import Call
 
 
 def reshape_target(requested: Sequence[int], shape: Shape, keep_zero: bool) -> Shape:
-    """The target of a Reshape with its 0 (copied) and −1 (inferred) resolved."""
+    """The target shape of a Reshape, with its 0 (copied) and −1 (inferred) resolved.
+
+    Parameters
+    ----------
+    requested : the target that the file states
+    shape : of what is reshaped
+    keep_zero : whether 0 is an extent of 0 (`allowzero`)
+
+    Raises
+    ------
+    FormatError
+        Where the shape does not reshape to it.
+    """
     if not keep_zero and any(extent == 0 and axis >= len(shape) for axis, extent in enumerate(requested)):
         raise FormatError(f"the target {tuple(requested)} copies an axis that shape {shape} does not have")
     target = [shape[axis] if extent == 0 and not keep_zero else int(extent) for axis, extent in enumerate(requested)]
@@ -26,7 +38,17 @@ def reshape_target(requested: Sequence[int], shape: Shape, keep_zero: bool) -> S
 
 
 def slices(call: Call, rank: int) -> list[tuple[int, int, int, int]]:
-    """(axis, start, stop, step) for each sliced axis, as the file counts them."""
+    """The cuts of a Slice: (axis, start, stop, step) for each sliced axis, as the file counts them.
+
+    Parameters
+    ----------
+    rank : of what is sliced
+
+    Raises
+    ------
+    FormatError
+        Where they are missing or do not fit.
+    """
     if call.version < 10:
         starts, stops = call.integers("starts"), call.integers("ends")
         file_axes, steps = (call.integers("axes") if call.has("axes") else None), None
@@ -43,7 +65,7 @@ def slices(call: Call, rank: int) -> list[tuple[int, int, int, int]]:
 
 
 def python_slice(start: int, stop: int, step: int, extent: int) -> slice:
-    """ONNX's start and stop, which may reach beyond both ends, as a slice of Python."""
+    """The slice of Python for ONNX's start and stop, which may reach beyond both ends."""
     start, stop = (end + extent if end < 0 else end for end in (start, stop))
     if not extent:
         return slice(0, 0, 1)
@@ -54,7 +76,17 @@ def python_slice(start: int, stop: int, step: int, extent: int) -> slice:
 
 
 def split_sizes(call: Call, extent: int) -> tuple[int, ...]:
-    """The extents of a Split's parts."""
+    """The extents of a Split's outputs along its axis.
+
+    Parameters
+    ----------
+    extent : of the axis
+
+    Raises
+    ------
+    FormatError
+        Where they do not add up to it.
+    """
     sizes = call.listed(1, "split", 13)
     if sizes is None:
         count = call.integer("num_outputs", len(call.node.outputs))
@@ -68,6 +100,6 @@ def split_sizes(call: Call, extent: int) -> tuple[int, ...]:
 
 
 def shape_extents(call: Call, shape: Shape) -> Array:
-    """What the operator Shape says, `start` and `end` included."""
+    """The value of a Shape node, `start` and `end` included."""
     extents = shape[slice(call.integer("start", 0), call.integer("end", len(shape)))]
     return np.asarray(extents, dtype=np.int64)

@@ -46,9 +46,10 @@ from .....layers import (
 from .....layers.base import Layer
 from ...read.tensors import kind_name
 from ..batch_axis import recount_softmax
+from ..builder import Tensor, Value
 from ..folded_batch import unfold_softmax
 from ..integers import BOOL
-from ..operator_call import Call, Tensor, Value
+from ..operator_call import Call
 from ..registry import Operator, OperatorFunction, versions
 from .broadcasting import expand
 
@@ -110,7 +111,17 @@ def _prelu(call: Call) -> Tensor:
 
 
 def clip(call: Call, x: Tensor, low: float | None, high: float | None) -> Tensor:
-    """min(high, max(low, x)), under the name by which rules know it."""
+    """The layer of min(high, max(low, x)), under the name by which rules know it: Identity, ReLU or Clip.
+
+    Parameters
+    ----------
+    low, high : None, or beyond float32: no bound
+
+    Raises
+    ------
+    FormatError
+        Where a bound is not a number.
+    """
     largest = float(np.finfo(np.float32).max)
     low = None if low is None or low <= -largest else low
     high = None if high is None or high >= largest else high

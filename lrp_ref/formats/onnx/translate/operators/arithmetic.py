@@ -12,7 +12,8 @@ from .....errors import FormatError
 from .....layers import Add, Compare, Divide, Exp, Identity, Maximum, Minimum, Multiply, Pow, Power, Reciprocal, Subtract, Where
 from .....layers.base import Layer
 from ...read.tensors import check_size
-from ..operator_call import Call, Tensor, Value
+from ..builder import Tensor, Value
+from ..operator_call import Call
 from ..registry import Operator, OperatorFunction, versions
 from .activations import clip
 from .broadcasting import affine, align_operands, expand

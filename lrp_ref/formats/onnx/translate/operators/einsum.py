@@ -10,7 +10,8 @@ import numpy as np
 from .....arrays import Array
 from .....errors import FormatError
 from .....layers import Dense, Gather, Identity, MatMul, Reshape, Scale, StackedDense, Sum, Transpose
-from ..operator_call import Call, Tensor, Value
+from ..builder import Tensor, Value
+from ..operator_call import Call
 from ..registry import Operator, versions
 
 #: Labels for the axes that an ellipsis stands for; no equation can contain them.

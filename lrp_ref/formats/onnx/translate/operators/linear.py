@@ -11,8 +11,9 @@ from .....arrays import Array, Shape
 from .....errors import FormatError
 from .....layers import Add, BatchNorm, Conv, ConvTranspose, Dense, Identity, MatMul, Reshape, Scale, StackedDense, Transpose
 from ..batch_axis import recount_matmul
+from ..builder import Tensor, Value
 from ..folded_batch import unfold_product
-from ..operator_call import Call, Tensor, Value
+from ..operator_call import Call
 from ..registry import Operator, versions
 from .broadcasting import affine
 from .windows import pads_of, per_spatial

@@ -13,7 +13,8 @@ from .....layers import Abs, Compare, Concat, Dense, Divide, Identity, Pow, Redu
 from .....layers import Sum as SumOver
 from .....layers.activations import Activation
 from ...read.reader import ML_DOMAIN
-from ..operator_call import Call, Tensor
+from ..builder import Tensor
+from ..operator_call import Call
 from ..registry import Operator, OperatorFunction
 
 #: Models that are no sums of weighted inputs, with what they are.

@@ -13,7 +13,8 @@ import numpy as np
 
 from .....errors import FormatError
 from .....layers import Clip, Identity, Scale
-from ..operator_call import Call, Tensor
+from ..builder import Tensor
+from ..operator_call import Call
 from ..quantised_constants import scale_and_zero
 from ..registry import Operator, versions
 

@@ -12,7 +12,8 @@ from .....arrays import Shape
 from .....errors import FormatError
 from .....layers import GRU, LSTM, RNN, Reshape
 from .....layers.recurrent.base import Cells
-from ..operator_call import Call, Tensor, Value
+from ..builder import Tensor, Value
+from ..operator_call import Call
 from ..registry import Operator, versions
 
 #: ONNX's names of the activations that are read, and ours; names are compared without their case.

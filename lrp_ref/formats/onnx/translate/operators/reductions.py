@@ -28,8 +28,9 @@ from .....layers import (
 )
 from .....layers.base import Layer
 from ..batch_axis import recount_reduction
+from ..builder import Tensor
 from ..folded_batch import unfold_reduction
-from ..operator_call import Call, Tensor
+from ..operator_call import Call
 from ..registry import Operator, OperatorFunction, versions
 from .broadcasting import affine
 

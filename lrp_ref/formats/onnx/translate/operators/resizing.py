@@ -9,7 +9,8 @@ from fractions import Fraction
 from .....arrays import Array
 from .....errors import FormatError
 from .....layers import Identity, Pad, PadWith, Resize, Slice, Upsample
-from ..operator_call import Call, Tensor
+from ..builder import Tensor
+from ..operator_call import Call
 from ..registry import Operator, versions
 
 # --- padding ----------------------------------------------------------------------------------------------------------------

@@ -9,13 +9,14 @@ import numpy as np
 from .....arrays import Array
 from .....errors import FormatError
 from .....layers import Compare, Reshape, Scale
-from ..operator_call import Call, Tensor
+from ..builder import Tensor
+from ..operator_call import Call
 from ..registry import Operator, versions
 from .broadcasting import affine, expand
 
 
 def scatter_constants(call: Call) -> Array:
-    """Constants written into a constant."""
+    """A ScatterElements of constants: an array with elements written into it."""
     data, indices, updates = (call.constant(index) for index in range(3))
     _check(call)
     updated, axis = data.copy(), call.integer("axis", 0)

@@ -28,8 +28,9 @@ from .....layers import (
 )
 from .....layers.base import Recurrent
 from ..batch_axis import recount_along, recount_gather, recount_slice, recount_squeeze, recount_transpose, recount_unsqueeze
+from ..builder import Tensor, Value, shape_text
 from ..folded_batch import batch_layout, unfold_transpose
-from ..operator_call import Call, Tensor, Value, shape_text
+from ..operator_call import Call
 from ..registry import Operator, versions
 from ..shape_arithmetic import python_slice, reshape_target, shape_extents, slices, split_sizes
 
@@ -38,7 +39,17 @@ _END = 2**31 - 1
 
 
 def reshape_to(call: Call, x: Tensor, full: Sequence[int]) -> Tensor:
-    """`x` in another shape, given as the file counts axes."""
+    """The tensor x in another shape, given as the file counts axes.
+
+    Parameters
+    ----------
+    full : the shape, the batch or a multiple of it in it
+
+    Raises
+    ------
+    FormatError
+        Where elements move between samples.
+    """
     batch = call.builder.batch
     if batch is None:
         return _undone(call, x, tuple(full)) or _reshaped(call, x, tuple(full))

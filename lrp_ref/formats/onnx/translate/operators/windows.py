@@ -10,14 +10,21 @@ from .....errors import FormatError
 from .....layers import AvgPool, GlobalAvgPool, GlobalLpPool, GlobalMaxPool, LpPool, MaxPool
 from .....layers.base import Layer
 from .....layers.window import Window
-from ..operator_call import Call, Tensor
+from ..builder import Tensor
+from ..operator_call import Call
 from ..registry import Operator, OperatorFunction, versions
 
 Pads = tuple[tuple[int, int], ...]
 
 
 def per_spatial(call: Call, name: str, dims: int) -> tuple[int, ...]:
-    """An attribute with one entry per spatial axis; 1 for each where it is left out."""
+    """The entries of an attribute, one per spatial axis; 1 for each where it is left out.
+
+    Raises
+    ------
+    FormatError
+        Where there are more or fewer.
+    """
     numbers = call.integers(name, (1,) * dims) or (1,) * dims
     if len(numbers) != dims:
         raise FormatError(f"the attribute {name} must hold {dims} integers, found {numbers}")
@@ -25,7 +32,17 @@ def per_spatial(call: Call, name: str, dims: int) -> tuple[int, ...]:
 
 
 def pads_of(call: Call, spatial: Shape, kernel: Shape, stride: tuple[int, ...], dilation: tuple[int, ...]) -> Pads:
-    """(before, after) for each spatial axis, from `pads` or from `auto_pad`."""
+    """The paddings (before, after) of each spatial axis, from `pads` or from `auto_pad`.
+
+    Parameters
+    ----------
+    spatial, kernel, stride, dilation : one extent for each spatial axis
+
+    Raises
+    ------
+    FormatError
+        Where there are more or fewer, or `auto_pad` is not known.
+    """
     dims, auto = len(kernel), call.text("auto_pad", "NOTSET")
     if min(stride) < 1 or min(dilation) < 1:
         raise FormatError(f"strides {stride} and dilations {dilation} must be positive")
