@@ -56,7 +56,7 @@ class _Capped(io.FileIO):
 
 @dataclass(frozen=True)
 class _Header:
-    """What a member says that it is, and how many bytes of data follow."""
+    """The header of a member: its number type and shape, and how many bytes of data follow."""
 
     descr: str
     fortran: bool

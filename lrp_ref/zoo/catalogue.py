@@ -1,4 +1,4 @@
-"""What is in the zoo, and how it is read.
+"""The networks and digits of the zoo, and how they are read.
 
 The networks were trained by `examples/train_digits.py` and `examples/train_sentences.py`, which state the protocols;
 `NOTICE.md` in this folder says where the images come from.

@@ -1,4 +1,4 @@
-"""What a user says of a file beyond its shapes: inputs held at a value, factors that are signals, nodes that relevance passes."""
+"""The choices of a user beyond shapes: inputs held at a value, factors that are signals, nodes that relevance passes."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def check_choices(signal: Mapping[str, int], pass_through: Sequence[str]) -> Cho
 
 @dataclass(frozen=True, eq=False)
 class Choices:
-    """Which factors are signals, and which nodes relevance passes."""
+    """The factors that are signals, and the nodes that relevance passes, by the names of nodes."""
 
     signal: Mapping[str, int]
     passes: tuple[str, ...]

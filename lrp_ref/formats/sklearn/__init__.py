@@ -172,7 +172,7 @@ def _one_vs_rest(graph: Graph, name: str, estimator: Any, source: str) -> str:
 
 
 def _squash(estimator: Any) -> Layer:
-    """What turns an estimator's scores into its probabilities."""
+    """The softmax or sigmoid that turns an estimator's scores into its probabilities."""
     kind = type(estimator).__name__
     if kind not in _PROBABLE:
         raise FormatError(f"{kind} has no probabilities that are a function of its scores; load it with probabilities=False")

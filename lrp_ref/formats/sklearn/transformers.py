@@ -155,7 +155,7 @@ def _imputer(step: Any) -> Layer:
 
 
 def _function(step: Any) -> Layer:
-    """What a fitted ColumnTransformer holds for "passthrough"."""
+    """The identity that a fitted ColumnTransformer holds for "passthrough"."""
     if step.func is not None:
         raise FormatError("scikit-learn's FunctionTransformer is not read: its function is Python code")
     return L.Identity()

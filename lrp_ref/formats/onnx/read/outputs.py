@@ -1,4 +1,4 @@
-"""Which values a model computes: the outputs of a file that are scores, and not the classes that were picked by them."""
+"""Outputs of a file that are scores, which a model computes, and labels of classes that are picked by them."""
 
 from __future__ import annotations
 

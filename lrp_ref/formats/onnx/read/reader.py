@@ -34,13 +34,13 @@ class OpNode:
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """What the node reads, and what its branches read beside it."""
+        """The values that the node reads, and those that its branches read beside it."""
         branches = [value for value in self.attributes.values() if isinstance(value, Branch)]
         return (*self.inputs, *(name for branch in branches for name in branch.captured))
 
     @property
     def place(self) -> str:
-        """How error messages call the node."""
+        """The node's name and operator, for error messages."""
         return f"node {self.name!r} ({self.op})"
 
 
@@ -61,7 +61,7 @@ class Branch:
 
 @dataclass(frozen=True)
 class InputDeclaration:
-    """What a graph says about an input: its element type, its extents, None where one is open, and the names of open extents."""
+    """The declaration of an input: its element type, its extents, None where one is open, and the names of open extents."""
 
     name: str
     kind: int

@@ -52,7 +52,7 @@ def kind_name(kind: int) -> str:
 
 @dataclass(frozen=True)
 class Store:
-    """Where tensors' bytes may come from, and how many of them there may be.
+    """The sources of tensors' bytes, and a budget for them.
 
     Parameters
     ----------

@@ -1,1 +1,1 @@
-"""What exporters take apart, put together again: patterns in the graph of a file, or of the model that was made of it."""
+"""Layers that exporters take apart, put together again: patterns in the graph of a file, or of its model."""

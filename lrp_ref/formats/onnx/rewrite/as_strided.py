@@ -102,7 +102,7 @@ def _is_one_row(node: OpNode, maker_of: Callable[[str], OpNode | None], graph: O
 def _below(
     name: str, maker_of: Callable[[str], OpNode | None], graph: OnnxGraph
 ) -> tuple[set[str], dict[str, Array], tuple[str, ...]]:
-    """What computes `name`: the names of nodes down to the shapes of signals, of constants, and of those signals."""
+    """The names of the values that `name` is computed from: nodes down to shapes of signals, constants, signals."""
     nodes: dict[int, str] = {}
     constants: dict[str, Array] = {}
     signals: dict[str, None] = {}

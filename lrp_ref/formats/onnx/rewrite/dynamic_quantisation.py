@@ -87,7 +87,7 @@ class _Reader:
         return replacements if readers and not others and not {q, scale, zero}.intersection(self.graph.outputs) else None
 
     def _layer(self, node: OpNode, signal: tuple[str, str, str], scales: set[str]) -> Replacements | None:
-        """What reads a quantised signal; `scales` takes the products of scales that are needed no more."""
+        """The replacement of a node that reads a quantised signal; `scales` takes products of scales that nobody needs."""
         q, scale, zero = signal
         names = _padded(node.inputs, 7)
         if node.op == "DequantizeLinear":
@@ -104,7 +104,7 @@ class _Reader:
         return None if behind is None else {_key(node): (_as(node, _PRODUCTS[node.op], q, weight),)} | behind
 
     def _sums(self, name: str, scale: str, scales: set[str], biased: bool = False) -> Replacements | None:
-        """What reads sums of products of integers: a Cast and the product with the scales, behind a bias or none."""
+        """The replacement of a Cast of integer sums and its product with the scales, behind a bias or none."""
         replacements: Replacements = {}
         for node in self.readers.get(name, []):
             replacement: Replacements | None = None

@@ -1,4 +1,4 @@
-"""Which factor of a product is a gate: what a function onto [0, 1] or a comparison gives, or its complement or multiple.
+"""Gates in products: the output of a function onto [0, 1] or of a comparison, its complement, or a multiple of it.
 
 A gate times a constant looks like a scaled sigmoid. It is what is left of a product whose other factor is known when the file is
 read, such as the state before the first step, and only the rest of the graph can show that (CONV-GATE-CONSTANT).
@@ -45,7 +45,7 @@ def gate(view: GraphView, node: Node) -> Match:
 
 
 def _signal(view: GraphView, node: Node) -> int | None:
-    """Which of two factors is the signal, where the other alone is a gate: as it is, or else its complement or multiple."""
+    """The number of the factor that is the signal, where the other alone is a gate, its complement or a multiple of it."""
     for squashed in ([gate_of(view, name) for name in node.inputs], [scaled_gate_of(view, name) for name in node.inputs]):
         if any(squashed):
             return squashed.index("") if "" in squashed else None
@@ -65,7 +65,7 @@ def gate_of(view: GraphView, name: str) -> str:
 
 
 def scaled_gate_of(view: GraphView, name: str) -> str:
-    """As `gate_of`, through w·g + b with numbers w and b too, where that is never negative: 1 − g, 2g, 1 + g."""
+    """The gate g of w·g + b with numbers w and b, where that is never negative (1 − g, 2g, 1 + g); see `gate_of`."""
     weight, bias = 1.0, 0.0
     for _ in range(DEPTH):
         layer = view.layer(name)
@@ -155,7 +155,7 @@ def _weights(view: GraphView, name: str, path: tuple[str, ...] = ()) -> Iterator
 
 
 def _value_for_zeros(view: GraphView, name: str) -> Array | None:
-    """What a linear map gives for an input of zeros; None where the value is none."""
+    """The output of a linear map for an input of zeros; None where a node is none."""
     layer = view.layer(name)
     if isinstance(layer, Dense):
         return None if layer.bias is None else layer.bias

@@ -60,7 +60,7 @@ def gate_masks(model: Model, truths: frozenset[str]) -> Model:
 
 
 def _find_masks(model: Model) -> frozenset[str]:
-    """What depends on integer and boolean inputs alone, and is no signal: no rows of a table, and no weighted sums."""
+    """The nodes that depend on integer and boolean inputs alone, and are no signals: no rows of a table, no weighted sums."""
     masks = set(model.whole)
     for node in model.nodes:
         if isinstance(node.layer, _KEEPS) and masks.issuperset(node.inputs):

@@ -1,4 +1,4 @@
-"""What a file computes of a signal's groups: means, mean squares, variances, and the lengths that are their roots.
+"""Statistics of a signal's groups: means, mean squares, variances, and the lengths that are their roots.
 
 A statistic is read by what it amounts to, w₁ E[a] + w₂ E[a²] + w₃ E[a]² + c over the same axes, whatever nodes it is put together
 from: E[(x − E[x])²] and E[x²] − E[x]² are one variance, a sum is n means. Axes that a reduction drops may be put back later.

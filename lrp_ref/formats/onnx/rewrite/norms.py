@@ -54,7 +54,7 @@ def _gain(view: GraphView, name: str) -> tuple[Array | None, str]:
 
 
 def _norm(view: GraphView, node: Node, a: str, gain: Array | None, divisor: Length) -> Match:
-    """What a/l is, for a length l."""
+    """The norm that a/l is, for a length l."""
     of, epsilon, outside = divisor.of, six_digits(divisor.of.constant), six_digits(divisor.outside)
     if of.mean or of.square <= 0 or of.constant < 0:
         return None
@@ -122,7 +122,7 @@ def _reduced(view: GraphView, name: str, kinds: tuple[type, ...]) -> Axes:
 
 
 def _reduces(view: GraphView, name: str) -> str:
-    """What a reduction reads."""
+    """The node that a reduction reads."""
     return view.source(reduction_of(view, name) or name)
 
 

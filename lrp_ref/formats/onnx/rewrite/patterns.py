@@ -1,4 +1,4 @@
-"""What exporters take apart, put together again: activations, layer norms, dense layers, gates.
+"""Patterns of nodes that stand for one layer, which exporters took apart: activations, norms, dense layers, gates.
 
 A pattern looks at one node and at what it reads, and gives the layer that the node is in truth, with the inputs of that
 layer. The node keeps its name; nodes that nobody reads any more disappear.

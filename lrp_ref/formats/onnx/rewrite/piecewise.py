@@ -84,7 +84,7 @@ def _sum_of_masked(view: GraphView, node: Node) -> Bend | None:
 
 
 def _masked_operands(view: GraphView, name: str) -> list[tuple[str, Branch]]:
-    """What a node may be as (a mask, what it is multiplied by)."""
+    """The pairs (mask, factor) that a node may be the product of."""
     node = view.nodes.get(name)
     if node is None:
         return []

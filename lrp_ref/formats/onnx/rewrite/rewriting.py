@@ -52,7 +52,7 @@ class GraphView:
         return free_name
 
     def rank(self, name: str) -> int:
-        """How many axes a node has."""
+        """The number of a node's axes."""
         return len(self.shapes[name])
 
     def layer(self, name: str) -> Layer | None:

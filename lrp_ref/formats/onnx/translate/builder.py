@@ -27,7 +27,7 @@ BATCH = 16_777_213
 
 @dataclass(frozen=True)
 class Tensor:
-    """What a node of the model (or an input) computes.
+    """The value of a node or an input of the model, of which the shape of one sample is known.
 
     Attributes
     ----------
@@ -100,7 +100,7 @@ class Builder:
 
     @property
     def lead(self) -> int:
-        """How many of the file's axes the batch takes up: 1, or 0 where its tensors are single samples."""
+        """The number of the file's axes that the batch takes up: 1, or 0 where its tensors are single samples."""
         return 0 if self.batch is None else 1
 
     def unique(self, name: str) -> str:

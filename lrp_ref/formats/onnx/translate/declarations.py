@@ -1,4 +1,4 @@
-"""What a file declares about its inputs: which axis is the batch, of what shape samples are, and what is left open."""
+"""Declarations of inputs: which axis is the batch, of what shape samples are, and which extents are left open."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def _not_read(call: Call) -> FormatError:
 
 
 def _file_rank(call: Call, layout: Layout) -> int:
-    """How many axes the file counts for the first signal of a node."""
+    """The rank of a node's first signal as the file counts it."""
     signal = next(value for value in call.inputs if isinstance(value, Tensor))
     return len(signal.shape) + 1 - layout[1] - layout[2]
 

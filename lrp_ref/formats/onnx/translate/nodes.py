@@ -101,7 +101,7 @@ def _take_branch(
     operators: Mapping[tuple[str, int], Operator],
     fold: Callable[[Call], Sequence[Value | None] | None],
 ) -> Sequence[Value | MissingValue | None]:
-    """What the branch of an If computes that its condition chooses: the other one is no part of the network."""
+    """The outputs of an If, from the branch that its condition chooses: the other one is no part of the network."""
     condition = call.value(0)
     if isinstance(condition, Tensor):
         sources = ", ".join(f"fix={{{name!r}: …}}" for name in call.builder.sources(condition))
@@ -152,7 +152,7 @@ def _translate_node(
 
 
 def _compute_by_layers(call: Call, operators: Mapping[tuple[str, int], Operator]) -> Sequence[Value | None]:
-    """What a node computes from constants, by its layers: the first input is taken for the one sample of a small model."""
+    """The outputs of a node of constants, by its layers: the first input is taken for the one sample of a small model."""
     first = call.constant(0)
     inner = Builder(
         np.dtype(first.dtype if first.dtype.kind == "f" else np.float64), call.builder.budget, None, call.builder.opset

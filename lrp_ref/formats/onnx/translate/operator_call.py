@@ -199,11 +199,11 @@ class Call:
 
     @property
     def lead(self) -> int:
-        """How many of the file's axes the batch takes up."""
+        """The number of the file's axes that the batch takes up."""
         return self.builder.lead
 
     def rank(self, tensor: Tensor) -> int:
-        """How many axes the file counts."""
+        """The rank of a tensor as the file counts it."""
         return len(tensor.shape) + self.lead
 
     def axis(self, axis: int, rank: int) -> int:

@@ -1,4 +1,4 @@
-"""How operators are registered: by name and schema version, with what each does where the batch axis is not in front."""
+"""The record of an operator, registered by name and schema version: its function, and how it treats the batch axis."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which version of every operator's schema a file means, and whether it is read."""
+"""Schema versions: which one of every operator a file means, and whether it is read."""
 
 from __future__ import annotations
 

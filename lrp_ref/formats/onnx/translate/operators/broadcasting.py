@@ -1,4 +1,4 @@
-"""What operators of several inputs share: ranks and shapes brought together."""
+"""Broadcasting: the ranks and shapes of an operator's inputs brought together."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def _conv(call: Call) -> Tensor:
 
 
 def _spatial(call: Call, x: Tensor, weight: Array) -> int:
-    """How many spatial axes there are, checked against the kernel's."""
+    """The number of spatial axes, checked against the kernel's."""
     dims = weight.ndim - 2
     if not 1 <= dims <= 3 or len(x.shape) != dims + 1:
         raise FormatError(f"a kernel of shape {weight.shape} meets samples of shape {x.shape}; 1 to 3 spatial axes are supported")

@@ -125,7 +125,7 @@ def _activations(call: Call, layout: _Layout) -> dict[str, str]:
 
 
 def _way_out(call: Call, x: Tensor) -> str:
-    """What may be done where the sequences have the model's batch along another axis than the operator has."""
+    """The advice where sequences have the model's batch along another axis than the operator has."""
     if x.batch_axis:
         return ""
     sources = [call.builder.tensors[name] for name in call.builder.sources(x)]

@@ -65,7 +65,7 @@ def reshape_to(call: Call, x: Tensor, full: Sequence[int]) -> Tensor:
 
 
 def _undone(call: Call, x: Tensor, sample: Shape) -> Tensor | None:
-    """What a recurrent layer returned, or one direction of it: `x` has the file's shape, and `sample` is the layer's own."""
+    """The output of a recurrent layer, or one direction of it: `x` has the file's shape, and `sample` is the layer's own."""
     nodes, cut = call.builder.nodes, None
     node = nodes.get(x.name)
     if node is not None and isinstance(node.layer, Slice):
@@ -270,7 +270,7 @@ def _gather(call: Call) -> Tensor:
 
 
 def _of_part(call: Call, x: Tensor, axis: int, cell: int) -> tuple[Tensor, Array] | None:
-    """Where `x` is signals side by side along `axis`, the one that holds a cell, and which one it is there."""
+    """The signal that holds a cell, and its number there, where `x` is signals side by side along `axis`."""
     node = call.builder.nodes.get(x.name)
     if node is None or not isinstance(node.layer, Concat) or node.layer.axis != axis:
         return None

@@ -1,4 +1,4 @@
-"""What windows share in ONNX: strides, dilations, explicit and automatic padding; and the poolings."""
+"""Windows of convolutions and poolings: strides, dilations, explicit and automatic padding; and the poolings."""
 
 from __future__ import annotations
 
