@@ -86,7 +86,8 @@ const lrp_kernels *lrp_choose(const char *most, int is_double) {
     const int v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     const int v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
                    __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
-    best = v4 ? 0 : v3 ? 1 : 2;
+    best = v3 ? 1 : 2;
+    if (v4) best = 0;
 #endif
     for (int i = best; most && i < count; i++)
         if (strcmp(most, floats[i]->instruction_set) == 0) best = i;

@@ -39,7 +39,7 @@ static void see(lrp_spans *r, idx *position, idx *count, idx offset, idx length)
     while (length > 0) {
         const idx left = CHUNK - *position % CHUNK, n = min_idx(length, left);
         if (left == CHUNK) r->begin[(*position) / CHUNK] = *count;
-        r->span[*count] = (lrp_span){offset, n};
+        r->span[*count] = (lrp_span){.offset = offset, .length = n};
         *count += 1;
         *position += n;
         offset += n;
@@ -82,7 +82,7 @@ typedef struct {
 /* Neighbouring axes that lie at one step become one axis: then a line may be an image, or all of them. */
 static lrp_lines make_lines(idx samples, const idx out[3], idx sample_step, const idx step[3]) {
     const idx extent[4] = {samples, out[0], out[1], out[2]}, steps[4] = {sample_step, step[0], step[1], step[2]};
-    lrp_lines found = {{1, 1, 1, 1}, {0, 0, 0, 0}, 1};
+    lrp_lines found = {.extent = {1, 1, 1, 1}, .count = 1};
     int at = 3;
     for (int axis = 3; axis >= 0; axis--) {
         if (extent[axis] == 1) continue;

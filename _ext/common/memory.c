@@ -53,7 +53,7 @@ static void *allocate_block(size_t bytes, size_t spare) {
 #if defined(MADV_HUGEPAGE)
         if (bytes - spare >= HUGE_LEAST) madvise(found, bytes - spare, MADV_HUGEPAGE);
 #endif
-        *(lrp_block *)found = (lrp_block){bytes, bytes + 128, 0};
+        *(lrp_block *)found = (lrp_block){.bytes = bytes, .mapped = bytes + 128};
         return (char *)found + 64;
     }
 #endif
@@ -63,7 +63,7 @@ static void *allocate_block(size_t bytes, size_t spare) {
     if (posix_memalign(&found, 64, bytes + 128)) return NULL;
 #endif
     if (!found) return NULL;
-    *(lrp_block *)found = (lrp_block){bytes, 0, 0};
+    *(lrp_block *)found = (lrp_block){.bytes = bytes};
     return (char *)found + 64;
 }
 
@@ -155,7 +155,8 @@ static size_t bytes_to_keep(void) {
     const size_t peak = atomic_load(&peak_bytes);
     atomic_store(&peak_bytes, peak - peak / 4096);
     const size_t wished = 2 * peak;
-    return wished < KEEP_LITTLE ? KEEP_LITTLE : wished > KEEP_MOST ? KEEP_MOST : wished;
+    if (wished < KEEP_LITTLE) return KEEP_LITTLE;
+    return wished > KEEP_MOST ? KEEP_MOST : wished;
 }
 
 void lrp_release(void *memory) {

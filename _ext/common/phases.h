@@ -23,7 +23,8 @@ typedef struct {
 
 static inline lrp_taps phase_taps(const lrp_window *w, int axis, idx first) {
     const idx divisor = common_divisor(w->stride[axis], w->dilation[axis]), every = w->stride[axis] / divisor;
-    return (lrp_taps){first, every, ceil_div(w->kernel[axis] - first, every), w->dilation[axis] / divisor};
+    const idx count = ceil_div(w->kernel[axis] - first, every), step = w->dilation[axis] / divisor;
+    return (lrp_taps){.first = first, .every = every, .count = count, .step = step};
 }
 
 /* How many phases have taps, along an axis and in all; a flat phase index decomposed into one for each axis, which

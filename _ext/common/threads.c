@@ -127,7 +127,7 @@ static void start_worker(pool_t *p, int worker, const pthread_attr_t *attributes
     start_t *start = malloc(sizeof *start);
     pthread_t thread;
     if (!start) return;
-    *start = (start_t){p, worker};
+    *start = (start_t){.pool = p, .worker = worker};
     if (pthread_create(&thread, attributes, work, start)) free(start);
     else p->workers = worker;
 }

@@ -44,7 +44,8 @@ static int map_taps(const lrp_pool *p, int axis, lrp_tap_map *map) {
         map->begin[cell] = found;
         if (at < 0) continue;
         for (idx o = min_idx(p->out[axis] - 1, at / stride); o >= 0 && o * stride >= far; o--)
-            if ((at - o * stride) % step == 0) map->pair[found++] = (lrp_pair){(at - o * stride) / step, o};
+            if ((at - o * stride) % step == 0)
+                map->pair[found++] = (lrp_pair){.tap = (at - o * stride) / step, .window = o};
     }
     map->begin[cells] = found;
     return LRP_OK;

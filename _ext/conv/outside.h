@@ -15,7 +15,7 @@ typedef struct {
 
 /* Pixels [from, to) of samples with `out` windows, in order. */
 static lrp_window_range window_range(const idx out[3], idx from, idx to) {
-    lrp_window_range s = {{0, 0, 0}, {out[0] - 1, out[1] - 1, out[2] - 1}};
+    lrp_window_range s = {.last = {out[0] - 1, out[1] - 1, out[2] - 1}};
     idx inner = out[0] * out[1] * out[2], last = to - 1;
     if (from / inner != last / inner) return s;
     for (int axis = 0; axis < 3; axis++) {

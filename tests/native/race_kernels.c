@@ -29,7 +29,8 @@ static void compare(const char *what, const char *set, const void *a, const void
 static lrp_source image(idx samples, idx height, idx width, idx channels, idx groups, enum lrp_feature feature) {
     lrp_source s = {
         .samples = samples, .cells = {1, height, width}, .channels = channels, .groups = groups, .parts = 1};
-    s.part[0] = (lrp_part){x, feature, factor, channels, 1, height * width * channels, 1, 0};
+    s.part[0] = (lrp_part){.x = x, .feature = feature, .operand = factor, .operand_cell = channels,
+                             .operand_channel = 1, .operand_sample = height * width * channels, .repeat = 1};
     return s;
 }
 
@@ -45,11 +46,10 @@ static void strides(const lrp_window *w, idx to[6]) {
 static void convolutions(const lrp_kernels *k, idx groups, idx lower, idx upper, idx stride,
                          enum lrp_algorithm algorithm) {
     const idx out[3] = {1, 40 / stride, 40 / stride};
-    lrp_convolution c = {{groups, lower, upper, 2, {1, 3, 3}, {1, stride, stride}, {1, 1, 1}},
-                         algorithm,
-                         {weight, weight + 5},
-                         {{0}},
-                         NULL};
+    lrp_convolution c = {
+        .window = {.groups = groups, .lower = lower, .upper = upper, .products = 2,
+                   .kernel = {1, 3, 3}, .stride = {1, stride, stride}, .dilation = {1, 1, 1}},
+        .algorithm = algorithm, .weight = {weight, weight + 5}};
     strides(&c.window, c.weight_stride[0]);
     strides(&c.window, c.weight_stride[1]);
     c.panels = lrp_allocate_exactly((size_t)k->convolution_bytes(&c));
@@ -66,7 +66,9 @@ static void convolutions(const lrp_kernels *k, idx groups, idx lower, idx upper,
                           .shares = 1,
                           .odd = &odd,
                           .raw = {to[1], to[2]}};
-        f.share[0] = (lrp_share){1, 0, NULL, LRP_SIGNED, 1e-3, LRP_ALL, 1, to[3]};
+        f.share[0] = (lrp_share){
+            .product = 1, .stabiliser = LRP_SIGNED, .epsilon = 1e-3, .where = LRP_ALL,
+            .coefficient = 1, .factor = to[3]};
         k->convolution_prepare(&c, threads);
         k->convolution_run(&c, &s, out, &f, threads);
     }
@@ -79,7 +81,9 @@ static void convolutions(const lrp_kernels *k, idx groups, idx lower, idx upper,
 static void scatters(const lrp_kernels *k, idx lower, idx upper, idx stride) {
     const idx before[3] = {0, 1, 1}, spatial[3] = {1, 30 * stride, 30 * stride};
     lrp_scatter s = {
-        {1, lower, upper, 2, {1, 3, 3}, {1, stride, stride}, {1, 1, 1}}, {weight, weight + 3}, {{0}}, NULL, NULL};
+        .window = {.groups = 1, .lower = lower, .upper = upper, .products = 2,
+                   .kernel = {1, 3, 3}, .stride = {1, stride, stride}, .dilation = {1, 1, 1}},
+        .weight = {weight, weight + 3}};
     strides(&s.window, s.weight_stride[0]);
     strides(&s.window, s.weight_stride[1]);
     s.panels = lrp_allocate_exactly((size_t)k->scatter_bytes(&s));
@@ -98,8 +102,10 @@ static void scatters(const lrp_kernels *k, idx lower, idx upper, idx stride) {
 
 static void dense(const lrp_kernels *k, idx samples, idx lower, idx upper) {
     for (int i = 0; i < 4; i++) {
-        const int transposed = i % 2, wanted = i / 2;
-        lrp_dense r = {x, weight, transposed, 0, factor, wanted ? factor + 1 : NULL, one[0], samples, lower, upper, 1};
+        const int transposed = i % 2, masked = i / 2;
+        lrp_dense r = {.x = x, .weight = weight, .transposed = transposed, .total = factor, .y = one[0],
+                       .mask = masked ? factor + 1 : NULL, .samples = samples, .lower = lower, .upper = upper,
+                       .repeat = 1};
         k->dense(&r, 1);
         r.y = three[0];
         k->dense(&r, 3);
@@ -108,7 +114,9 @@ static void dense(const lrp_kernels *k, idx samples, idx lower, idx upper) {
 }
 
 static void windows(const lrp_kernels *k, idx channels) {
-    const lrp_pool p = {2, channels, {1, 60, 60}, {1, 30, 30}, {1, 3, 3}, {1, 2, 2}, {1, 1, 1}, {0, 1, 1}, 1};
+    const lrp_pool p = {.samples = 2, .channels = channels, .cells = {1, 60, 60}, .out = {1, 30, 30},
+                        .kernel = {1, 3, 3}, .stride = {1, 2, 2}, .dilation = {1, 1, 1}, .before = {0, 1, 1},
+                        .repeat = 1};
     const size_t above = (size_t)(2 * 30 * 30 * channels), below = (size_t)(2 * 60 * 60 * channels);
     for (int threads = 1; threads <= 3; threads += 2) {
         float(*to)[MOST] = threads == 1 ? one : three;
@@ -128,7 +136,8 @@ static void epilogues(const lrp_kernels *k, idx channels) {
         float(*to)[MOST] = threads == 1 ? one : three;
         lrp_epilogue f = {
             .channels = channels, .products = 2, .bias = factor, .output = to[0], .shares = 1, .odd = &odd};
-        f.share[0] = (lrp_share){1, 0, factor, LRP_EXACT, 0, LRP_NONNEGATIVE, 2, to[1]};
+        f.share[0] = (lrp_share){.product = 1, .bias = factor, .stabiliser = LRP_EXACT, .where = LRP_NONNEGATIVE,
+                                 .coefficient = 2, .factor = to[1]};
         k->epilogue_arrays(&f, products, pixels, threads);
     }
     for (int i = 0; i < 2; i++)
