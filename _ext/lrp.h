@@ -16,6 +16,9 @@ typedef ptrdiff_t idx;
 
 enum { LRP_OK = 0, LRP_NO_MEMORY = 1 };
 
+/* Of one layer: shares of its rule, products of its input with a weight, parts that its input is packed of. */
+enum { LRP_MOST_SHARES = 4, LRP_MOST_PRODUCTS = 4, LRP_MOST_PARTS = 4 };
+
 /* ---- memory.c ---------------------------------------------------------------------------------------------------- */
 
 /* Memory that begins at a multiple of 64 bytes and may be read one vector beyond its end; NULL where there is none.
@@ -54,7 +57,7 @@ typedef struct {
     idx groups;                      /* the packed channels are [group][part][channel of the group] */
     idx before[3], padded[3];        /* where the cells lie in the packed array; what is outside of it is cut off */
     int parts;
-    lrp_part part[4];
+    lrp_part part[LRP_MOST_PARTS];
 } lrp_source;
 
 /* ---- epilogue.inc: from products to a layer's output and the factors of its shares ------------------------------- */
@@ -82,7 +85,7 @@ typedef struct {
     int products;
     /* the first products are there as arrays, (pixels, channels) each; `raw` is not for these */
     int givens;
-    const void *given[4];
+    const void *given[LRP_MOST_PRODUCTS];
     const void *bias;       /* of the layer, or NULL */
     /* 0: biases are (channels,); else they are (bias_pixels, channels), one for each pixel of a sample */
     idx bias_pixels;
@@ -93,9 +96,10 @@ typedef struct {
     void *output;           /* (pixels, channels) */
     idx output_step;        /* from pixel to pixel of the output, where it is a slice of channels; 0: its channels */
     int shares;
-    lrp_share share[4];
+    lrp_share share[LRP_MOST_SHARES];
     int *odd;               /* of enum lrp_odd what was found is added here; NULL without shares */
-    void *raw[4];           /* where not NULL, product p + (p = 0: bias) is stored here as well: (pixels, channels) */
+    /* where not NULL, product p + (p = 0: bias) is stored here as well: (pixels, channels) */
+    void *raw[LRP_MOST_PRODUCTS];
     /* Where `placed`, results do not lie one after the other: pixel (n, d, h, w) of extents (any, *extent) lies at
      * n * place[0] + d * place[1] + h * place[2] + w * place[3], in pixels. */
     int placed;
@@ -140,7 +144,7 @@ typedef struct {
     idx message_cell, output_cell; /* from cell to cell */
     const void *bias;       /* of the layer, or NULL: (channels,), or where `bias_cells` (cells, channels) */
     int bias_cells, shares;
-    lrp_account_share share[4];
+    lrp_account_share share[LRP_MOST_SHARES];
     double *columns;        /* (samples, targets, LRP_COLUMNS) */
 } lrp_account;
 
@@ -171,8 +175,9 @@ typedef struct {
 typedef struct {
     lrp_window window;
     enum lrp_algorithm algorithm;
-    const void *weight[4];    /* as they came: [group][upper][lower][depth][height][width]; Winograd still reads them */
-    idx weight_stride[4][6];  /* in elements; any */
+    /* as they came: [group][upper][lower][depth][height][width]; Winograd still reads them */
+    const void *weight[LRP_MOST_PRODUCTS];
+    idx weight_stride[LRP_MOST_PRODUCTS][6];  /* in elements; any */
     void *panels;             /* the prepared weights, convolution_bytes() of them */
     /* whether windows of a sample that hold the same numbers get the same results: direct sums do */
     int ties;
@@ -182,8 +187,8 @@ typedef struct {
  * result. Its phases are convolutions, and have their weights one after the other in `panels`. */
 typedef struct {
     lrp_window window;
-    const void *weight[4];
-    idx weight_stride[4][6];
+    const void *weight[LRP_MOST_PRODUCTS];
+    idx weight_stride[LRP_MOST_PRODUCTS][6];
     void *panels;           /* scatter_bytes() of them */
     void *phases;           /* scatter_phases() of lrp_convolution */
 } lrp_scatter;

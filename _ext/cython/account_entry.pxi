@@ -19,8 +19,8 @@ cdef class Accounting:
             self.shares.append(
                 (held, int(stabiliser), float(epsilon), float(coefficient), bool(alike), float(tilt), int(sign))
             )
-        if len(self.shares) > 4:
-            raise ValueError(f"at most 4 shares, found {len(self.shares)}")
+        if len(self.shares) > LRP_MOST_SHARES:
+            raise ValueError(f"at most {LRP_MOST_SHARES} shares, found {len(self.shares)}")
 
     cdef const void *bias_at(self, Memory bias, lrp_account *k, tuple sample, bint is_double) except? NULL:
         """Where a bias begins, after a look at its shape and type."""

@@ -8,6 +8,8 @@ from cpython.buffer cimport PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuf
 cdef extern from "lrp.h" nogil:
     ctypedef Py_ssize_t idx
     int LRP_OK, LRP_NO_MEMORY
+    enum:
+        LRP_MOST_SHARES, LRP_MOST_PRODUCTS, LRP_MOST_PARTS
     void *lrp_allocate(size_t)
     void *lrp_allocate_exactly(size_t)
     void lrp_release(void *)
@@ -25,7 +27,7 @@ cdef extern from "lrp.h" nogil:
         idx before[3]
         idx padded[3]
         int parts
-        lrp_part part[4]
+        lrp_part part[LRP_MOST_PARTS]
 
     enum lrp_stabiliser:
         LRP_EXACT, LRP_SIGNED, LRP_UNSIGNED
@@ -43,14 +45,14 @@ cdef extern from "lrp.h" nogil:
         void *factor
     ctypedef struct lrp_epilogue:
         idx channels, bias_pixels
-        const void *given[4]
+        const void *given[LRP_MOST_PRODUCTS]
         int products, givens, rectified, quotient, shares, placed
         const void *bias
         void *output
         idx output_step
-        lrp_share share[4]
+        lrp_share share[LRP_MOST_SHARES]
         int *odd
-        void *raw[4]
+        void *raw[LRP_MOST_PRODUCTS]
 
     ctypedef struct lrp_window:
         idx groups, lower, upper
@@ -63,15 +65,15 @@ cdef extern from "lrp.h" nogil:
     ctypedef struct lrp_convolution:
         lrp_window window
         lrp_algorithm algorithm
-        const void *weight[4]
-        idx weight_stride[4][6]
+        const void *weight[LRP_MOST_PRODUCTS]
+        idx weight_stride[LRP_MOST_PRODUCTS][6]
         void *panels
         int ties
 
     ctypedef struct lrp_scatter:
         lrp_window window
-        const void *weight[4]
-        idx weight_stride[4][6]
+        const void *weight[LRP_MOST_PRODUCTS]
+        idx weight_stride[LRP_MOST_PRODUCTS][6]
         void *panels
         void *phases
     idx lrp_scatter_phases(const lrp_window *)
@@ -109,7 +111,7 @@ cdef extern from "lrp.h" nogil:
         const void *message
         const void *output
         const void *bias
-        lrp_account_share share[4]
+        lrp_account_share share[LRP_MOST_SHARES]
         double *columns
     ctypedef struct lrp_lstm:
         idx directions, features, hidden
@@ -149,16 +151,17 @@ cdef extern from "lrp.h" nogil:
         LRP_SHRINK, LRP_SIGMOID, LRP_SILU, LRP_GELU, LRP_GELU_TANH, LRP_TANH, LRP_SOFTPLUS, LRP_LOG_SIGMOID
         LRP_ELU, LRP_CELU, LRP_MISH
         LRP_PRODUCT, LRP_PRELU, LRP_AFFINE, LRP_SHARE, LRP_FUNCTIONS
-    int LRP_MOST_AXES, LRP_MOST_OPERANDS
+    enum:
+        LRP_MOST_AXES, LRP_MOST_OPERANDS
     ctypedef struct lrp_pointwise:
         lrp_function function
         double number[2]
         int axes, operands
-        idx extent[8]
-        const void *x[3]
-        idx step[3][8]
+        idx extent[LRP_MOST_AXES]
+        const void *x[LRP_MOST_OPERANDS]
+        idx step[LRP_MOST_OPERANDS][LRP_MOST_AXES]
         void *y
-        idx y_step[8]
+        idx y_step[LRP_MOST_AXES]
 
     ctypedef struct lrp_norm:
         idx rows, width, period, correction

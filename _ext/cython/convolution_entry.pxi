@@ -60,8 +60,8 @@ cdef class Convolution:
         if self.weights is not None:
             raise ValueError("a convolution is prepared once")
         self.weights = [memory(w, "a weight", dense=False) for w in weights]
-        if not 1 <= len(self.weights) <= 4:
-            raise ValueError(f"1 to 4 weights, found {len(self.weights)}")
+        if not 1 <= len(self.weights) <= LRP_MOST_PRODUCTS:
+            raise ValueError(f"1 to {LRP_MOST_PRODUCTS} weights, found {len(self.weights)}")
         self.axes = window_of(&self.c.window, self.weights, stride, dilation)
         algorithm = index(algorithm)
         if algorithm not in (DIRECT, F2, F4):

@@ -32,8 +32,8 @@ cdef class Epilogue:
                 (int(product), bool(half), int(stabiliser), real(epsilon), int(where), real(coefficient))
             )
             self.biases.append(None if own is None or product == 0 else memory(own, "the bias of a share"))
-        if len(self.shares) > 4:
-            raise ValueError(f"at most 4 shares, found {len(self.shares)}")
+        if len(self.shares) > LRP_MOST_SHARES:
+            raise ValueError(f"at most {LRP_MOST_SHARES} shares, found {len(self.shares)}")
         self.ready = True
 
     cdef const void *bias_at(self, Memory bias, lrp_epilogue *f, tuple shape, bint is_double) except? NULL:
@@ -69,8 +69,8 @@ cdef class Epilogue:
         if not self.ready:
             raise ValueError("an epilogue that was not made")
         kept = [memory(product, "a product") for product in given]
-        if products + len(kept) > 4:
-            raise ValueError(f"at most 4 products, found {products + len(kept)}")
+        if products + len(kept) > LRP_MOST_PRODUCTS:
+            raise ValueError(f"at most {LRP_MOST_PRODUCTS} products, found {products + len(kept)}")
         f.givens = <int>len(kept)
         products += f.givens
         for p, held in enumerate(kept):
@@ -99,7 +99,7 @@ cdef class Epilogue:
             f.share[q] = lrp_share(product, half, own, stabiliser, epsilon, where, coefficient, pointer(factors[q]))
         if f.bias_pixels == -1:
             f.bias_pixels = 0
-        for q in range(4):
+        for q in range(LRP_MOST_PRODUCTS):
             f.raw[q] = NULL
         return output, factors, kept
 
@@ -109,7 +109,7 @@ cdef list raw(lrp_epilogue *f, int products, tuple shape, bint is_double):
     f.channels, f.products, f.rectified, f.quotient, f.shares = shape[-1], products, 0, 0, 0
     f.bias, f.bias_pixels, f.output, f.output_step, f.placed, f.givens, f.odd = NULL, 0, NULL, 0, 0, 0, NULL
     found = [empty(shape, is_double) for _ in range(products)]
-    for q in range(4):
+    for q in range(LRP_MOST_PRODUCTS):
         f.raw[q] = pointer(found[q]) if q < products else NULL
     return found
 
@@ -118,14 +118,14 @@ cdef list raw(lrp_epilogue *f, int products, tuple shape, bint is_double):
 def epilogue(Epilogue how not None, products, threads):
     """The output and the factors, from products that are there as arrays; see `_core.pyi`."""
     cdef lrp_epilogue f
-    cdef const void *begins[4]
+    cdef const void *begins[LRP_MOST_PRODUCTS]
     cdef Memory first, held
     cdef int odd = 0, count = threads_of(threads)
     cdef idx pixels = 1
     cdef const lrp_kernels *kernels
     kept = [memory(product, "a product") for product in products]
-    if not 1 <= len(kept) <= 4:
-        raise ValueError(f"1 to 4 products, found {len(kept)}")
+    if not 1 <= len(kept) <= LRP_MOST_PRODUCTS:
+        raise ValueError(f"1 to {LRP_MOST_PRODUCTS} products, found {len(kept)}")
     first = kept[0]
     if first.view.ndim < 2:
         raise ValueError(f"products are (samples, ..., channels), found {first.shape()}")

@@ -37,8 +37,8 @@ cdef class Scatter:
         if self.weights is not None:
             raise ValueError("a scatter is prepared once")
         self.weights = [memory(w, "a weight", dense=False) for w in weights]
-        if not 1 <= len(self.weights) <= 4:
-            raise ValueError(f"1 to 4 weights, found {len(self.weights)}")
+        if not 1 <= len(self.weights) <= LRP_MOST_PRODUCTS:
+            raise ValueError(f"1 to {LRP_MOST_PRODUCTS} weights, found {len(self.weights)}")
         self.axes = window_of(&self.s.window, self.weights, stride, dilation)
         for p, held in enumerate(self.weights):
             self.s.weight[p] = held.view.buf
@@ -67,7 +67,7 @@ cdef class Scatter:
         cdef lrp_window *w = &self.s.window
         cdef idx extents[3]
         cdef idx cut[3]
-        cdef void *results[4]
+        cdef void *results[LRP_MOST_PRODUCTS]
         cdef int p, code, count = threads_of(threads)
         if not self.ready:
             raise ValueError("a scatter that was not prepared")

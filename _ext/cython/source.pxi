@@ -32,8 +32,10 @@ cdef list source_of(lrp_source *source, object parts, int axes):
     source.parts = 0
     for array, feature, operand in parts:
         feature = index(feature)
-        if source.parts == 4 or feature not in (COPY, POSITIVE, NEGATIVE, MAGNITUDE, ONE, MINUS, TIMES, OVER):
-            raise ValueError("at most four parts" if source.parts == 4 else f"no such feature: {feature}")
+        if source.parts == LRP_MOST_PARTS:
+            raise ValueError(f"at most {LRP_MOST_PARTS} parts")
+        if feature not in (COPY, POSITIVE, NEGATIVE, MAGNITUDE, ONE, MINUS, TIMES, OVER):
+            raise ValueError(f"no such feature: {feature}")
         held = memory(array, "a part of the input", dense=False)
         first = held if first is None else first
         alike(first, held, "the parts of an input")
