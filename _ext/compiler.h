@@ -26,6 +26,7 @@
 
 #include "common/geometry.h"
 #include "common/phases.h"
+#include "common/preconditions.h"
 #include "common/windows.h"
 #include "conv/outside.h"
 #include "elementwise/series.h"

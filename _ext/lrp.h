@@ -16,6 +16,22 @@ typedef ptrdiff_t idx;
 
 enum { LRP_OK = 0, LRP_NO_MEMORY = 1 };
 
+/* A precondition: what the caller has checked, or what the lines before have made so. It is looked at in debug builds
+ * alone (-DLRP_DEBUG, as tests/native/sanitize.sh builds), whatever NDEBUG says; in others it is not even evaluated. */
+#if defined(LRP_DEBUG)
+#include <stdio.h>
+#include <stdlib.h>
+#define LRP_ASSERT(condition)                                                                                          \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            fprintf(stderr, "%s:%d: precondition broken: %s\n", __FILE__, __LINE__, #condition);                       \
+            abort();                                                                                                   \
+        }                                                                                                              \
+    } while (0)
+#else
+#define LRP_ASSERT(condition) ((void)sizeof(!(condition)))
+#endif
+
 /* Of one layer: shares of its rule, products of its input with a weight, parts that its input is packed of. */
 enum { LRP_MOST_SHARES = 4, LRP_MOST_PRODUCTS = 4, LRP_MOST_PARTS = 4 };
 

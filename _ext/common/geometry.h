@@ -38,6 +38,7 @@ typedef struct {
 static void see(lrp_spans *r, idx *position, idx *count, idx offset, idx length) {
     while (length > 0) {
         const idx left = CHUNK - *position % CHUNK, n = min_idx(length, left);
+        LRP_ASSERT(n >= 1);
         if (left == CHUNK) r->begin[(*position) / CHUNK] = *count;
         r->span[*count] = (lrp_span){.offset = offset, .length = n};
         *count += 1;
@@ -65,6 +66,7 @@ static int make_spans(lrp_spans *r, const lrp_window *w, const idx step[3]) {
                     together ? w->kernel[2] * w->lower : w->lower);
         }
     r->begin[r->chunks] = count;
+    LRP_ASSERT(position == depth && count <= taps + r->chunks);
     return LRP_OK;
 }
 
@@ -101,6 +103,7 @@ static lrp_lines make_lines(idx samples, const idx out[3], idx sample_step, cons
 }
 
 static inline idx line_at(const lrp_lines *l, idx line) {
+    LRP_ASSERT(line >= 0 && line < l->count);
     const idx inner = line % l->extent[2], rest = line / l->extent[2];
     return inner * l->step[2] + rest % l->extent[1] * l->step[1] + rest / l->extent[1] * l->step[0];
 }

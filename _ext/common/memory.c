@@ -69,6 +69,7 @@ static void *allocate_block(size_t bytes, size_t spare) {
 
 static void free_block(void *memory) {
     if (!memory) return;
+    LRP_ASSERT((uintptr_t)memory % 64 == 0);
 #if defined(LRP_MAPS)
     if (BLOCK_OF(memory)->mapped) {
         munmap(BLOCK_OF(memory), BLOCK_OF(memory)->mapped);

@@ -18,6 +18,7 @@
 
 void lrp_parallel(idx items, int threads, void (*body)(void *, idx, int), void *context) {
     (void)threads;
+    LRP_ASSERT(items >= 0 && threads >= 1);
     for (idx item = 0; item < items; item++) body(context, item, 0);
 }
 
@@ -85,6 +86,7 @@ static inline int inviting(uint64_t gate, uint64_t last_job) { return (gate & OP
 
 static void leave(pool_t *p) {
     uint64_t before = atomic_fetch_sub(&p->gate, 1);
+    LRP_ASSERT(INSIDE(before) >= 1 && INSIDE(before) <= MOST_WORKERS);
     if (!(before & OPEN) && INSIDE(before) == 1) { /* the caller may be asleep until the last one leaves */
         pthread_mutex_lock(&p->mutex);
         pthread_cond_signal(&p->done);
@@ -170,6 +172,7 @@ static pool_t *find_pool(void) {
 }
 
 static void open_gate(pool_t *p) {
+    LRP_ASSERT(INSIDE(atomic_load(&p->gate)) == 0); /* nobody is left of the job before */
     uint64_t number = NUMBER(atomic_load(&p->gate)) + 1;
     if (number >> 32) number = 1; /* 0 is no job: a new worker has joined none */
     atomic_store(&p->gate, number << 32 | OPEN);
@@ -193,6 +196,7 @@ static void close_gate(pool_t *p) {
 }
 
 void lrp_parallel(idx items, int threads, void (*body)(void *, idx, int), void *context) {
+    LRP_ASSERT(items >= 0 && threads >= 1);
     if (threads > MOST_WORKERS + 1) threads = MOST_WORKERS + 1;
     if (threads > items) threads = (int)items;
     pool_t *p = threads > 1 ? find_pool() : NULL;

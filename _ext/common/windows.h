@@ -48,6 +48,7 @@ static int map_taps(const lrp_pool *p, int axis, lrp_tap_map *map) {
                 map->pair[found++] = (lrp_pair){.tap = (at - o * stride) / step, .window = o};
     }
     map->begin[cells] = found;
+    LRP_ASSERT(found <= p->out[axis] * taps);
     return LRP_OK;
 }
 

@@ -16,6 +16,7 @@ typedef struct {
 /* Pixels [from, to) of samples with `out` windows, in order. */
 static lrp_window_range window_range(const idx out[3], idx from, idx to) {
     lrp_window_range s = {.last = {out[0] - 1, out[1] - 1, out[2] - 1}};
+    LRP_ASSERT(from >= 0 && from < to);
     idx inner = out[0] * out[1] * out[2], last = to - 1;
     if (from / inner != last / inner) return s;
     for (int axis = 0; axis < 3; axis++) {
@@ -41,6 +42,7 @@ static inline int taps_outside(const lrp_source *s, const lrp_window *w, const l
 static int chunk_outside(const lrp_source *s, const lrp_window *w, const lrp_window_range *range, idx from, idx to) {
     const int together = w->groups == 1 && w->dilation[2] == 1; /* as `make_spans` has it */
     const idx along = together ? 1 : w->kernel[2], length = together ? w->kernel[2] * w->lower : w->lower;
+    LRP_ASSERT(from >= 0 && from < to);
     for (idx unit = from / length; unit <= (to - 1) / length; unit++) {
         const idx t = unit % along, h = unit / along % w->kernel[1], d = unit / along / w->kernel[1];
         if (!taps_outside(s, w, range, 0, d, 1) && !taps_outside(s, w, range, 1, h, 1) &&

@@ -20,10 +20,14 @@ flags="$flags -ffp-contract=fast -fno-math-errno -fno-trapping-math -fno-omit-fr
 
 sh "$here/tests/native/parse.sh"
 
+echo "== preconditions: each is broken on purpose"
+ours="$here/_ext/core.c $here/_ext/common/memory.c $here/_ext/common/threads.c"
+$cc -std=gnu11 -O0 -w -DLRP_DEBUG -I"$here/_ext" "$here/tests/native/broken.c" $ours -o "$scratch/broken" -pthread -lm
+"$scratch/broken"
+
 echo "== threads: ThreadSanitizer"
 thread="$flags -fsanitize=thread -I$here/_ext"
 $cc $thread "$here/tests/native/race_pool.c" "$here/_ext/common/threads.c" -o "$scratch/race_pool" -pthread
-ours="$here/_ext/core.c $here/_ext/common/memory.c $here/_ext/common/threads.c"
 $cc $thread "$here/tests/native/race_kernels.c" $ours -o "$scratch/race_kernels" -pthread
 TSAN_OPTIONS="die_after_fork=0 halt_on_error=1" "$scratch/race_pool"
 TSAN_OPTIONS="halt_on_error=1" "$scratch/race_kernels"
@@ -39,7 +43,8 @@ memory="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fPIC"
 $cc $flags $memory -I"$here/_ext" -c "$here/_ext/core.c" -o "$scratch/core.o"
 $cc $flags $memory -DLRP_NO_THREADS -I"$here/_ext" -c "$here/_ext/common/memory.c" -o "$scratch/memory.o"
 $cc $flags $memory -I"$here/_ext" -c "$here/_ext/common/threads.c" -o "$scratch/threads.o"
-$cc -O1 -w $memory -I"$here/_ext" -I"$include" -c "$scratch/_core.c" -o "$scratch/_core.o"
+interface=$(sed -n 's/^INTERFACE = //p' "$here/lrp_ref/kernels/compiled/native.py")
+$cc -O1 -w $memory -DLRP_INTERFACE="$interface" -I"$here/_ext" -I"$include" -c "$scratch/_core.c" -o "$scratch/_core.o"
 module=$scratch/lrp_ref/kernels/compiled/_core$suffix
 (cd "$scratch" && $cc $memory -shared core.o memory.o threads.o _core.o -o "$module" -pthread)
 
