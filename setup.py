@@ -5,6 +5,7 @@ LRP_REF_WITHOUT_EXTENSION=1 leaves it out: the wheel then serves every platform.
 
 import os
 import platform
+import re
 import sys
 from pathlib import Path
 
@@ -26,6 +27,7 @@ FLAGS = [
     "-fno-trapping-math",
     "-fvisibility=hidden",
 ]
+FLAGS += ["-Werror=incompatible-pointer-types"]  # Cython has `const void *` where C has a struct
 FLAGS += ["-fno-asynchronous-unwind-tables"]  # nothing unwinds through C: a twentieth of the size
 SKIPPED = "lrp_ref is installed without its compiled core (explanations are the same, but slower): "
 
@@ -45,6 +47,13 @@ class OptionalBuild(build_ext):
             sys.stderr.write(f"{SKIPPED}{error}\n")
 
 
+def interface() -> str:
+    """The number of the core's interface: one place has it, which refuses cores with another."""
+    text = Path("lrp_ref/kernels/compiled/native.py").read_text(encoding="utf-8")
+    (found,) = re.findall(r"^INTERFACE = (\d+)$", text, re.MULTILINE)
+    return str(found)
+
+
 def extensions() -> list[Extension]:
     """The compiled core, as C that Cython writes below build/; nothing where Cython is missing, or it is not wanted."""
     if os.environ.get("LRP_REF_WITHOUT_EXTENSION", "0") != "0":
@@ -57,8 +66,10 @@ def extensions() -> list[Extension]:
     core = Extension(
         "lrp_ref.kernels.compiled._core",
         sources=["_ext/cython/_core.pyx", "_ext/core.c", "_ext/common/memory.c", "_ext/common/threads.c"],
-        depends=sorted(str(path) for pattern in ("*.inc", "*.h", "*.pxi") for path in Path("_ext").rglob(pattern)),
+        depends=sorted(str(path) for pattern in ("*.inc", "*.h", "*.pxi") for path in Path("_ext").rglob(pattern))
+        + ["lrp_ref/kernels/compiled/native.py"],
         include_dirs=["_ext"],
+        define_macros=[("LRP_INTERFACE", interface())],
         extra_compile_args=FLAGS,
         extra_link_args=["-pthread"],
         optional=True,

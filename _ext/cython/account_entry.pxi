@@ -1,5 +1,25 @@
 # What a step accounts for.
 
+cdef extern from "lrp.h" nogil:
+    int LRP_COLUMNS
+    ctypedef struct lrp_account_share:
+        const void *factor
+        const void *bias
+        const void *size
+        int alike, sign
+        double tilt
+        lrp_stabiliser stabiliser
+        const double *epsilons
+        double epsilon, coefficient
+    ctypedef struct lrp_account:
+        idx samples, targets, cells, channels, message_cell, output_cell
+        int quotient, bias_cells, shares
+        const void *message
+        const void *output
+        const void *bias
+        lrp_account_share share[LRP_MOST_SHARES]
+        double *columns
+
 
 cdef class Accounting:
     """Shares, as far as an account needs them; see `_core.pyi`."""

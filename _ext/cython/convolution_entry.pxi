@@ -1,5 +1,22 @@
 # Convolutions with prepared weights.
 
+cdef extern from "lrp.h" nogil:
+    ctypedef struct lrp_window:
+        idx groups, lower, upper
+        idx kernel[3]
+        idx stride[3]
+        idx dilation[3]
+        int products
+    enum lrp_algorithm:
+        LRP_DIRECT, LRP_F2, LRP_F4
+    ctypedef struct lrp_convolution:
+        lrp_window window
+        lrp_algorithm algorithm
+        const void *weight[LRP_MOST_PRODUCTS]
+        idx weight_stride[LRP_MOST_PRODUCTS][6]
+        void *panels
+        int ties
+
 DIRECT, F2, F4 = LRP_DIRECT, LRP_F2, LRP_F4
 
 

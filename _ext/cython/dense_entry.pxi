@@ -1,8 +1,14 @@
 # Dense layers.
 
-
-
-
+cdef extern from "lrp.h" nogil:
+    ctypedef struct lrp_dense:
+        const void *x
+        const void *weight
+        int transposed, absolute
+        const void *total
+        const void *mask
+        void *y
+        idx samples, lower, upper, repeat
 
 
 def dense(x, weight, threads, total=None, mask=None, bint absolute=False):

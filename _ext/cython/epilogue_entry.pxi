@@ -1,5 +1,31 @@
 # From products to outputs and factors.
 
+cdef extern from "lrp.h" nogil:
+    enum lrp_stabiliser:
+        LRP_EXACT, LRP_SIGNED, LRP_UNSIGNED
+    enum lrp_where:
+        LRP_ALL, LRP_NONNEGATIVE, LRP_NEGATIVE_ONLY
+    enum lrp_odd:
+        LRP_SMALL, LRP_OVERFLOWED
+    ctypedef struct lrp_share:
+        int product, half
+        const void *bias
+        lrp_stabiliser stabiliser
+        double epsilon
+        lrp_where where
+        double coefficient
+        void *factor
+    ctypedef struct lrp_epilogue:
+        idx channels, bias_pixels
+        const void *given[LRP_MOST_PRODUCTS]
+        int products, givens, rectified, quotient, shares, placed
+        const void *bias
+        void *output
+        idx output_step
+        lrp_share share[LRP_MOST_SHARES]
+        int *odd
+        void *raw[LRP_MOST_PRODUCTS]
+
 COPY, POSITIVE, NEGATIVE, MAGNITUDE, ONE = LRP_COPY, LRP_POSITIVE, LRP_NEGATIVE, LRP_MAGNITUDE, LRP_ONE
 MINUS, TIMES, OVER = LRP_MINUS, LRP_TIMES, LRP_OVER
 EXACT, SIGNED, UNSIGNED = LRP_EXACT, LRP_SIGNED, LRP_UNSIGNED

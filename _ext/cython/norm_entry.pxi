@@ -1,5 +1,26 @@
 # Normalisations by mean and deviation of groups.
 
+cdef extern from "lrp.h" nogil:
+    ctypedef struct lrp_norm:
+        idx rows, width, period, correction
+        const void *x
+        const void *scale
+        const void *shift
+        int centred, quotient
+        double epsilon, outside, stabiliser
+        void *y
+        void *factor
+        void *size
+        void *inverse
+    ctypedef struct lrp_norm_back:
+        idx samples, targets, cells, width, period
+        int centred, quotient
+        const void *message
+        const void *factor
+        const void *inverse
+        const void *scale
+        void *c
+
 
 cdef const void *rows_at(object array, Memory like, lrp_norm *k, list kept, str what) except? NULL:
     """Where γ or β begins: (period, width); NULL where there is none."""

@@ -1,5 +1,23 @@
 # Functions of each element.
 
+cdef extern from "lrp.h" nogil:
+    enum lrp_function:
+        LRP_RELU, LRP_LEAKY, LRP_CLIP, LRP_HARD_SIGMOID, LRP_HARD_SWISH, LRP_SOFTSIGN, LRP_ABS, LRP_THRESHOLD
+        LRP_SHRINK, LRP_SIGMOID, LRP_SILU, LRP_GELU, LRP_GELU_TANH, LRP_TANH, LRP_SOFTPLUS, LRP_LOG_SIGMOID
+        LRP_ELU, LRP_CELU, LRP_MISH
+        LRP_PRODUCT, LRP_PRELU, LRP_AFFINE, LRP_SHARE, LRP_FUNCTIONS
+    enum:
+        LRP_MOST_AXES, LRP_MOST_OPERANDS
+    ctypedef struct lrp_pointwise:
+        lrp_function function
+        double number[2]
+        int axes, operands
+        idx extent[LRP_MOST_AXES]
+        const void *x[LRP_MOST_OPERANDS]
+        idx step[LRP_MOST_OPERANDS][LRP_MOST_AXES]
+        void *y
+        idx y_step[LRP_MOST_AXES]
+
 RELU, LEAKY, CLIP, HARD_SIGMOID, HARD_SWISH = LRP_RELU, LRP_LEAKY, LRP_CLIP, LRP_HARD_SIGMOID, LRP_HARD_SWISH
 SOFTSIGN, ABS, THRESHOLD, SHRINK = LRP_SOFTSIGN, LRP_ABS, LRP_THRESHOLD, LRP_SHRINK
 SIGMOID, SILU, GELU, GELU_TANH, TANH, SOFTPLUS = LRP_SIGMOID, LRP_SILU, LRP_GELU, LRP_GELU_TANH, LRP_TANH, LRP_SOFTPLUS

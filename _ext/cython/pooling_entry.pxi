@@ -1,5 +1,16 @@
 # Pooling windows: maxima and their winners, sums, and what goes back to the cells.
 
+cdef extern from "lrp.h" nogil:
+    ctypedef struct lrp_pool:
+        idx samples, channels, repeat
+        idx cells[3]
+        idx out[3]
+        idx kernel[3]
+        idx stride[3]
+        idx dilation[3]
+        idx before[3]
+
+
 cdef idx MOST_TAPS = 2**31 - 1  # a winner is an int32
 
 

@@ -1,5 +1,39 @@
 # An LSTM over time.
 
+cdef extern from "lrp.h" nogil:
+    ctypedef struct lrp_lstm:
+        idx directions, features, hidden
+        int backwards[2]
+        int all_gates, booked
+        void *panels
+    enum lrp_product:
+        LRP_SIGNAL, LRP_PROPORTIONAL, LRP_ABSOLUTE, LRP_HALF
+    enum lrp_returns:
+        LRP_LAST, LRP_EVERY, LRP_CELL
+    ctypedef struct lrp_lstm_rule:
+        lrp_product product
+        int before
+        double product_epsilon, epsilon, sum_epsilon
+    ctypedef struct lrp_lstm_pass:
+        idx samples, steps, targets
+        lrp_returns returns
+        lrp_lstm_rule rule
+        const void *x
+        const idx *lengths
+        const void *first_hidden
+        const void *first_cell
+        void *output
+        int *odd
+        void *hidden
+        void *factors
+    ctypedef struct lrp_lstm_back:
+        const void *message
+        void *x
+        void *first_hidden
+        void *first_cell
+        double *columns
+        double *details[4]
+
 SIGNAL, PROPORTIONAL, ABSOLUTE, HALF = LRP_SIGNAL, LRP_PROPORTIONAL, LRP_ABSOLUTE, LRP_HALF
 LAST, EVERY, CELL = LRP_LAST, LRP_EVERY, LRP_CELL
 

@@ -1,5 +1,14 @@
 # Adjoints of convolutions with prepared weights.
 
+cdef extern from "lrp.h" nogil:
+    idx lrp_scatter_phases(const lrp_window *)
+    ctypedef struct lrp_scatter:
+        lrp_window window
+        const void *weight[LRP_MOST_PRODUCTS]
+        idx weight_stride[LRP_MOST_PRODUCTS][6]
+        void *panels
+        void *phases
+
 
 cdef int check_extents(const lrp_source *source, const lrp_window *window, const idx *spatial) except -1:
     """No offset in the result with its margins, or in what is scattered, overflows."""

@@ -1,5 +1,21 @@
 # The input of a product: parts that lie side by side in a padded array.
 
+cdef extern from "lrp.h" nogil:
+    enum lrp_feature:
+        LRP_COPY, LRP_POSITIVE, LRP_NEGATIVE, LRP_MAGNITUDE, LRP_ONE, LRP_MINUS, LRP_TIMES, LRP_OVER
+    ctypedef struct lrp_part:
+        const void *x
+        lrp_feature feature
+        const void *operand
+        idx operand_cell, operand_channel, operand_sample, repeat, x_cell
+    ctypedef struct lrp_source:
+        idx samples, channels, groups
+        idx cells[3]
+        idx before[3]
+        idx padded[3]
+        int parts
+        lrp_part part[LRP_MOST_PARTS]
+
 
 cdef int operand_of(lrp_part *part, Memory held, tuple shape, idx *samples) except -1:
     """Steps of the operand along x: MINUS has one sample, which broadcasts; TIMES, OVER fewer than x (targets)."""
