@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from .arrays import Array, Shape, like
+from .arrays import Array, Shape
 from .composites import Composite, composite_of, uniform
 from .errors import HeadError, ParameterError, TargetError, unknown
 from .lazy_dataclass import lazy_dataclass
@@ -18,8 +18,10 @@ from .propagate.footprint import footprint
 from .propagate.heads import Head, head_of
 from .propagate.plan import Plan, plan
 from .propagate.route import Route, route
-from .propagate.run import Order, Run, unknown_node, unreached
+from .propagate.run import Execution
 from .propagate.scores import Scores, scores
+from .propagate.spec import ExplainSpec, unknown_node, unreached
+from .propagate.start import Request, masks, start_of
 from .resources import Resources, chosen_threads
 from .rules import LinearRule, Rule
 
@@ -274,20 +276,22 @@ class Explainer:
         found: Plan = self._plans.get((tuple(sorted(given.items())), frozenset(cuts)), build)
         return found
 
-    def _for(self, arrays: Mapping[str, Array], cuts: Sequence[str], start_at: str | None) -> tuple[Order, dict[str, Shape]]:
+    def _for(
+        self, arrays: Mapping[str, Array], cuts: Sequence[str], start_at: str | None
+    ) -> tuple[ExplainSpec, dict[str, Shape]]:
         """What to do with these inputs, and the shapes at every node; inputs that do not fit are refused."""
 
-        def build() -> tuple[tuple[Order, dict[str, Shape]], int]:
+        def build() -> tuple[tuple[ExplainSpec, dict[str, Shape]], int]:
             self._model._check_shapes(arrays)
             shapes = {name: array.shape[1:] for name, array in arrays.items()}
             made = self.plan(shapes, cuts) if start_at is None else self._planned(shapes, frozenset((*cuts, start_at)), start_at)
             return (
-                self._order(made, shapes, start_at),
+                self._spec(made, shapes, start_at),
                 made.model.shapes({name: array.shape for name, array in arrays.items()}),
             ), 1
 
         key = ("inputs", tuple((name, array.shape) for name, array in arrays.items()), frozenset(cuts), start_at)
-        found: tuple[Order, dict[str, Shape]] = self._plans.get(key, build)
+        found: tuple[ExplainSpec, dict[str, Shape]] = self._plans.get(key, build)
         return found
 
     def _planned(self, shapes: Mapping[str, Shape], cuts: frozenset[str], start_at: str | None = None) -> Plan:
@@ -341,36 +345,24 @@ class Explainer:
         filter : for each node the channels (an int or a list), the neuron (a tuple), or a boolean mask of a sample's
             shape, whose relevance alone flows on (Montavon et al. 2018, §4.4)
         """
-        if start is None and start_at is not None:
-            raise TargetError(f"start_at={start_at!r} says where start= begins, and start= is missing")
-        if filter is not None and not isinstance(filter, Mapping):
-            raise ParameterError(f"filter is a mapping from nodes to what of them flows on, found {type(filter).__name__}")
-        if start is not None and not (target is None and targets is None and contrast is None):
-            raise TargetError("start= is a whole starting relevance: give it without target=, targets= or contrast=")
+        return self._explained(x, Request(target, targets, contrast, start, start_at, filter))
+
+    def _explained(self, x: Any, request: Request) -> Explanation:
         arrays = self._model._cast(x)
         if self.model.extents is not None:
-            fitted = self._fitted({name: array.shape[1:] for name, array in arrays.items()})
-            return fitted(x, target, targets=targets, contrast=contrast, start=start, start_at=start_at, filter=filter)
-        order, shapes = self._for(arrays, tuple(filter or ()), start_at)
-        run = Run(order, arrays, shapes)
-        begun = run.chosen(target, targets, contrast) if start is None else run.given(start, start_at)
-        self._refuse_negative([begun.value] if start is None else list(begun.relevances.values()))
-        return run.back(begun, run.masks(filter or {}))
+            return self._fitted(versions.sample_shapes(arrays))._explained(x, request)
+        spec, shapes = self._for(arrays, tuple(request.filter or ()), request.start_at)
+        execution = Execution(spec, arrays, shapes)
+        start = start_of(spec, execution.run, request)
+        return execution.back(start, masks(spec, execution.run, request))
 
-    def _order(self, made: Plan, shapes: Mapping[str, Shape], start_at: str | None) -> Order:
+    def _spec(self, made: Plan, shapes: Mapping[str, Shape], start_at: str | None) -> ExplainSpec:
         way = self._route(made.model, shapes, start_at)
-        kept = self._kept_nodes(made.model, way.scores)
+        keep = self._kept_nodes(made.model, way.scores)
         composite = self._composite
         method = "LRP" if composite.conserves else composite.name
-        return Order(made, self._model, way, kept, self.ledger, composite.name, method, start_at)
-
-    def _refuse_negative(self, begun: list[Array]) -> None:
-        if self._composite.positive_start and not self.allow_negative and any((r < like(0, r)).any() for r in begun):
-            worst = min(r.min() for r in begun if r.size)
-            raise TargetError(
-                f"deep Taylor decomposition is not defined for a negative start, found {float(worst):.4g}; choose another "
-                "target or composite, or allow_negative=True"
-            )
+        positive = composite.positive_start and not self.allow_negative
+        return ExplainSpec(made, self._model, way, keep, self.ledger, composite.name, method, positive, start_at)
 
     def memory_needed(self, shape: Shape | Mapping[str, Shape], targets: int = 1) -> int:
         """An estimate, in bytes, of what explaining an input of this shape takes beside the model.

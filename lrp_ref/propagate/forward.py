@@ -9,8 +9,32 @@ import numpy as np
 
 from ..arrays import Array, Shape, check_finite
 from ..errors import NonFiniteError
+from ..lazy_dataclass import lazy_dataclass
 from ..network.model import Model
 from .plan import Plan, Step
+
+
+@lazy_dataclass(frozen=True, eq=False)
+class ForwardPass:
+    """What a forward pass has left for the way back.
+
+    Attributes
+    ----------
+    plan : the steps
+    inputs : (N, …) each
+    shapes : of every input and node, batch axis included
+    values : the activations that are still there
+    """
+
+    plan: Plan
+    inputs: Mapping[str, Array]
+    shapes: Mapping[str, Shape]
+    values: Mapping[str, Array]
+
+    @property
+    def template(self) -> Array:
+        """An array of the number type that all numbers have."""
+        return next(iter(self.inputs.values()))
 
 
 def last_reads(steps: Sequence[Step], wanted: Iterable[str | None]) -> tuple[tuple[str, ...], ...]:

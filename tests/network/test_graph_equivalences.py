@@ -20,7 +20,7 @@ import lrp_ref
 from lrp_ref import Explainer, Model, Node, composites, rules
 from lrp_ref import layers as L
 from lrp_ref.arrays import Array, fractions
-from lrp_ref.propagate.run import ancestors
+from lrp_ref.network.model import ancestors
 from support.graph_strategies import LINEAR_RULES, Net, explained, many, nets
 from support.graph_walk import walk
 from support.strategies import FLOAT_TYPES, arrays, cast, fewer

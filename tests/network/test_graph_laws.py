@@ -18,7 +18,7 @@ import lrp_ref
 from lrp_ref import Composite, Explainer, Explanation, Model, composites, rules
 from lrp_ref import layers as L
 from lrp_ref.arrays import Array, fractions
-from lrp_ref.propagate.run import ancestors
+from lrp_ref.network.model import ancestors
 from support.graph_strategies import Net, explained, many, nets
 from support.graph_walk import COLUMNS, Walk, walk
 from support.strategies import FLOAT_TYPES, arrays, cast, fewer
