@@ -232,6 +232,12 @@ typedef struct {
     void *panels;           /* the prepared weights, lstm_bytes() of them */
 } lrp_lstm;
 
+/* A GRU whose gates get nothing; its passes are those of an LSTM, whose product rule and cell it does not look at. */
+typedef struct {
+    lrp_lstm sizes;         /* its panels are prepared for a GRU; all_gates is 0 */
+    int resets_product;     /* r multiplies U h' + b', else h' */
+} lrp_gru;
+
 enum lrp_product { LRP_SIGNAL, LRP_PROPORTIONAL, LRP_ABSOLUTE, LRP_HALF };
 enum lrp_returns { LRP_LAST, LRP_EVERY, LRP_CELL };
 
@@ -377,6 +383,11 @@ typedef struct {
     idx (*lstm_padded)(idx hidden);
     int (*lstm_forward)(const lrp_lstm *, const lrp_lstm_pass *, int threads);
     int (*lstm_relevance)(const lrp_lstm *, const lrp_lstm_pass *, const lrp_lstm_back *, int threads);
+    /* as an LSTM's, of the gates r, z, n; the bias b' (directions, hidden), or NULL */
+    idx (*gru_bytes)(const lrp_gru *);
+    void (*gru_prepare)(const lrp_gru *, const void *input, const void *recurrent, const void *bias, const void *inner_bias);
+    int (*gru_forward)(const lrp_gru *, const lrp_lstm_pass *, int threads);
+    int (*gru_relevance)(const lrp_gru *, const lrp_lstm_pass *, const lrp_lstm_back *, int threads);
     void (*pointwise)(const lrp_pointwise *, int threads);
     int (*norm)(const lrp_norm *, int threads); /* what is odd about denominators */
     void (*norm_back)(const lrp_norm_back *, int threads);

@@ -55,6 +55,10 @@ cdef extern from "lrp.h" nogil:
         idx (*lstm_padded)(idx) noexcept nogil
         int (*lstm_forward)(const void *, const void *, int) noexcept nogil
         int (*lstm_relevance)(const void *, const void *, const void *, int) noexcept nogil
+        idx (*gru_bytes)(const void *) noexcept nogil
+        void (*gru_prepare)(const void *, const void *, const void *, const void *, const void *) noexcept nogil
+        int (*gru_forward)(const void *, const void *, int) noexcept nogil
+        int (*gru_relevance)(const void *, const void *, const void *, int) noexcept nogil
         void (*pointwise)(const void *, int) noexcept nogil
         int (*norm)(const void *, int) noexcept nogil
         void (*norm_back)(const void *, int) noexcept nogil

@@ -1,4 +1,4 @@
-# An LSTM over time.
+# LSTMs and GRUs over time.
 
 cdef extern from "lrp.h" nogil:
     ctypedef struct lrp_lstm:
@@ -6,6 +6,9 @@ cdef extern from "lrp.h" nogil:
         int backwards[2]
         int all_gates, booked
         void *panels
+    ctypedef struct lrp_gru:
+        lrp_lstm sizes
+        int resets_product
     enum lrp_product:
         LRP_SIGNAL, LRP_PROPORTIONAL, LRP_ABSOLUTE, LRP_HALF
     enum lrp_returns:
@@ -50,19 +53,29 @@ cdef class LSTM:
         lrp_release(self.m.panels)
 
     def __init__(self, weight_input, weight_recurrent, bias, backwards, all_gates, booked):
+        cdef Memory w, u, b
+        w, u, b = self.weights(weight_input, weight_recurrent, bias, backwards, 4)
+        cdef const void *offset = NULL if b is None else b.view.buf
+        self.m.all_gates, self.m.booked = 1 if all_gates else 0, 1 if booked else 0
+        self.allocate(self.kernels.lstm_bytes(&self.m))
+        with nogil:
+            self.kernels.lstm_prepare(&self.m, w.view.buf, u.view.buf, offset)
+        self.ready = True
+
+    cdef tuple weights(self, weight_input, weight_recurrent, bias, backwards, idx gates):
+        """Look at the weights of so many gates, and take the sizes from them."""
         cdef Memory w = memory(weight_input, "the input's weight"), u = memory(weight_recurrent, "the recurrent weight")
         cdef Memory b = None
-        cdef const void *offset = NULL
         cdef idx d
         if self.m.panels != NULL:
-            raise ValueError("an LSTM is prepared once")
+            raise ValueError("a recurrent layer is prepared once")
         alike(w, u, "the weights")
         if w.view.ndim != 3 or u.view.ndim != 3:
-            raise ValueError(f"weights are (directions, lower, 4·hidden), found {w.shape()} and {u.shape()}")
+            raise ValueError(f"weights are (directions, lower, {gates}·hidden), found {w.shape()} and {u.shape()}")
         self.m.directions, self.m.features, self.m.hidden = w.extent(0), w.extent(1), u.extent(1)
         if not 1 <= self.m.directions <= 2 or self.m.features < 1 or self.m.hidden < 1 or self.m.hidden > MOST // 4:
             raise ValueError(f"one or two directions, found weights {w.shape()} and {u.shape()}")
-        wide = 4 * self.m.hidden
+        wide = gates * self.m.hidden
         if w.extent(2) != wide or u.shape() != (self.m.directions, self.m.hidden, wide):
             raise ValueError(f"weights {w.shape()} and {u.shape()} do not fit each other")
         if bias is not None:
@@ -70,27 +83,33 @@ cdef class LSTM:
             alike(w, b, "the weights and the bias")
             if b.shape() != (self.m.directions, wide):
                 raise ValueError(f"a bias of shape {(self.m.directions, wide)}, found {b.shape()}")
-            offset = b.view.buf
         given = tuple(backwards)
         if len(given) != self.m.directions:
             raise ValueError(f"one switch for each direction, found {given}")
         for d in range(self.m.directions):
             self.m.backwards[d] = 1 if given[d] else 0
-        self.m.all_gates, self.m.booked = 1 if all_gates else 0, 1 if booked else 0
         self.is_double = w.is_double
         self.kernels = DOUBLES if w.is_double else FLOATS
-        self.nbytes = self.kernels.lstm_bytes(&self.m)
-        self.m.panels = lrp_allocate_exactly(self.nbytes)
+        return w, u, b
+
+    cdef int allocate(self, idx bytes) except -1:
+        """Memory for the prepared weights."""
+        self.nbytes = bytes
+        self.m.panels = lrp_allocate_exactly(bytes)
         if self.m.panels == NULL:
-            raise MemoryError(f"no memory for {self.nbytes} bytes of prepared weights")
-        with nogil:
-            self.kernels.lstm_prepare(&self.m, w.view.buf, u.view.buf, offset)
-        self.ready = True
+            raise MemoryError(f"no memory for {bytes} bytes of prepared weights")
+        return 0
+
+    cdef int up(self, const lrp_lstm_pass *p, int threads) noexcept nogil:
+        return self.kernels.lstm_forward(&self.m, p, threads)
+
+    cdef int down(self, const lrp_lstm_pass *p, const lrp_lstm_back *back, int threads) noexcept nogil:
+        return self.kernels.lstm_relevance(&self.m, p, back, threads)
 
     cdef tuple described(self, lrp_lstm_pass *p, object x, object lengths, object states, object returned, object rule):
         """Fill `p` from what the layer reads; what must be kept while it is used."""
         if not self.ready:
-            raise ValueError("an LSTM that was not prepared")
+            raise ValueError("a recurrent layer that was not prepared")
         cdef Memory a = memory(x, "x"), held
         cdef Py_ssize_t[::1] ends
         cdef idx n
@@ -161,7 +180,7 @@ cdef class LSTM:
         factors = empty((self.m.directions, p.steps, p.samples, self.vectors(), padded), self.is_double)
         p.output, p.hidden, p.factors = pointer(output), pointer(hidden), pointer(factors)
         with nogil:
-            code = self.kernels.lstm_forward(&self.m, &p, count)
+            code = self.up(&p, count)
         checked(code)
         return output, (hidden, factors), odd
 
@@ -198,6 +217,46 @@ cdef class LSTM:
             )
             accounts = columns, *details
         with nogil:
-            code = self.kernels.lstm_relevance(&self.m, &p, &back, count)
+            code = self.down(&p, &back, count)
         checked(code)
         return lower, first[0], first[1], accounts
+
+
+cdef class GRU(LSTM):
+    """A GRU with prepared weights; see `_core.pyi`."""
+
+    cdef lrp_gru g
+
+    def __init__(self, weight_input, weight_recurrent, bias, inner_bias, backwards, resets_product, booked):
+        cdef Memory w, u, b, inner = None
+        w, u, b = self.weights(weight_input, weight_recurrent, bias, backwards, 3)
+        cdef const void *offset = NULL if b is None else b.view.buf
+        cdef const void *inside = NULL
+        if inner_bias is not None:
+            inner = memory(inner_bias, "the bias inside")
+            alike(w, inner, "the weights and the bias inside")
+            if inner.shape() != (self.m.directions, self.m.hidden):
+                raise ValueError(f"a bias inside of shape {(self.m.directions, self.m.hidden)}, found {inner.shape()}")
+            inside = inner.view.buf
+        self.m.all_gates, self.m.booked = 0, 1 if booked else 0
+        self.g.sizes, self.g.resets_product = self.m, 1 if resets_product else 0
+        self.allocate(self.kernels.gru_bytes(&self.g))
+        self.g.sizes = self.m
+        with nogil:
+            self.kernels.gru_prepare(&self.g, w.view.buf, u.view.buf, offset, inside)
+        self.ready = True
+
+    cdef tuple described(self, lrp_lstm_pass *p, object x, object lengths, object states, object returned, object rule):
+        kept = LSTM.described(self, p, x, lengths, states, returned, rule)
+        if p.returns == LRP_CELL:
+            raise ValueError("returns is LAST or EVERY: a GRU has no cell state")
+        return kept
+
+    cdef idx vectors(self):
+        return 6 if self.m.booked else 3
+
+    cdef int up(self, const lrp_lstm_pass *p, int threads) noexcept nogil:
+        return self.kernels.gru_forward(&self.g, p, threads)
+
+    cdef int down(self, const lrp_lstm_pass *p, const lrp_lstm_back *back, int threads) noexcept nogil:
+        return self.kernels.gru_relevance(&self.g, p, back, threads)

@@ -73,6 +73,13 @@ CALLS += [(e.Pointwise, (e.SILU, 1.0)), (lambda *a: e.Pointwise(e.TANH)(a[0], th
 CALLS += [(lambda *a: e.Pointwise(e.PRODUCT)(*a, threads=2), (X, X[:, :1, :1]))]
 CALLS += [(lambda *a: e.Pointwise(e.AFFINE)(*a, threads=2), (X, X[:, :1, :1], X[0]))]
 CALLS += [(lambda *a: HALF[4]()(*a, threads=1), (X,))]
+W_GRU, U_GRU = np.ones((1, 3, 30), "f4"), np.ones((1, 10, 30), "f4")
+GRU = lambda: e.GRU(W_GRU, U_GRU, B[:, :30].copy(), B[:, :10].copy(), (False,), True, True)
+_, OF_GRU, _ = GRU().forward(*GIVEN, 1)
+CALLS += [(e.GRU, (W_GRU, U_GRU, None, B[:, :10].copy(), (False,), True, True))]
+CALLS += [(lambda *a: GRU().forward(*a), (*GIVEN, 1))]
+CALLS += [(lambda *a: GRU().relevance(*a), (OF_GRU, np.ones((2, 1, 10), "f4"), *GIVEN, 1))]
+CALLS += [(lambda *a: e.GRU.__new__(e.GRU).forward(*a), (*GIVEN, 1))]
 ROWS, G = np.ones((6, 5), "f4"), np.ones((3, 5), "f4")
 CALLS += [(e.norm, (ROWS, G, G, 0.1, 0.0, 1, True, 0.1, True, True, 2))]
 CALLS += [(e.norm_back, (np.ones((2, 3, 3, 5), "f4"), ROWS, ROWS[:, 0].copy(), G, True, False, 2))]

@@ -316,6 +316,31 @@ class LSTM:
         biases took at each step, (samples, targets, steps) each. What is handed on stays 0, and is not in the turnover.
         """
 
+class GRU(LSTM):
+    """A GRU over time, sigmoid and tanh, and relevance back through it under LRP-all: calls are those of an LSTM.
+
+    Parameters
+    ----------
+    weight_input, weight_recurrent : (directions, features or hidden, 3·hidden), gates r, z, n
+    bias : (directions, 3·hidden)
+    inner_bias : (directions, hidden), inside of the product that is reset
+    backwards, booked : as of an LSTM
+    resets_product : whether r multiplies U h + b', or h itself
+
+    A cell state is not looked at, and nothing comes back for one; `returns` is LAST or EVERY.
+    """
+
+    def __init__(
+        self,
+        weight_input: Array,
+        weight_recurrent: Array,
+        bias: Array | None,
+        inner_bias: Array | None,
+        backwards: Sequence[bool],
+        resets_product: bool,
+        booked: bool,
+    ) -> None: ...
+
 # Functions of each element, with the numbers p and q; the last of x and other arrays.
 RELU: int
 LEAKY: int  # x where x ≥ 0, else p·x

@@ -7,7 +7,7 @@ from . import _core
 
 #: That of the core that this Python code was written for. One that was built from other sources, as it stays behind in a
 #: checkout, might compute something else without any error.
-INTERFACE = 10
+INTERFACE = 11
 
 
 #: What LRP_REF_INSTRUCTION_SET may name. A set that the processor does not have means the best that it has.

@@ -1,8 +1,8 @@
-"""The usual LSTM under the ε-rule and any of the four product rules, in C; what the pass upwards leaves are factors.
+"""The usual LSTM under the ε-rule and any of the four product rules, and the usual GRU under LRP-all, in C.
 
-Everything that a step does to relevance is linear in it (`_ext/recurrent/recurrent_weights.inc`), so its denominators and product
-rules are taken care of on the way up, and the way down is multiplications alone. What is lost at each unit is linear in it too,
-and is accounted for on the way down (`_ext/recurrent/recurrent_account.inc`).
+Everything that a step does to relevance is linear in it (`_ext/recurrent/recurrent_weights.inc`, `gru.inc`), so its denominators
+and product rules are taken care of on the way up, which leaves factors, and the way down is multiplications alone. What is lost
+at each unit is linear in it too, and is accounted for on the way down (`_ext/recurrent/recurrent_account.inc`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import numpy as np
 
 from ...arrays import Array
 from ...errors import LrpError
-from ...layers.recurrent import LSTM
+from ...layers.base import Layer
+from ...layers.recurrent import GRU, LSTM
 from ...layers.recurrent.base import Cells, ends
 from ...lazy_dataclass import lazy_dataclass
 from ...ledger import PLACES, Entry, OpenEntry
@@ -41,23 +42,30 @@ _RETURNS = {"last": 0, "all": 1, "cell": 2}
 
 
 def step_for(context: PlanContext, node: Node) -> Any:
-    """The compiled step for an LSTM, else NumPy's for a recurrent layer, else None."""
+    """The compiled step for an LSTM or a GRU, else NumPy's for a recurrent layer, else None."""
     layer, rule, model = node.layer, context.rules[node.name], context.model
     code = _code(rule) if type(rule) is ThroughTime else None
-    if type(layer) is not LSTM or not _usual(layer) or code is None:
+    kind = None if code is None else _kind(layer, code[0] == 0)
+    if code is None or kind is None:
         return recurrent.step_for(context, node)
     assert isinstance(rule, ThroughTime)
-
     all_gates, with_ledger = code[0] != 0, context.with_ledger
 
     def prepare() -> Any:
-        return model._memo.get(
-            ("lstm", layer, all_gates, with_ledger), lambda: _prepared(layer, all_gates, with_ledger, model.dtype)
-        )
+        key = (kind, layer, all_gates, with_ledger)
+        return model._memo.get(key, lambda: _prepared(layer, all_gates, with_ledger, model.dtype))  # type: ignore[arg-type]
 
     return CompiledRecurrentStep(
         (node,), rule, prepare=prepare, code=code, threads=context.resources.threads, with_ledger=with_ledger
     )
+
+
+def _kind(layer: Layer, signal_takes_all: bool) -> str | None:
+    """Which prepared layer of the core serves, None where none does: a GRU's gates get nothing there."""
+    if type(layer) is LSTM and _usual(layer):
+        return "lstm"
+    usual = type(layer) is GRU and (layer.gate_activation, layer.activation) == ("sigmoid", "tanh")
+    return "gru" if usual and signal_takes_all else None
 
 
 def _usual(layer: LSTM) -> bool:
@@ -84,11 +92,15 @@ def _epsilon(rule: LinearRule) -> float | None:
     return float(rule.epsilon)
 
 
-def _prepared(layer: LSTM, all_gates: bool, with_ledger: bool, dtype: Any) -> tuple[Any, int]:
+def _prepared(layer: Cells, all_gates: bool, with_ledger: bool, dtype: Any) -> tuple[Any, int]:
     weight, recurrent_weight = (np.ascontiguousarray(a, dtype) for a in (layer.weight_input, layer.weight_recurrent))
     bias = None if layer.bias is None else np.ascontiguousarray(layer.bias, dtype)
     backwards = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}[layer.direction]
-    made = _core.LSTM(weight, recurrent_weight, bias, backwards, all_gates, with_ledger)
+    if isinstance(layer, GRU):
+        inner = None if layer.bias_recurrent is None else np.ascontiguousarray(layer.bias_recurrent, dtype)
+        made: _core.LSTM = _core.GRU(weight, recurrent_weight, bias, inner, backwards, layer.linear_before_reset, with_ledger)
+    else:
+        made = _core.LSTM(weight, recurrent_weight, bias, backwards, all_gates, with_ledger)
     return made, made.nbytes
 
 
@@ -112,7 +124,7 @@ class CompiledRecurrentStep(RecurrentStep):
                 lengths = ends(read["lengths"], a.shape[1])
             except LrpError as error:
                 raise error.at(self.nodes[0].place) from None
-        states = [_state(layer, name, read, a) for name in layer.states]
+        states = [_state(layer, name, read, a) if name in layer.states else None for name in ("hidden", "cell")]
         given = (np.ascontiguousarray(a), lengths, states, _RETURNS[layer.returns], self.code)
         made = self.prepare()
         output, kept, odd = made.forward(*given, self.threads)
