@@ -33,6 +33,12 @@ def explain(
     model: Model,
     x: Any,
     *,
+    target: Any = None,
+    targets: Any = None,
+    contrast: Any = None,
+    start: Any = None,
+    start_at: str | None = None,
+    filter: Mapping[str, Any] | None = None,
     composite: Any = None,
     rule: LinearRule | None = None,
     head: Any = None,
@@ -45,25 +51,26 @@ def explain(
     allow_negative: bool = False,
     threads: int | None = None,
     memory: str = "normal",
-    **call: Any,
 ) -> Explanation:
-    """Explain a prediction: an `Explainer` made and called once. See there for the parameters."""
+    """Explain a prediction: an `Explainer` made and called once.
+
+    Parameters
+    ----------
+    model : the network
+    x : the input, (N, …), or a mapping from input names
+    target, targets, contrast, start, start_at, filter : what of the output is explained, as in a call of an `Explainer`
+    composite, rule, head, output, keep, ledger : what explains it, and what is kept, as of an `Explainer`
+    backend, precision, canonize, allow_negative, threads, memory : how it is computed, as of an `Explainer`
+
+    Raises
+    ------
+    LrpError
+        What an `Explainer` and its call raise.
+    """
     explainer = Explainer(
-        model,
-        composite,
-        rule=rule,
-        head=head,
-        output=output,
-        keep=keep,
-        ledger=ledger,
-        backend=backend,
-        precision=precision,
-        canonize=canonize,
-        allow_negative=allow_negative,
-        threads=threads,
-        memory=memory,
+        *(model, composite, rule, head, output, keep, ledger, backend, precision, canonize, allow_negative, threads, memory)
     )
-    return explainer(x, **call)
+    return explainer(x, target, targets=targets, contrast=contrast, start=start, start_at=start_at, filter=filter)
 
 
 @lazy_dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -344,6 +351,13 @@ class Explainer:
         start_at : the node whose output `start` is the relevance of
         filter : for each node the channels (an int or a list), the neuron (a tuple), or a boolean mask of a sample's
             shape, whose relevance alone flows on (Montavon et al. 2018, §4.4)
+
+        Raises
+        ------
+        ShapeError, NumberTypeError, NonFiniteError, UnknownNameError
+            Where the inputs do not fit, or what is computed leaves the range of its type; the node is named.
+        TargetError, HeadError, RuleError, ParameterError
+            Where what is asked for contradicts itself, is not there, or cannot be explained.
         """
         return self._explained(x, Request(target, targets, contrast, start, start_at, filter))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import gc
+import inspect
 import pickle
 import re
 import threading
@@ -619,3 +620,30 @@ def test_inputs_that_do_not_fit(backend, x, message):
 def test_the_head_is_chosen_where_it_must_be():
     with pytest.raises(HeadError, match="choose head='logit'"):
         Explainer(Model.sequential([L.Dense(W1), L.Softmax()]))
+
+
+def test_explain_spells_out_every_choice_of_an_explainer_and_of_its_call():
+    """So that an editor completes `target=`; the defaults are the same."""
+
+    def choices(function):
+        return {
+            name: p.default for name, p in inspect.signature(function).parameters.items() if name not in ("self", "model", "x")
+        }
+
+    assert choices(lrp_ref.explain) == choices(Explainer.__call__) | choices(Explainer.__init__)
+
+
+def test_explain_hands_every_choice_on(monkeypatch):
+    """Each under its own name: none is swapped with its neighbour."""
+    made: dict[str, object] = {}
+
+    def init(self, *values, **named):
+        made.update(inspect.signature(real).bind(self, *values, **named).arguments)
+
+    real = Explainer.__init__
+    monkeypatch.setattr(Explainer, "__init__", init)
+    monkeypatch.setattr(Explainer, "__call__", lambda self, x, target=None, **named: made.update(named, x=x, target=target))
+    wanted = {name: object() for name in inspect.signature(lrp_ref.explain).parameters}
+    lrp_ref.explain(**wanted)
+    del made["self"]
+    assert made == wanted
