@@ -53,8 +53,8 @@ void lrp_parallel(idx items, int threads, void (*body)(void *context, idx item, 
 
 /* ---- pack.inc: a padded input of a product ----------------------------------------------------------------------- */
 
-/* What a part of a packed input is made of: a itself, max(a, 0), min(a, 0), |a|, 1, a - bound, a * factor, a /
- * divisor. */
+/* Features that a part of a packed input may be: a itself, max(a, 0), min(a, 0), |a|, 1, a - bound, a * factor,
+ * a / divisor. */
 enum lrp_feature { LRP_COPY, LRP_POSITIVE, LRP_NEGATIVE, LRP_MAGNITUDE, LRP_ONE, LRP_MINUS, LRP_TIMES, LRP_OVER };
 
 typedef struct {

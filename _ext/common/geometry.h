@@ -28,7 +28,7 @@ static inline idx min_idx(idx a, idx b) { return a < b ? a : b; }
 static inline idx max_idx(idx a, idx b) { return a > b ? a : b; }
 static inline idx ceil_div(idx whole, idx part) { return (whole + part - 1) / part; }
 
-/* What a window sees, in the order of the weights (tap after tap, channel after channel), as spans of which none
+/* The cells of a window in the order of the weights (tap after tap, channel after channel), as spans, none of which
  * crosses a chunk: chunk i is made of spans [begin[i], begin[i + 1]). */
 typedef struct {
     lrp_span *span;

@@ -2,7 +2,7 @@
  *
  * Each is the polynomial through the function at the zeros of a Chebyshev polynomial of its interval, which is within a
  * small factor of the best there is; what it leaves is below a quarter of a unit in the last place of the function that
- * it is for. Made with 50 digits by mpmath; tests/test_ext_smooth.py compares the functions with mpmath's.
+ * it is for. Made with 50 digits by mpmath; tests/kernels/test_ext_pointwise.py compares the functions with mpmath's.
  */
 #ifndef LRP_SERIES_H
 #define LRP_SERIES_H
