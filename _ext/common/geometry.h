@@ -35,7 +35,7 @@ typedef struct {
     idx *begin, chunks;
 } lrp_spans;
 
-static void see(lrp_spans *r, idx *position, idx *count, idx offset, idx length) {
+static void append_spans(lrp_spans *r, idx *position, idx *count, idx offset, idx length) {
     while (length > 0) {
         const idx left = CHUNK - *position % CHUNK, n = min_idx(length, left);
         LRP_ASSERT(n >= 1);
@@ -62,8 +62,8 @@ static int make_spans(lrp_spans *r, const lrp_window *w, const idx step[3]) {
         for (idx h = 0; h < w->kernel[1]; h++) {
             const idx line = d * w->dilation[0] * step[0] + h * w->dilation[1] * step[1];
             for (idx t = 0; t < (together ? 1 : w->kernel[2]); t++)
-                see(r, &position, &count, line + t * w->dilation[2] * step[2],
-                    together ? w->kernel[2] * w->lower : w->lower);
+                append_spans(r, &position, &count, line + t * w->dilation[2] * step[2],
+                             together ? w->kernel[2] * w->lower : w->lower);
         }
     r->begin[r->chunks] = count;
     LRP_ASSERT(position == depth && count <= taps + r->chunks);

@@ -53,7 +53,7 @@ static int chunk_outside(const lrp_source *s, const lrp_window *w, const lrp_win
 }
 
 /* 1 where looking for such chunks pays: an eighth of the padded input is padding. */
-static int looks_outside(const lrp_source *s) {
+static int skipping_pays(const lrp_source *s) {
     const double padded = (double)s->padded[0] * (double)s->padded[1] * (double)s->padded[2];
     return padded > 1.125 * (double)s->cells[0] * (double)s->cells[1] * (double)s->cells[2];
 }
