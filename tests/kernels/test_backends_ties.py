@@ -44,7 +44,7 @@ def columns(rng: np.random.Generator) -> Array:
 
 
 def checkerboard(rng: np.random.Generator) -> Array:
-    """Two colours: windows repeat along the diagonals, where a tile of minimal filtering has them in different places."""
+    """Two colours: windows repeat along the diagonals, where a tile of Winograd's algorithm has them in different places."""
     i, j = np.indices((40, 36))
     return rng.random((1, 3, 2))[:, :, (i + j) % 2]
 

@@ -1,4 +1,4 @@
-"""Convolutions by minimal filtering keep a bound of their own, and exact zeros (see `winograd_bound`)."""
+"""Convolutions by Winograd's algorithm keep a bound of their own, and exact zeros (see `winograd_bound`)."""
 
 from __future__ import annotations
 

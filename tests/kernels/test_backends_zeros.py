@@ -1,6 +1,6 @@
 """Exact zeros stay zeros: where nothing was, no backend finds anything in any precision, and divides nothing by its rounding.
 
-A window that is 0 throughout, beside an active one, has z = 0 exactly under a rule without bias: 0/0 := 0. Minimal filtering
+A window that is 0 throughout, beside an active one, has z = 0 exactly under a rule without bias: 0/0 := 0. Winograd's algorithm
 would give it the rounding of its neighbours, and a quotient of 1e7 times the relevance there, which the way back spreads.
 """
 
@@ -25,7 +25,7 @@ from support.strategies import Case
 each_backend = pytest.mark.parametrize("backend", lrp_ref.BACKENDS)
 each_precision = pytest.mark.parametrize("precision", PRECISIONS)
 
-#: The first four are served by minimal filtering, where there is any.
+#: The first four are served by Winograd's algorithm, where there is any.
 LAYERS: dict[str, tuple[L.Conv | L.ConvTranspose, tuple[int, ...]]] = {
     "16 → 17": (conv(16, 17, 3, 3, padding=1), (16, 20, 19)),
     "33 → 16, no padding": (conv(33, 16, 3, 3), (33, 18, 17)),
@@ -99,7 +99,7 @@ def prepared(name: str, number: int) -> tuple[Case, Around, Array, Booking, floa
 def test_where_nothing_was_there_is_nothing_and_all_else_agrees(backend, name, precision):
     """R_j is exactly 0 where the definition has exactly 0, what is unassigned agrees, and the rest agrees in L1.
 
-    Within 4u of Σ|R_{j←k}|·(1 + κ_k) (measured: 1.1u), by minimal filtering within 250u in small and 1000u in larger tiles
+    Within 4u of Σ|R_{j←k}|·(1 + κ_k) (measured: 1.1u), by Winograd's algorithm within 250u in small and 1000u in larger tiles
     (measured: 61u and 356u): what its rounding is relative to may be far larger than a window's own few numbers.
     """
     filtering = backend == "compiled" and name in FILTERED

@@ -47,7 +47,7 @@ def calls(draw: st.DrawFn) -> Drawn:
 @pytest.mark.parametrize("name", ALGORITHMS)
 @settings(max_examples=60, deadline=None)
 @given(drawn=calls())
-def test_the_error_is_what_mending_takes_it_for(name, drawn):
+def test_the_error_is_what_the_repair_takes_it_for(name, drawn):
     """|y − exact| ≤ 64·u·Σ_c max|d_c| max|w_c| of each tile; numbers below that are the direct sum's own."""
     x, weights, before, out = drawn
     algorithm, side = ALGORITHMS[name]

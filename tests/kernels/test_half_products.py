@@ -88,7 +88,7 @@ def test_a_rule_without_bias_is_served_where_no_bias_is_positive():
     [
         ("relevance may reach z ≤ 0", lambda: model(None, relu=False), "epsilon_plus"),
         ("a ≥ 0 needs one product anyway", lambda: model(None, lower_activation=(L.ReLU(),)), "epsilon_plus"),
-        ("minimal filtering does not add up alike", lambda: model(None, 1, (3, 3), 16, upper=16), "epsilon_plus"),
+        ("Winograd's algorithm does not add up alike", lambda: model(None, 1, (3, 3), 16, upper=16), "epsilon_plus"),
         (
             "z⁺ alone may be tiny beside a bias that keeps the neuron alive",
             lambda: model(BIASES["of both signs"]),

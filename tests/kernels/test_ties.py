@@ -236,7 +236,7 @@ def test_a_bias_for_each_cell_is_no_part_of_a_tie():
 
 
 def test_what_knows_its_place_is_computed_directly():
-    """Minimal filtering looks for equal windows where biases and features are those of every cell, and serves no others."""
+    """Winograd's algorithm looks for equal windows where biases and features are those of every cell, and serves no others."""
     pytest.importorskip("lrp_ref.kernels.compiled._core")
     rng = np.random.default_rng(6)
     w = rng.normal(size=(16, 16, 3, 3))

@@ -1,4 +1,4 @@
-"""How far convolutions by minimal filtering may be from the sums that they stand for.
+"""How far convolutions by Winograd's algorithm may be from the sums that they stand for.
 
 Winograd's F(m×m, 3×3) makes m×m outputs of a tile d of (m + 2)×(m + 2) inputs and a kernel g, summed over channels:
 y = Aᵀ[(G g Gᵀ) ∘ (Bᵀ d B)]A. What rounds is of the size of the tile's terms, not of those of one output, so the bound of a sum

@@ -223,7 +223,7 @@ def _matrix(w: Array) -> Array:
 def _side_by_side(weights: list[Array]) -> Array:
     """Weights of several parts, one after the other on the axis of the lower channels; a view where there is one.
 
-    The core reads weights in any order of memory, and keeps those of minimal filtering: what is not copied is held once.
+    The core reads weights in any order of memory, and keeps those of Winograd's algorithm: what is not copied is held once.
     """
     return weights[0] if len(weights) == 1 else np.concatenate(weights, axis=2)
 
