@@ -261,6 +261,9 @@ typedef struct {
     void *factors;          /* 2 of each unit where relevance reaches g alone, else 6; where `booked` 3 or 6 more */
 } lrp_lstm_pass;
 
+/* What a step accounts for: stabilisers, what no share takes, turnover, biases. */
+enum { LRP_FATES = 4 };
+
 /* The way back: from a message of the output's shape, targets behind samples, to the input and the initial states. */
 typedef struct {
     const void *message;
@@ -268,7 +271,7 @@ typedef struct {
     void *first_hidden, *first_cell; /* (samples, targets, directions * hidden) */
     /* Where `booked`: the columns of a booking, as those of lrp_account, and of each step what stabilisers took,
      * what nothing took, nothing, and what biases took, (samples, targets, steps) each. */
-    double *columns, *details[4];
+    double *columns, *details[LRP_FATES];
 } lrp_lstm_back;
 
 /* ---- functions of each element ----------------------------------------------------------------------------------- */
@@ -385,7 +388,8 @@ typedef struct {
     int (*lstm_relevance)(const lrp_lstm *, const lrp_lstm_pass *, const lrp_lstm_back *, int threads);
     /* as an LSTM's, of the gates r, z, n; the bias b' (directions, hidden), or NULL */
     idx (*gru_bytes)(const lrp_gru *);
-    void (*gru_prepare)(const lrp_gru *, const void *input, const void *recurrent, const void *bias, const void *inner_bias);
+    void (*gru_prepare)(const lrp_gru *, const void *input, const void *recurrent, const void *bias,
+                        const void *inner_bias);
     int (*gru_forward)(const lrp_gru *, const lrp_lstm_pass *, int threads);
     int (*gru_relevance)(const lrp_gru *, const lrp_lstm_pass *, const lrp_lstm_back *, int threads);
     void (*pointwise)(const lrp_pointwise *, int threads);

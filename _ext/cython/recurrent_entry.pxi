@@ -9,6 +9,8 @@ cdef extern from "lrp.h" nogil:
     ctypedef struct lrp_gru:
         lrp_lstm sizes
         int resets_product
+    enum:
+        LRP_FATES
     enum lrp_product:
         LRP_SIGNAL, LRP_PROPORTIONAL, LRP_ABSOLUTE, LRP_HALF
     enum lrp_returns:
@@ -35,7 +37,7 @@ cdef extern from "lrp.h" nogil:
         void *first_hidden
         void *first_cell
         double *columns
-        double *details[4]
+        double *details[LRP_FATES]
 
 SIGNAL, PROPORTIONAL, ABSOLUTE, HALF = LRP_SIGNAL, LRP_PROPORTIONAL, LRP_ABSOLUTE, LRP_HALF
 LAST, EVERY, CELL = LRP_LAST, LRP_EVERY, LRP_CELL
