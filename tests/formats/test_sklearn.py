@@ -175,6 +175,28 @@ FRONTS = [
 ]
 
 
+DROP, SCALE = ("a", "drop"), ("b", preprocessing.StandardScaler())
+DROPS = [
+    pipeline.FeatureUnion([DROP, SCALE]),
+    pipeline.FeatureUnion([DROP, ("b", "passthrough")]),
+    pipeline.FeatureUnion([DROP, ("c", "drop"), SCALE], transformer_weights={"b": 2.0}),
+    pipeline.FeatureUnion([DROP, ("b", pipeline.FeatureUnion([DROP, SCALE]))]),
+    pipeline.FeatureUnion(
+        [DROP, ("b", pipeline.make_pipeline(pipeline.FeatureUnion([DROP, SCALE]), preprocessing.MinMaxScaler()))]
+    ),
+    pipeline.FeatureUnion([("b", "passthrough"), ("c", "passthrough")]),
+]
+
+
+@pytest.mark.parametrize("front", DROPS, ids=str)
+def test_a_union_whose_first_part_is_left_out_has_the_features_of_the_others(front):
+    """The union itself says n_features_in_ of its first part, which "drop" has not."""
+    fitted = pipeline.make_pipeline(front, linear_model.LogisticRegression(max_iter=500)).fit(X, Y)
+    model = reader.load(fitted)
+    assert model.input_shape == {"input": (4,)}
+    np.testing.assert_allclose(model(X), fitted.decision_function(X), rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize("front", FRONTS, ids=str)
 def test_what_chooses_and_joins_features_is_read_as_a_graph(front):
     """Affine in the features, so that LRP-0 of the score is weight × feature, whatever the wiring; biases are booked."""

@@ -14,7 +14,7 @@ from ...arrays import Array
 from ...errors import FormatError
 from ...layers.base import Layer
 from ...network.model import Model
-from .graph import Graph, best_estimator, fitted_attribute, steps_of
+from .graph import Graph, best_estimator, feature_count, fitted_attribute, steps_of
 from .transformers import TRANSFORMERS, transform
 
 _LINEAR = frozenset(
@@ -102,7 +102,7 @@ def load(estimator: Any, *, probabilities: bool = False, domain: Any = None, dty
         raise FormatError(f"scikit-learn's {kind} is not read; known: {known}")
     if probabilities:
         end = graph.add("probabilities", _squash(last), end)
-    features = int(fitted_attribute(steps[0][1], "n_features_in_"))
+    features = feature_count(steps[0][1])
     return Model(tuple(graph.nodes), outputs=(end,), domain=domain, input_shape={"input": (features,)}).astype(dtype)
 
 

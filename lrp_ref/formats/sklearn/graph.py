@@ -60,3 +60,22 @@ def fitted_attribute(estimator: Any, name: str) -> Any:
     if value is None:
         raise FormatError(f"this {type(estimator).__name__} has no {name}: fit it first")
     return value
+
+
+def feature_count(estimator: Any) -> int:
+    """The number of features that a fitted estimator takes.
+
+    Raises
+    ------
+    FormatError
+        Where it is not fitted.
+    """
+    estimator = best_estimator(estimator)
+    kind = type(estimator).__name__
+    if kind == "Pipeline":
+        return feature_count(steps_of(estimator)[0][1])
+    if kind == "FeatureUnion":  # says the number of its first part, which may be "drop"
+        parts = [part for _, part in estimator.transformer_list if not isinstance(part, str)]
+        if parts:
+            return feature_count(parts[0])
+    return int(fitted_attribute(estimator, "n_features_in_"))
