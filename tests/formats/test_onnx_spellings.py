@@ -282,6 +282,15 @@ SPELLINGS = {
     "MinMaxNorm(axes=(2,), floor=0.5)": (RANGE + "k = ReduceMax d axes=[-1]; w = Clip k h; y = Div d w", ),
 }
 # fmt: on
+#: Spellings of a sigmoid of a multiple of x, and that multiple.
+TANH = {
+    "w = Tanh x; u = Add w one; y = Mul u h": 2.0,
+    "w = Tanh x; k = Mul w h; y = Add h k": 2.0,
+    "w = Tanh x; u = Add one w; y = Div u two": 2.0,
+    "w = Tanh x; u = Sub one w; y = Mul h u": -2.0,
+    "k = Mul x three; w = Tanh k; u = Add w one; y = Mul u h": 6.0,
+    "n = Neg x; w = Tanh n; u = Add w one; y = Mul u h": -2.0,
+}
 TABLE = [pytest.param(layer, text, id=f"{layer}: {text}") for layer, texts in SPELLINGS.items() for text in texts]
 
 
@@ -312,6 +321,17 @@ def test_every_spelling_is_the_layer_itself(layer, text):
     np.testing.assert_allclose(model(x), predicted(content, x), rtol=2e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize(("text", "factor"), TANH.items())
+def test_half_and_half_of_a_tanh_is_a_sigmoid_of_twice_its_input(text, factor):
+    """½(1 + tanh z) = σ(2z); the signs of ½ may be those of z."""
+    content, x = written(text), numbers()
+    model = load(content)
+    scale, node = model.nodes
+    assert (node.name, repr(node.layer), node.inputs) == ("y", "Sigmoid()", (scale.name,))
+    np.testing.assert_array_equal(scale.layer.forward(x), F(factor) * x)
+    np.testing.assert_allclose(model(x), predicted(content, x), rtol=2e-6, atol=1e-6)
+
+
 NEAR = {
     "at the threshold itself": "m = GreaterOrEqual x t; y = Where m x zero",
     "a value at the threshold itself": "m = Less x t; y = Where m a x",
@@ -319,7 +339,8 @@ NEAR = {
     "two above one": "e = Exp x; d = Add e two; y = Log d",
     "one above another number": "n = Neg x; e = Exp n; d = Add e two; y = Reciprocal d",
     "a root above one": "q = Abs x; d = Add q two; y = Div x d",
-    "half and half of another tanh": "w = Tanh x; u = Add w one; y = Mul u h",
+    "half and more of another tanh": "w = Tanh x; u = Add w two; y = Mul u h",
+    "a third of another tanh": "w = Tanh x; u = Add w one; y = Mul u t",
     "another bend below": "e = Exp x; k = Sub e h; " + MASK + "y = Where m x k",
     "shrinkage by two numbers": SOFT[0].replace("c = Add x t", "c = Add x h") + "y = Add u v",
     "another bound below": "m = Greater x t; k = Less x less; c = Or m k; y = Where c x zero",

@@ -145,3 +145,28 @@ def test_probabilities_that_are_joined_are_refused_by_name(kind):
         explained(network(behind), target=1, head="logit")
     with pytest.raises(errors.LrpError):
         explained(network(behind), target=1)
+
+
+TANH = {
+    "half of the sum": ([("Add", ["p", "one"], "a", {}), ("Mul", ["a", "half"], "y", {})], 1),
+    "half and half": ([("Mul", ["p", "half"], "a", {}), ("Add", ["half", "a"], "y", {})], 1),
+    "half of the difference": ([("Sub", ["one", "p"], "a", {}), ("Mul", ["a", "half"], "y", {})], -1),
+    "percent": ([("Add", ["p", "one"], "a", {}), ("Mul", ["a", "half"], "b", {}), ("Mul", ["b", "hundred"], "y", {})], 1),
+    "complement": ([("Add", ["p", "one"], "a", {}), ("Mul", ["a", "half"], "b", {}), ("Sub", ["one", "b"], "y", {})], -1),
+}
+
+
+@pytest.mark.parametrize("name", TANH)
+def test_half_of_one_and_a_tanh_is_a_probability_whose_logit_is_twice_the_score(name):
+    behind, sign = TANH[name]
+    model = network(behind, "Tanh")
+    with pytest.raises(errors.HeadError):
+        explained(model, target=1)
+    e = explained(model, target=1, head="logit")
+    np.testing.assert_allclose(e.value, [2 * sign * Z[1]], rtol=1e-6)
+    np.testing.assert_allclose(e.relevance, 2 * sign * TERMS[None, :, 1], rtol=1e-6)
+
+
+def test_a_tanh_alone_is_a_number():
+    e = explained(network([("Identity", ["p"], "y", {})], "Tanh"), target=1)
+    np.testing.assert_allclose(e.relevance.sum(), np.tanh(Z[1]), rtol=1e-6)

@@ -86,6 +86,17 @@ def tanh_half(view: GraphView, node: Node) -> Match:
     return None
 
 
+def shifted_tanh(view: GraphView, node: Node) -> Match:
+    """The sigmoid of ½ ± ½ tanh(z), which is σ(±2z), above a new node ±2z."""
+    if not isinstance(node.layer, Scale):
+        return None
+    for weight, bias, tanh in view.affine(node.name):
+        if abs(weight) == bias == 0.5 and isinstance(view.layer(tanh), Tanh):
+            *_, (factor, base) = view.multiples(view.source(tanh))
+            return Sigmoid(), (view.insert(f"{node.name}/score", Scale(4 * weight * factor), (base,)),)
+    return None
+
+
 def logarithm(view: GraphView, node: Node) -> Match:
     """The softplus of log(1 + exp m), and the log-sigmoid of log σ(x)."""
     if not isinstance(node.layer, Log):

@@ -7,14 +7,15 @@ layer. The node keeps its name; nodes that nobody reads any more disappear.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 from ....arrays import Array
 from ....layers import Concat, Dense, Gather, Identity, Recurrent, Reshape, Scale
 from ....network.model import Model, Node
 from .decomposed_functions import hard_sigmoid, lp_pool, softplus
-from .exponentials import logarithm, logistic, negated_softplus, scaled_softplus, softmax, softsign, tanh_half
+from .exponentials import logarithm, logistic, negated_softplus, scaled_softplus, shifted_tanh, softmax, softsign, tanh_half
 from .gated_activations import self_gated_activation
 from .gates import gate, restore_gated_constants
 from .local_response_norm import local_response
@@ -22,6 +23,9 @@ from .min_max_norm import guarded_norm, min_max
 from .norms import norm_affine, norm_by_length, split_norm
 from .piecewise import activation_by_bend, hard_shrinkage, leaky_maximum, nested_bounds, soft_shrinkage
 from .rewriting import GraphView, Match
+
+#: From a node to the layer that it is, and what that reads; None where it is something else.
+Pattern: TypeAlias = Callable[[GraphView, Node], Match]
 
 
 def recognise_patterns(model: Model) -> Model:
@@ -35,18 +39,25 @@ def recognise_patterns(model: Model) -> Model:
     restore_gated_constants(view)  # before a constant that is added behind one makes it an affine map
     changed = True
     while changed:
-        changed = False
-        for name in list(view.nodes):
-            node = view.nodes.get(name)
-            match = None if node is None else next(filter(None, (pattern(view, node) for pattern in PATTERNS)), None)
-            if match is not None:
-                view.replace(name, *match)
-                changed = True
-        changed = changed or restore_gated_constants(view)  # gates that were put together again
+        changed = _replace(view, PATTERNS)
+        # Gates that were put together again, and then what may have been a part of something larger.
+        changed = changed or restore_gated_constants(view) or _replace(view, LATE_PATTERNS)
     recognised = replace(model, nodes=tuple(view.nodes.values()))
     if any(type(node.layer) is Identity for node in recognised.nodes):
         recognised = replace(recognised, nodes=tuple(_drop_identities(recognised).values()))
     return recognised
+
+
+def _replace(view: GraphView, patterns: Sequence[Pattern]) -> bool:
+    """Put the layer of the first pattern that fits in the place of every node; whether one did."""
+    changed = False
+    for name in list(view.nodes):
+        node = view.nodes.get(name)
+        match = None if node is None else next(filter(None, (pattern(view, node) for pattern in patterns)), None)
+        if match is not None:
+            view.replace(name, *match)
+            changed = True
+    return changed
 
 
 def _view_of(model: Model) -> GraphView:
@@ -134,7 +145,7 @@ def _mul_add(view: GraphView, node: Node) -> Match:
     return Scale(below.weight, layer.bias), view.nodes[source].inputs
 
 
-PATTERNS: tuple[Callable[[GraphView, Node], Match], ...] = (
+PATTERNS: tuple[Pattern, ...] = (
     activation_by_bend,
     leaky_maximum,
     nested_bounds,
@@ -162,3 +173,5 @@ PATTERNS: tuple[Callable[[GraphView, Node], Match], ...] = (
     gate,
     _both_directions,
 )
+#: Patterns that are parts of others, such as of GELU: they are looked for where no other fits any more.
+LATE_PATTERNS: tuple[Pattern, ...] = (shifted_tanh,)
