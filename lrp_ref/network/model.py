@@ -19,7 +19,7 @@ from ..lazy_dataclass import lazy_dataclass
 from ..memo import Memo
 from .domain import Domain
 from .extents import Extents
-from .wiring import Node, check_layer, check_names, ordered
+from .wiring import Node, check_layer, check_names, ordered, underflow_remarks
 
 __all__ = ["Domain", "Model", "Node", "Trace", "ancestors", "default_names"]
 
@@ -149,13 +149,17 @@ class Model:
         return np.dtype(np.result_type(*kinds) if kinds else self.default_dtype or np.float64)
 
     def astype(self, dtype: Any) -> Model:
-        """The same model in float64, float32 or exact rationals (`object`), domain included; shared layers stay shared."""
+        """The same model in float64, float32 or exact rationals (`object`), domain included; shared layers stay shared.
+
+        Parameters that become 0 there are remarked on, those that become infinite are refused.
+        """
         dtype = _number_type(dtype)
         cast = {id(node.layer): node.layer.astype(dtype) for node in self.nodes}
         nodes = tuple(Node(node.name, cast[id(node.layer)], node.inputs) for node in self.nodes)
         domain = {name: bounds.astype(dtype) for name, bounds in self.domain.items()}
         extents = None if self.extents is None else replace(self.extents, nodes=nodes)
-        return replace(self, nodes=nodes, domain=domain, default_dtype=dtype, extents=extents)
+        remarks = tuple(dict.fromkeys((*self.remarks, *underflow_remarks(self.nodes, nodes))))
+        return replace(self, nodes=nodes, domain=domain, default_dtype=dtype, extents=extents, remarks=remarks)
 
     def fitted(self, shapes: Mapping[str, Shape]) -> Model:
         """The network for samples of these shapes, by input: this one, but for a network with open extents.

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
+
+import numpy as np
 
 from ..errors import GraphError, unknown
 from ..layers.base import Layer
@@ -100,3 +103,15 @@ def _cycle(waiting: list[Node]) -> str:
         name = next(read for read in known[name].inputs if read in known)
     loop = [*list(path)[path[name] :], name][::-1]
     return " → ".join(loop if len(loop) <= 12 else [*loop[:10], "…", loop[-1]])
+
+
+def underflow_remarks(nodes: Iterable[Node], cast: Iterable[Node]) -> tuple[str, ...]:
+    """Remarks on parameters that are not 0, and are 0 in the number type that the same nodes are cast to."""
+    remarks = []
+    for node, other in zip(nodes, cast, strict=True):
+        theirs = other.layer.parameters
+        for name, value in node.layer.parameters.items():
+            lost = 0 if value.dtype == theirs[name].dtype else int(np.count_nonzero((value != 0) & (theirs[name] == 0)))
+            if lost:
+                remarks.append(f"{node.place}: {lost} of {value.size} numbers of {name} are 0 in {theirs[name].dtype}")
+    return tuple(remarks)

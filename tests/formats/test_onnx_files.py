@@ -376,3 +376,21 @@ def test_choices_are_made_in_a_model_from_any_file():
     assert reader.with_choices(model) is model
     with pytest.raises(FormatError, match="unknown node 'n'"):
         reader.with_choices(model, pass_through=["n"])
+
+
+# --- constants that float32 does not hold ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("op", "tiny"), [("MatMul", [[1.0, 1e-60], [2.0, -1e-60]]), ("Mul", [1e-60, 2.0]), ("Add", [1e-60, 2.0])]
+)
+def test_constants_of_double_precision_that_vanish_are_remarked_on(op, tiny):
+    """A network that takes float32 is computed in float32, also where the file casts to double in between."""
+    tiny = np.array(tiny)
+    nodes = [node("Cast", "x", "d", to=T.DOUBLE), node(op, "d w", "e"), node("Cast", "e", "y", to=T.FLOAT)]
+    model = reader.load(network(nodes, {"x": (T.FLOAT, ["N", 2])}, w=tiny))
+    lost = np.count_nonzero(np.abs(tiny) == 1e-60)
+    assert model.remarks == (f"node '{op}_e' ({op}): {lost} of {tiny.size} constants are 0 in float32",)
+    assert lrp_ref.explain(model, floats(1, 2), rule=rules.Zero(), target=0).remarks[0] == model.remarks[0]
+    kept = np.where(np.abs(tiny) == 1e-60, 1e-40, tiny)
+    assert reader.load(network(nodes, {"x": (T.FLOAT, ["N", 2])}, w=kept)).remarks == ()

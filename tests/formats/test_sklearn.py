@@ -272,3 +272,10 @@ def test_what_cannot_be_read_is_refused(estimator, message):
 def test_probabilities_are_refused_where_there_are_none():
     with pytest.raises(errors.FormatError, match="Ridge has no probabilities"):
         reader.load(linear_model.Ridge().fit(X, TARGET), probabilities=True)
+
+
+def test_weights_that_vanish_in_float32_are_remarked_on():
+    fitted = linear_model.Ridge().fit(X, TARGET)
+    fitted.coef_ = np.array([1e-60, 1.0, 2.0, -1e-60])
+    assert reader.load(fitted).remarks == ()
+    assert reader.load(fitted, dtype=np.float32).remarks == ("node 'ridge' (Dense): 2 of 4 numbers of weight are 0 in float32",)

@@ -601,3 +601,40 @@ def test_bounds_may_broadcast_against_a_sample():
     model = Model.sequential([relu], domain=(low, 2), input_shape=(3, 4, 4))
     assert repr(model.domain["input"]) == "[array[3, 1, 1], 2.0]"
     assert not model.domain["input"].low.flags.writeable
+
+
+# --- weights that another number type does not hold ----------------------------------------------------------------------------
+
+TINY = np.array([[1.0, 1e-60], [-1e-60, 2.0]])
+UNDERFLOWS = {
+    "weights": (L.Dense(TINY), "node 'layer' (Dense): 2 of 4 numbers of weight are 0 in float32"),
+    "one number": (L.Scale(1e-60), "node 'layer' (Scale): 1 of 1 numbers of weight are 0 in float32"),
+    "biases": (L.Dense(np.eye(2), np.array([1e-50, 1])), "node 'layer' (Dense): 1 of 2 numbers of bias are 0 in float32"),
+    "a table": (L.Embedding(TINY), "node 'layer' (Embedding): 2 of 4 numbers of weight are 0 in float32"),
+    "a variance": (
+        L.BatchNorm(np.zeros(2), np.array([1e-60, 1])),
+        "node 'layer' (BatchNorm): 1 of 2 numbers of variance are 0 in float32",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNDERFLOWS)
+def test_weights_that_vanish_in_another_number_type_are_remarked_on(name):
+    layer, remark = UNDERFLOWS[name]
+    model = Model((Node("layer", layer, ("input",)),))
+    assert model.remarks == ()
+    cast = model.astype(np.float32)
+    assert cast.remarks == (remark,)
+    assert cast.astype(np.float32).astype(np.float64).remarks == (remark,)
+
+
+def test_rationals_that_vanish_are_remarked_on():
+    weight = np.array([[Fraction(1, 10**400), Fraction(1)]], dtype=object)
+    model = Model((Node("layer", L.Dense(weight), ("input",)),))
+    assert model.astype(np.float64).remarks == ("node 'layer' (Dense): 1 of 2 numbers of weight are 0 in float64",)
+
+
+def test_small_weights_and_zeros_that_stay_what_they_are_need_no_remark():
+    model = Model((Node("layer", L.Dense(np.array([[1e-40, 0.0, -0.0, 1e-30]])), ("input",)),))
+    assert model.astype(np.float32).remarks == ()
+    assert model.astype(object).remarks == ()

@@ -280,7 +280,12 @@ class Call:
         array = np.asarray(value)
         if array.dtype.kind not in "fiub":
             raise FormatError(f"a parameter holds {array.dtype} values, where numbers are needed")
-        return adopt(array.astype(self.builder.dtype, copy=False))
+        parameter = array.astype(self.builder.dtype, copy=False)
+        if array.dtype.kind == "f" and array.dtype.itemsize > parameter.dtype.itemsize:
+            lost = int(np.count_nonzero((array != 0) & (parameter == 0)))
+            if lost:
+                self.builder.remark(f"{self.node.place}: {lost} of {array.size} constants are 0 in {parameter.dtype}")
+        return adopt(parameter)
 
     def emit(self, layer: Layer, *inputs: Tensor, suffix: str = "") -> Tensor:
         """Add a layer to the model.
