@@ -12,6 +12,7 @@ from .errors import HeadError, ParameterError, TargetError, unknown
 from .lazy_dataclass import lazy_dataclass
 from .memo import Memo
 from .network.model import COLUMN, Model, ancestors
+from .network.shapes import Shapes
 from .propagate import versions
 from .propagate.explanation import Explanation
 from .propagate.footprint import footprint
@@ -211,7 +212,7 @@ class Explainer:
         given = dict(model.input_shape) if shapes is None else dict(shapes)
 
         def build() -> tuple[Scores, int]:
-            return scores(model, self._output_node(model), self._known(model, given), self._head), 1
+            return scores(model, self._output_node(model), self._shapes(given).batch(1), self._head), 1
 
         found: Scores = self._plans.get(("scores", model is self._model, tuple(sorted(given.items()))), build)
         return found
@@ -223,16 +224,27 @@ class Explainer:
             start_at = None  # the run says what is wrong with it
 
         def build() -> tuple[Route, int]:
-            known = self._known(model, given)
-            return route(model, self._composite, self._scores(model, shapes), known, start_at), 1
+            return route(model, self._assign, self._scores(model, shapes), self._shapes(given).batch(1), start_at), 1
 
         found: Route = self._plans.get(("route", start_at, tuple(sorted(given.items()))), build)
         return found
 
-    @staticmethod
-    def _known(model: Model, shapes: Mapping[str, Shape]) -> dict[str, Shape]:
+    def _assign(
+        self, model: Model, needed: frozenset[str], others: Mapping[str, Rule], starts: tuple[str, ...]
+    ) -> dict[str, Rule]:
+        """The composite's rules: once for a model, whatever the shapes of its inputs."""
+
+        def build() -> tuple[dict[str, Rule], int]:
+            return self._composite.assign(model, needed, others, starts), 1
+
+        rules: dict[str, Rule] = self._plans.get(("rules", model, needed, tuple(others), starts), build)
+        return rules
+
+    def _shapes(self, samples: Mapping[str, Shape]) -> Shapes:
         """The shapes of one sample at every input and node, where those of all inputs are known."""
-        return model.shapes({name: (1, *s) for name, s in shapes.items()}) if len(shapes) == len(model.inputs) else {}
+        if len(samples) < len(self._model.inputs):
+            return Shapes({})
+        return self._model.sample_shapes({name: (1, *shape) for name, shape in samples.items()})
 
     def _canonized(self, model: Model, shapes: Mapping[str, Shape] | None) -> Model:
         if not self.canonize:
@@ -289,13 +301,10 @@ class Explainer:
         """What to do with these inputs, and the shapes at every node; inputs that do not fit are refused."""
 
         def build() -> tuple[tuple[ExplainSpec, dict[str, Shape]], int]:
-            self._model._check_shapes(arrays)
-            shapes = {name: array.shape[1:] for name, array in arrays.items()}
+            every, shapes = self._model.shapes_of(arrays), versions.sample_shapes(arrays)
             made = self.plan(shapes, cuts) if start_at is None else self._planned(shapes, frozenset((*cuts, start_at)), start_at)
-            return (
-                self._spec(made, shapes, start_at),
-                made.model.shapes({name: array.shape for name, array in arrays.items()}),
-            ), 1
+            count = len(next(iter(arrays.values())))
+            return (self._spec(made, shapes, start_at), every.batch(count)), 1
 
         key = ("inputs", tuple((name, array.shape) for name, array in arrays.items()), frozenset(cuts), start_at)
         found: tuple[ExplainSpec, dict[str, Shape]] = self._plans.get(key, build)
@@ -308,9 +317,8 @@ class Explainer:
         seen = frozenset((*self._kept_nodes(model, found), *found.begins))
         # Where relevance starts at several nodes, one of them may lie below another.
         cuts = cuts | (frozenset(found.begins) if len(found.begins) > 1 else frozenset())
-        samples = {name: shape[1:] for name, shape in self._known(model, shapes).items()}
         backend = versions.backend_for(model, self.backend)
-        return plan(model, way.rules, backend, seen, self.ledger, cuts, samples, self.resources)
+        return plan(model, way.rules, backend, seen, self.ledger, cuts, self._shapes(shapes), self.resources)
 
     @property
     def rules(self) -> Mapping[str, Rule]:

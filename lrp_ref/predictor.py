@@ -122,10 +122,10 @@ class Predictor:
         """What serves these inputs; those that do not fit are refused."""
 
         def build() -> tuple[_Way, int]:
-            self._model._check_shapes(arrays)
+            shapes = self._model.shapes_of(arrays)
             made = self.plan(versions.sample_shapes(arrays))
-            shapes = made.model.shapes({name: array.shape for name, array in arrays.items()})
-            return _Way(made, shapes, last_reads(made.steps, made.model.outputs)), 1
+            count = len(next(iter(arrays.values())))
+            return _Way(made, shapes.batch(count), last_reads(made.steps, made.model.outputs)), 1
 
         found: _Way = self._ways.get(("inputs", tuple((name, array.shape) for name, array in arrays.items())), build)
         return found
@@ -146,10 +146,11 @@ class Predictor:
     def _planned(self, shapes: Mapping[str, Shape]) -> Plan:
         model = _needed(self._model)
         model = versions.canonized(model, shapes) if self.canonize else model
-        known = model.shapes({name: (1, *s) for name, s in shapes.items()}) if len(shapes) == len(model.inputs) else {}
+        known = len(shapes) == len(model.inputs)
+        samples = self._model.sample_shapes({name: (1, *s) for name, s in shapes.items()}) if known else {}
         backend = versions.backend_for(model, self.backend)
         rules = {node.name: Gradient() for node in model.nodes if _helps(backend, node.layer)}
-        return plan(model, rules, backend, shapes={name: shape[1:] for name, shape in known.items()}, resources=self._resources)
+        return plan(model, rules, backend, shapes=samples, resources=self._resources)
 
     def memory_needed(self, shape: Shape | Mapping[str, Shape]) -> int:
         """An estimate, in bytes, of what predicting an input of this shape takes beside the model, prepared weights included.

@@ -220,8 +220,7 @@ def _sample_shapes(model: Model) -> dict[str, Shape]:
     """The shape of one sample of everything, where the model knows those of its inputs."""
     if set(model.input_shape) != set(model.inputs):
         return {}
-    found = model.shapes({name: (1, *shape) for name, shape in model.input_shape.items()})
-    return {name: shape[1:] for name, shape in found.items()}
+    return dict(model.sample_shapes({name: (1, *shape) for name, shape in model.input_shape.items()}))
 
 
 def _boxed(model: Model, node: Node, shapes: Mapping[str, Shape]) -> ZBox:

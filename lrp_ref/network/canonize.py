@@ -64,7 +64,7 @@ def canonized(model: Model, input_shape: Mapping[str, Shape] | Shape | None = No
     from heapq import heappop, heappush  # here and not above: importing lrp_ref must stay cheap
 
     known = _known(model, input_shape)
-    shapes = model.shapes({name: (1, *shape) for name, shape in known.items()}) if known else {}
+    shapes = model.sample_shapes({name: (1, *shape) for name, shape in known.items()}).batch(1) if known else {}
     draft = Draft(model)
     merges: list[Merge] = []
     # The first that can be folded is, as often as there is one. A fold changes this for its neighbours alone.

@@ -19,6 +19,7 @@ from ..lazy_dataclass import lazy_dataclass
 from ..memo import Memo
 from .domain import Domain
 from .extents import Extents
+from .shapes import Shapes
 from .wiring import Node, check_layer, check_names, ordered, underflow_remarks
 
 __all__ = ["Domain", "Model", "Node", "Trace", "ancestors", "default_names"]
@@ -196,10 +197,32 @@ class Model:
                 raise error.at(node.place) from None
         return found
 
+    def sample_shapes(self, inputs: Mapping[str, Shape] | Shape) -> Shapes:
+        """The shape of one sample at every input and node, worked out once for inputs of these shapes, batch axis included.
+
+        Raises
+        ------
+        ShapeError
+            Where a layer does not fit what it reads; the node is named.
+        """
+        by_name = {name: tuple(shape) for name, shape in self._given(inputs).items()}
+        # By the names of the nodes, too: a rewritten model has the memo of the one that it was made from.
+        key = ("shapes", tuple(self._named), tuple(shape[1:] for shape in by_name.values()))
+        shapes: Shapes = self._memo.get(
+            key, lambda: (Shapes({name: shape[1:] for name, shape in self.shapes(by_name).items()}), 0)
+        )
+        return shapes
+
     def prepare(self, x: Any) -> dict[str, Array]:
-        """The inputs by name, checked and cast to the model's number type."""
+        """The inputs by name, checked and cast to the model's number type.
+
+        Raises
+        ------
+        ShapeError, NumberTypeError, NonFiniteError, UnknownNameError
+            Where they are no inputs of this model.
+        """
         arrays = self._cast(x)
-        self._check_shapes(arrays)
+        self.shapes_of(arrays)
         return arrays
 
     def _cast(self, x: Any) -> dict[str, Array]:
@@ -220,7 +243,14 @@ class Model:
             raise UnknownNameError(f"the model has {len(self.inputs)} inputs; give a mapping with {', '.join(self.inputs)}")
         return {self.inputs[0]: x}
 
-    def _check_shapes(self, arrays: Mapping[str, Array]) -> None:
+    def shapes_of(self, arrays: Mapping[str, Array]) -> Shapes:
+        """The shape of one sample at every input and node for these inputs, by name.
+
+        Raises
+        ------
+        ShapeError
+            Where one has no batch axis or another shape than the model's, the batch extents differ, or a layer does not fit.
+        """
         for name, array in arrays.items():
             if array.ndim == 0:
                 raise ShapeError(f"input {name!r} is a single number; samples with a batch axis are needed")
@@ -233,7 +263,7 @@ class Model:
         batches = {array.shape[0] for array in arrays.values()}
         if len(batches) > 1:
             raise ShapeError(f"the inputs' batch extents differ: {sorted(batches)}")
-        self.shapes({name: array.shape for name, array in arrays.items()})
+        return self.sample_shapes({name: array.shape for name, array in arrays.items()})
 
     def trace(self, x: Any) -> Trace:
         """Predict, and keep all activations."""

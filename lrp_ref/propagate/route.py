@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import field
+from typing import TypeAlias
 
 from ..arrays import Shape
-from ..composites import Composite
 from ..errors import RuleError
 from ..lazy_dataclass import lazy_dataclass
 from ..network.model import Model, ancestors
 from ..rules import Rule
 from ..rules.passing import PassSquash
 from .scores import Scores
+
+#: From a model, the nodes that need a rule, rules of nodes that no entry serves, and where relevance starts to rules by node.
+Assign: TypeAlias = Callable[[Model, frozenset[str], Mapping[str, Rule], tuple[str, ...]], dict[str, Rule]]
 
 
 @lazy_dataclass(frozen=True, eq=False)
@@ -40,7 +43,7 @@ class Route:
 
 
 def route(
-    model: Model, composite: Composite, scores: Scores, shapes: Mapping[str, Shape] | None = None, start_at: str | None = None
+    model: Model, assign: Assign, scores: Scores, shapes: Mapping[str, Shape] | None = None, start_at: str | None = None
 ) -> Route:
     """Where relevance goes in `model`.
 
@@ -49,7 +52,7 @@ def route(
     Parameters
     ----------
     model : canonised
-    composite : which rule goes where
+    assign : which rule goes where: `Composite.assign`, for these nodes, rules of others, and nodes where relevance starts
     scores : of the model
     shapes : of every input and node, for a batch of one sample; None where they are not known
     start_at : where a given start begins; None: where the scores are
@@ -62,7 +65,7 @@ def route(
     others = dict.fromkeys(scores.squashes, PassSquash())
 
     def served(needed: frozenset[str], *starts: str) -> dict[str, Rule]:
-        return composite.assign(model, needed, others, starts)
+        return assign(model, needed, others, starts)
 
     below = ancestors(model, *scores.begins)
     begins = scores.begins if start_at is None else (start_at,)
