@@ -384,7 +384,9 @@ class Explainer:
         composite = self._composite
         method = "LRP" if composite.conserves else composite.name
         positive = composite.positive_start and not self.allow_negative
-        return ExplainSpec(made, self._model, way, keep, self.ledger, composite.name, method, positive, start_at)
+        ends = (way.scores.output, *way.scores.begins, *((start_at,) if start_at in made.model else ()))
+        needed = made.pruned(ancestors(made.model, *ends))
+        return ExplainSpec(needed, self._model, way, keep, self.ledger, composite.name, method, positive, start_at)
 
     def memory_needed(self, shape: Shape | Mapping[str, Shape], targets: int = 1) -> int:
         """An estimate, in bytes, of what explaining an input of this shape takes beside the model.

@@ -205,6 +205,13 @@ class Plan:
         """Nodes and inputs at which one message arrives."""
         return frozenset(name for name, count in _readings(self.steps).items() if count == 1)
 
+    def pruned(self, needed: frozenset[str]) -> Plan:
+        """The plan without the steps of nodes that are not `needed`: other outputs' own, which an explanation of one never asks."""
+        steps = tuple(step for step in self.steps if step.nodes[-1].name in needed)
+        if len(steps) == len(self.steps):
+            return self
+        return replace(self, steps=steps, rooms={name: room for name, room in self.rooms.items() if room.whole in needed})
+
     def amounts(self, message: Array, activation: Array | None) -> tuple[Array, Array]:
         """Σ R and Σ|R| of a message, (N, targets) each; where it is c, of the product with the activation."""
         if self.backend == "compiled":
