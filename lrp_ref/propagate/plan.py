@@ -206,7 +206,7 @@ class Plan:
         return frozenset(name for name, count in _readings(self.steps).items() if count == 1)
 
     def pruned(self, needed: frozenset[str]) -> Plan:
-        """The plan without the steps of nodes that are not `needed`: other outputs' own, which an explanation of one never asks."""
+        """The plan without the steps of nodes that are not `needed`: those that only other outputs depend on."""
         steps = tuple(step for step in self.steps if step.nodes[-1].name in needed)
         if len(steps) == len(self.steps):
             return self
