@@ -394,3 +394,42 @@ def test_constants_of_double_precision_that_vanish_are_remarked_on(op, tiny):
     assert lrp_ref.explain(model, floats(1, 2), rule=rules.Zero(), target=0).remarks[0] == model.remarks[0]
     kept = np.where(np.abs(tiny) == 1e-60, 1e-40, tiny)
     assert reader.load(network(nodes, {"x": (T.FLOAT, ["N", 2])}, w=kept)).remarks == ()
+
+
+# --- masks of −inf --------------------------------------------------------------------------------------------------------------
+
+NOTHING = np.float32(-np.inf)
+CAUSAL = np.where(np.tri(4, dtype=bool), 0, -np.inf).astype(np.float32)
+SOFT = [node("Softmax", "e", "y", axis=-1)]
+MASKS = {
+    "chosen by a signal": [node("Greater", "x z", "m"), node("Where", "m x n", "e"), *SOFT],
+    "chosen by a signal, the other way round": [node("Less", "x z", "m"), node("Where", "m n x", "e"), *SOFT],
+    "chosen at load": [node("Where", "k x n", "e"), *SOFT],
+    "chosen at load, the other way round": [node("Not", "k", "l"), node("Where", "l n x", "e"), *SOFT],
+    "added": [node("Add", "x c", "e"), *SOFT],
+    "added from the left, twice": [node("Add", "c x", "a"), node("Add", "c a", "e"), *SOFT],
+    "subtracted": [node("Neg", "c", "b"), node("Sub", "x b", "e"), *SOFT],
+    "of a logarithm": [node("Add", "x c", "e"), node("LogSoftmax", "e", "l", axis=-1), node("Exp", "l", "y")],
+    "of a maximum": [node("Add", "x c", "e"), node("ReduceMax", "e", "y", axes=[2], keepdims=0)],
+    "of exponentials": [node("Where", "k x n", "e"), node("Exp", "e", "y")],
+}
+
+
+@pytest.mark.parametrize("patterns", [True, False])
+@pytest.mark.parametrize("name", MASKS)
+def test_what_a_mask_of_infinities_leaves_out_is_left_out(name, patterns):
+    x = floats(3, 4, 4) + 4 * np.eye(4, dtype=np.float32)
+    proto = network(MASKS[name], {"x": (T.FLOAT, ["N", 4, 4])}, z=np.float32(0.5), n=NOTHING, c=CAUSAL, k=np.tri(4, dtype=bool))
+    model = reader.load(proto, patterns=patterns)
+    same(model(x), runtime(proto, x=x)[0])
+    assert any("a mask of −inf" in remark for remark in model.remarks)
+
+
+@pytest.mark.parametrize(
+    ("op", "constant"),
+    [("Mul", -np.inf), ("Add", np.inf), ("Add", np.nan), ("MatMul", -np.inf), ("Max", np.inf), ("Sub", -np.inf)],
+)
+def test_other_infinities_are_refused_by_name(op, constant):
+    weight = np.full((4, 4), constant, np.float32)
+    with pytest.raises(FormatError, match=r"NaN or infinite|must be finite"):
+        reader.load(network([node(op, "x w", "y")], {"x": (T.FLOAT, ["N", 4, 4])}, w=weight))

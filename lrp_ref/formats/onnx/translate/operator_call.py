@@ -287,6 +287,17 @@ class Call:
                 self.builder.remark(f"{self.node.place}: {lost} of {array.size} constants are 0 in {parameter.dtype}")
         return adopt(parameter)
 
+    def finite_mask(self, constant: Array) -> Array:
+        """A constant that is added or chosen, with half of the least number for −inf (CONV-MASK-INFINITY)."""
+        if constant.dtype.kind != "f" or not np.isneginf(constant).any():
+            return constant
+        least = float(np.finfo(np.float32).min) / 2  # two of them may be added
+        self.builder.remark(
+            f"{self.node.place}: a mask of −inf holds {least:.3g} here, which softmax and maximum leave out as well; where all "
+            "elements are masked the file gives NaN, and the model a number"
+        )
+        return np.where(np.isneginf(constant), np.asarray(least, constant.dtype), constant)
+
     def emit(self, layer: Layer, *inputs: Tensor, suffix: str = "") -> Tensor:
         """Add a layer to the model.
 

@@ -35,7 +35,7 @@ def _pair(call: Call) -> tuple[Value, Value]:
 def _sum(call: Call) -> Tensor:
     signals, constants = _parts(call)
     factor = call.parameter(1 / len(call.inputs)) if call.node.op == "Mean" else None
-    bias = functools.reduce(np.add, constants) if constants else None
+    bias = functools.reduce(np.add, map(call.finite_mask, constants)) if constants else None
     if bias is None and factor is None:
         return _added(call, signals, "")
     x = _added(call, signals, "sum") if len(signals) > 1 else signals[0]
@@ -50,9 +50,9 @@ def _added(call: Call, signals: list[Tensor], suffix: str) -> Tensor:
 def _sub(call: Call) -> Tensor:
     first, second = _pair(call)
     if not isinstance(second, Tensor):
-        return affine(call, _signal(first), None, -second)
+        return affine(call, _signal(first), None, call.finite_mask(-second))
     if not isinstance(first, Tensor):
-        return affine(call, second, np.asarray(-1.0), first)
+        return affine(call, second, np.asarray(-1.0), call.finite_mask(first))
     return call.emit(Subtract(), first, second)
 
 

@@ -65,7 +65,7 @@ def _where(call: Call) -> Tensor:
     shape = np.broadcast_shapes(*(value.shape for value in (condition, first, second)))
     call.builder.check(shape, "its output")
     condition = expand(call, condition, shape)
-    then, otherwise = (None if isinstance(v, Tensor) else call.parameter(v) for v in (first, second))
+    then, otherwise = (None if isinstance(v, Tensor) else call.parameter(call.finite_mask(v)) for v in (first, second))
     return call.emit(Where(then, otherwise), condition, *(v for v in (first, second) if isinstance(v, Tensor)))
 
 
@@ -76,9 +76,9 @@ def _masked(call: Call, condition: Array, first: Value, second: Value) -> Tensor
         return call.emit(Add(), affine(call, first, mask, suffix="first"), affine(call, second, opposite, suffix="second"))
     if isinstance(first, Tensor):
         assert not isinstance(second, Tensor)
-        return affine(call, first, mask, _filled(opposite, second))
+        return affine(call, first, mask, _filled(opposite, call.finite_mask(second)))
     assert isinstance(second, Tensor)
-    return affine(call, second, opposite, _filled(mask, first))
+    return affine(call, second, opposite, _filled(mask, call.finite_mask(first)))
 
 
 def _filled(mask: Array, constant: Array) -> Array:
