@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import lrp_ref
+from lrp_ref import errors
 from lrp_ref import layers as L
 from lrp_ref.formats.onnx import load
 from support import onnx_lines
@@ -33,6 +34,8 @@ NUMBERS = {
     "a": 0.7,
     "small": 0.001,
     "root": -0.5,
+    "lessroot": -np.sqrt(0.5),
+    "plusroot": np.sqrt(0.5),
 }
 STORED = {
     **{name: F(value) for name, value in NUMBERS.items()},
@@ -332,7 +335,41 @@ def test_half_and_half_of_a_tanh_is_a_sigmoid_of_twice_its_input(text, factor):
     np.testing.assert_allclose(model(x), predicted(content, x), rtol=2e-6, atol=1e-6)
 
 
+#: Operators that tf2onnx leaves in a file under TensorFlow's names; no runtime of ONNX computes them.
+LEFT = {
+    "ELU()": ("e = Expm1 x; m = Greater x zero; y = Where m x e", "e = tf.Expm1 x; m = LessOrEqual x zero; y = Where m e x"),
+    "ELU(alpha=0.7)": ("e = Expm1 x; k = Mul e a; m = Greater x zero; y = Where m x k",),
+    "GELU()": (
+        "u = Mul x lessroot; c = Erfc u; k = Mul c h; y = Mul x k",
+        "u = Mul x lessroot; c = tf.Erfc u; k = Mul x h; y = Mul k c",
+        "u = Mul x lessroot; e = Erf u; c = Sub one e; k = Mul c h; y = Mul x k",
+    ),
+}
+
+
+@pytest.mark.parametrize(("layer", "text"), [(layer, text) for layer, texts in LEFT.items() for text in texts])
+def test_what_tensorflow_writes_by_its_own_names_is_the_layer_itself(layer, text):
+    (node,) = load(written(text)).nodes
+    assert (repr(node.layer), node.name, node.inputs) == (layer, "y", ("x",))
+
+
+@pytest.mark.parametrize("domain", ["", "tf."])
+def test_operators_of_tensorflow_alone_are_sums_of_those_of_onnx(domain):
+    x = numbers()
+    found = load(written(f"e = {domain}Expm1 x; y = Add e zero"))(x)
+    np.testing.assert_allclose(found, np.expm1(x.astype(np.float64)), rtol=1e-5, atol=1e-6)
+    found = load(written(f"one_ = Identity x; e = {domain}Erfc one_; y = Add e zero"))(x)
+    expected = 1 - onnx_lines.session(written("e = Erf x; y = Add e zero")).run(None, {"x": x})[0]
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_another_operator_under_a_framework_s_name_is_refused_as_before():
+    with pytest.raises(errors.FormatError, match=r"tensorflow\.Lgamma"):
+        load(written("y = tf.Lgamma x"))
+
+
 NEAR = {
+    "the other tail of an error function": "u = Mul x plusroot; c = Erf u; k = Sub one c; l = Mul k h; y = Mul x l",
     "at the threshold itself": "m = GreaterOrEqual x t; y = Where m x zero",
     "a value at the threshold itself": "m = Less x t; y = Where m a x",
     "the smaller multiple": "k = Mul x t; y = Min x k",

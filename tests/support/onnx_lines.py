@@ -23,7 +23,7 @@ def nodes_of(text, prefix="n"):
         domain, _, kind = kind.rpartition(".")
         names = ["" if word == "-" else word for word in rest if "=" not in word]
         attributes = {key: ast.literal_eval(value) for key, value in (word.split("=") for word in rest if "=" in word)}
-        domain = "ai.onnx.ml" if domain else ""
+        domain = {"ml": "ai.onnx.ml", "tf": "ai.onnx.converters.tensorflow"}.get(domain, "ai.onnx.ml") if domain else ""
         found.append(helper.make_node(kind, names, outputs.split(","), f"{prefix}{number}", domain=domain, **attributes))
     return found
 
@@ -41,7 +41,11 @@ def file(text, inputs, outputs=("y",), opset=17, **stored):
     kept = [numpy_helper.from_array(np.asarray(value), name) for name, value in stored.items()]
     out = [onnx.ValueInfoProto(name=name) for name in outputs]
     graph = helper.make_graph(nodes, "g", given, out, kept)
-    versions = [helper.make_opsetid("", opset), helper.make_opsetid("ai.onnx.ml", 3)]
+    versions = [
+        helper.make_opsetid("", opset),
+        helper.make_opsetid("ai.onnx.ml", 3),
+        helper.make_opsetid("ai.onnx.converters.tensorflow", 1),
+    ]
     return helper.make_model(graph, opset_imports=versions, ir_version=9).SerializeToString()
 
 

@@ -37,6 +37,7 @@ from .rewrite.dynamic_quantisation import remove_dynamic_quantisation
 from .rewrite.masks import gate_masks
 from .rewrite.negative_indices import Compute, remove_negative_indices
 from .rewrite.patterns import recognise_patterns
+from .rewrite.tensorflow_operators import replace_tensorflow_operators
 from .translate.builder import Builder, Value
 from .translate.constant_folding import fold
 from .translate.declarations import (
@@ -80,6 +81,7 @@ def read_graph(source: Any, fix: Mapping[str, Any] | None, folder: str | Path | 
     proto, store = reader.parse_file(source, budget, None if folder is None else Path(folder))
     graph = reader.parse_graph(proto, store)
     graph = hold_inputs(graph, fix or {})
+    graph = replace_tensorflow_operators(graph)
     return remove_dynamic_quantisation(graph)
 
 

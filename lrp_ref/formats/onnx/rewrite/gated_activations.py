@@ -32,10 +32,10 @@ def _activation_of(view: GraphView, x: str, gate: str, weight: float, bias: floa
     if layer is None:
         return None
     inner = view.source(gate)
-    if close(weight, 0.5) and close(bias, 0.5):
-        if isinstance(layer, Erf) and view.is_multiple(inner, math.sqrt(0.5), x):
-            return GELU()
-        return GELU("tanh") if isinstance(layer, Tanh) and _is_gelu_polynomial(view, inner, x) else None
+    if close(abs(weight), 0.5) and close(bias, 0.5):
+        if isinstance(layer, Erf) and view.is_multiple(inner, math.copysign(math.sqrt(0.5), weight), x):
+            return GELU()  # also as ½x·erfc(−x/√2)
+        return GELU("tanh") if weight > 0 and isinstance(layer, Tanh) and _is_gelu_polynomial(view, inner, x) else None
     if bias != 0:
         return None
     if isinstance(layer, Sigmoid) and close(weight, 1):
