@@ -77,9 +77,30 @@ class Booking:
         made.__dict__.update(_columns=columns, flags=flags, details=_read_only(details))
         return made
 
+    @classmethod
+    def unchanged(cls, amounts: Amounts, flags: tuple[str, ...] = ()) -> Booking:
+        """Of a step that hands on what arrived, Σ R and Σ|R|: the columns follow from these, and are made when one is read."""
+        made = object.__new__(cls)
+        made.__dict__.update(_amounts=amounts, flags=flags, details=_NONE)
+        return made
+
+    def _table(self) -> Array | None:
+        """All columns as one array; None where they were given one by one."""
+        held = self.__dict__
+        if "_columns" not in held and "_amounts" in held:
+            R, sizes = held["_amounts"]
+            columns = np.zeros((*R.shape, len(PLACES)), R.dtype)
+            columns[..., :2] = R[..., None]
+            columns[..., PLACES["turnover"]] = sizes + sizes
+            columns[..., 6:] = sizes[..., None]
+            held["_columns"] = columns
+        found: Array | None = held.get("_columns")
+        return found
+
     def __getattr__(self, name: str) -> Any:
-        columns, place = self.__dict__.get("_columns"), PLACES.get(name)
-        if columns is None or place is None:
+        place = PLACES.get(name)
+        columns = None if place is None else self._table()
+        if columns is None:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         found = self.__dict__[name] = frozen(columns[..., place])
         return found
@@ -131,7 +152,10 @@ class Booking:
 
     def amounts(self) -> Amounts:
         """Σ R and Σ|R| of what arrived."""
-        columns = self.__dict__.get("_columns")
+        if "_amounts" in self.__dict__:
+            known: Amounts = self.__dict__["_amounts"]
+            return known
+        columns = self._table()
         if columns is None:
             return self.arriving, self.arriving_abs
         return columns[..., PLACES["arriving"]], columns[..., PLACES["arriving_abs"]]
@@ -139,8 +163,9 @@ class Booking:
     def first(self) -> Booking:
         """The accounts of the first target alone."""
         details = {name: part[:, 0] for name, part in self.details.items()}
-        if "_columns" in self.__dict__:
-            return Booking.of(self.__dict__["_columns"][:, 0], self.flags, details)
+        columns = self._table()
+        if columns is not None:
+            return Booking.of(columns[:, 0], self.flags, details)
         return Booking(**{name: getattr(self, name)[:, 0] for name in (*COLUMNS, *AMOUNTS)}, flags=self.flags, details=details)
 
     @classmethod
@@ -148,7 +173,7 @@ class Booking:
         """Several targets' bookings as one, with the target as the second axis."""
         flags = tuple(dict.fromkeys(flag for b in bookings for flag in b.flags))
         details = {name: np.stack([b.details[name] for b in bookings], axis=1) for name in bookings[0].details}
-        tables = [b.__dict__["_columns"] for b in bookings if "_columns" in b.__dict__]
+        tables = [whole for b in bookings if (whole := b._table()) is not None]
         if len(tables) == len(bookings):
             return cls.of(tables[0][:, None] if len(tables) == 1 else np.stack(tables, axis=1), flags, details)
         columns = {name: np.stack([getattr(b, name) for b in bookings], axis=1) for name in (*COLUMNS, *AMOUNTS)}
@@ -194,13 +219,8 @@ class OpenEntry:
     adds: bool = False
 
     def settled(self, inputs: Array, sizes: Array) -> Array:
-        """The columns, given Σ R and Σ|R| of what is handed on: their order is that of `PLACES`."""
-        if self.columns is None:
-            columns = np.zeros((*inputs.shape, len(PLACES)), inputs.dtype)
-            columns[..., :2] = inputs[..., None]  # `table` in three writes: small networks feel it
-            columns[..., 5] = sizes + sizes
-            columns[..., 6:] = sizes[..., None]
-            return columns
+        """The columns, where there are some, given Σ R and Σ|R| of what is handed on: their order is that of `PLACES`."""
+        assert self.columns is not None
         columns = self.columns.copy()
         columns[..., PLACES["inputs"]], columns[..., PLACES["inputs_abs"]] = inputs, sizes
         if self.adds:
@@ -211,8 +231,14 @@ class OpenEntry:
         """The entry with these columns; of the first target alone where `single`."""
         details = self.details or _NONE
         if single:
-            columns, details = columns[:, 0], {name: part[:, 0] for name, part in details.items()}
+            columns = columns[:, 0]
+            details = {name: part[:, 0] for name, part in details.items()} if details else _NONE
         return Entry(self.node, self.rule, Booking.of(columns, self.flags, details))
+
+    def unchanged(self, amounts: Amounts, single: bool) -> Entry:
+        """The entry where there are no columns: Σ R and Σ|R| arrive, and are handed on."""
+        here = (amounts[0][:, 0], amounts[1][:, 0]) if single else amounts
+        return Entry(self.node, self.rule, Booking.unchanged(here, self.flags))
 
 
 @lazy_dataclass(frozen=True, eq=False)

@@ -41,6 +41,9 @@ def settled(
         if isinstance(entry, Entry):
             arrived[entry.node] = entry.booking.amounts()
             found.append(Entry(entry.node, entry.rule, entry.booking.first()) if single else entry)
+        elif entry.columns is None:
+            arrived[entry.node] = amount = added(handed, arrived)
+            found.append(entry.unchanged(amount, single))
         else:
             columns = entry.settled(*added(handed, arrived))
             arrived[entry.node] = columns[..., ARRIVING], columns[..., ARRIVING_ABS]
