@@ -6,22 +6,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from .arrays import Array, Shape
+from .arrays import Shape
 from .composites import Composite, composite_of, uniform
 from .errors import HeadError, ParameterError, TargetError, unknown
 from .lazy_dataclass import lazy_dataclass
 from .memo import Memo
-from .network.model import COLUMN, Model, ancestors
-from .network.shapes import Shapes
+from .network.model import COLUMN, Model
 from .propagate import versions
 from .propagate.explanation import Explanation
 from .propagate.footprint import footprint
-from .propagate.heads import Head, head_of
-from .propagate.plan import Plan, plan
-from .propagate.route import Route, route
+from .propagate.heads import head_of
+from .propagate.plan import Plan
+from .propagate.prepare import Preparation
+from .propagate.route import Route
 from .propagate.run import Execution
-from .propagate.scores import Scores, scores
-from .propagate.spec import ExplainSpec, unknown_node, unreached
 from .propagate.start import Request, masks, start_of
 from .resources import Resources, chosen_threads
 from .rules import LinearRule, Rule
@@ -151,34 +149,38 @@ class Explainer:
 
     def _derive(self) -> None:
         """What follows from the choices; those that do not fit the model are refused here."""
-        made = uniform(self.rule) if self.rule is not None else composite_of(_or(self.composite, "epsilon_plus"))
+        composite = uniform(self.rule) if self.rule is not None else composite_of(_or(self.composite, "epsilon_plus"))
         model = versions.cast(self.model, self.precision)
         if self.output is None and len(model.outputs) > 1:
             raise TargetError(f"the model has several outputs; choose output= from {', '.join(model.outputs)}")
         if self.output is not None and self.output not in model.outputs:
             raise unknown("output", self.output, model.outputs)
-        self._set(_model=model, _composite=made, _plans=Memo(PLANS))
-        self._set(_head=None if self.head is None else head_of(self.head))
-        self._check_derivatives(made)
-        rewritten = self._canonized(model, None)
-        self._kept_nodes(rewritten, self._route(rewritten, None).scores)
+        head = None if self.head is None else head_of(self.head)
+        self._check_derivatives(composite)
+        prepared = Preparation(
+            *(model, composite, head, _or(self.output, model.outputs[0]), self.keep, self.ledger, self.backend, self.canonize),
+            positive_start=composite.positive_start and not self.allow_negative,
+            resources=self.resources,
+            memo=Memo(PLANS),
+        )
+        self._set(_model=model, _prepared=prepared)
+        rewritten = prepared.canonized()
+        prepared.kept(rewritten, prepared.route(rewritten).scores)
 
-    def _check_derivatives(self, made: Composite) -> None:
+    def _check_derivatives(self, composite: Composite) -> None:
         """Refuse what makes no sense of a gradient: a start that is no 1 unasked, and accounts."""
-        if made.conserves:
+        if composite.conserves:
             return
         if self.head is None:
-            raise HeadError(f"composite {made.name!r} has derivatives for rules: a gradient starts with 1, head='unit'")
+            raise HeadError(f"composite {composite.name!r} has derivatives for rules: a gradient starts with 1, head='unit'")
         if self.ledger:
             raise ParameterError(
-                f"ledger=True books how relevance is shared out, and composite {made.name!r} has derivatives for rules, which "
-                "share nothing: leave the ledger out"
+                f"ledger=True books how relevance is shared out, and composite {composite.name!r} has derivatives for rules, "
+                "which share nothing: leave the ledger out"
             )
 
     _model: Model
-    _composite: Composite
-    _head: Head | None
-    _plans: Memo
+    _prepared: Preparation
     _threads: int | None
 
     @property
@@ -196,85 +198,13 @@ class Explainer:
         # Through the constructor: what is derived from the model shares its memo again.
         return Explainer, tuple(self._choices.values())
 
-    # --- choices that depend on the model --------------------------------------------------------------------------
-
-    def _output_node(self, model: Model) -> str:
-        return model.outputs[self.model.outputs.index(self.output)] if self.output else model.outputs[0]
-
-    def _scores(self, model: Model, shapes: Mapping[str, Shape] | None) -> Scores:
-        """What is explained of every element of the output, and where.
-
-        Parameters
-        ----------
-        model : canonised or not
-        shapes : of one sample of each input; None: the model's own, if it has them
-        """
-        given = dict(model.input_shape) if shapes is None else dict(shapes)
-
-        def build() -> tuple[Scores, int]:
-            return scores(model, self._output_node(model), self._shapes(given).batch(1), self._head), 1
-
-        found: Scores = self._plans.get(("scores", model is self._model, tuple(sorted(given.items()))), build)
-        return found
-
-    def _route(self, model: Model, shapes: Mapping[str, Shape] | None, start_at: str | None = None) -> Route:
-        """Where relevance goes in a canonised model, from the scores down, or from where a start is given."""
-        given = dict(model.input_shape) if shapes is None else dict(shapes)
-        if start_at is not None and start_at not in ancestors(model, *self._scores(model, shapes).begins):
-            start_at = None  # the run says what is wrong with it
-
-        def build() -> tuple[Route, int]:
-            return route(model, self._assign, self._scores(model, shapes), self._shapes(given).batch(1), start_at), 1
-
-        found: Route = self._plans.get(("route", start_at, tuple(sorted(given.items()))), build)
-        return found
-
-    def _assign(
-        self, model: Model, needed: frozenset[str], others: Mapping[str, Rule], starts: tuple[str, ...]
-    ) -> dict[str, Rule]:
-        """The composite's rules: once for a model, whatever the shapes of its inputs."""
-
-        def build() -> tuple[dict[str, Rule], int]:
-            return self._composite.assign(model, needed, others, starts), 1
-
-        rules: dict[str, Rule] = self._plans.get(("rules", model, needed, tuple(others), starts), build)
-        return rules
-
-    def _shapes(self, samples: Mapping[str, Shape]) -> Shapes:
-        """The shapes of one sample at every input and node, where those of all inputs are known."""
-        if len(samples) < len(self._model.inputs):
-            return Shapes({})
-        return self._model.sample_shapes({name: (1, *shape) for name, shape in samples.items()})
-
-    def _canonized(self, model: Model, shapes: Mapping[str, Shape] | None) -> Model:
-        if not self.canonize:
-            return model
-        return versions.canonized(model, model.input_shape if shapes is None else shapes)
-
-    def _kept_nodes(self, model: Model, found: Scores) -> tuple[str, ...]:
-        if isinstance(self.keep, str) and self.keep == "input":
-            return model.inputs
-        if isinstance(self.keep, str) and self.keep == "all":
-            return (*model.inputs, *(node.name for node in model.nodes))
-        names = (self.keep,) if isinstance(self.keep, str) else tuple(self.keep)
-        known = (*model.inputs, *(node.name for node in model.nodes))
-        # Without shapes it is not known where the elements come from: the call decides.
-        begins = found.begins if found.sure else (*found.begins, found.output)
-        reached = {*model.inputs, *ancestors(model, *begins)}
-        for name in names:
-            if name not in known:
-                raise unknown_node("node to keep", name, list(known), self.model)
-            if name not in reached:
-                raise unreached("node to keep", name)
-        return tuple(dict.fromkeys((*model.inputs, *names)))
-
     def _fitted(self, shapes: Mapping[str, Shape]) -> Explainer:
         """The explainer for samples of these shapes, of a network with open extents."""
 
         def build() -> tuple[Explainer, int]:
             return self.replace(model=self.model.fitted(shapes)), 1
 
-        found: Explainer = self._plans.get(("fitted", tuple(shapes.items())), build)
+        found: Explainer = self._prepared.memo.get(("fitted", tuple(shapes.items())), build)
         return found
 
     def plan(self, shapes: Mapping[str, Shape] | None = None, cuts: Sequence[str] = ()) -> Plan:
@@ -289,48 +219,23 @@ class Explainer:
         if self.model.extents is not None and len(given) == len(self.model.inputs):
             return self._fitted(given).plan(given, cuts)
 
-        def build() -> tuple[Plan, int]:
-            return self._planned(given, frozenset(cuts)), 1
+        return self._prepared.plan(given, cuts)
 
-        found: Plan = self._plans.get((tuple(sorted(given.items())), frozenset(cuts)), build)
-        return found
-
-    def _for(
-        self, arrays: Mapping[str, Array], cuts: Sequence[str], start_at: str | None
-    ) -> tuple[ExplainSpec, dict[str, Shape]]:
-        """What to do with these inputs, and the shapes at every node; inputs that do not fit are refused."""
-
-        def build() -> tuple[tuple[ExplainSpec, dict[str, Shape]], int]:
-            every, shapes = self._model.shapes_of(arrays), versions.sample_shapes(arrays)
-            made = self.plan(shapes, cuts) if start_at is None else self._planned(shapes, frozenset((*cuts, start_at)), start_at)
-            count = len(next(iter(arrays.values())))
-            return (self._spec(made, shapes, start_at), every.batch(count)), 1
-
-        key = ("inputs", tuple((name, array.shape) for name, array in arrays.items()), frozenset(cuts), start_at)
-        found: tuple[ExplainSpec, dict[str, Shape]] = self._plans.get(key, build)
-        return found
-
-    def _planned(self, shapes: Mapping[str, Shape], cuts: frozenset[str], start_at: str | None = None) -> Plan:
-        model = self._canonized(self._model, shapes)
-        way = self._route(model, shapes, start_at)
-        found = way.scores
-        seen = frozenset((*self._kept_nodes(model, found), *found.begins))
-        # Where relevance starts at several nodes, one of them may lie below another.
-        cuts = cuts | (frozenset(found.begins) if len(found.begins) > 1 else frozenset())
-        backend = versions.backend_for(model, self.backend)
-        return plan(model, way.rules, backend, seen, self.ledger, cuts, self._shapes(shapes), self.resources)
+    @property
+    def _route(self) -> Route:
+        """Where relevance goes for samples of the model's own shapes."""
+        return self._prepared.route(self._prepared.canonized())
 
     @property
     def rules(self) -> Mapping[str, Rule]:
         """The rule of every node below what is explained, where one serves it, by name in the canonised model."""
-        model = self._canonized(self._model, self.model.input_shape or None)
-        return MappingProxyType(self._route(model, None).rules)
+        return MappingProxyType(self._route.rules)
 
     @property
     def begins(self) -> Mapping[str, str]:
         """The nodes where explanations of the output's elements begin, and for each what stops one there; empty: nothing does."""
-        found = self._route(self._canonized(self._model, self.model.input_shape or None), None)
-        return MappingProxyType({name: found.unserved.get(name, "") for name in found.scores.begins})
+        route = self._route
+        return MappingProxyType({name: route.unserved.get(name, "") for name in route.scores.begins})
 
     # --- explaining ------------------------------------------------------------------------------------------------
 
@@ -373,20 +278,10 @@ class Explainer:
         arrays = self._model._cast(x)
         if self.model.extents is not None:
             return self._fitted(versions.sample_shapes(arrays))._explained(x, request)
-        spec, shapes = self._for(arrays, tuple(request.filter or ()), request.start_at)
+        spec, shapes = self._prepared.spec(arrays, tuple(request.filter or ()), request.start_at)
         execution = Execution(spec, arrays, shapes)
         start = start_of(spec, execution.run, request)
         return execution.back(start, masks(spec, execution.run, request))
-
-    def _spec(self, made: Plan, shapes: Mapping[str, Shape], start_at: str | None) -> ExplainSpec:
-        way = self._route(made.model, shapes, start_at)
-        keep = self._kept_nodes(made.model, way.scores)
-        composite = self._composite
-        method = "LRP" if composite.conserves else composite.name
-        positive = composite.positive_start and not self.allow_negative
-        ends = (way.scores.output, *way.scores.begins, *((start_at,) if start_at in made.model else ()))
-        needed = made.pruned(ancestors(made.model, *ends))
-        return ExplainSpec(needed, self._model, way, keep, self.ledger, composite.name, method, positive, start_at)
 
     def memory_needed(self, shape: Shape | Mapping[str, Shape], targets: int = 1) -> int:
         """An estimate, in bytes, of what explaining an input of this shape takes beside the model.
@@ -399,17 +294,19 @@ class Explainer:
         shape : of the input, batch axis included; of several inputs a mapping
         targets : how many targets are explained at once
         """
-        whole = dict(shape) if isinstance(shape, Mapping) else {self._model.inputs[0]: tuple(shape)}
-        made = self.plan({name: tuple(s[1:]) for name, s in whole.items()})
-        kept = self._kept_nodes(made.model, self._route(made.model, {name: tuple(s[1:]) for name, s in whole.items()}).scores)
-        return footprint(made, made.model.shapes(whole), kept, targets) + made.model._memo.size
+        shapes = dict(shape) if isinstance(shape, Mapping) else {self._model.inputs[0]: tuple(shape)}
+        samples = {name: tuple(extents[1:]) for name, extents in shapes.items()}
+        steps = self.plan(samples)
+        kept = self._prepared.kept(steps.model, self._prepared.route(steps.model, samples).scores)
+        return footprint(steps, steps.model.shapes(shapes), kept, targets) + steps.model._memo.size
 
     def _rows(self) -> tuple[str, list[tuple[str, ...]]]:
-        made, rules = self.plan(), self.rules
-        served = {node.name: step.label for step in made.steps for node in step.nodes}
-        head = f"Explainer: {self._composite.name}, head {self._scores(made.model, None).explained}, {made.described}"
+        steps, rules = self.plan(), self.rules
+        labels = {node.name: step.label for step in steps.steps for node in step.nodes}
+        explained = self._prepared.scores(steps.model).explained
+        head = f"Explainer: {self._prepared.composite.name}, head {explained}, {steps.described}"
         rows: list[tuple[str, ...]] = [("node", "layer", "rule", "step")]
-        rows += [(n.name, repr(n.layer), str(rules.get(n.name, "–")), served[n.name]) for n in made.model.nodes]
+        rows += [(n.name, repr(n.layer), str(rules.get(n.name, "–")), labels[n.name]) for n in steps.model.nodes]
         return head, rows
 
     def __repr__(self) -> str:

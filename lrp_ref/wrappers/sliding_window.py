@@ -240,7 +240,7 @@ def _scores(explainer: Explainer, contents: Array) -> Array:
     """The scores by which a prediction is chosen, in the output's shape."""
     model = explainer._model
     activations = model.trace(contents).activations
-    return explainer._scores(model, dict.fromkeys(model.inputs, contents.shape[1:])).array(activations)
+    return explainer._prepared.scores(model, dict.fromkeys(model.inputs, contents.shape[1:])).array(activations)
 
 
 # --- adding them up --------------------------------------------------------------------------------------------------
