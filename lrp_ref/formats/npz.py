@@ -98,13 +98,7 @@ def describe(model: Model) -> tuple[dict[str, Any], dict[str, Array]]:
             layers[id(node.layer)] = len(described)
             described.append(_describe_layer(node, len(described), arrays))
         nodes.append({"name": node.name, "layer": layers[id(node.layer)], "inputs": list(node.inputs)})
-    domain: dict[str, dict[str, str]] = {}
-    for index, (name, bounds) in enumerate(model.domain.items()):
-        domain[name] = {}
-        for end in ("low", "high"):
-            member = f"domain/{index}/{end}"
-            arrays[member] = _storable(getattr(bounds, end), f"the domain of input {name!r}")
-            domain[name][end] = member
+    domain = _describe_domain(model, arrays)
     if model.default_dtype is not None and model.default_dtype.hasobject:
         raise NumberTypeError("the model computes in rationals, which are not saved; model.astype(np.float64) first")
     graph = {
@@ -120,6 +114,18 @@ def describe(model: Model) -> tuple[dict[str, Any], dict[str, Array]]:
         "nodes": nodes,
     }
     return graph, arrays
+
+
+def _describe_domain(model: Model, arrays: dict[str, Array]) -> dict[str, dict[str, str]]:
+    """The bounds of each input as names of members, which `arrays` takes."""
+    domain: dict[str, dict[str, str]] = {}
+    for index, (name, bounds) in enumerate(model.domain.items()):
+        domain[name] = {}
+        for end in ("low", "high"):
+            member = f"domain/{index}/{end}"
+            arrays[member] = _storable(getattr(bounds, end), f"the domain of input {name!r}")
+            domain[name][end] = member
+    return domain
 
 
 def _describe_layer(node: Node, index: int, arrays: dict[str, Array]) -> dict[str, Any]:

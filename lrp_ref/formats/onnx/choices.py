@@ -15,7 +15,7 @@ from ...layers.activations import Activation
 from ...layers.base import Layer
 from ...layers.shape import Rearrangement
 from ...network.model import Model, Node
-from .read.reader import InputDeclaration, OnnxGraph
+from .read.onnx_graph import InputDeclaration, OnnxGraph
 from .read.tensors import CASTS
 
 

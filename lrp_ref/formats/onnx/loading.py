@@ -29,8 +29,8 @@ from ...network.model import Model
 from ..cut import cut_at
 from .choices import Choices, hold_inputs
 from .read import reader
+from .read.onnx_graph import InputDeclaration, OnnxGraph, OpNode, needed_nodes
 from .read.outputs import UnknownOutputError, pick_remarks, select_outputs
-from .read.reader import InputDeclaration, OnnxGraph, OpNode, needed_nodes
 from .read.tensors import FLOATS
 from .rewrite.as_strided import AS_STRIDED, as_strided, replace_as_strided
 from .rewrite.dynamic_quantisation import remove_dynamic_quantisation

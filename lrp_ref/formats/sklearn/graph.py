@@ -75,7 +75,7 @@ def feature_count(estimator: Any) -> int:
     if kind == "Pipeline":
         return feature_count(steps_of(estimator)[0][1])
     if kind == "FeatureUnion":  # says the number of its first part, which may be "drop"
-        parts = [part for _, part in estimator.transformer_list if not isinstance(part, str)]
-        if parts:
-            return feature_count(parts[0])
+        transformers = [step for _, step in estimator.transformer_list if not isinstance(step, str)]
+        if transformers:
+            return feature_count(transformers[0])
     return int(fitted_attribute(estimator, "n_features_in_"))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ....errors import FormatError, unknown
-from .reader import ML_DOMAIN, OnnxGraph, OpNode
+from .onnx_graph import OnnxGraph, OpNode
+from .reader import ML_DOMAIN
 
 #: Operators that pick places.
 PICKS = frozenset({"ArgMax", "ArgMin", "TopK"})

@@ -16,7 +16,7 @@ import numpy as np
 from ....arrays import Array
 from ....errors import FormatError
 from ....layers import Flatten, Gather, Identity, Reshape
-from ..read.reader import OnnxGraph, OpNode
+from ..read.onnx_graph import OnnxGraph, OpNode
 from ..translate.builder import BATCH, Tensor, Value
 from ..translate.constant_folding import FOLDS, fold
 from ..translate.nodes import MissingValue, translate_nodes

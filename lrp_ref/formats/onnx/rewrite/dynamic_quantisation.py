@@ -14,7 +14,7 @@ import numpy as np
 
 from ....arrays import Array
 from ....errors import FormatError
-from ..read.reader import OnnxGraph, OpNode
+from ..read.onnx_graph import OnnxGraph, OpNode
 
 MICROSOFT = "com.microsoft"
 #: Products of integers, and what they are of floating point numbers.

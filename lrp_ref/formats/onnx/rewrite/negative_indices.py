@@ -13,7 +13,7 @@ import numpy as np
 
 from ....arrays import Array
 from ....errors import FormatError
-from ..read.reader import InputDeclaration, OnnxGraph, OpNode
+from ..read.onnx_graph import InputDeclaration, OnnxGraph, OpNode
 from ..read.tensors import CASTS
 
 #: Operators of which one number in makes one number out, at the same place.

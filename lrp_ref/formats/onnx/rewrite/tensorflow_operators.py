@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..read.reader import OnnxGraph, OpNode
+from ..read.onnx_graph import OnnxGraph, OpNode
 
 #: The domain that tf2onnx has for operators that it does not know.
 DOMAIN = "ai.onnx.converters.tensorflow"

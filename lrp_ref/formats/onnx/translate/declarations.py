@@ -8,7 +8,7 @@ from typing import Any
 
 from ....arrays import Shape
 from ....errors import FormatError, unknown
-from ..read.reader import InputDeclaration
+from ..read.onnx_graph import InputDeclaration
 from ..read.tensors import CASTS, FLOATS, kind_name
 from .builder import BATCH, Tensor
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ....errors import FormatError, LrpError
 from ....network.model import Model
-from ..read.reader import Branch, OpNode
+from ..read.onnx_graph import Branch, OpNode
 from .batch_axis import move_batch_first
 from .builder import Builder, Tensor, Value
 from .folded_batch import has_folded_batch, unfold_batch

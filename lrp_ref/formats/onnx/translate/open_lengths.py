@@ -10,7 +10,7 @@ import numpy as np
 from ....arrays import Shape
 from ....errors import FormatError
 from ....network.model import Model, Node
-from ..read.reader import InputDeclaration
+from ..read.onnx_graph import InputDeclaration
 from .declarations import candidate_shapes
 
 

@@ -13,7 +13,7 @@ from ....arrays import Array, Shape
 from ....errors import FormatError
 from ....held import adopt
 from ....layers.base import Layer
-from ..read.reader import OpNode
+from ..read.onnx_graph import OpNode
 from .builder import BATCH, Builder, Tensor, Value, shape_text
 
 

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from ....errors import FormatError
-from ..read.reader import ML_DOMAIN, Branch, OpNode
+from ..read.onnx_graph import Branch, OpNode
+from ..read.reader import ML_DOMAIN
 from .operators import FOLDED, FOREIGN, HINTS, OPERATORS, OTHERS
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 
-from .....arrays import Array
+from .....arrays import Array, Shape
 from .....errors import FormatError
 from .....layers import Identity, Pad, PadWith, Resize, Slice, Upsample
 from ..builder import Tensor
@@ -118,6 +118,13 @@ def _fitted(call: Call, full: Sequence[int], sizes: dict[int, int]) -> tuple[lis
     return [float(scale) if axis in sizes else 1.0 for axis in range(len(full))], extents
 
 
+def _repeats(shape: Shape, sample: Shape, factors: tuple[float, ...] | None) -> tuple[int, ...]:
+    """How often each spatial axis (one to three) is repeated, in whole numbers; empty where it is not."""
+    counts = [t // e if e and t % e == 0 else 0 for e, t in zip(shape, sample, strict=True)]
+    exact = factors is None or all(f == count for f, count in zip(factors, counts, strict=True))
+    return tuple(counts[1:]) if exact and min(counts, default=0) > 0 and counts[0] == 1 and 2 <= len(counts) <= 4 else ()
+
+
 def _resized(
     call: Call,
     x: Tensor,
@@ -137,17 +144,9 @@ def _resized(
     sample = call.sample(extents)
     call.builder.check(sample, "its output")
     factors = None if scales is None else tuple(scales[call.lead :])
-    integer_factors = [t // e if e and t % e == 0 else 0 for e, t in zip(x.shape, sample, strict=True)]
-    exact = factors is None or all(f == w for f, w in zip(factors, integer_factors, strict=True))
-    plain = (
-        mode == "nearest"
-        and exact
-        and min(integer_factors, default=0) > 0
-        and integer_factors[:1] == [1]
-        and 2 <= len(integer_factors) <= 4
-    )
-    if plain and (coordinates, rounding) in _REPEATS:
-        return call.emit(Upsample(tuple(integer_factors[1:])), x)
+    repeats = _repeats(x.shape, sample, factors)
+    if mode == "nearest" and repeats and (coordinates, rounding) in _REPEATS:
+        return call.emit(Upsample(repeats), x)
     mode = {"bilinear": "linear"}.get(mode, mode)
     layer = Resize(
         sample,
