@@ -178,7 +178,7 @@ def test_no_memory(tmp_path, monkeypatch):
     def none(*_: Any, **__: Any) -> Any:
         raise MemoryError
 
-    monkeypatch.setattr(archive, "_filled", none)
+    monkeypatch.setattr(archive, "_read_all", none)
     refused(path, "there is not enough memory for the members of the file")
 
 
