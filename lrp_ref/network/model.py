@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field, replace
@@ -11,18 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, Shape, check_finite, fractions, frozen, integer, is_exact, unmasked
-from ..errors import DomainError, GraphError, LrpError, NumberTypeError, ShapeError, UnknownNameError, unknown
+from ..arrays import Array, Shape, frozen
+from ..errors import DomainError, GraphError, LrpError, ShapeError, UnknownNameError, unknown
 from ..forks import cached_property
 from ..layers.base import Layer
 from ..lazy_dataclass import lazy_dataclass
 from ..memo import Memo
 from .domain import Domain
 from .extents import Extents
+from .inputs import by_input, cast_input, number_type, sample_shape
 from .shapes import Shapes
-from .wiring import Node, check_layer, check_names, ordered, underflow_remarks
+from .wiring import Node, check_layer, check_names, check_outputs, default_names, ordered, underflow_remarks
 
-__all__ = ["Domain", "Model", "Node", "Trace", "ancestors", "default_names"]
+__all__ = ["Domain", "Model", "Node", "Trace", "ancestors"]
 
 #: Names of up to this length set the width of a table's column; longer ones stand out of it.
 COLUMN = 40
@@ -87,9 +87,9 @@ class Model:
             for name in dict.fromkeys(node.inputs):
                 readers.setdefault(name, []).append(node)
         outputs = self.outputs if self.outputs is not None else [n.name for n in nodes if n.name not in readers]
-        outputs = _check_outputs((outputs,) if isinstance(outputs, str) else tuple(outputs), nodes)
-        shapes = {name: _sample(shape, name) for name, shape in _by_input(self.input_shape, inputs).items()}
-        domain = {name: Domain.of(pair) for name, pair in _by_input(self.domain, inputs).items()}
+        outputs = check_outputs((outputs,) if isinstance(outputs, str) else tuple(outputs), nodes)
+        shapes = {name: sample_shape(shape, name) for name, shape in by_input(self.input_shape, inputs).items()}
+        domain = {name: Domain.of(pair) for name, pair in by_input(self.domain, inputs).items()}
         for name, found in domain.items():
             if name in shapes and not found.fits(shapes[name]):
                 raise DomainError(f"the domain {found} of input {name!r} does not fit samples of shape {shapes[name]}")
@@ -102,7 +102,7 @@ class Model:
             ("outputs", outputs),
             ("domain", MappingProxyType(domain)),
             ("input_shape", MappingProxyType(shapes)),
-            ("default_dtype", None if self.default_dtype is None else _number_type(self.default_dtype)),
+            ("default_dtype", None if self.default_dtype is None else number_type(self.default_dtype)),
             ("_named", {node.name: node for node in nodes}),
             ("_readers", {name: tuple(found) for name, found in readers.items()}),
             ("_memo", Memo(light=4 * len(nodes) + 64)),  # what some explainers of one model need at a time
@@ -154,7 +154,7 @@ class Model:
 
         Parameters that become 0 there are remarked on, those that become infinite are refused.
         """
-        dtype = _number_type(dtype)
+        dtype = number_type(dtype)
         cast = {id(node.layer): node.layer.astype(dtype) for node in self.nodes}
         nodes = tuple(Node(node.name, cast[id(node.layer)], node.inputs) for node in self.nodes)
         domain = {name: bounds.astype(dtype) for name, bounds in self.domain.items()}
@@ -227,7 +227,7 @@ class Model:
 
     def _cast(self, x: Any) -> dict[str, Array]:
         """`prepare` without the check of the shapes."""
-        return {name: _cast(value, name, self.dtype, name in self.whole) for name, value in self._given(x).items()}
+        return {name: cast_input(value, name, self.dtype, name in self.whole) for name, value in self._given(x).items()}
 
     def _given(self, x: Any) -> dict[str, Any]:
         """What is given for each input, from a mapping or, where there is one input, from what is given for it."""
@@ -346,102 +346,3 @@ def ancestors(model: Model, *names: str) -> frozenset[str]:
         found.add(current)
         waiting += model[current].inputs
     return frozenset(found)
-
-
-def default_names(layers: Iterable[Layer]) -> tuple[str, ...]:
-    """conv1, relu1, conv2, …: the layers' class names in lower case, counted."""
-    counts: Counter[str] = Counter()
-    names = []
-    for layer in layers:
-        kind = re.sub(r"\W", "", type(layer).__name__).lower()
-        counts[kind] += 1
-        names.append(f"{kind}{counts[kind]}")
-    return tuple(names)
-
-
-def _number_type(dtype: Any) -> np.dtype[Any]:
-    try:
-        found: np.dtype[Any] = np.dtype(dtype)
-    except TypeError:
-        found = np.dtype(np.void)
-    if found not in (np.float32, np.float64, np.dtype(object)):
-        raise NumberTypeError(f"a model computes in float64, float32 or object (Fraction), not {dtype!r}")
-    return found
-
-
-def _cast(value: Any, name: str, dtype: np.dtype[Any], whole: bool = False) -> Array:
-    """One input, checked, in the model's number type; `whole`: whether it is taken as integers, too."""
-    is_rational = dtype.hasobject
-    place = f"input {name!r}"
-    try:
-        array = np.asarray(unmasked(value, place))
-    except ValueError as error:
-        raise ShapeError(f"{place} is no array of numbers: {error}") from None
-    if array.dtype.kind in "iub" and whole:
-        return _of_integers(array, place, dtype)
-    if array.dtype.kind in "iub":
-        to = "object" if is_rational else f"np.{dtype.name}"
-        raise NumberTypeError(f"{place} has the number type {array.dtype}; convert it, as in x.astype({to})")
-    if array.dtype.kind not in "fO":
-        raise NumberTypeError(f"{place} has the number type {array.dtype}; floating point numbers (or Fractions) are needed")
-    if is_exact(array) and not is_rational:
-        raise NumberTypeError(
-            f"{place} holds Python objects and the model computes in {dtype}: model.astype(object) computes in exact "
-            f"rationals, x.astype(np.{dtype.name}) rounds the input"
-        )
-    check_finite(array, place)
-    if is_rational:
-        try:
-            return fractions(array)
-        except LrpError as error:
-            raise error.at(place) from None
-    if array.dtype == dtype:
-        return np.array(array, order="C")  # a copy: what is computed and kept must not follow the caller's buffer
-    with np.errstate(over="ignore"):
-        cast = np.asarray(array, dtype=dtype, order="C")
-    check_finite(cast, f"{place}, cast to {dtype},")
-    return cast
-
-
-def _of_integers(array: Array, place: str, dtype: np.dtype[Any]) -> Array:
-    """Integers in the model's number type, which must hold each of them."""
-    if dtype.hasobject:
-        return fractions(array.astype(object))
-    cast = np.asarray(array, dtype=dtype, order="C")
-    most = 2 ** (np.finfo(dtype).nmant + 1)
-    if array.dtype.itemsize > 2 and array.size and not -most <= int(array.min()) <= int(array.max()) <= most:
-        raise NumberTypeError(f"{place} holds integers beyond ±{most}, which {dtype} cannot tell apart; model.astype(np.float64)")
-    return cast
-
-
-def _sample(shape: Any, name: str) -> Shape:
-    """The shape of one sample of an input."""
-    if not isinstance(shape, (tuple, list)):
-        raise GraphError(f"input_shape of {name!r} is a tuple such as (3, 224, 224), without the batch axis; found {shape!r}")
-    return tuple(integer(extent, f"an extent of input_shape of {name!r}", 0) for extent in shape)
-
-
-def _by_input(value: Any, inputs: tuple[str, ...]) -> dict[str, Any]:
-    """A mapping by input name from a mapping, from one value for the only input, or from None."""
-    if value is None:
-        return {}
-    if isinstance(value, Mapping):
-        for name in value:
-            if name not in inputs:
-                raise unknown("input", name, inputs)
-        return dict(value)
-    if len(inputs) == 1:
-        return {inputs[0]: value}
-    raise GraphError(f"expected a mapping from the inputs {', '.join(inputs)}, found {value!r}")
-
-
-def _check_outputs(outputs: tuple[str, ...], nodes: tuple[Node, ...]) -> tuple[str, ...]:
-    if not nodes:
-        raise GraphError("a model needs at least one node")
-    if not outputs or len(set(outputs)) != len(outputs):
-        raise GraphError(f"outputs must be different nodes, at least one, found {outputs}")
-    known = {node.name: node for node in nodes}
-    for name in outputs:
-        if name not in known:
-            raise unknown("output", name, known)
-    return outputs

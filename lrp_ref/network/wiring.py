@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -115,3 +116,27 @@ def underflow_remarks(nodes: Iterable[Node], cast: Iterable[Node]) -> tuple[str,
             if lost:
                 remarks.append(f"{node.place}: {lost} of {value.size} numbers of {name} are 0 in {theirs[name].dtype}")
     return tuple(remarks)
+
+
+def default_names(layers: Iterable[Layer]) -> tuple[str, ...]:
+    """conv1, relu1, conv2, …: the layers' class names in lower case, counted."""
+    counts: Counter[str] = Counter()
+    names = []
+    for layer in layers:
+        kind = re.sub(r"\W", "", type(layer).__name__).lower()
+        counts[kind] += 1
+        names.append(f"{kind}{counts[kind]}")
+    return tuple(names)
+
+
+def check_outputs(outputs: tuple[str, ...], nodes: tuple[Node, ...]) -> tuple[str, ...]:
+    """The names of the outputs; those that clash or do not exist are refused."""
+    if not nodes:
+        raise GraphError("a model needs at least one node")
+    if not outputs or len(set(outputs)) != len(outputs):
+        raise GraphError(f"outputs must be different nodes, at least one, found {outputs}")
+    known = {node.name: node for node in nodes}
+    for name in outputs:
+        if name not in known:
+            raise unknown("output", name, known)
+    return outputs

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lrp_ref import Domain, Model, Node, errors, explain, rules
 from lrp_ref import layers as L
 from lrp_ref.arrays import fractions
-from lrp_ref.network.model import default_names
+from lrp_ref.network.wiring import default_names
 from support.model_strategies import Modelled, any_models
 from support.strategies import KINDS, RATIONAL, cast, fewer
 
