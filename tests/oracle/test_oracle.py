@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from lrp_ref import oracle, rules
 from lrp_ref.arrays import fractions
 from lrp_ref.errors import DomainError, ExactnessError, ParameterError, RuleError, ShapeError
 from lrp_ref.oracle import matrix
+from lrp_ref.oracle.messages import FORMULAS
 from lrp_ref.rules import base
 from support.by_hand import F, dense, row
 from support.rule_strategies import ALL_RULES, LINEAR_RULES, ruled
@@ -103,6 +105,15 @@ def test_every_neuron_accounts_for_all_of_its_relevance(kind, data):
 
 
 # ---- on its own feet -------------------------------------------------------------------------------------------------
+
+
+#: Rules whose literal definition is another: a derivative, the ε-rule of a matrix, and tests/support/recurrent_by_hand.py.
+ELSEWHERE = {rules.Gradient, rules.ConstantDeviation, rules.ConstantStatistics, rules.ThroughTime}
+
+
+def test_every_rule_has_its_literal_definition():
+    exported = {kind for name in rules.__all__ if isinstance(kind := getattr(rules, name), type) and issubclass(kind, rules.Rule)}
+    assert {kind for kind in exported if not inspect.isabstract(kind)} == set(FORMULAS) | ELSEWHERE
 
 
 def test_it_needs_nothing_of_the_engine(monkeypatch):

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from inspect import isabstract
 from typing import Any
 
 import numpy as np
@@ -95,6 +96,14 @@ def boxes(case: Case) -> list[rules.Rule]:
     elements = rules.ZBox(a.min(axis=0) - 0.5, a.max(axis=0))
     return [*numbers, channels, elements]
 
+
+# A rule without parameters need not be listed.
+_EXPORTED = [kind for name in rules.__all__ if isinstance(kind := getattr(rules, name), type)]
+SETTINGS |= {
+    kind: [kind()]
+    for kind in _EXPORTED
+    if issubclass(kind, rules.LinearRule) and kind not in SETTINGS and kind is not rules.ZBox and not isabstract(kind)
+}
 
 LINEAR_RULES = [kind for kind in (*SETTINGS, rules.ZBox) if issubclass(kind, rules.LinearRule)]
 ALL_RULES = [*SETTINGS, rules.ZBox]
