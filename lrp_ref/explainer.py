@@ -232,10 +232,10 @@ class Explainer:
         return MappingProxyType(self._route.rules)
 
     @property
-    def begins(self) -> Mapping[str, str]:
+    def explained_nodes(self) -> Mapping[str, str]:
         """The nodes where explanations of the output's elements begin, and for each what stops one there; empty: nothing does."""
         route = self._route
-        return MappingProxyType({name: route.unserved.get(name, "") for name in route.scores.begins})
+        return MappingProxyType({name: route.unserved.get(name, "") for name in route.scores.explained_nodes})
 
     # --- explaining ------------------------------------------------------------------------------------------------
 

@@ -114,8 +114,8 @@ class Ledger:
 
         Growth that no single node shows compounds over a deep network.
         """
-        begun = self.entries[0].booking.arriving_abs.astype(np.float64)
-        ratios = self[node].inputs_abs.astype(np.float64)[begun > 0] / begun[begun > 0]
+        started = self.entries[0].booking.arriving_abs.astype(np.float64)
+        ratios = self[node].inputs_abs.astype(np.float64)[started > 0] / started[started > 0]
         return float(ratios.max()) if ratios.size else 0.0
 
     @property

@@ -84,7 +84,7 @@ def _squashed(model: Model, composite: Composite, output: str, rest: str) -> lis
 
 def _branches(model: Model, composite: Composite, output: str, head: str | None) -> list[Stop]:
     """The branches of an output of which no element can be explained, and the ends at those of which all can."""
-    begins = Explainer(model, composite, output=output, head=head).begins
+    begins = Explainer(model, composite, output=output, head=head).explained_nodes
     ends = tuple(f"--output {quote(name)}" for name, why in begins.items() if not why and name in model)
     reasons = []
     for name, why in begins.items():

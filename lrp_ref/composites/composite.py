@@ -165,7 +165,7 @@ def _begins(model: Model) -> Iterator[str]:
     for output in model.outputs:
         sources = shown(model, output)[1]
         squashed = any(source.kind == "squash" for source in sources)
-        yield from (source.begin for source in sources) if squashed else (output,)
+        yield from (source.explained_node for source in sources) if squashed else (output,)
 
 
 def _entry(entry: Any) -> Entry:

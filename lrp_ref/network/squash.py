@@ -42,12 +42,12 @@ class Source:
     ----------
     node : its name
     kind : "squash", a softmax or sigmoid; "combined", a product, sum or other function of several probabilities; "number"
-    begin : the node whose output is explained: the one that a squash reads, else the node itself
+    explained_node : the node whose output is explained: the one that a squash reads, else the node itself
     """
 
     node: str
     kind: Kind
-    begin: str
+    explained_node: str
 
 
 @lazy_dataclass(frozen=True, eq=False)
@@ -164,7 +164,7 @@ class _Survey:
     def size(self, name: str) -> int:
         return int(np.prod(self.shapes[name], dtype=np.int64))
 
-    def begin(self, source: Source) -> Elements:
+    def add_source(self, source: Source) -> Elements:
         """The elements of a new source."""
         self.sources.append(source)
         return Elements.of(len(self.sources) - 1, self.size(source.node))
@@ -195,7 +195,7 @@ class _Survey:
 
     def _numbers(self, node: Node, mask: Array, others: Elements) -> Elements:
         """Numbers of the node's own where `mask` holds, the others elsewhere."""
-        return self.begin(Source(node.name, "number", node.name)).where(mask, others) if mask.any() else others
+        return self.add_source(Source(node.name, "number", node.name)).where(mask, others) if mask.any() else others
 
     def _picked(self, node: Node, below: list[Elements]) -> Elements:
         """What a layer that moves, copies or pools hands on."""
@@ -213,7 +213,7 @@ class _Survey:
         return self._numbers(node, several & touched, made)
 
     def _combined(self, node: Node, mask: Array, others: Elements) -> Elements:
-        return self.begin(Source(node.name, "combined", node.name)).where(mask, others) if mask.any() else others
+        return self.add_source(Source(node.name, "combined", node.name)).where(mask, others) if mask.any() else others
 
     def _grown(self, node: Node, below: Elements) -> Elements:
         """Behind a function of each element: a probability where the function grows with it, or falls."""
@@ -306,7 +306,7 @@ def survey(model: Model, output: str, shapes: Mapping[str, Shape], moves: bool =
     between, ends = shown(model, output, moves)
     made = _Survey(model, shapes)
     for source in ends:
-        found = made.begin(source)
+        found = made.add_source(source)
         logarithm = source.node in model and isinstance(model[source.node].layer, (LogSigmoid, LogSoftmax))
         made.elements[source.node] = replace(found, shift=found.shift + np.nan) if logarithm else found
     for node in between:

@@ -82,7 +82,7 @@ class Preparation:
     def route(self, model: Model, samples: Mapping[str, Shape] | None = None, start_at: str | None = None) -> Route:
         """Where relevance goes in a canonised model, from the scores down, or from where a start is given."""
         known, explained = self.own(samples), self.scores(model, samples)
-        if start_at is not None and start_at not in ancestors(model, *explained.begins):
+        if start_at is not None and start_at not in ancestors(model, *explained.explained_nodes):
             start_at = None  # whoever starts there says what is wrong with it
 
         def build() -> tuple[Route, int]:
@@ -117,7 +117,7 @@ class Preparation:
             return known
         names = (self.keep,) if isinstance(self.keep, str) else self.keep
         # Without shapes it is not known where the elements come from: the call decides.
-        begins = explained.begins if explained.sure else (*explained.begins, explained.output)
+        begins = explained.explained_nodes if explained.sure else (*explained.explained_nodes, explained.output)
         reached = {*model.inputs, *ancestors(model, *begins)}
         for name in names:
             if name not in known:
@@ -139,7 +139,7 @@ class Preparation:
     def _planned(self, samples: Mapping[str, Shape], barriers: frozenset[str], start_at: str | None) -> Plan:
         model = self.canonized(samples)
         served = self.route(model, samples, start_at)
-        begins = served.scores.begins
+        begins = served.scores.explained_nodes
         observed = frozenset((*self.kept(model, served.scores), *begins))
         # Where relevance starts at several nodes, one of them may lie below another.
         barriers |= frozenset(begins) if len(begins) > 1 else frozenset()
@@ -172,7 +172,7 @@ class Preparation:
         served = self.route(steps.model, samples, start_at)
         keep, composite = self.kept(steps.model, served.scores), self.composite
         method = "LRP" if composite.conserves else composite.name
-        ends = (served.scores.output, *served.scores.begins, *((start_at,) if start_at in steps.model else ()))
+        ends = (served.scores.output, *served.scores.explained_nodes, *((start_at,) if start_at in steps.model else ()))
         needed = steps.pruned(ancestors(steps.model, *ends))
         return ExplainSpec(
             needed, self.model, served, keep, self.with_ledger, composite.name, method, self.positive_start, start_at

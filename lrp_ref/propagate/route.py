@@ -67,8 +67,8 @@ def route(
     def served(needed: frozenset[str], *starts: str) -> dict[str, Rule]:
         return assign(model, needed, others, starts)
 
-    below = ancestors(model, *scores.begins)
-    begins = scores.begins if start_at is None else (start_at,)
+    below = ancestors(model, *scores.explained_nodes)
+    begins = scores.explained_nodes if start_at is None else (start_at,)
     try:
         rules = served(below, *begins)
         return Route(scores, rules, below.difference(rules))
@@ -76,7 +76,7 @@ def route(
         if start_at is not None:
             raise
         scores = scores.split(model, shapes or {})
-        begins, below = scores.begins, ancestors(model, *scores.begins)
+        begins, below = scores.explained_nodes, ancestors(model, *scores.explained_nodes)
         unserved = {}
         for name in begins:
             try:

@@ -237,6 +237,6 @@ class Backward:
         start = self.start
         value = start.value if is_exact(start.value) else start.value.astype(np.float64)
         reached = {name: self.relevance_at[name] for name in self.model.inputs}
-        begun = None if start.targets is None else (start.relevances, self.spec.scores.explained, value)
-        settle = partial(settled, tuple(self.entries), reached, begun, start.single, self.plan.amounts)
+        head_start = None if start.targets is None else (start.relevances, self.spec.scores.explained, value)
+        settle = partial(settled, tuple(self.entries), reached, head_start, start.single, self.plan.amounts)
         return Ledger.of(settle, value[:, 0] if start.single else value)

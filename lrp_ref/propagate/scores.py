@@ -91,11 +91,11 @@ class Scores:
         return not self.sources or isinstance(self.head, Probability)
 
     @cached_property
-    def begins(self) -> tuple[str, ...]:
+    def explained_nodes(self) -> tuple[str, ...]:
         """The nodes or inputs where relevance starts."""
         if self._direct:
             return (self.output,)
-        return tuple(dict.fromkeys(source.begin for source in self.sources if source.kind != "combined"))
+        return tuple(dict.fromkeys(source.explained_node for source in self.sources if source.kind != "combined"))
 
     @property
     def squashes(self) -> tuple[str, ...]:
@@ -116,7 +116,7 @@ class Scores:
         if self._direct or not self._ordered:
             return values[self.output]
         assert self.elements is not None
-        scores = np.asarray(values[self.begins[0]], order="C")
+        scores = np.asarray(values[self.explained_nodes[0]], order="C")
         flat = scores.reshape(len(scores), math.prod(scores.shape[1:]))
         return np.asarray(flat[:, self.elements.element].reshape(values[self.output].shape))
 
@@ -137,7 +137,7 @@ class Scores:
 
         Parameters
         ----------
-        values : activations by name; those of `begins` are read
+        values : activations by name; those of `explained_nodes` are read
         targets : (N, T) indices into the flattened output of a sample
 
         Raises
@@ -165,14 +165,14 @@ class Scores:
                 if not mask.any():
                     continue
                 elements = np.where(mask, e.element[targets], 0)
-                found, own = self._begun(source, opposite, values[source.begin], elements)
+                found, own = self._start_at_source(source, opposite, values[source.explained_node], elements)
                 sign = like(np.where(turned[targets], -1, 1) * mask, found)
                 found = found * sign.reshape(*sign.shape, *(1,) * (found.ndim - 2))
-                total[source.begin] = total[source.begin] + found if source.begin in total else found
+                total[source.explained_node] = total[source.explained_node] + found if source.explained_node in total else found
                 value = value + own * sign
         return total, value
 
-    def _begun(self, source: Source, complement: bool, scores: Array, elements: Array) -> tuple[Array, Array]:
+    def _start_at_source(self, source: Source, complement: bool, scores: Array, elements: Array) -> tuple[Array, Array]:
         layer, head = self.layers.get(source.node), self.explained
         if layer is not None and not isinstance(layer, Softmax):
             # The log-odds of a sigmoid's probability are its score.
@@ -221,12 +221,12 @@ class Scores:
             places = np.flatnonzero(e.source == index)
             if source.kind == "combined" or not places.size:
                 continue
-            shape = shapes[source.begin]
+            shape = shapes[source.explained_node]
             own = zeros((len(flat), math.prod(shape[1:])), flat)
             where: Any = (slice(None), e.element[places])
             np.add.at(own, where, flat[:, places])
             own = own.reshape(len(flat), *shape[1:])
-            total[source.begin] = total[source.begin] + own if source.begin in total else own
+            total[source.explained_node] = total[source.explained_node] + own if source.explained_node in total else own
         return total
 
     @property

@@ -20,7 +20,7 @@ ARRIVING, ARRIVING_ABS = PLACES["arriving"], PLACES["arriving_abs"]
 def settled(
     entries: tuple[Booked, ...],
     reached: Mapping[str, Array],
-    begun: tuple[Mapping[str, Array], Any, Array] | None,
+    head_start: tuple[Mapping[str, Array], Any, Array] | None,
     single: bool,
     amounts: Callable[[Array, None], Amounts],
 ) -> tuple[tuple[Entry, ...], Array]:
@@ -29,7 +29,7 @@ def settled(
     Parameters
     ----------
     reached : the relevance of each input
-    begun : where a head has begun, the relevances that it gave to nodes, the head, and the value that it explains
+    head_start : where a head starts, the relevances that it gave to nodes, the head, and the value that it explains
     single : the accounts of the first target alone
     amounts : Σ R and Σ|R| of a relevance
     """
@@ -48,8 +48,8 @@ def settled(
             columns = entry.settled(*added(handed, arrived))
             arrived[entry.node] = columns[..., ARRIVING], columns[..., ARRIVING_ABS]
             found.append(entry.entry(columns, single))
-    if begun is not None:
-        relevances, head, value = begun
+    if head_start is not None:
+        relevances, head, value = head_start
         inputs, sizes = added([amounts(part, None) for part in relevances.values()], {})
         none, size = value * like(0, value), abs(value)
         # What its relevance adds up to beyond the explained value is unassigned (negative: too much).

@@ -57,19 +57,19 @@ class ExplainSpec:
     @cached_property
     def below(self) -> frozenset[str]:
         """The nodes that what is explained is computed from."""
-        return ancestors(self.plan.model, *self.scores.begins)
+        return ancestors(self.plan.model, *self.scores.explained_nodes)
 
     @cached_property
     def dead_after(self) -> tuple[tuple[str, ...], ...]:
         """For each step the activations that nothing reads after it."""
-        wanted = {*self.plan.kept, *self.scores.begins, self.scores.output, self.start_at, *self.plan.model.inputs}
+        wanted = {*self.plan.kept, *self.scores.explained_nodes, self.scores.output, self.start_at, *self.plan.model.inputs}
         wanted |= {name for origin in self.origins.values() for name in origin.node.inputs}
         return last_reads(self.plan.steps, wanted)
 
     @cached_property
     def origins(self) -> dict[str, Origin]:
         """For each node where relevance starts the linear node whose sums its scores are, where there is one."""
-        linear = {name: origin(self.plan.model, name) for name in self.scores.begins}
+        linear = {name: origin(self.plan.model, name) for name in self.scores.explained_nodes}
         return {name: node for name, node in linear.items() if node is not None}
 
     @cached_property

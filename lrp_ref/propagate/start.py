@@ -144,8 +144,8 @@ def _contrasted(spec: ExplainSpec, run: ForwardPass, targets: Array, others: Arr
 
 def _finite_scores(spec: ExplainSpec, run: ForwardPass) -> Array:
     """Scores in the output's shape; those that are not finite are refused."""
-    if not all(run.plan.finite(run.values[name]) for name in spec.scores.begins):
-        refuse_values(run.plan.model, run.inputs, spec.scores.begins)
+    if not all(run.plan.finite(run.values[name]) for name in spec.scores.explained_nodes):
+        refuse_values(run.plan.model, run.inputs, spec.scores.explained_nodes)
     return spec.scores.array(run.values)
 
 

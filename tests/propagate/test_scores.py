@@ -144,7 +144,7 @@ def test_the_survey_of_a_detector():
     """Boxes, scores and their complement, put together, moved and scaled."""
     model = detector()
     sources, e = survey(model, "out", model.shapes({"input": (1, 2)}))
-    assert [(s.node, s.kind, s.begin) for s in sources] == [("box", "number", "box"), ("p", "squash", "z")]
+    assert [(s.node, s.kind, s.explained_node) for s in sources] == [("box", "number", "box"), ("p", "squash", "z")]
     assert e.source.tolist() == [0, 1, 1, 0, 1, 1]
     assert e.element.tolist() == [0, 0, 0, 1, 1, 1]
     assert e.weight.tolist() == [1, 1, -1] * 2

@@ -251,8 +251,8 @@ def test_a_choice_by_what_has_no_rule_needs_none(backend):
     )
     model = Model(nodes, ("x",), ("y",))
     explainer = lrp_ref.Explainer(model, rule=rules.Zero())
-    assert {name: bool(why) for name, why in explainer.begins.items()} == {"choice": False, "other": True}
-    assert "node 'other' (Exp)" in explainer.begins["other"]
+    assert {name: bool(why) for name, why in explainer.explained_nodes.items()} == {"choice": False, "other": True}
+    assert "node 'other' (Exp)" in explainer.explained_nodes["other"]
     assert "product" not in explainer.rules  # so that nobody is asked for its signal
     e = lrp_ref.explain(model, X, rule=rules.Zero(), target=1, keep="all", backend=backend)
     assert not e.at("product").any()
