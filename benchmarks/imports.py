@@ -27,7 +27,7 @@ u = time.perf_counter()
 import lrp_ref
 v = time.perf_counter()
 try:
-    import lrp_ref.kernels.compiled.linear
+    import lrp_ref.kernels.compiled.backend
     compiled = True
 except ImportError:
     compiled = False

@@ -111,8 +111,8 @@ def turn(case: Case, backend: str) -> tuple[Callable[[], object], str]:
     model, options, x = case
     explainer = lrp_ref.Explainer(model, backend=backend, **options)
     steps = explainer.plan(dict.fromkeys(model.inputs, x.shape[1:])).steps
-    if "canonize" not in options:
-        count = sum(step.label.startswith("jit") for step in steps)
+    if "canonical" not in options:
+        count = sum(step.backend == "jit" for step in steps)
         return lambda: explainer(x, target=0), f"{count} of {len(steps)} steps"
     step, a = steps[1], np.maximum(x, 0)
     message = np.ones((len(x), 1, *step.forward(a)[0].shape[1:]), x.dtype)

@@ -161,8 +161,7 @@ class Predictor:
         """
         whole = dict(shape) if isinstance(shape, Mapping) else {self._model.inputs[0]: tuple(shape)}
         made = self.plan({name: tuple(s[1:]) for name, s in whole.items()})
-        for step in made.steps:
-            getattr(step, "prepared", None)  # packs the weights, which are counted then
+        made.prepare()
         size = forward_footprint(made, made.model.shapes(whole), last_reads(made.steps, made.model.outputs))
         return size + made.model._memo.size
 

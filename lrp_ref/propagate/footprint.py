@@ -12,7 +12,8 @@ from ..errors import LrpError
 from ..layers.conv import Conv, ConvTranspose
 from ..layers.pooling import Selecting
 from ..rules import LinearRule
-from .plan import Plan, Step, block
+from ..step import BaseStep
+from .plan import Plan, ReferenceStep
 
 #: Bytes of one number; a Fraction is a pointer to an object with two integers of its own.
 FRACTION = 120
@@ -30,19 +31,20 @@ def footprint(made: Plan, shapes: Mapping[str, Shape], observed: Collection[str]
     """
     size = {name: math.prod(shape) for name, shape in shapes.items()}
     item = FRACTION if made.model.dtype == object else made.model.dtype.itemsize
+    block = made.served_by.block
     held = sum(size[name] for name in made.model.inputs)
     peak, saved = 0, []
     for step in made.steps:
         end, below = _around(step, size)
-        shares = _shares(step)
-        columns = _columns(step, shapes, item, 1)
+        shares = step.share_count
+        columns = _columns(step, shapes, item, 1, block)
         peak = max(peak, held + below + end * (1 + shares) + columns)
-        saved.append(end * (max(shares, 1) + (shares > 0 and step.nodes[-1].name in made.kept)))
+        saved.append(end * (max(shares, 1) + (shares > 0 and step.nodes[-1].name in made.needed_activations)))
         held += saved[-1]
     for step, kept in zip(reversed(made.steps), reversed(saved), strict=True):
         end, below = _around(step, size)
-        columns = _columns(step, shapes, item, targets)
-        quotients = 0 if step.label.startswith("compiled") else _shares(step)  # the core multiplies while it packs
+        columns = _columns(step, shapes, item, targets, block)
+        quotients = 0 if step.columns == "none" else step.share_count
         work = targets * (end * (1 + quotients) + 2 * below) + columns + _modified(step)
         peak = max(peak, held + work)
         held += targets * sum(size[node.name] for node in step.nodes[-1:] if node.name in observed) - kept
@@ -60,45 +62,38 @@ def forward_footprint(made: Plan, shapes: Mapping[str, Shape], done: Sequence[Co
     """
     size = {name: math.prod(shape) for name, shape in shapes.items()}
     item = FRACTION if made.model.dtype == object else made.model.dtype.itemsize
+    block = made.served_by.block
     held = peak = sum(size[name] for name in made.model.inputs)
     for step, dropped in zip(made.steps, done, strict=True):
         held += size[step.nodes[-1].name]
-        peak = max(peak, held + _columns(step, shapes, item, 1))
+        peak = max(peak, held + _columns(step, shapes, item, 1, block))
         held -= sum(size[name] for name in dropped)
     return item * peak
 
 
-def _around(step: Step, size: Mapping[str, int]) -> tuple[int, int]:
+def _around(step: BaseStep, size: Mapping[str, int]) -> tuple[int, int]:
     return size[step.nodes[-1].name], sum(size[name] for name in step.nodes[0].inputs)
 
 
-def _shares(step: Step) -> int:
-    """How many factors a fused step keeps instead of its activations; 0 for other steps."""
-    prepared = getattr(step, "prepared", None)
-    return 0 if prepared is None else len(prepared.shares)
-
-
-def _columns(step: Step, shapes: Mapping[str, Shape], item: int, targets: int) -> int:
-    """The columns of a convolution or a maximum: what every window sees."""
+def _columns(step: BaseStep, shapes: Mapping[str, Shape], item: int, targets: int, block: int) -> int:
+    """The columns of a convolution or a maximum: what every window sees. A block of them is so many bytes."""
     node = step.nodes[0]
     below, above = shapes[node.inputs[0]], shapes[node.name]
+    if step.columns == "none":
+        return 0  # it works in blocks of its own, a few megabytes for each thread
     if isinstance(node.layer, (Conv, ConvTranspose)):
         taps = math.prod(node.layer.weight.shape[2:])
         wide = below if isinstance(node.layer, Conv) else above
         columns = taps * math.prod(wide[:2]) * math.prod((above if wide is below else below)[2:])
-        if step.label.startswith("compiled"):
-            return 0  # it works in blocks of its own, a few megabytes for each thread, and makes no columns
-        fused = hasattr(step, "prepared") and isinstance(node.layer, Conv)
         # The reference takes one target after the other, with all columns of it, and multiplies into as many.
-        return int(min(targets * columns, block() // item) if fused else columns)
-    sees = isinstance(node.layer, Selecting) and not step.label.startswith("compiled")
-    return 3 * math.prod(below) if sees else 0
+        return int(min(targets * columns, block // item) if step.columns == "block" else columns)
+    return 3 * math.prod(below) if isinstance(node.layer, Selecting) else 0
 
 
-def _modified(step: Step) -> int:
+def _modified(step: BaseStep) -> int:
     """The weights that a rule makes at every call of the reference step."""
-    rule, layer = getattr(step, "rule", None), step.nodes[0].layer
-    if hasattr(step, "prepared") or not isinstance(rule, LinearRule):
+    rule, layer = step.rule, step.nodes[0].layer
+    if not isinstance(step, ReferenceStep) or not isinstance(rule, LinearRule):
         return 0
     weights = [a for name, a in layer.parameters.items() if name == "weight"]
     try:

@@ -11,7 +11,8 @@ from ..arrays import Array, Shape, check_finite
 from ..errors import NonFiniteError
 from ..lazy_dataclass import lazy_dataclass
 from ..network.model import Model
-from .plan import Plan, Step
+from ..step import BaseStep
+from .plan import Plan
 
 
 @lazy_dataclass(frozen=True, eq=False)
@@ -37,7 +38,7 @@ class ForwardPass:
         return next(iter(self.inputs.values()))
 
 
-def last_reads(steps: Sequence[Step], wanted: Iterable[str | None]) -> tuple[tuple[str, ...], ...]:
+def last_reads(steps: Sequence[BaseStep], wanted: Iterable[str | None]) -> tuple[tuple[str, ...], ...]:
     """For each step the nodes and inputs whose outputs nothing reads after it, those left out that are `wanted` in the end."""
     later = set(wanted)
     found: list[tuple[str, ...]] = []
@@ -66,12 +67,12 @@ def forward(
     saved : gets what each step keeps for the way back; None: nothing goes back, and nothing is kept
     """
     values = dict(inputs)
-    wholes: dict[str, Array] = {}
+    owners: dict[str, Array] = {}
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # checked at the end, by node
         for step, dropped in zip(plan.steps, done, strict=True):
             name = step.nodes[-1].name
-            placed = {"into": _room(plan, name, shapes, wholes)} if name in plan.rooms else {}
-            values[name], kept = step.forward(*[values[source] for source in step.nodes[0].inputs], **placed)
+            into = _slice(plan, name, shapes, owners) if name in plan.slots else None
+            values[name], kept = step.forward(*[values[source] for source in step.nodes[0].inputs], into=into)
             if saved is not None:
                 saved.append(kept)
             del kept
@@ -80,13 +81,13 @@ def forward(
     return values
 
 
-def _room(plan: Plan, name: str, shapes: Mapping[str, Shape], wholes: dict[str, Array]) -> Array:
+def _slice(plan: Plan, name: str, shapes: Mapping[str, Shape], owners: dict[str, Array]) -> Array:
     """Where a node's output goes: a slice of another's, which is made when the first of them comes."""
-    room = plan.rooms[name]
-    if room.whole not in wholes:
-        wholes[room.whole] = plan.output(shapes[room.whole])
-    whole = wholes[room.whole] if name != room.whole else wholes.pop(name)
-    return whole[:, room.first : room.first + room.channels]
+    slot = plan.slots[name]
+    if slot.owner not in owners:
+        owners[slot.owner] = plan.output(shapes[slot.owner])
+    output = owners[slot.owner] if name != slot.owner else owners.pop(name)
+    return output[:, slot.first : slot.first + slot.channels]
 
 
 def refuse_values(model: Model, inputs: Mapping[str, Array], names: Iterable[str]) -> NoReturn:

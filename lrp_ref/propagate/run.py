@@ -15,10 +15,10 @@ from ..forks import cached_property
 from ..layers.base import Recurrent
 from ..ledger import PLACES, Amounts, Booking, Entry, Ledger, OpenEntry
 from ..messages import Inbox, Message, MessageKind, PartialMessage
+from ..step import BaseStep
 from .doubt import doubt
 from .explanation import Explanation
 from .forward import ForwardPass, forward
-from .plan import Step
 from .settling import Booked, settled
 from .spec import ExplainSpec
 from .start import Start
@@ -99,7 +99,7 @@ class Backward:
                 inbox = self.inboxes.pop(name, Inbox()) or self._zeros(name)
                 self.relevance_at[name] = self._message(name, inbox, "R", True)
 
-    def _through(self, step: Step, state: Any) -> None:
+    def _through(self, step: BaseStep, state: Any) -> None:
         """One step hands its message on."""
         name = step.nodes[-1].name
         inbox = self.inboxes.pop(name)
@@ -108,7 +108,7 @@ class Backward:
             self._book_nothing(step)
             self._deliver(step, (None,) * len(step.nodes[0].inputs))
             return
-        looks = self.everywhere or not getattr(step, "keeps_infinite", False)
+        looks = self.everywhere or not step.keeps_nonfinite
         message = self._message(name, inbox or self._zeros(name), step.takes, looks)
         messages, entries = step.relevance(state, message)
         if entries:
@@ -120,7 +120,7 @@ class Backward:
     def _inbox(self, name: str) -> Inbox:
         return self.inboxes.setdefault(name, Inbox())
 
-    def _deliver(self, step: Step, messages: Sequence[Message | None]) -> None:
+    def _deliver(self, step: BaseStep, messages: Sequence[Message | None]) -> None:
         """Add a step's messages to what has arrived in front of it."""
         for source, message in zip(step.nodes[0].inputs, messages, strict=True):
             if source not in self.idle:  # where it is 0, as everywhere below
@@ -167,7 +167,7 @@ class Backward:
 
     # --- accounts -----------------------------------------------------------------------------------------------------
 
-    def _book_nothing(self, step: Step) -> None:
+    def _book_nothing(self, step: BaseStep) -> None:
         """The accounts of a step at which nothing arrives."""
         if self.spec.with_ledger:
             names = self.spec.rule_names
@@ -178,7 +178,7 @@ class Backward:
         """The one account of all nodes at which nothing arrives."""
         return Booking.of(np.zeros((*self.start.value.shape, len(PLACES))))
 
-    def _book(self, step: Step, messages: Sequence[Message | None], entries: Sequence[Entry | OpenEntry]) -> None:
+    def _book(self, step: BaseStep, messages: Sequence[Message | None], entries: Sequence[Entry | OpenEntry]) -> None:
         """The accounts of a step. What a node hands on is what arrives at the next of its step, or in front of it."""
         self.entries += [(entry, [below.node]) for entry, below in pairwise(entries)]
         handed: list[str | Amounts] = []
@@ -226,7 +226,7 @@ class Backward:
 
     def _kept(self) -> dict[str, Array]:
         """The relevances that the explanation keeps, 0 where none arrives."""
-        ends = {name: self.plan.alias.get(name, name) for name in self.spec.keep}
+        ends = {name: self.plan.fused_into.get(name, name) for name in self.spec.keep}
         kept = {name: self.relevance_at[end] for name, end in ends.items() if end in self.relevance_at}
         silent = [name for name in ends if name not in kept and name in self.start.below]
         value = self.start.value

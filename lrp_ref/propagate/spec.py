@@ -47,7 +47,7 @@ class ExplainSpec:
     @cached_property
     def observed(self) -> frozenset[str]:
         """Where relevance is put aside: what is kept, or has the same relevance."""
-        return frozenset(self.plan.alias.get(name, name) for name in self.keep)
+        return frozenset(self.plan.fused_into.get(name, name) for name in self.keep)
 
     @property
     def scores(self) -> Scores:
@@ -62,7 +62,7 @@ class ExplainSpec:
     @cached_property
     def dead_after(self) -> tuple[tuple[str, ...], ...]:
         """For each step the activations that nothing reads after it."""
-        wanted = {*self.plan.kept, *self.scores.explained_nodes, self.scores.output, self.start_at, *self.plan.model.inputs}
+        wanted = {*self.plan.needed_activations, *self.scores.explained_nodes, self.scores.output, self.start_at, *self.plan.model.inputs}
         wanted |= {name for origin in self.origins.values() for name in origin.node.inputs}
         return last_reads(self.plan.steps, wanted)
 

@@ -110,7 +110,7 @@ def test_a_concatenation_of_inputs_that_do_not_fit_is_refused(backend):
 def test_the_compiled_backend_does_not_copy_what_it_can_compute_in_place():
     model = inception((16, 24, 32))
     plan = Explainer(model, composites.epsilon_plus(), backend="compiled").plan()
-    assert {name: (room.whole, room.first, room.channels) for name, room in plan.rooms.items()} == {
+    assert {name: (slot.owner, slot.first, slot.channels) for name, slot in plan.slots.items()} == {
         "b.relu": ("inner", 0, 24),
         "c": ("inner", 24, 32),
         "inner": ("inner", 0, 56),
@@ -120,4 +120,4 @@ def test_the_compiled_backend_does_not_copy_what_it_can_compute_in_place():
         "beside": ("again", 0, 16),
         "again": ("again", 0, 32),
     }
-    assert not Explainer(model, backend="numpy").plan().rooms
+    assert not Explainer(model, backend="numpy").plan().slots

@@ -19,8 +19,8 @@ from support.random_nets import NETS, network
 from support.strategies import FLOAT_TYPES, Case, cases, floats, geometries
 
 pytest.importorskip("lrp_ref.kernels")
-from lrp_ref.kernels.numpy import linear as fused
 from lrp_ref.kernels.numpy import products
+from lrp_ref.kernels.numpy.linear import FusedLinear
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_every_case_of_a_convolution_takes_the_fused_step():
     """So that the tests of the backends test the kernels, and not the reference twice."""
     model, _ = network("windows")
     made = Explainer(model, "epsilon_plus", backend="numpy").plan()
-    fused_names = {node.name for step in made.steps if isinstance(step, fused.FusedLinear) for node in step.nodes}
+    fused_names = {node.name for step in made.steps if isinstance(step, FusedLinear) for node in step.nodes}
     # The first convolution sees signed inputs, for which αβ needs both parts of them: the reference step.
     assert {f"conv{i}" for i in range(2, 7)} | {"avgpool1", "dense1"} <= fused_names
     assert "conv1" not in fused_names
@@ -143,7 +143,7 @@ def test_rules_whose_features_are_the_input_are_fused(rule, kind):
     layer = L.Dense(np.ones((2, 2)), np.ones(2)) if kind is L.Dense else L.Conv(np.ones((2, 2, 1)), np.ones(2))
     model = Model.sequential([L.ReLU(), layer, L.ReLU()])
     steps = Explainer(model, rule=rule, backend="numpy").plan().steps
-    assert isinstance(steps[-1], fused.FusedLinear)
+    assert isinstance(steps[-1], FusedLinear)
     assert [node.name for node in steps[-1].nodes] == [f"{kind.__name__.lower()}1", "relu2"]
 
 
@@ -151,7 +151,7 @@ def test_rules_whose_features_are_the_input_are_fused(rule, kind):
 def test_other_rules_take_the_reference_step(rule):
     model = Model.sequential([L.ReLU(), L.Dense(np.ones((2, 2))), L.ReLU(), L.Dense(np.ones((2, 1)))])
     steps = Explainer(model, rule=rule, backend="numpy").plan().steps
-    assert not any(isinstance(step, fused.FusedLinear) for step in steps)
+    assert not any(isinstance(step, FusedLinear) for step in steps)
 
 
 class Twofold(rules.LinearRule):

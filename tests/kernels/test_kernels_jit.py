@@ -27,12 +27,14 @@ from support.strategies import FLOAT_TYPES, Geometry, geometries
 
 pytest.importorskip("lrp_ref.kernels")
 pytest.importorskip("numba", reason="backend=\"jit\" needs numba: pip install 'lrp_ref[numba]'")
+from lrp_ref import kernels
 from lrp_ref.kernels.jit import loops
 from lrp_ref.kernels.jit import products as around
-from lrp_ref.kernels.jit import steps as jit
-from lrp_ref.kernels.numpy import linear as fused
-from lrp_ref.kernels.numpy import passing, products
-from lrp_ref.kernels.numpy import pooling as maxima
+from lrp_ref.kernels.jit.conv import JitConv
+from lrp_ref.kernels.jit.passes import WINDOWS
+from lrp_ref.kernels.numpy import passes, products
+from lrp_ref.kernels.numpy.linear import FusedLinear
+from lrp_ref.kernels.numpy.max_pooling import SplitWinners, Winners
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGETS = 2
@@ -66,8 +68,8 @@ def arrays(g: Geometry, dtype: Any, seed: int) -> tuple[Window, tuple[int, ...],
     return window, out, numbers(rng, (2, 3, *g.spatial), dtype), numbers(rng, (2, TARGETS, 3, *out), dtype), rng
 
 
-def step_for(kind: type, layer: L.Layer, rule: rules.Rule, takes: Any = "R") -> Any:
-    return kind((Node("layer", layer, ("input",)),), rule, takes)
+def step_for(kind: type, layer: L.Layer, rule: rules.Rule, windows: Any = WINDOWS) -> Any:
+    return kind((Node("layer", layer, ("input",)),), rule, windows)
 
 
 # ---- windows -----------------------------------------------------------------------------------------------------------
@@ -128,11 +130,8 @@ def pools(draw: st.DrawFn) -> tuple[L.MaxPool, Array, Array]:
 @given(pools())
 def test_winners_and_what_they_are_sent(drawn):
     layer, x, message = drawn
-    for rule, kinds in (
-        (rules.WinnerTakesAll(), (passing.Winners, jit.JitWinners)),
-        (rules.WinnerTakesAll("split"), (maxima.SplitWinners, jit.JitSplitWinners)),
-    ):
-        numpy, own = (step_for(kind, layer, rule) for kind in kinds)
+    for rule, kind in ((rules.WinnerTakesAll(), Winners), (rules.WinnerTakesAll("split"), SplitWinners)):
+        numpy, own = (step_for(kind, layer, rule, windows) for windows in (passes.WINDOWS, WINDOWS))
         best, saved = numpy.forward(x)
         found, kept = own.forward(x)
         assert np.array_equal(found, best)
@@ -146,11 +145,9 @@ def test_messages_of_nine_windows_add_up_in_the_order_of_numpy(dtype):
     layer, message = L.MaxPool(3, stride=1, padding=1), rng.standard_normal((2, TARGETS, 3, 9, 9)).astype(dtype)
     peaks, flat = np.zeros((2, 3, 9, 9), dtype), np.ones((2, 3, 9, 9), dtype)
     peaks[:, :, 1::3, 1::3] = 1
-    for x, rule, kinds in (
-        (peaks, rules.WinnerTakesAll(), (passing.Winners, jit.JitWinners)),
-        (flat, rules.WinnerTakesAll("split"), (maxima.SplitWinners, jit.JitSplitWinners)),
-    ):
-        lower = [step.relevance(step.forward(x)[1], message)[0][0] for step in (step_for(kind, layer, rule) for kind in kinds)]
+    for x, rule, kind in ((peaks, rules.WinnerTakesAll(), Winners), (flat, rules.WinnerTakesAll("split"), SplitWinners)):
+        steps = [step_for(kind, layer, rule, windows) for windows in (passes.WINDOWS, WINDOWS)]
+        lower = [step.relevance(step.forward(x)[1], message)[0][0] for step in steps]
         assert same(lower[1], lower[0]), rule
     table = around.table(Window((3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)), (9, 9), (9, 9))
     spread = np.empty((6, 81), dtype)
@@ -162,7 +159,7 @@ def test_messages_of_nine_windows_add_up_in_the_order_of_numpy(dtype):
 
 def test_of_equal_cells_the_first_wins_and_a_nan_stays():
     x = np.array([[[1.0, 1.0, 0.0, -0.0, 2.0, np.nan, np.nan, 3.0, np.nan, np.nan]]])
-    best, (winner, _, _) = step_for(jit.JitWinners, L.MaxPool(2), rules.WinnerTakesAll()).forward(x)
+    best, (winner, _, _) = step_for(Winners, L.MaxPool(2), rules.WinnerTakesAll()).forward(x)
     assert np.array_equal(best, [[[1.0, 0.0, np.nan, np.nan, np.nan]]], equal_nan=True)
     assert winner[0, 0, :2].tolist() == [0, 2]
 
@@ -203,8 +200,8 @@ def test_a_convolution_is_the_numpy_step(drawn, rule, rectified, takes, block):
     """Whatever the blocks. Sums of products in another order: to 4·n·u of the sums of sizes, by the layer of absolute values."""
     layer, x, message = drawn
     numpy, own = (replace(step, takes=takes) for step in both(layer, rule, x, rectified))
-    assert isinstance(numpy, fused.FusedLinear)
-    assert isinstance(own, jit.JitConv) != products.pointwise(layer.window)  # single cells gain nothing
+    assert isinstance(numpy, FusedLinear)
+    assert isinstance(own, JitConv) != products.pointwise(layer.window)  # single cells gain nothing
     if products.pointwise(layer.window):
         return
     with pytest.MonkeyPatch.context() as patch:
@@ -222,7 +219,7 @@ def test_a_convolution_is_the_numpy_step(drawn, rule, rectified, takes, block):
         (expected,), _ = numpy.relevance((made, factors, *rest), message)
     weights = 3 * abs(layer.weight) + abs(layer.weight).max(initial=0)
     parts = [
-        layer.adjoint(passing.folded(abs(passing.weighed(message, f, takes))), weights, (2 * TARGETS, *x.shape[1:]))
+        layer.adjoint(passes.folded(abs(passes.weighed(message, f, takes))), weights, (2 * TARGETS, *x.shape[1:]))
         for f in factors
     ]
     assert (abs(lower - expected) <= 4 * n * u * sum(parts).reshape(lower.shape)).all()
@@ -263,7 +260,7 @@ def test_a_transposed_convolution(g, dtype, seed):
     except lrp_ref.errors.LrpError:
         return  # padding that leaves nothing
     own = both(layer, rules.Zero(), small, False)[1]
-    assert isinstance(own, jit.JitTransposed)
+    assert own.label.startswith("jit, transposed")
     size, u = layer.map(abs(small), abs(weight)), np.finfo(dtype).eps
     assert (abs(own._total((small,), (layer.weight,)) - layer.map(small, layer.weight)) <= 100 * u * size).all()
     quotient, made = numbers(rng, shape, dtype), own.prepared
@@ -277,7 +274,7 @@ def test_whatever_lies_in_memory_is_taken():
     x = np.arange(2 * 3 * 6 * 6, dtype=np.float32).reshape(2, 3, 6, 6)
     odd = np.frombuffer(b"\0" + x.tobytes(), np.uint8)[1:].view(np.float32).reshape(x.shape)
     last = np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
-    step = step_for(jit.JitWinners, L.MaxPool(2), rules.WinnerTakesAll())
+    step = step_for(Winners, L.MaxPool(2), rules.WinnerTakesAll())
     expected = step.forward(x)[0]
     known = len(loops.winners.signatures)
     for same_numbers in (odd, last, x[::-1][::-1], np.broadcast_to(x[:1], x.shape)):
@@ -314,9 +311,9 @@ def test_it_is_there_and_not_the_default():
 
 
 def test_without_numba_there_is_no_jit_and_asking_for_it_names_the_extra(monkeypatch):
-    model, there = Model.sequential([L.Dense([[1.0], [2.0]])]), plans.find_spec
-    monkeypatch.setattr(plans, "find_spec", lambda name, *package: None if name == "numba" else there(name, *package))
-    without = plans._backends()
+    model, there = Model.sequential([L.Dense([[1.0], [2.0]])]), kernels.find_spec
+    monkeypatch.setattr(kernels, "find_spec", lambda name: None if name == "numba" else there(name))
+    without = ("reference", *kernels.installed())
     assert "jit" not in without
     assert "numpy" in without
     monkeypatch.setattr(plans, "BACKENDS", without)

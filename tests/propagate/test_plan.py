@@ -40,7 +40,7 @@ def test_every_node_is_served_once_in_computing_order(backend, drawn):
         assert set(step.nodes[0].inputs) <= done
         for before, node in zip(step.nodes[:-1], step.nodes[1:], strict=True):
             assert node.inputs == (before.name,), "a run is a chain"
-            assert made.alias[before.name] == step.nodes[-1].name
+            assert made.fused_into[before.name] == step.nodes[-1].name
         done |= {node.name for node in step.nodes}
     assert len(made.rows()) == len(made.steps)
     assert all(label in repr(made) for _, label in made.rows())
@@ -55,7 +55,7 @@ def test_a_quotient_arrives_only_where_every_reader_sends_one_and_the_step_takes
     for step in made.steps:
         name = step.nodes[-1].name
         if made.currency[name] == "c":
-            readers = [s for s in made.steps if name in s.nodes[0].inputs and s.label != "forward only"]
+            readers = [s for s in made.steps if name in s.nodes[0].inputs and s.explains]
             assert readers
             assert all(s.emits == "c" for s in readers)
             assert step.accepts_quotient
@@ -64,7 +64,7 @@ def test_a_quotient_arrives_only_where_every_reader_sends_one_and_the_step_takes
     assert all(made.currency[name] == "R" for name in made.model.inputs)
     if backend == "reference":
         assert set(made.currency.values()) == {"R"}
-        assert not made.kept
+        assert not made.needed_activations
 
 
 def test_an_unknown_backend():
@@ -91,8 +91,8 @@ def test_a_plain_network_carries_quotients_from_the_output_to_the_input():
         ("dense2 + relu2", "numpy, fused, c → c"),
         ("dense3", "numpy, fused, R → c"),
     ]
-    assert made.alias == {"dense1": "relu1", "dense2": "relu2"}
-    assert made.kept == {"input"}
+    assert made.fused_into == {"dense1": "relu1", "dense2": "relu2"}
+    assert made.needed_activations == {"input"}
 
 
 @numpy_only
@@ -131,7 +131,7 @@ def test_what_asks_for_relevance_gets_it():
         "input": "R",
     }
     # At "relu" the quotient of "linear" and the relevance of "times" meet: its activation is kept to make R of the former.
-    assert "relu" in made.kept
+    assert "relu" in made.needed_activations
     # The ReLU "last" stands alone behind a rule that is not fused, so quotients go through it, and become R at "flat".
     assert dict(made.rows())["last"] == "numpy, pass, c"
 
@@ -154,7 +154,7 @@ def test_the_ledger_and_kept_nodes_add_activations_and_change_no_step():
     bare, observed = Explainer(model).plan(), Explainer(model, keep="all", ledger=True).plan()
     assert observed.rows() == bare.rows()
     assert observed.currency == bare.currency
-    assert observed.kept == {"input", "relu1", "relu2"}
+    assert observed.needed_activations == {"input", "relu1", "relu2"}
 
 
 # ---- what is never negative --------------------------------------------------------------------------------------------

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,57 +13,61 @@ from ...layers.base import Elementwise, Linear
 from ...layers.conv import Conv, ConvTranspose
 from ...lazy_dataclass import lazy_dataclass
 from ...network.model import Model, Node
-from ...rules import LinearRule, Zero
-from ...step import PlanContext
+from ...rules import LinearRule, Rule, Zero
+from ...step import BaseStep, Handed, PlanContext
 from ..numpy.derivatives import Derivative, ElementwiseDerivative, over
-from . import elementwise as compiled_elementwise
-from . import linear as compiled
-from .elementwise import PassedFunction, times
+from .elementwise import PassedFunction, function_for, times
 from .linear import Compiled
 from .native import _core
 from .packed import Taps, cells_last
-from .prepared import Choice, Prepared, packed
+from .prepared import Choice, PackedLayer, packed
 from .scheme import scheme
 
 _RULE = Zero()
 
 
-def step_for(context: PlanContext, node: Node) -> Any:
-    """The compiled step for a node under `Gradient`, else NumPy's, else None."""
+def step_for(context: PlanContext, node: Node, steps: Callable[[PlanContext, Node], BaseStep | None]) -> BaseStep | None:
+    """The compiled step for a node under `Gradient`, else NumPy's, else None.
+
+    Parameters
+    ----------
+    context, node : as of any `step_for`
+    steps : the backend's `step_for`, for the rules that stand in for derivatives
+    """
     if context.with_ledger:
         return None
-    inner, rule = compiled.step_for(context.stand_ins, node), context.rules[node.name]
+    inner, rule = steps(context.stand_ins, node), context.rules[node.name]
     if type(inner) is Compiled:
         return _product(context.model, inner, rule)
-    function = compiled_elementwise.forward(context, node) if inner is None or isinstance(node.layer, Elementwise) else None
+    function = function_for(context, node) if inner is None or isinstance(node.layer, Elementwise) else None
     if function is not None:
         inner = PassedFunction((node,), rule, function, context.resources.threads)
-    found = over(inner, node, rule)
-    if type(found) is ElementwiseDerivative and function is not None:
+    step = over(inner, node, rule)
+    if type(step) is ElementwiseDerivative and function is not None:
         return CompiledElementwise((node,), rule, inner, threads=context.resources.threads)
-    return found
+    return step
 
 
-def _product(model: Model, inner: Compiled, rule: Any) -> ProductDerivative:
+def _product(model: Model, inner: Compiled, rule: Rule) -> ProductDerivative:
     node, choice, threads = inner.nodes[0], inner.choice, inner.threads
 
-    def prepare(_: bool) -> Prepared:
+    def prepare(_: bool) -> PackedLayer:
         return upward(model, node, _RULE, choice, threads)
 
     # What goes down is R, and no share weighs anything.
-    bare = replace(inner, prepare=prepare, keeps=False)
+    bare = replace(inner, prepare=prepare, emits_quotient=False)
     return ProductDerivative(inner.nodes, rule, bare, model=model)
 
 
-def upward(model: Model, node: Node, rule: LinearRule, choice: Choice, threads: int) -> Prepared:
+def upward(model: Model, node: Node, rule: LinearRule, choice: Choice, threads: int) -> PackedLayer:
     """The layer's own products, packed once for a model."""
 
-    def build() -> tuple[Prepared, int]:
+    def build() -> tuple[PackedLayer, int]:
         made = scheme(node.layer, rule, False, model.dtype, False)  # type: ignore[arg-type]
         assert made is not None
         return packed(node.layer, replace(made, columns=()), choice, threads)
 
-    found: Prepared = model._memo.get(("upward", node.layer, choice), build)
+    found: PackedLayer = model._memo.get(("upward", node.layer, choice), build)
     return found
 
 
@@ -82,6 +87,13 @@ class Downward(Taps):
         return found
 
 
+class SavedMask(NamedTuple):
+    """The output behind a ReLU, which tells where its derivative is 1, and the input's shape."""
+
+    output: Array | None
+    shape: Shape
+
+
 @lazy_dataclass(frozen=True, eq=False)
 class ProductDerivative(Derivative):
     """Dense, convolution or transposed convolution, with the ReLU behind it."""
@@ -94,21 +106,25 @@ class ProductDerivative(Derivative):
         return "compiled, plain" if self.inner.dense else f"compiled, {self.inner.choice}, plain"
 
     @property
-    def prepared(self) -> Prepared:
+    def share_count(self) -> int:
+        return self.inner.share_count
+
+    @property
+    def prepared(self) -> PackedLayer:
         """The layer's own weights, packed for the way up."""
         return self.inner.prepared
 
     @property
-    def keeps_infinite(self) -> bool:
+    def keeps_nonfinite(self) -> bool:
         """Whether what is not finite in a message is not finite below either: no product of these looks past a number."""
-        return self.inner.keeps_infinite
+        return self.inner.keeps_nonfinite
 
-    def forward(self, *inputs: Array, **placed: Any) -> tuple[Array, Any]:
-        output, _ = self.inner.forward(*inputs, **placed)
+    def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, SavedMask]:
+        output, _ = self.inner.forward(*inputs, into=into)
         # A ReLU's output tells where its derivative is 1.
-        return output, (output if self.inner.rectified else None, inputs[0].shape)
+        return output, SavedMask(output if self.inner.relu_follows else None, inputs[0].shape)
 
-    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[()]]:
+    def relevance(self, saved: SavedMask, message: Array) -> Handed:
         output, shape = saved
         mask = None if output is None else (output > 0).astype(output.dtype)
         return (self._down_dense(message, mask) if self.inner.dense else self._down(message, mask, shape),), ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -18,11 +18,10 @@ from ...layers.merge import Multiply
 from ...layers.normalization import BatchNorm
 from ...lazy_dataclass import lazy_dataclass
 from ...ledger import OpenEntry
-from ...messages import Message, MessageKind
 from ...network.model import Node
 from ...rules import HalfProduct, Pass, Rule, SignalTakesAll
 from ...rules.passing import PassSquash, passed_on
-from ...step import PlanContext
+from ...step import BaseStep, Handed, PlanContext
 from .native import _core
 
 #: Of an array in the core; a message has an axis for the targets beside that of the batch.
@@ -121,10 +120,10 @@ def times(a: Array, b: Array, threads: int) -> Array:
     return found
 
 
-def step_for(context: PlanContext, node: Node) -> Any:
+def step_for(context: PlanContext, node: Node) -> PassedFunction | None:
     """The step for a function of each element that relevance passes, or for a product that it is shared by; None for others."""
     kind = _step(context, node)
-    function = None if kind is None else forward(context, node)
+    function = None if kind is None else function_for(context, node)
     if kind is None or function is None:
         return None
     return kind((node,), context.rules[node.name], function, context.resources.threads, with_ledger=context.with_ledger)
@@ -149,7 +148,7 @@ def _is_whole(context: PlanContext, node: Node, signal: bool) -> bool:
     return all(context.shapes.get(name) == shape for name in takers)
 
 
-def forward(context: PlanContext, node: Node) -> Function | None:
+def function_for(context: PlanContext, node: Node) -> Function | None:
     """What computes the node's output in the core; None where the core has no function for it."""
     if context.model.dtype == object:
         return None
@@ -160,20 +159,18 @@ def forward(context: PlanContext, node: Node) -> Function | None:
 
 
 @lazy_dataclass(frozen=True, eq=False)
-class PassedFunction:
+class PassedFunction(BaseStep):
     """Pass through a function of each element. Of either currency what goes on is R = y·c."""
 
-    nodes: tuple[Node, ...]
     rule: Rule
     function: Function
     threads: int
-    takes: MessageKind = "R"
-    with_ledger: bool = False
 
     accepts_quotient = True
-    keeps_infinite = True
-    places = True
-    emits: ClassVar[MessageKind] = "R"
+    keeps_nonfinite = True
+    writes_into_slice = True
+    backend = "compiled"
+    columns = "none"
 
     @property
     def label(self) -> str:
@@ -182,13 +179,13 @@ class PassedFunction:
     @cached_property
     def entries(self) -> tuple[OpenEntry, ...]:
         """What passes is what arrives at the node in front."""
-        return (OpenEntry(self.nodes[0].name, str(self.rule)),) if self.with_ledger else ()
+        return (OpenEntry(self.nodes[0].name, self.rule_name),) if self.with_ledger else ()
 
-    def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, Any]:
+    def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, Array | None]:
         output = self.function(*inputs, into=into)
         return output, output if self.takes == "c" else None
 
-    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Message | None, ...], tuple[OpenEntry, ...]]:
+    def relevance(self, saved: Array | None, message: Array) -> Handed:
         return (message if saved is None else times(saved[:, None], message, self.threads),), self.entries
 
 
@@ -196,11 +193,13 @@ class PassedFunction:
 class PassedAffine(PassedFunction):
     """Pass through a Scale or a batch norm: what LRP-0 would have left in the bias is passed on too, and remarked."""
 
-    def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, Any]:
+    def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, Array | None]:
         output = self.function(*inputs, into=into)
         return output, output if self.takes == "c" or self.entries else None
 
-    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Message | None, ...], tuple[OpenEntry, ...]]:
+    def relevance(self, saved: Array | None, message: Array) -> Handed:
+        if saved is None:
+            return (message,), ()
         R = times(saved[:, None], message, self.threads) if self.takes == "c" else message
         return (R,), tuple(replace(entry, flags=self._flags(R, saved)) for entry in self.entries)
 
@@ -219,7 +218,7 @@ class PassedAffine(PassedFunction):
 class SharedProduct(PassedFunction):
     """A signal times its gate, of which the signal takes all and the gate nothing (None), or both take half."""
 
-    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Message | None, ...], tuple[OpenEntry, ...]]:
+    def relevance(self, saved: Array | None, message: Array) -> Handed:
         layer = self.nodes[0].layer
         assert isinstance(layer, Multiply)
         R = message if saved is None else times(saved[:, None], message, self.threads)

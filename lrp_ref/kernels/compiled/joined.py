@@ -13,25 +13,15 @@ from ...errors import LrpError
 from ...forks import cached_property
 from ...layers.merge import Concat
 from ...lazy_dataclass import lazy_dataclass
-from ...ledger import Entry, OpenEntry
 from ...network.model import Node
 from ...rules import Pass
-from ...step import PlanContext
-from ..numpy.passing import PassThrough
+from ...step import BaseStep, Handed, PlanContext, Slot
+from ..numpy.pass_through import PassThrough, SavedPass
 from .native import _core
 from .packed import channels_first, room_like
 
 
-@lazy_dataclass(frozen=True)
-class Room:
-    """Where an output goes: channels [first, first + channels) of the output of node `whole`."""
-
-    whole: str
-    first: int
-    channels: int
-
-
-def step_for(context: PlanContext, node: Node) -> Any:
+def step_for(context: PlanContext, node: Node) -> Joined | None:
     """The step for a concatenation; None for other layers."""
     layer, rule = node.layer, context.rules[node.name]
     known = all(len(context.shapes.get(name, ())) > 1 for name in (*node.inputs, node.name))
@@ -49,7 +39,9 @@ class Joined(PassThrough):
     axis: int = 1
     extents: tuple[int, ...] = ()
 
-    keeps_infinite = True
+    keeps_nonfinite = True
+    backend = "compiled"
+    columns = "none"
 
     @cached_property
     def parts(self) -> tuple[slice, ...]:
@@ -60,41 +52,40 @@ class Joined(PassThrough):
     def label(self) -> str:
         return f"compiled, joined, {self.takes}"
 
-    def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, Any]:
+    def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, SavedPass]:
         try:
             shape = self.nodes[0].layer.shape(*(a.shape for a in inputs))
         except LrpError as error:
             raise error.at(self.nodes[0].place) from None
         if into is None:
-            whole = np.concatenate(inputs, axis=self.axis, out=room_like(max(inputs, key=lambda a: a.nbytes), shape))
-            return whole, (None, tuple(a.shape for a in inputs), whole if self.with_ledger else None)
+            output = np.concatenate(inputs, axis=self.axis, out=room_like(max(inputs, key=lambda a: a.nbytes), shape))
+            return output, SavedPass(None, tuple(a.shape for a in inputs), output if self.with_ledger else None)
         first = 0
         for a in inputs:
-            room = into[:, first : first + a.shape[1]]
-            if a.ctypes.data != room.ctypes.data or a.strides != room.strides:
-                room[...] = a
+            part = into[:, first : first + a.shape[1]]
+            if a.ctypes.data != part.ctypes.data or a.strides != part.strides:
+                part[...] = a
             first += a.shape[1]
-        return into, (None, tuple(a.shape for a in inputs), into if self.with_ledger else None)
+        return into, SavedPass(None, tuple(a.shape for a in inputs), into if self.with_ledger else None)
 
-    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry | OpenEntry, ...]]:
-        _, shapes, output = saved
+    def relevance(self, saved: SavedPass, message: Array) -> Handed:
         front = (slice(None),) * (self.axis + 1)
         messages = tuple(message[(*front, part)] for part in self.parts)
-        return messages, self._entries(output, message, shapes) if self.with_ledger else ()
+        return messages, self._entries(saved, message)
 
 
-def rooms(steps: Sequence[Any]) -> Mapping[str, Room]:
+def slots(steps: Sequence[BaseStep]) -> Mapping[str, Slot]:
     """For each node whose output can be computed into that of a concatenation (and for the latter itself), where."""
-    places = {step.nodes[-1].name for step in steps if getattr(step, "places", False)}
-    found: dict[str, Room] = {}
+    writers = {step.nodes[-1].name for step in steps if step.writes_into_slice}
+    found: dict[str, Slot] = {}
     for step in steps:
         if not isinstance(step, Joined) or step.axis != 1:
             continue
         node, first = step.nodes[0], 0
         for name, channels in zip(node.inputs, step.extents, strict=True):
-            if name in places and name not in found:
-                found[name] = Room(node.name, first, channels)
-                found[node.name] = Room(node.name, 0, sum(step.extents))
+            if name in writers and name not in found:
+                found[name] = Slot(node.name, first, channels)
+                found[node.name] = Slot(node.name, 0, sum(step.extents))
             first += channels
     return found
 

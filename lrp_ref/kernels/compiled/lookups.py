@@ -3,52 +3,45 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
 
 import numpy as np
 
 from ...arrays import Array, Shape, like
 from ...errors import LrpError
-from ...forks import cached_property
 from ...layers.functions import Embedding
+from ...layers.pooling import GlobalMaxPool
 from ...lazy_dataclass import lazy_dataclass
 from ...ledger import PLACES, OpenEntry
-from ...messages import MessageKind
 from ...network.model import Node
-from ...rules import Pass, Rule
-from ...step import PlanContext
-from ..numpy.pooling import GlobalWinners
+from ...rules import Pass, WinnerTakesAll
+from ...step import BaseStep, Handed, PlanContext
+from ..numpy.max_pooling import GlobalWinners, SavedWinners
 from .accounts import totals
 
 
-def step_for(context: PlanContext, node: Node) -> Any:
-    """The step for an embedding whose words get what their vectors got; None for other layers."""
+def step_for(context: PlanContext, node: Node) -> BaseStep | None:
+    """The step for an embedding whose words get what their vectors got, or for maxima of whole channels; None for others."""
+    if type(node.layer) is GlobalMaxPool and context.rules[node.name] == WinnerTakesAll():
+        return CompiledGlobalWinners(
+            (node,), context.rules[node.name], threads=context.resources.threads, with_ledger=context.with_ledger
+        )
     if type(node.layer) is not Embedding or type(context.rules[node.name]) is not Pass:
         return None
-    return Looked((node,), context.rules[node.name], threads=context.resources.threads, with_ledger=context.with_ledger)
+    return Lookup((node,), context.rules[node.name], threads=context.resources.threads, with_ledger=context.with_ledger)
 
 
 @lazy_dataclass(frozen=True, eq=False)
-class Looked:
+class Lookup(BaseStep):
     """Rows of a table; each number's relevance is that of its row, added up."""
 
-    nodes: tuple[Node, ...]
-    rule: Rule
     threads: int = 1
-    takes: MessageKind = "R"
-    with_ledger: bool = False
 
-    accepts_quotient = False
-    keeps_infinite = True
-    emits: ClassVar[MessageKind] = "R"
+    keeps_nonfinite = True
+    backend = "compiled"
+    columns = "none"
     label = "compiled, looked up, R"
 
-    @cached_property
-    def named(self) -> str:
-        """The rule, as accounts name it."""
-        return str(self.rule)
-
-    def forward(self, *inputs: Array) -> tuple[Array, Any]:
+    def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, None]:
         layer, (a,) = self.nodes[0].layer, inputs
         assert isinstance(layer, Embedding)
         table, found = like(layer.weight, a), a.astype(np.intp)
@@ -59,12 +52,12 @@ class Looked:
                 raise error.at(self.nodes[0].place) from None
         return table[found], None
 
-    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[OpenEntry, ...]]:
+    def relevance(self, saved: None, message: Array) -> Handed:
         lower = np.ascontiguousarray(message).sum(axis=-1)
         return (lower,), (self._entry(message),) if self.with_ledger else ()
 
     def _entry(self, message: Array) -> OpenEntry:
-        return OpenEntry(self.nodes[0].name, self.named, moved(message, None, self.threads))
+        return OpenEntry(self.nodes[0].name, self.rule_name, moved(message, None, self.threads))
 
 
 def moved(message: Array, activation: Array | None, threads: int) -> Array:
@@ -80,26 +73,18 @@ class CompiledGlobalWinners(GlobalWinners):
 
     threads: int = 1
 
-    keeps_infinite = True
+    keeps_nonfinite = True
+    backend = "compiled"
+    columns = "none"
 
-    @property
-    def label(self) -> str:
-        return f"compiled, winners, {self.takes}"
+    def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, SavedWinners]:
+        best, saved = super().forward(*inputs)
+        return best, saved._replace(ledger_inputs=None)
 
-    @cached_property
-    def named(self) -> str:
-        """The rule, as accounts name it."""
-        return str(self.rule)
-
-    def forward(self, *inputs: Array) -> tuple[Array, Any]:
-        best, (winner, shape, _) = super().forward(*inputs)
-        return best, (winner, shape)
-
-    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], Any]:
-        winner, shape = saved
-        lower = self._written(winner, message, (*message.shape[:2], *shape[1:]))
+    def relevance(self, saved: SavedWinners, message: Array) -> Handed:
+        lower = self._written(saved.winner, message, (*message.shape[:2], *saved.shape[1:]))
         # A cell alone wins each channel, so what arrives is what is handed on.
-        return (lower,), (OpenEntry(self.nodes[0].name, self.named),) if self.with_ledger else ()
+        return (lower,), (OpenEntry(self.nodes[0].name, self.rule_name),) if self.with_ledger else ()
 
     @staticmethod
     def _written(winner: Array, message: Array, shape: Shape) -> Array:

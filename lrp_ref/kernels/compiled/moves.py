@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,8 +17,8 @@ from ...ledger import Booking, Entry, OpenEntry, table
 from ...messages import Message, PartialMessage
 from ...network.model import Model, Node
 from ...rules import Pass
-from ...step import PlanContext
-from ..numpy.passing import PassThrough
+from ...step import Handed, PlanContext
+from ..numpy.pass_through import PassThrough
 from .accounts import amounts
 
 #: Layers whose every cell along an axis is one of their input's, or a constant.
@@ -27,7 +27,7 @@ _PICKING = (Slice, Gather, Tile, PadWith, Expand)
 Turn = tuple[Any, Any]
 
 
-def step_for(context: PlanContext, node: Node) -> Any:
+def step_for(context: PlanContext, node: Node) -> Picked | None:
     """The step for a layer that picks cells along one axis; None for others."""
     layer, rule = node.layer, context.rules[node.name]
     if type(layer) not in _PICKING or type(rule) is not Pass or node.inputs[0] not in context.shapes:
@@ -46,6 +46,14 @@ def step_for(context: PlanContext, node: Node) -> Any:
     )
 
 
+class SavedPick(NamedTuple):
+    """The input's shape; the input and the output where accounts are told from them."""
+
+    shape: Shape
+    input: Array | None
+    output: Array | None
+
+
 @lazy_dataclass(frozen=True, eq=False)
 class Picked(PassThrough):
     """Pass through a layer whose cell i along `axis` is cell `cells[i]` of its input, or a constant (−1)."""
@@ -53,6 +61,9 @@ class Picked(PassThrough):
     axis: int = 1
     cells: tuple[int, ...] = ()
     threads: int = 1
+
+    backend = "compiled"
+    columns = "none"
 
     @property
     def label(self) -> str:
@@ -80,7 +91,7 @@ class Picked(PassThrough):
         return min(self.cells, default=0) >= 0 and len(set(self.cells)) == len(self.cells)
 
     @property
-    def keeps_infinite(self) -> bool:
+    def keeps_nonfinite(self) -> bool:
         """Whether nothing of a message is dropped."""
         return min(self.cells, default=0) >= 0
 
@@ -90,14 +101,14 @@ class Picked(PassThrough):
         shown = index_of(list(self.cells))
         return (*(slice(None),) * self.axis, shown) if self.once and isinstance(shown, slice) else None
 
-    def forward(self, *inputs: Array) -> tuple[Array, Any]:
+    def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, Any]:
         (a,) = inputs
         output = Model.compute(self.nodes[0], inputs) if self.view is None else a[self.view]
         weighs = self.with_ledger and not self.once and self.takes == "c"
-        return output, (a.shape, (a, output) if weighs else (None, None))
+        return output, SavedPick(a.shape, *((a, output) if weighs else (None, None)))
 
-    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Message, ...], tuple[Entry | OpenEntry, ...]]:
-        shape, (a, output) = saved
+    def relevance(self, saved: Any, message: Array) -> Handed:
+        shape, a, output = saved
         lower = self._placed(message, (*message.shape[:2], *shape[1:]))
         return (lower,), (self._entry(a, output, message, lower),) if self.with_ledger else ()
 
@@ -113,7 +124,7 @@ class Picked(PassThrough):
 
     def _entry(self, a: Array | None, output: Array | None, message: Array, lower: Message) -> Entry | OpenEntry:
         """What reaches one cell from several is added up there; what a constant got belongs to no input."""
-        node, named = self.nodes[0].name, self.named
+        node, named = self.nodes[0].name, self.rule_name
         if self.once:
             return OpenEntry(node, named)
         lower = lower.full() if isinstance(lower, PartialMessage) else lower

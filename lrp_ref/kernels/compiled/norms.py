@@ -7,7 +7,7 @@ denominator that is no normal number, is left to the definition.
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,16 +18,15 @@ from ...layers.lengths import RMSNorm
 from ...layers.norms import GroupNorm, InstanceNorm, LastAxes, LayerNorm, Normalised
 from ...lazy_dataclass import lazy_dataclass
 from ...ledger import Booking, Entry, OpenEntry
-from ...messages import MessageKind
 from ...network.model import Node
 from ...rules import ConstantDeviation, ConstantStatistics, RelativeEpsilon, Rule
-from ...step import PlanContext
+from ...step import BaseStep, Handed, PlanContext
 from .native import _core
 
 _NORMS = (LayerNorm, InstanceNorm, GroupNorm, RMSNorm)
 
 
-def step_for(context: PlanContext, node: Node) -> Any:
+def step_for(context: PlanContext, node: Node) -> NormStep | None:
     """The step for a normalisation whose deviation alone is held; None for others."""
     layer, rule = node.layer, context.rules[node.name]
     # Where no mean is taken off both rules are one.
@@ -37,18 +36,39 @@ def step_for(context: PlanContext, node: Node) -> Any:
     return NormStep((node,), rule, threads=context.resources.threads, with_ledger=context.with_ledger)
 
 
+class SavedNorm(NamedTuple):
+    """What the way back of a normalisation needs.
+
+    Attributes
+    ----------
+    scale, shift : γ and β as rows, None where there is none
+    factor : what a message is multiplied with or divided by, a row for each group
+    inverse : 1 over the deviation of each group
+    size : Σ |terms| of each denominator; None without a ledger
+    output : of the layer
+    odd_input : the input, where something is left to the definition
+    """
+
+    scale: Array | None
+    shift: Array | None
+    factor: Array
+    inverse: Array
+    size: Array | None
+    output: Array
+    odd_input: Array | None
+
+
 @lazy_dataclass(frozen=True, eq=False)
-class NormStep:
+class NormStep(BaseStep):
     """A normalisation under the ε-rule with its deviation held: R = a·c, with c = w·s less its mean over the group."""
 
-    nodes: tuple[Node, ...]
     rule: Rule
     threads: int = 1
-    takes: MessageKind = "R"
-    with_ledger: bool = False
 
     accepts_quotient = True
-    emits: ClassVar[MessageKind] = "c"
+    backend = "compiled"
+    columns = "none"
+    emits = "c"
 
     @property
     def label(self) -> str:
@@ -66,11 +86,6 @@ class NormStep:
         """ε of the rule."""
         return float(self.rule.epsilon)  # type: ignore[attr-defined]
 
-    @cached_property
-    def named(self) -> str:
-        """The rule, as accounts name it."""
-        return str(self.rule)
-
     def _rows(self, shape: tuple[int, ...], some: Array) -> tuple[int, list[Array | None]]:
         """How many numbers a group has, and γ and β as rows of so many that come again with every sample, or sooner."""
         layer = self.layer
@@ -82,7 +97,7 @@ class NormStep:
             for value in layer._affine(shape)
         ]
 
-    def forward(self, *inputs: Array) -> tuple[Array, Any]:
+    def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, SavedNorm]:
         layer, (a,) = self.layer, inputs
         try:
             layer.shape(a.shape)
@@ -96,25 +111,25 @@ class NormStep:
         output = y.reshape(a.shape)
         if odd:  # the definition says what, here or where relevance meets it
             output = self._defined(layer.forward, a)
-        return output, ((scale, shift, factor, inverse, size), (a, output) if odd else None, output)
+        return output, SavedNorm(scale, shift, factor, inverse, size, output, a if odd else None)
 
-    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry | OpenEntry, ...]]:
-        (scale, shift, factor, inverse, size), odd, output = saved
+    def relevance(self, saved: SavedNorm, message: Array) -> Handed:
+        scale, shift, factor, inverse, size, output, odd = saved
         if odd is not None:
-            return self._by_definition(odd[0], odd[1], message)
+            return self._by_definition(odd, output, message)
         width, quotient = factor.shape[1], self.takes == "c"
         cells = len(factor) // len(message) if len(message) else 0
         rows = np.ascontiguousarray(message).reshape(*message.shape[:2], cells, width)
         c = _core.norm_back(rows, factor, inverse, scale, self.layer.centred, quotient, self.threads)
         below = (c.reshape(message.shape),)
-        if not self.with_ledger:
+        if size is None:
             return below, ()
         shape = (len(message), cells, width)
         shown = output.reshape(shape) if quotient else None
         columns = self._accounting(shift, quotient)(
             rows, shown, [factor.reshape(shape)], [None], [size.reshape(shape)], self.threads
         )
-        return below, (OpenEntry(self.nodes[0].name, self.named, columns),)
+        return below, (OpenEntry(self.nodes[0].name, self.rule_name, columns),)
 
     def _accounting(self, shift: Array | None, quotient: bool) -> Any:
         bias = None if shift is None else shift[0] if len(shift) == 1 else shift
@@ -129,10 +144,10 @@ class NormStep:
         except LrpError as error:
             raise error.at(self.nodes[0].place) from None
 
-    def _by_definition(self, a: Array, output: Array, message: Array) -> tuple[tuple[Array, ...], tuple[Entry, ...]]:
+    def _by_definition(self, a: Array, output: Array, message: Array) -> Handed:
         whole = message * output[:, None] if self.takes == "c" else message
         found = [self._defined(self.rule.propagate, self.layer, (a,), output, whole[:, t]) for t in range(message.shape[1])]
         lower = np.stack([part for (part,), _ in found], axis=1)
         wide = np.broadcast_to(a[:, None], lower.shape)
-        entries = (Entry(self.nodes[0].name, self.named, Booking.stacked([b for _, b in found])),) if self.with_ledger else ()
+        entries = (Entry(self.nodes[0].name, self.rule_name, Booking.stacked([b for _, b in found])),) if self.with_ledger else ()
         return (divide(lower, wide, wide != 0),), entries  # R = a·c

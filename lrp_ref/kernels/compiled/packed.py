@@ -18,7 +18,7 @@ from ...layers.conv import Conv, ConvTranspose
 from ...messages import MessageKind
 from ...rules.denominators import least
 from ...rules.terms import ALL, IDENTITY, NEGATIVE, NONNEGATIVE, ONE, POSITIVE, Above, Below, Feature
-from ..numpy.passing import weighed
+from ..numpy.passes import weighed
 from .native import _core
 from .scheme import MAGNITUDE, Column, Scheme
 
@@ -134,14 +134,14 @@ def share_of(share: Any, product: int, bias: Array | None = None, half: bool = F
     return product, half, bias, stabiliser, epsilon, where, float(share.coefficient)
 
 
-def finishing(columns: Sequence[Column], products: dict[int, int], bias: Array | None, rectified: bool, quotient: bool) -> Any:
+def finishing(columns: Sequence[Column], products: dict[int, int], bias: Array | None, relu_follows: bool, quotient: bool) -> Any:
     """What the C core does with the products: `products` says where each column's is."""
     shares = []
     for place, column in enumerate(columns):
         own = None if column.plain or column.share.bias is None else offset_last(column.share.bias)
         index = 0 if column.plain else products.get(place, -1)
         shares.append(share_of(column.share, index, own, column.half))
-    return _core.Epilogue(None if bias is None else offset_last(bias), rectified, quotient, shares)
+    return _core.Epilogue(None if bias is None else offset_last(bias), relu_follows, quotient, shares)
 
 
 def offset_last(offset: Array) -> Array:

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from ...arrays import Array
 from ...network.model import Node
 from ...rules import Gradient
-from ...step import PlanContext
-from . import derivatives as compiled_derivatives
-from . import elementwise as compiled_elementwise
+from ...step import Forward, PlanContext
+from .dispatch import step_for
+from .elementwise import function_for
 
 
-def forward(context: PlanContext, node: Node) -> Callable[..., Array] | None:
+def forward_for(context: PlanContext, node: Node) -> Forward | None:
     """The core's way to a node's output; None where it has none."""
-    function = compiled_elementwise.forward(context, node)
+    function = function_for(context, node)
     if function is not None:
         return function
-    step = compiled_derivatives.step_for(replace(context, rules={node.name: Gradient()}, with_ledger=False), node)
+    step = step_for(replace(context, rules={node.name: Gradient()}, with_ledger=False), node)
     if step is None:
         return None
 
     def output(*inputs: Array) -> Array:
-        found: Array = step.forward(*inputs)[0]
-        return found
+        return step.forward(*inputs)[0]
 
     return output

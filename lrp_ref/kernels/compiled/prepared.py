@@ -25,8 +25,8 @@ from .scheme import Column, Scheme, scheme
 
 
 @lazy_dataclass(frozen=True, eq=False)
-class Prepared:
-    """A layer under a rule, ready: its shares without their weights, which the products hold."""
+class PackedLayer:
+    """A layer with its rule applied: packed weights, and the shares' metadata (their weights live in `products`)."""
 
     shares: tuple[Column, ...]
     features: tuple[Feature, ...]
@@ -35,9 +35,9 @@ class Prepared:
     products: Rows | Windows
     ways: tuple[Way | None, ...]  # how the sizes of the shares' denominators are found
 
-    def finishing(self, shares: tuple[Column, ...], rectified: bool, quotient: bool) -> Any:
-        """What becomes of the products."""
-        return finishing(shares, self.places, self.bias, rectified, quotient)
+    def finishing(self, shares: tuple[Column, ...], relu_follows: bool, quotient: bool) -> Any:
+        """The epilogue that turns matrix products into the output and each share's factors."""
+        return finishing(shares, self.places, self.bias, relu_follows, quotient)
 
     @cached_property
     def relative(self) -> bool:
@@ -68,7 +68,7 @@ class Prepared:
 
     @cached_property
     def usual(self) -> dict[tuple[bool, bool], Any]:
-        """That of all shares, by whether a ReLU is behind and whether c arrives: the same in every call."""
+        """The epilogues of all shares, by whether a ReLU follows and whether c arrives."""
         return {(r, q): self.finishing(self.shares, r, q) for r in (False, True) for q in (False, True)}
 
 
@@ -103,7 +103,7 @@ def chosen(layer: Linear, lower: Shape | None, upper: Shape | None, resources: R
 
 
 def outline(model: Model, node: Node, rule: LinearRule, sure: bool) -> tuple[tuple[Feature, ...], bool, bool] | None:
-    """The features below, whether c can be handed on, and whether the place makes no difference, without packing anything.
+    """Cheap check, before any packing: the features that the rule uses, whether c can be emitted, whether places are alike.
 
     None where the step does not serve.
     """
@@ -116,20 +116,22 @@ def outline(model: Model, node: Node, rule: LinearRule, sure: bool) -> tuple[tup
     return found
 
 
-def prepared(model: Model, node: Node, rule: LinearRule, sure: bool, rectified: bool, choice: Choice, threads: int) -> Prepared:
+def prepared(
+    model: Model, node: Node, rule: LinearRule, sure: bool, relu_follows: bool, choice: Choice, threads: int
+) -> PackedLayer:
     """The layer under the rule, packed once for a model."""
 
-    def build() -> tuple[Prepared, int]:
+    def build() -> tuple[PackedLayer, int]:
         halves = isinstance(node.layer, Conv) and choice.upward == _core.DIRECT  # the two products are added up alike
-        made = scheme(node.layer, rule, sure, model.dtype, rectified, halves)  # type: ignore[arg-type]
+        made = scheme(node.layer, rule, sure, model.dtype, relu_follows, halves)  # type: ignore[arg-type]
         assert made is not None
         return packed(node.layer, made, choice, threads)
 
-    found: Prepared = model._memo.get(("packed", node.layer, rule, sure, rectified, choice), build)
+    found: PackedLayer = model._memo.get(("packed", node.layer, rule, sure, relu_follows, choice), build)
     return found
 
 
-def packed(layer: Any, made: Scheme, choice: Choice, threads: int) -> tuple[Prepared, int]:
+def packed(layer: Any, made: Scheme, choice: Choice, threads: int) -> tuple[PackedLayer, int]:
     """The layer under the rule that the scheme was made for, and the bytes that were packed."""
     order = [place for group in made.groups for place in group.places]
     places = {place: index for index, place in enumerate(order) if place >= 0}
@@ -139,22 +141,22 @@ def packed(layer: Any, made: Scheme, choice: Choice, threads: int) -> tuple[Prep
         rows = Rows(made)
         own = {id(root(w)) for w in layer.weights}
         extra = {id(root(w)): root(w).nbytes for w in rows.arrays() if id(root(w)) not in own}
-        return Prepared(lean, made.features, made.bias, places, rows, ways), sum(extra.values())
+        return PackedLayer(lean, made.features, made.bias, places, rows, ways), sum(extra.values())
     windows = Windows(layer, made, (choice.upward, choice.downward), threads, choice.ties)
     lean_ways = tuple(way and replace(way, terms=()) for way in ways)
-    return Prepared(lean, made.features, made.bias, places, windows, lean_ways), windows.nbytes
+    return PackedLayer(lean, made.features, made.bias, places, windows, lean_ways), windows.nbytes
 
 
-def sizes(model: Model, node: Node, rule: LinearRule, sure: bool, rectified: bool, choice: Choice, threads: int) -> Sizes:
+def sizes(model: Model, node: Node, rule: LinearRule, sure: bool, relu_follows: bool, choice: Choice, threads: int) -> Sizes:
     """The products of sizes of a convolution under the rule, packed once for a model, when it is first asked for its accounts."""
 
     def build() -> tuple[Sizes, int]:
-        made = scheme(node.layer, rule, sure, model.dtype, rectified)  # type: ignore[arg-type]
+        made = scheme(node.layer, rule, sure, model.dtype, relu_follows)  # type: ignore[arg-type]
         assert made is not None
         ways = [way_of(column, rule, sure, fan_in(node.layer)) for column in made.columns]
         terms = [() if way is None else tuple(size_term(term, sure) for term in way.terms) for way in ways]
         found = Sizes(node.layer, terms, choice.upward, threads)  # type: ignore[arg-type]
         return found, found.nbytes
 
-    found: Sizes = model._memo.get(("sizes", node.layer, rule, sure, rectified, choice), build)
+    found: Sizes = model._memo.get(("sizes", node.layer, rule, sure, relu_follows, choice), build)
     return found

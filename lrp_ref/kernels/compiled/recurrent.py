@@ -8,7 +8,7 @@ at each unit is linear in it too, and is accounted for on the way down (`_ext/re
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from ...layers.base import Layer
 from ...layers.recurrent import GRU, LSTM
 from ...layers.recurrent.base import Cells, ends
 from ...lazy_dataclass import lazy_dataclass
-from ...ledger import PLACES, Entry, OpenEntry
+from ...ledger import PLACES, OpenEntry
 from ...network.model import Node
 from ...rules import (
     AbsoluteProduct,
@@ -32,7 +32,7 @@ from ...rules import (
     Zero,
 )
 from ...rules.recurrent.over_time import backward_through_time, cell_backward
-from ...step import PlanContext
+from ...step import Handed, PlanContext
 from ..numpy import recurrent
 from ..numpy.recurrent import RecurrentStep
 from .accounts import amounts
@@ -41,7 +41,7 @@ from .native import _core
 _RETURNS = {"last": 0, "all": 1, "cell": 2}
 
 
-def step_for(context: PlanContext, node: Node) -> Any:
+def step_for(context: PlanContext, node: Node) -> RecurrentStep | None:
     """The compiled step for an LSTM or a GRU, else NumPy's for a recurrent layer, else None."""
     layer, rule, model = node.layer, context.rules[node.name], context.model
     code = _code(rule) if type(rule) is ThroughTime else None
@@ -104,6 +104,23 @@ def _prepared(layer: Cells, all_gates: bool, with_ledger: bool, dtype: Any) -> t
     return made, made.nbytes
 
 
+class SavedRecurrent(NamedTuple):
+    """What the way back of a layer in the core needs.
+
+    Attributes
+    ----------
+    packed : the layer's weights
+    factors : what the core's forward pass leaves
+    call : what the forward pass was called with
+    inputs : where a denominator is out of range
+    """
+
+    packed: Any
+    factors: Any
+    call: tuple[Any, ...]
+    inputs: tuple[Array, ...] | None
+
+
 @lazy_dataclass(frozen=True, eq=False, kw_only=True)
 class CompiledRecurrentStep(RecurrentStep):
     """One pass over time and back."""
@@ -112,11 +129,14 @@ class CompiledRecurrentStep(RecurrentStep):
     code: tuple[int, bool, float, float, float]
     threads: int = 1
 
+    backend = "compiled"
+    columns = "none"
+
     @property
     def label(self) -> str:
         return "compiled, through time"
 
-    def forward(self, *inputs: Array) -> tuple[Array, Any]:
+    def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, SavedRecurrent]:
         layer, a, lengths = self.layer, inputs[0], None
         read = dict(zip(layer.reads, inputs[1:], strict=True))
         if "lengths" in read:
@@ -128,9 +148,9 @@ class CompiledRecurrentStep(RecurrentStep):
         given = (np.ascontiguousarray(a), lengths, states, _RETURNS[layer.returns], self.code)
         made = self.prepare()
         output, kept, odd = made.forward(*given, self.threads)
-        return output, (made, kept, given, inputs if odd else None)
+        return output, SavedRecurrent(made, kept, given, inputs if odd else None)
 
-    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry | OpenEntry, ...]]:
+    def relevance(self, saved: SavedRecurrent, message: Array) -> Handed:
         made, kept, given, inputs = saved
         lower, hidden, cell, accounts = made.relevance(kept, np.ascontiguousarray(message), *given, self.threads)
         states = {"hidden": hidden, "cell": cell}
@@ -157,7 +177,7 @@ class CompiledRecurrentStep(RecurrentStep):
             details[f"initial {name}"], size = amounts(states[name], None, self.threads)
             columns[..., PLACES["bias"]] += details[f"initial {name}"]
             columns[..., PLACES["turnover"]] += size
-        return OpenEntry(self.nodes[0].name, str(self.rule), columns, details=details, adds=True)
+        return OpenEntry(self.nodes[0].name, self.rule_name, columns, details=details, adds=True)
 
     def _check_by_definition(self, inputs: tuple[Array, ...], relevance: Array) -> None:
         """The definition's way back, for its errors."""

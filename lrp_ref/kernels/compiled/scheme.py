@@ -18,7 +18,7 @@ from ...lazy_dataclass import lazy_dataclass
 from ...rules import LinearRule, ZBox
 from ...rules.terms import IDENTITY, NEGATIVE, NEGATIVE_ONLY, ONE, POSITIVE, Feature, Share, Term
 
-#: Relevance arrives as c and goes down as c only where R = a·c for each of these: c is chosen by the sign of a.
+#: Features f with f(a) = a or 0: only for these can the message below be the ratio c with R = a·c (c picked by the sign of a).
 _SIGNED = (IDENTITY, POSITIVE, NEGATIVE)
 
 
@@ -127,13 +127,13 @@ class Scheme:
         return all(any(feature is known for known in _SIGNED) for feature in self.features)
 
 
-def scheme(layer: Linear, rule: LinearRule, sure: bool, dtype: Any, rectified: bool, halves: bool = False) -> Scheme | None:
+def scheme(layer: Linear, rule: LinearRule, sure: bool, dtype: Any, relu_follows: bool, halves: bool = False) -> Scheme | None:
     """The layer under the rule, None where the rule does more than declare shares.
 
     Parameters
     ----------
     sure : whether the input is known to be ≥ 0
-    rectified : whether no relevance reaches z ≤ 0, so that shares for z < 0 alone can be left out
+    relu_follows : whether no relevance reaches z ≤ 0, so that shares for z < 0 alone can be left out
     halves : whether denominators may be made from the layer's own product, added up in the same order
     """
     own = type(rule)
@@ -148,15 +148,15 @@ def scheme(layer: Linear, rule: LinearRule, sure: bool, dtype: Any, rectified: b
         shares = rule.shares(weight, bias)
     except LrpError:
         return None  # the reference step says what is wrong, with the data at hand
-    # What needs the whole sample is made from the products as they are.
-    halves = halves and rectified and not any(isinstance(share.stabiliser, Relative) for share in shares)
+    # Relative(ε) needs the root mean square over the sample, so it works on products as they are.
+    halves = halves and relu_follows and not any(isinstance(share.stabiliser, Relative) for share in shares)
     columns = []
     for share in shares:
         terms = _simplified(share.terms, sure)
         if len({id(term.feature) for term in terms}) < len(terms):
             return None
         plain = share.bias is bias and len(terms) == 1 and terms[0].feature is IDENTITY and terms[0].weight is weight
-        if not (rectified and share.where is NEGATIVE_ONLY):
+        if not (relu_follows and share.where is NEGATIVE_ONLY):
             columns.append(Column(share, terms, plain, halves and _is_half(share, terms, weight, bias)))
     return Scheme(weight, bias, tuple(columns), rule, sure)
 

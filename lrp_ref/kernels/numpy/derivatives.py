@@ -9,27 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from ...arrays import Array
+from ...arrays import Array, Shape
 from ...errors import LrpError
 from ...forks import cached_property
 from ...layers.base import Elementwise
 from ...layers.shape import Rearrangement
 from ...lazy_dataclass import lazy_dataclass
-from ...messages import MessageKind
 from ...network.model import Model, Node
 from ...rules import Rule
-from ...step import PlanContext
+from ...step import BaseStep, Handed, PlanContext
 from .linear import FusedLinear
-from .passing import PassThrough, Winners
-from .pooling import Surrogate
-from .prepared import Prepared
+from .max_pooling import Winners
+from .pass_through import PassThrough
+from .prepared import StackedLayer
 
 
-def step_for(context: PlanContext, node: Node, steps: Callable[[PlanContext, Node], Any]) -> Any:
+def step_for(context: PlanContext, node: Node, steps: Callable[[PlanContext, Node], BaseStep | None]) -> BaseStep | None:
     """The step for a node under `Gradient`, None where the reference serves as well.
 
     Parameters
@@ -38,15 +37,17 @@ def step_for(context: PlanContext, node: Node, steps: Callable[[PlanContext, Nod
     steps : the backend's `step_for`, for the rules that stand in for derivatives
     """
     # A derivative has no accounts: the reference says so.
-    return None if context.with_ledger else over(steps(context.stand_ins, node), node, context.rules[node.name])
+    if context.with_ledger:
+        return None
+    return over(steps(context.stand_ins, node), node, context.rules[node.name])
 
 
-def over(inner: Any, node: Node, rule: Rule) -> Any:
+def over(inner: BaseStep | None, node: Node, rule: Rule) -> BaseStep | None:
     """The derivative's step over one that computes the same output; None where there is none."""
-    if isinstance(inner, FusedLinear) and not isinstance(inner, Surrogate):
+    if isinstance(inner, FusedLinear):
         return LinearDerivative(inner.nodes, rule, inner)
     moves = isinstance(inner, PassThrough) and isinstance(node.layer, Rearrangement)
-    if moves or isinstance(inner, Winners):
+    if isinstance(inner, BaseStep) and (moves or isinstance(inner, Winners)):
         return replace(inner, rule=rule)
     if isinstance(node.layer, Elementwise) and type(node.layer).vjp is Elementwise.vjp:
         return ElementwiseDerivative((node,), rule, inner)
@@ -54,7 +55,7 @@ def over(inner: Any, node: Node, rule: Rule) -> Any:
 
 
 @lazy_dataclass(frozen=True, eq=False)
-class Derivative:
+class Derivative(BaseStep):
     """What the steps of derivatives have in common.
 
     Attributes
@@ -62,28 +63,30 @@ class Derivative:
     inner : the step that computes the output; None: the layer itself does
     """
 
-    nodes: tuple[Node, ...]
     rule: Rule
-    inner: Any
-    takes: MessageKind = "R"
-    with_ledger: bool = False
-
-    accepts_quotient = False
-    emits: MessageKind = "R"
+    inner: BaseStep | None
 
     @property
     def backend(self) -> str:
-        """The first word of the label: that of the step inside."""
-        return "numpy" if self.inner is None else str(self.inner.label).partition(",")[0]
+        return "numpy" if self.inner is None else self.inner.backend
 
     @property
-    def places(self) -> bool:
-        """Whether the output can go into a slice of another."""
-        return bool(getattr(self.inner, "places", False))
+    def writes_into_slice(self) -> bool:
+        return self.inner is not None and self.inner.writes_into_slice
 
-    def _output(self, inputs: tuple[Array, ...], placed: dict[str, Any]) -> Array:
-        output: Array = Model.compute(self.nodes[0], inputs) if self.inner is None else self.inner.forward(*inputs, **placed)[0]
-        return output
+    @property
+    def columns(self) -> Literal["all", "block", "none"]:
+        return "all" if self.inner is None else self.inner.columns
+
+    def _output(self, inputs: tuple[Array, ...], into: Array | None) -> Array:
+        return Model.compute(self.nodes[0], inputs) if self.inner is None else self.inner.forward(*inputs, into=into)[0]
+
+
+class SavedDerivative(NamedTuple):
+    """The output behind a ReLU, which tells where the derivative is 1 (else ones), and the inputs' shapes."""
+
+    output: Array
+    shapes: tuple[Shape, ...]
 
 
 @lazy_dataclass(frozen=True, eq=False)
@@ -97,7 +100,11 @@ class LinearDerivative(Derivative):
         return f"{self.backend}, plain"
 
     @property
-    def prepared(self) -> Prepared:
+    def share_count(self) -> int:
+        return self.inner.share_count
+
+    @property
+    def prepared(self) -> StackedLayer:
         """One share, the layer's own weights."""
         return self.inner.prepared
 
@@ -106,9 +113,9 @@ class LinearDerivative(Derivative):
         """The step without shares: it makes no factors."""
         prepare = self.inner.prepare
 
-        def bare(rectified: bool) -> Prepared | None:
-            made = prepare(rectified)
-            return None if made is None else replace(made, shares=())
+        def bare(relu_follows: bool) -> StackedLayer | None:
+            stacked = prepare(relu_follows)
+            return None if stacked is None else replace(stacked, shares=())
 
         return replace(self.inner, prepare=bare)
 
@@ -117,16 +124,23 @@ class LinearDerivative(Derivative):
         """The step that multiplies what arrives by its factors, and divides by nothing."""
         return replace(self.inner, takes="c")
 
-    def forward(self, *inputs: Array, **placed: Any) -> tuple[Array, Any]:
-        output, _ = self.upward.forward(*inputs, **placed)
+    def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, SavedDerivative]:
+        output, _ = self.upward.forward(*inputs, into=into)
         # A ReLU's output tells where its derivative is 1.
-        kept = output if len(self.nodes) == 2 else np.broadcast_to(np.ones((), output.dtype), output.shape)
-        return output, (kept, tuple(a.shape for a in inputs))
+        shown = output if len(self.nodes) == 2 else np.broadcast_to(np.ones((), output.dtype), output.shape)
+        return output, SavedDerivative(shown, tuple(a.shape for a in inputs))
 
-    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[()]]:
-        output, shapes = saved
+    def relevance(self, saved: SavedDerivative, message: Array) -> Handed:
+        output = saved.output
         factor = (output > 0).astype(output.dtype) if len(self.nodes) == 2 else output
-        return self.downward._down(self.prepared, [factor], shapes, message), ()
+        return self.downward.messages(self.prepared, [factor], saved.shapes, message), ()
+
+
+class SavedElementwise(NamedTuple):
+    """The input and the output."""
+
+    z: Array
+    output: Array
 
 
 @lazy_dataclass(frozen=True, eq=False)
@@ -137,22 +151,28 @@ class ElementwiseDerivative(Derivative):
     def label(self) -> str:
         return f"{self.backend}, elementwise"
 
-    def forward(self, *inputs: Array, **placed: Any) -> tuple[Array, Any]:
-        output = self._output(inputs, placed)
-        return output, (inputs[0], output)
+    def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, SavedElementwise]:
+        output = self._output(inputs, into)
+        return output, SavedElementwise(inputs[0], output)
 
-    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[()]]:
-        z, output = saved
+    def relevance(self, saved: SavedElementwise, message: Array) -> Handed:
         layer = self.nodes[0].layer
         assert isinstance(layer, Elementwise)
         try:
-            slope = np.broadcast_to(layer.derivative(z, output), z.shape)
+            slope = np.broadcast_to(layer.derivative(saved.z, saved.output), saved.z.shape)
         except LrpError as error:
             raise error.at(self.nodes[0].place) from None
         return (self._weighed(message, slope),), ()
 
     def _weighed(self, message: Array, slope: Array) -> Array:
         return np.asarray(message * slope[:, None])
+
+
+class SavedNode(NamedTuple):
+    """The inputs and the output."""
+
+    inputs: tuple[Array, ...]
+    output: Array
 
 
 @lazy_dataclass(frozen=True, eq=False)
@@ -163,14 +183,14 @@ class DefinedDerivative(Derivative):
     def label(self) -> str:
         return f"{self.backend}, defined"
 
-    def forward(self, *inputs: Array, **placed: Any) -> tuple[Array, Any]:
-        output = self._output(inputs, placed)
-        return output, (inputs, output)
+    def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, SavedNode]:
+        output = self._output(inputs, into)
+        return output, SavedNode(inputs, output)
 
-    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[()]]:
-        node, (inputs, output) = self.nodes[0], saved
+    def relevance(self, saved: SavedNode, message: Array) -> Handed:
+        node = self.nodes[0]
         try:
-            found = [self.rule.relevances(node.layer, inputs, output, message[:, t]) for t in range(message.shape[1])]
+            targets = [self.rule.relevances(node.layer, *saved, message[:, t]) for t in range(message.shape[1])]
         except LrpError as error:
             raise error.at(node.place) from None
-        return tuple(np.stack(parts, axis=1) for parts in zip(*found, strict=True)), ()
+        return tuple(np.stack(parts, axis=1) for parts in zip(*targets, strict=True)), ()

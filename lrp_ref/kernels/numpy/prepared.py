@@ -1,4 +1,4 @@
-"""What the fused steps prepare once for a layer and a rule: its shares with features taken as the input, weights in one array."""
+"""Per-layer preparation for the NumPy steps: simplify the shares, and stack their weights for one product."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Reduced:
     bias: Array | None
     stabiliser: Stabiliser
     where: Where
-    plain: bool  # whether its denominator is the layer's own pre-activation
+    is_preactivation: bool  # whether its denominator is the layer's own pre-activation
 
     @property
     def weighted(self) -> bool:
@@ -38,7 +38,7 @@ class Reduced:
 
 
 @lazy_dataclass(frozen=True, eq=False)
-class Prepared:
+class StackedLayer:
     """A layer under a rule: its shares, and for Dense and Conv their weights stacked for one product."""
 
     shares: tuple[Reduced, ...]
@@ -48,22 +48,24 @@ class Prepared:
     backward: Array | None = None  # stacked: the shares' weights
 
 
-def prepared(model: Model, node: Node, rule: LinearRule, nonnegative: tuple[bool, ...], rectified: bool) -> Prepared | None:
-    """The layer under the rule; `rectified` leaves out the shares for z < 0."""
+def prepared(
+    model: Model, node: Node, rule: LinearRule, nonnegative: tuple[bool, ...], relu_follows: bool
+) -> StackedLayer | None:
+    """The layer under the rule; `relu_follows` leaves out the shares for z < 0."""
     if not declares(rule):
         return None  # a rule that does more than declare shares takes the reference step
 
-    def build() -> tuple[Prepared | None, int]:
-        made = _prepare(node.layer, rule, nonnegative, model.dtype, rectified)  # type: ignore[arg-type]
+    def build() -> tuple[StackedLayer | None, int]:
+        made = _prepare(node.layer, rule, nonnegative, model.dtype, relu_follows)  # type: ignore[arg-type]
         return made, 0 if made is None else _size(made, node.layer)
 
     if type(rule).__hash__ is None:
         return build()[0]
-    found: Prepared | None = model._memo.get((node.layer, rule, nonnegative, rectified), build)
+    found: StackedLayer | None = model._memo.get((node.layer, rule, nonnegative, relu_follows), build)
     return found
 
 
-def prepared_sum(layer: Linear, rule: LinearRule, nonnegative: tuple[bool, ...], dtype: Any) -> Prepared | None:
+def prepared_sum(layer: Linear, rule: LinearRule, nonnegative: tuple[bool, ...], dtype: Any) -> StackedLayer | None:
     """A layer of no node, whose weights are too small to keep."""
     return _prepare(layer, rule, nonnegative, dtype, False) if declares(rule) else None
 
@@ -74,7 +76,7 @@ def declares(rule: LinearRule) -> bool:
     return not more and rule.empty == "drop"
 
 
-def _size(made: Prepared, layer: Layer) -> int:
+def _size(made: StackedLayer, layer: Layer) -> int:
     """The bytes that preparing took beyond the layer's own parameters."""
     arrays = [made.forward, made.backward, *(w for share in made.shares for w in share.weights)]
     whole = {id(base): base for a in arrays if a is not None for base in [root(a)]}
@@ -82,7 +84,9 @@ def _size(made: Prepared, layer: Layer) -> int:
     return sum(base.nbytes for key, base in whole.items() if key not in own)
 
 
-def _prepare(layer: Linear, rule: LinearRule, nonnegative: tuple[bool, ...], dtype: Any, rectified: bool) -> Prepared | None:
+def _prepare(
+    layer: Linear, rule: LinearRule, nonnegative: tuple[bool, ...], dtype: Any, relu_follows: bool
+) -> StackedLayer | None:
     some = np.empty(0, dtype)
     weights = tuple(like(w, some) for w in layer.weights)
     offset = layer.offset(0)  # of these layers it does not depend on the rank
@@ -96,31 +100,31 @@ def _prepare(layer: Linear, rule: LinearRule, nonnegative: tuple[bool, ...], dty
         reduced = _reduce(position, weights, bias, nonnegative, some)
         if reduced is None:
             return None
-        if not (rectified and reduced.where is NEGATIVE_ONLY):
+        if not (relu_follows and reduced.where is NEGATIVE_ONLY):
             shares.append(reduced)
     if isinstance(layer, (Dense, Conv)):
         return _stacked(layer, tuple(shares), bias, weights)
-    return Prepared(tuple(shares), bias, weights)
+    return StackedLayer(tuple(shares), bias, weights)
 
 
-def _stacked(layer: Dense | Conv, shares: tuple[Reduced, ...], bias: Array | None, own: tuple[Array, ...]) -> Prepared:
+def _stacked(layer: Dense | Conv, shares: tuple[Reduced, ...], bias: Array | None, own: tuple[Array, ...]) -> StackedLayer:
     """The layer's own weight and the shares' in one array, and the part of it that the way back needs: a view, if it can be."""
     upward = [(s, w) for s in shares if (w := s.weights[0]) is not None]
-    extra = [w for s, w in upward if not s.plain]
+    extra = [w for s, w in upward if not s.is_preactivation]
     forward = stack(layer, [own[0], *extra])
     if len(extra) == len(upward):
         backward = forward[:, forward.shape[1] // (1 + len(extra)) :]
     else:
         backward = stack(layer, [w for _, w in upward])
     # From here on the stacked arrays hold the numbers; a share has to know only that it has a weight.
-    lean = tuple(s if s.plain or s.weights[0] is None else replace(s, weights=(forward[:0],)) for s in shares)
-    return Prepared(lean, bias, own, forward, backward if upward else None)
+    lean = tuple(s if s.is_preactivation or s.weights[0] is None else replace(s, weights=(forward[:0],)) for s in shares)
+    return StackedLayer(lean, bias, own, forward, backward if upward else None)
 
 
 def _reduce(
     position: tuple[Share, ...], own: tuple[Array, ...], bias: Array | None, nonnegative: tuple[bool, ...], some: Array
 ) -> Reduced | None:
-    """A share with its features taken as the input itself, which holds for a⁺ where a ≥ 0; None where it does not."""
+    """Simplify a share for inputs known to be ≥ 0 (a⁺ → a, a⁻ → dropped); None if its features do not all reduce to a."""
     weights: list[Array | None] = []
     for share, sure in zip(position, nonnegative, strict=True):
         kept = [t.weight for t in share.terms if not (sure and t.feature is NEGATIVE)]

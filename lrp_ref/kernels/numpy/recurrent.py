@@ -12,15 +12,14 @@ from ...forks import cached_property
 from ...layers.recurrent import GRU, LSTM, RNN
 from ...layers.recurrent.base import Cells
 from ...lazy_dataclass import lazy_dataclass
-from ...ledger import Booking, Entry, OpenEntry
-from ...messages import MessageKind
+from ...ledger import Booking, Entry
 from ...network.model import Node
 from ...rules import ThroughTime
 from ...rules.recurrent.over_time import backward_through_time, cell_backward
-from ...step import PlanContext
+from ...step import BaseStep, Handed, PlanContext
 
 
-def step_for(context: PlanContext, node: Node) -> Any:
+def step_for(context: PlanContext, node: Node) -> RecurrentStep | None:
     """The step for a recurrent layer, None where there is none."""
     rule = context.rules[node.name]
     if type(node.layer) not in (LSTM, GRU, RNN) or type(rule) is not ThroughTime:
@@ -29,16 +28,10 @@ def step_for(context: PlanContext, node: Node) -> Any:
 
 
 @lazy_dataclass(frozen=True, eq=False)
-class RecurrentStep:
+class RecurrentStep(BaseStep):
     """The reference's steps over values that the prediction has left, with their denominators made once."""
 
-    nodes: tuple[Node, ...]
     rule: ThroughTime
-    takes: MessageKind = "R"
-    with_ledger: bool = False
-
-    accepts_quotient = False
-    emits: MessageKind = "R"
 
     @property
     def label(self) -> str:
@@ -51,14 +44,14 @@ class RecurrentStep:
         assert isinstance(layer, Cells)
         return layer
 
-    def forward(self, *inputs: Array) -> tuple[Array, Any]:
+    def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, Any]:
         try:
             u = self.layer.unroll(*inputs)
         except LrpError as error:
             raise error.at(self.nodes[0].place) from None
         return self.layer.output(u), u
 
-    def relevance(self, saved: Any, message: Array) -> tuple[tuple[Array, ...], tuple[Entry | OpenEntry, ...]]:
+    def relevance(self, saved: Any, message: Array) -> Handed:
         cells = cell_backward(self.rule, self.layer, saved, self.with_ledger)
         try:
             targets = [backward_through_time(cells, np.ascontiguousarray(message[:, t])) for t in range(message.shape[1])]
@@ -68,4 +61,4 @@ class RecurrentStep:
         return messages, self._entries([booking for _, booking in targets if booking is not None])
 
     def _entries(self, bookings: list[Booking]) -> tuple[Entry, ...]:
-        return (Entry(self.nodes[0].name, str(self.rule), Booking.stacked(bookings)),) if self.with_ledger else ()
+        return (Entry(self.nodes[0].name, self.rule_name, Booking.stacked(bookings)),) if self.with_ledger else ()
