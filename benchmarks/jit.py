@@ -5,7 +5,7 @@
 
 One thread each, float32. For a layer its step alone, up and down; for a network a whole explanation. The ratios are those of the
 median wall and of the least CPU times: above 1 jit is faster. Where a loop is not, the step is NumPy's
-(`lrp_ref/kernels/jit/steps.py` says where and why), and the ratio is the noise. Compiling is not counted: the second line says
+(`lrp_ref/kernels/jit/passes.py` says where and why), and the ratio is the noise. Compiling is not counted: the second line says
 what it takes in a fresh process, with and without what the last one kept on disk.
 """
 
@@ -111,7 +111,7 @@ def turn(case: Case, backend: str) -> tuple[Callable[[], object], str]:
     model, options, x = case
     explainer = lrp_ref.Explainer(model, backend=backend, **options)
     steps = explainer.plan(dict.fromkeys(model.inputs, x.shape[1:])).steps
-    if "canonical" not in options:
+    if "canonize" not in options:
         count = sum(step.backend == "jit" for step in steps)
         return lambda: explainer(x, target=0), f"{count} of {len(steps)} steps"
     step, a = steps[1], np.maximum(x, 0)

@@ -13,8 +13,6 @@ from ..step import Backend
 
 #: The backends in the order of preference, the best last, and the module without which each cannot compute.
 NEEDS = {"jit": "numba", "numpy": "numpy", "compiled": f"{__name__}.compiled._core"}
-#: What brings the module, where that is an extra of this package.
-EXTRAS = {"jit": "numba"}
 
 
 def installed() -> tuple[str, ...]:
@@ -30,5 +28,4 @@ def load(name: str) -> Backend:
 
 def missing(name: object) -> LrpError | None:
     """The error for a backend that lacks an extra; None where no extra brings it."""
-    extra = EXTRAS.get(name) if isinstance(name, str) else None
-    return None if extra is None else missing_extra(NEEDS[str(name)], extra, f'backend="{name}"')
+    return missing_extra("numba", "numba", 'backend="jit"') if name == "jit" else None

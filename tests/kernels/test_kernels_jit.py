@@ -207,16 +207,16 @@ def test_a_convolution_is_the_numpy_step(drawn, rule, rectified, takes, block):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(products, "BLOCK", block)
         z, (_, factors, *_) = numpy.forward(x)
-        output, (made, found, *rest) = own.forward(x)
+        output, saved = own.forward(x)
         u = np.finfo(x.dtype).eps / 2
         n = 1 + max(math.prod(layer.weight.shape[1:]), layer.weight.shape[0] * math.prod(layer.weight.shape[2:]))
         size = layer.map(x, abs(layer.weight)) + (0 if layer.bias is None else abs(layer.offset(x.ndim)))
         assert output.dtype == x.dtype
         assert (abs(output - z) <= 4 * n * u * size).all()
-        assert all(f.shape == g.shape for f, g in zip(found, factors, strict=True))
+        assert all(f.shape == g.shape for f, g in zip(saved.factors, factors, strict=True))
         # From the same factors down, so that a denominator that rounding makes of a zero is no part of it.
-        (lower,), _ = own.relevance((made, factors, *rest), message)
-        (expected,), _ = numpy.relevance((made, factors, *rest), message)
+        (lower,), _ = own.relevance(saved._replace(factors=factors), message)
+        (expected,), _ = numpy.relevance(saved._replace(factors=factors), message)
     weights = 3 * abs(layer.weight) + abs(layer.weight).max(initial=0)
     parts = [
         layer.adjoint(passes.folded(abs(passes.weighed(message, f, takes))), weights, (2 * TARGETS, *x.shape[1:]))
@@ -232,11 +232,11 @@ def test_factors_are_bit_for_bit_those_of_numpy(dtype, seed, rule, rectified, ta
     x = np.maximum(numbers(rng, (2, 3, 5, 4), dtype), 0)
     numpy, own = (replace(step, takes=takes) for step in both(layer, rule, x, rectified))
     output, (made, factors, *_) = own.forward(x)
-    z, bottoms = numpy._products(made, (x,))
+    z, bottoms = numpy.products(made, (x,))
     top = np.maximum(z, np.zeros_like(z)) if rectified else z
     assert np.array_equal(output, top)
     for share, bottom, factor in zip(made.shares, bottoms, factors, strict=True):
-        assert same(factor, numpy._factor(share, bottom, z, top)[0])
+        assert same(factor, passes.factor(share, bottom, z, top, takes, rectified)[0])
 
 
 @pytest.mark.parametrize("rectified", [False, True])
