@@ -62,7 +62,7 @@ class ExplainSpec:
     @cached_property
     def dead_after(self) -> tuple[tuple[str, ...], ...]:
         """For each step the activations that nothing reads after it."""
-        wanted = {*self.plan.needed_activations, *self.scores.explained_nodes, *self.plan.model.inputs}
+        wanted: set[str | None] = {*self.plan.needed_activations, *self.scores.explained_nodes, *self.plan.model.inputs}
         wanted |= {self.scores.output, self.start_at}
         wanted |= {name for origin in self.origins.values() for name in origin.node.inputs}
         return last_reads(self.plan.steps, wanted)
