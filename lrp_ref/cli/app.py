@@ -24,7 +24,12 @@ class Commands(click.Group):
     """A group whose commands end with a documented code and one line on stderr where the library refuses."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the chosen command."""
+        """Run the chosen command.
+
+        Parameters
+        ----------
+        ctx : the context that click has made
+        """
         try:
             return super().invoke(ctx)
         except LrpError as error:

@@ -70,7 +70,12 @@ _INSTEAD = tuple(
 
 
 def message(error: BaseException) -> str:
-    """An error as one line, with the options that help."""
+    """The message of an error in one line, with the options that help.
+
+    Parameters
+    ----------
+    error : of the library, or of the operating system
+    """
     text = escaped(" ".join(str(error).splitlines()))
     if isinstance(error, HeadError):
         if "choose head=" in text:
@@ -95,7 +100,12 @@ def _typed(match: re.Match[str]) -> str:
 
 
 def code_of(error: BaseException) -> int:
-    """The exit code for an error of the library or of the operating system."""
+    """The exit code for an error of the library or of the operating system.
+
+    Parameters
+    ----------
+    error : what ended the command
+    """
     if isinstance(error, MissingExtraError):
         return EXTRA
     if isinstance(error, (UnknownNameError, ParameterError)):

@@ -21,14 +21,28 @@ WIDTH = 100  # of a pipe
 
 
 def add_words(record: dict[str, Any], explanation: Explanation, words: Sequence[str], name: str) -> None:
-    """Put the words of a sentence and their relevance into the record of its explanation."""
+    """Put the words of a sentence and their relevance into the record of its explanation.
+
+    Parameters
+    ----------
+    record : of one sample, as `report.record_of` makes it
+    explanation : of the sample
+    words : of the sentence
+    name : the input that takes the words
+    """
     for target, reading in zip(record["targets"], readings(explanation, words, name=name), strict=True):
         pairs = zip(reading.words, reading.relevance.tolist(), strict=True)
         target["words"] = [{"word": word, "relevance": relevance} for word, relevance in pairs]
 
 
 def readings_of(record: dict[str, Any], head: str = "") -> list[Reading]:
-    """A record's sentence, once for each target; none where it has no words."""
+    """The sentence of a record, once for each target; none where it has no words.
+
+    Parameters
+    ----------
+    record : of one sample
+    head : what stands in front of each caption
+    """
     targets = [target for target in record.get("targets", ()) if "words" in target]
     limit = max((abs(word["relevance"]) for target in targets for word in target["words"]), default=0.0)
     sentences = []
@@ -47,7 +61,15 @@ def _caption(target: dict[str, Any]) -> str:
 
 
 def show_words(out: Output, sentences: Sequence[Reading], numbers: bool, captions: bool = True) -> None:
-    """Sentences with coloured words; with numbers below them where these are asked for, or where there are no colours."""
+    """Print sentences with coloured words; with numbers below them where these are asked for, or where there are no colours.
+
+    Parameters
+    ----------
+    out : where they go
+    sentences : with their relevance
+    numbers : whether each word has its relevance below it
+    captions : whether each sentence has its caption above it
+    """
     if out.as_json or not sentences:
         return
     from rich.console import Console
@@ -62,7 +84,13 @@ def show_words(out: Output, sentences: Sequence[Reading], numbers: bool, caption
 
 
 def show_legend(out: Output, numbers: bool) -> None:
-    """One line on what the colours mean, where there are some."""
+    """Print a line on what the colours mean, where there are some.
+
+    Parameters
+    ----------
+    out : where it goes
+    numbers : whether numbers stand below the words
+    """
     if out.terminal and not out.as_json:
         out.say("orange speaks for it, blue against it" + ("" if numbers else "; --numbers shows the numbers"))
 

@@ -91,7 +91,12 @@ def demo(out: Path | None, text: bool, force: bool, as_json: bool) -> None:
 
 
 def free(folder: Path) -> Path:
-    """`folder`, or the first of folder-2, folder-3, … that does not exist."""
+    """The first path of `folder`, folder-2, folder-3, … that does not exist.
+
+    Parameters
+    ----------
+    folder : the path that is wanted
+    """
     candidate, i = folder, 1
     while candidate.exists():
         i += 1
@@ -146,7 +151,12 @@ def _write(
 
 
 def next_commands(folder: Path) -> list[str]:
-    """Commands that work as they stand, in the folder and with the program that the demo was called in and with."""
+    """Commands that work as they stand, in the folder and with the program that the demo was called in and with.
+
+    Parameters
+    ----------
+    folder : where the demo has written
+    """
     called, samples = program(), folder / "digits"
 
     def line(*words: object) -> str:

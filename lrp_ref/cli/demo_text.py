@@ -23,7 +23,22 @@ RULES = ("lstm_all", "lstm_prop", "lstm_abs", "lstm_half")
 
 
 def demo_text(say: Output, folder: Path, force: bool, program: list[str]) -> None:
-    """Explain held-out sentences of the zoo, and write them as a page and as a picture."""
+    """Explain held-out sentences of the zoo, and write them as a page and as a picture.
+
+    Parameters
+    ----------
+    say : where words go
+    folder : where files are written
+    force : whether files that are there are overwritten
+    program : how this program is called
+
+    Raises
+    ------
+    ExistingFileError
+        Where a file is there already.
+    MissingExtraError
+        Where matplotlib is not installed.
+    """
     held_out = zoo.sentences()
     columns = {name: _explained(name, held_out) for name in RULES}
     say.heading(f"What the network zoo:{MODEL} reads in sentences that it was not trained on")

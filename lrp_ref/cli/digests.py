@@ -21,7 +21,12 @@ _ORIGINS = ("origin", "spec", "extents")
 
 
 def of_file(path: Path) -> str:
-    """The digest of a file's bytes."""
+    """The digest of a file's bytes.
+
+    Parameters
+    ----------
+    path : the file
+    """
     state = hashlib.blake2b(digest_size=SIZE)
     with path.open("rb") as file:
         while block := file.read(CHUNK):
@@ -33,6 +38,10 @@ def of(value: Any) -> str:
     """The digest of plain data, arrays, and records of such: a model, its layers, a sample.
 
     Two things have the same digest where they hold the same, wherever they lie and whatever was derived from them since.
+
+    Parameters
+    ----------
+    value : the data; origins of models and of words do not count
 
     Raises
     ------

@@ -15,7 +15,12 @@ _RAISED = {"+": "⁺", "-": "⁻", "2": "²", "B": "ᴮ", "T": "ᵀ", "\\top": "
 
 
 def readable(latex: str) -> str:
-    """A formula in one line of plain characters."""
+    """The text of a formula in one line of plain characters.
+
+    Parameters
+    ----------
+    latex : the formula
+    """
     text, end = _group(latex, 0)
     assert end == len(latex), f"unbalanced braces in {latex}"
     text = re.sub(r"(?<!\w)-", "−", text)  # a hyphen after a letter, as in LRP-0, stays one

@@ -26,7 +26,12 @@ class InputKinds:
 
     @classmethod
     def of(cls, model: Model) -> InputKinds:
-        """The kinds of the inputs of `model`, found by the layers that read them."""
+        """The kinds of the inputs of `model`, found by the layers that read them.
+
+        Parameters
+        ----------
+        model : the network
+        """
         tables = {name: node for name in model.inputs if (node := _reader(model, name, Embedding, (Rearrangement,)))}
         # Behind these layers the axes are still what they were.
         steady = (Identity, Dense, Scale, Activation)

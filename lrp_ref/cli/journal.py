@@ -58,11 +58,21 @@ class Journal:
         return digests.of({key: value for key, value in self.settings.items() if key not in PLACES})
 
     def output(self, name: str) -> Path:
-        """Where the sample `name` is written: heat.png becomes heat-NAME.png."""
+        """The path of the output of a sample: heat.png becomes heat-NAME.png.
+
+        Parameters
+        ----------
+        name : of the sample
+        """
         return self.out.with_name(f"{self.out.stem}-{name}{self.out.suffix}")
 
     def draft(self, name: str) -> Path:
-        """Where the output of the sample `name` is made before it takes its place."""
+        """The path at which the output of a sample is made before it takes its place.
+
+        Parameters
+        ----------
+        name : of the sample
+        """
         assert self._folder is not None, "drafts are made while the journal is open"
         return self._folder / self.output(name).name
 
@@ -94,6 +104,11 @@ class Journal:
     def earlier_record(self, name: str, sample: str) -> Line | None:
         """The record of a sample whose output is there, from the same sample; None where it must be explained.
 
+        Parameters
+        ----------
+        name : of the sample
+        sample : the digest of its content
+
         Raises
         ------
         ExistingFileError
@@ -111,7 +126,12 @@ class Journal:
         return {key: value for key, value in known.items() if key != "digests"}
 
     def publish(self, name: str, sample: str) -> Line:
-        """Let the draft of a sample take its place, after that is noted; returns the digests for its record.
+        """Let the draft of a sample take its place, after an intent is noted; returns the digests for its record.
+
+        Parameters
+        ----------
+        name : of the sample
+        sample : the digest of its content
 
         Raises
         ------
@@ -128,7 +148,12 @@ class Journal:
         return marks
 
     def add(self, record: Line) -> None:
-        """Note a sample whose output has taken its place."""
+        """Note the record of a sample whose output has taken its place.
+
+        Parameters
+        ----------
+        record : as plain data, with its digests
+        """
         self._append(record)
         self._records[record["name"]] = record
 

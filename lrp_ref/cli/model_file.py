@@ -41,6 +41,10 @@ class FileChoices:
     def of(cls, options: Mapping[str, Any]) -> FileChoices:
         """The choices that the options READING say.
 
+        Parameters
+        ----------
+        options : those of `options.network`
+
         Raises
         ------
         ParameterError

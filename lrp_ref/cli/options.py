@@ -152,20 +152,40 @@ def _put(options: tuple[Callable[..., Any], ...], command: Callable[..., Any]) -
 
 
 def network(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Put the options that make a network ready on a command."""
+    """Put the options that make a network ready on a command.
+
+    Parameters
+    ----------
+    command : a function that click makes a command of
+    """
     return _put((*_NETWORK, _JSON), command)
 
 
 def resources(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Of the options MEANS those that were typed, as an explainer takes them."""
+    """The arguments of an explainer that the options MEANS say; what is not typed is left out.
+
+    Parameters
+    ----------
+    options : all options of a command
+    """
     return {name: options[name] for name in MEANS if options[name] is not None}
 
 
 def text(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Put the options about words on a command."""
+    """Put the options about words on a command.
+
+    Parameters
+    ----------
+    command : a function that click makes a command of
+    """
     return _put(_TEXT, command)
 
 
 def shared(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Put the options that `explain` and `inspect` share on a command."""
+    """Put the options that `explain` and `inspect` share on a command.
+
+    Parameters
+    ----------
+    command : a function that click makes a command of
+    """
     return _put((*_RULES, *_NETWORK, _JSON), command)

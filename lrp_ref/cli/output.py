@@ -29,18 +29,33 @@ class Output:
         self.terminal = sys.stdout.isatty()
 
     def say(self, text: str = "") -> None:
-        """A line of text."""
+        """Print a line of text.
+
+        Parameters
+        ----------
+        text : the line
+        """
         if not self.as_json:
             click.echo(escaped(text, "\n"))
 
     def heading(self, text: str) -> None:
-        """A line that opens a part, after an empty one."""
+        """Print a line that opens a part, after an empty one.
+
+        Parameters
+        ----------
+        text : the line
+        """
         self.say()
         if not self.as_json:
             click.secho(escaped(text), bold=True)  # click drops the style in a pipe
 
     def warn(self, text: str) -> None:
-        """A line on stderr that does not end the command."""
+        """Print a warning on stderr, which does not end the command.
+
+        Parameters
+        ----------
+        text : the warning
+        """
         click.echo(f"lrp-ref: warning: {escaped(text)}", err=True)
 
     def table(
@@ -83,7 +98,12 @@ class Output:
         Console(file=sys.stdout, highlight=False).print(table)
 
     def document(self, data: dict[str, Any]) -> None:
-        """The JSON document of this command."""
+        """Print the JSON document of a command.
+
+        Parameters
+        ----------
+        data : plain data
+        """
         if self.as_json:
             wide = (sys.stdout.encoding or "ascii").lower().replace("-", "") == "utf8"
             text = json.dumps(data, indent=2, ensure_ascii=not wide)
@@ -91,7 +111,13 @@ class Output:
 
     @contextmanager
     def progress(self, title: str, total: int) -> Iterator[Callable[[int, int], None]]:
-        """A bar on stderr, where that is a terminal. Yields a function of (steps done, steps that there are more than said)."""
+        """A bar on stderr, where that is a terminal. Yields a function of (steps done, steps that there are more than said).
+
+        Parameters
+        ----------
+        title : what stands beside the bar
+        total : how many steps there are
+        """
         if not sys.stderr.isatty():
             yield lambda _done, _more: None
             return
@@ -117,7 +143,14 @@ def _fitting(columns: Sequence[str], rows: list[list[str]], spare: list[int], wi
 
 
 def plain_table(columns: Sequence[str], rows: list[list[str]], right: set[int]) -> str:
-    """Columns apart by two spaces, a line of hyphens under the headings, nothing else."""
+    """A table as plain text: columns apart by two spaces, a line of hyphens under the headings, nothing else.
+
+    Parameters
+    ----------
+    columns : the headings
+    rows : the cells
+    right : numbers of the columns that are set to the right
+    """
     lines = [list(columns), *rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
 
@@ -129,5 +162,11 @@ def plain_table(columns: Sequence[str], rows: list[list[str]], right: set[int]) 
 
 
 def number(value: float, digits: int = 4) -> str:
-    """A number for a table."""
+    """A number for a table.
+
+    Parameters
+    ----------
+    value : the number
+    digits : how many of its digits are shown
+    """
     return f"{value:.{digits}g}"

@@ -56,7 +56,20 @@ _RULE = re.compile(r"\s*[A-Za-z]\w*\s*(\(.*\))?\s*", re.DOTALL)
 
 
 def composite(name: str, assignments: Sequence[str]) -> Composite:
-    """The preset `name` with rules such as "conv1=Flat()" in front; of several that match a node the first holds."""
+    """The preset `name` with rules such as "conv1=Flat()" in front; of several that match a node the first holds.
+
+    Parameters
+    ----------
+    name : of a preset
+    assignments : texts such as "conv1=Flat()"
+
+    Raises
+    ------
+    UnknownNameError
+        Where there is no such preset or rule.
+    ParameterError
+        Where a text is no assignment.
+    """
     if name not in PRESETS:  # no head of the command line starts a gradient
         raise unknown("composite", name, PRESETS)
     preset = composite_of(name)
@@ -65,7 +78,19 @@ def composite(name: str, assignments: Sequence[str]) -> Composite:
 
 
 def assignment(text: str) -> tuple[str, Rule]:
-    """(node or glob, rule) from NODE=RULE."""
+    """The node or glob and the rule of a text such as NODE=RULE.
+
+    Parameters
+    ----------
+    text : what is typed
+
+    Raises
+    ------
+    ParameterError
+        Where it is no assignment, or the rule does not take its arguments.
+    UnknownNameError
+        Where there is no such rule.
+    """
     # A node may be called a=b, and a rule may have arguments: the first "=" behind which a rule stands divides them.
     parted = [(text[: sign_at.start()], "=", text[sign_at.end() :]) for sign_at in re.finditer("=", text)]
     node, sign, rule = next((parts for parts in parted if _RULE.fullmatch(parts[2])), text.partition("="))
@@ -76,6 +101,10 @@ def assignment(text: str) -> tuple[str, Rule]:
 
 def rule_of(text: str) -> Rule:
     """A rule from what its constructor looks like: literals, rules inside rules, and `relative(0.25)`.
+
+    Parameters
+    ----------
+    text : what is typed, such as "Epsilon(0.25)"
 
     Raises
     ------
@@ -121,7 +150,17 @@ def _value_of(node: ast.expr, text: str) -> Any:
 
 
 def target_of(text: str) -> Any:
-    """What `target=` takes, from "predicted", "all", "3", or "1,2" for outputs of several axes."""
+    """The value of `target=` for "predicted", "all", "3", or "1,2" for outputs of several axes.
+
+    Parameters
+    ----------
+    text : what is typed
+
+    Raises
+    ------
+    ParameterError
+        Where it is none of these.
+    """
     if text in ("predicted", "all"):
         return text
     if not re.fullmatch(r"-?\d+(,-?\d+)*", text):

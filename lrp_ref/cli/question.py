@@ -37,6 +37,14 @@ class Question:
     def asked(cls, target: str | None, top: int | None, contrast: int | None, pair: bool, output: str | None) -> Question:
         """The question that options ask.
 
+        Parameters
+        ----------
+        target : the text of --target, None where nothing is typed
+        top : how many of the best outputs
+        contrast : the output whose score is taken away
+        pair : whether the target and another output are compared
+        output : which of several outputs of the network
+
         Raises
         ------
         ParameterError
@@ -49,7 +57,18 @@ class Question:
         return cls("predicted" if target is None else parsing.target_of(target), top, contrast, pair, output)
 
     def call(self, model: Model, arrays: dict[str, Array]) -> dict[str, Any]:
-        """What an explainer is called with, for one sample."""
+        """The arguments that an explainer is called with, for one sample.
+
+        Parameters
+        ----------
+        model : the network
+        arrays : the inputs by name, each (1, …)
+
+        Raises
+        ------
+        TargetError
+            Where there is no such output, none to compare with, or no best one.
+        """
         if self.top is not None:
             return {"targets": self._spelled(self._ranked(model, arrays)[: self.top], model, arrays)}
         if self.pair:

@@ -21,7 +21,14 @@ _AXES = {1: "", 2: " (row, column)", 3: " (channel, row, column)"}
 
 
 def record_of(explanation: Explanation, ledger: bool, labels: Sequence[str] | None = None) -> dict[str, Any]:
-    """An explanation of one sample as plain data: prediction, and for each target value, accounts and features."""
+    """An explanation of one sample as plain data: prediction, and for each target value, accounts and features.
+
+    Parameters
+    ----------
+    explanation : of one sample, with its ledger
+    ledger : whether all lines of the ledger are wanted
+    labels : the names of the classes
+    """
     scores = np.asarray(explanation.prediction[0], dtype=np.float64)
     best = np.argsort(-scores.reshape(-1), kind="stable")[:STRONGEST].tolist()
     record: dict[str, Any] = {
@@ -74,7 +81,14 @@ def _index(flat: int, shape: tuple[int, ...]) -> int | list[int]:
 def strongest(
     relevance: dict[str, Array], values: dict[str, Array], count: int = STRONGEST
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The features with the largest positive and the most negative relevance, strongest first; zeros are neither."""
+    """The features with the largest positive and the most negative relevance, strongest first; zeros are neither.
+
+    Parameters
+    ----------
+    relevance : by input, each in the shape of one sample
+    values : of the inputs, in the same shapes
+    count : how many of each sign
+    """
     features: list[dict[str, Any]] = []
     for name, array in relevance.items():
         flat = np.asarray(array, dtype=np.float64).reshape(-1)
@@ -89,7 +103,13 @@ def strongest(
 
 
 def smallest(values: Array, count: int) -> list[int]:
-    """The places of the smallest values, the first of those that are equal."""
+    """The flat indices of the smallest values, the first of those that are equal.
+
+    Parameters
+    ----------
+    values : (F,)
+    count : how many
+    """
     if values.size <= count:
         return list(range(values.size))
     last = np.partition(values, count - 1)[count - 1]  # sorting all of them takes ten times as long
@@ -98,19 +118,37 @@ def smallest(values: Array, count: int) -> list[int]:
 
 
 def output_name(output: Any, label: str | None) -> str:
-    """An output by its index, and by its class where that has a name."""
+    """The name of an output: its index, and its class where that has a name.
+
+    Parameters
+    ----------
+    output : the index
+    label : the name of the class
+    """
     return str(output) if label is None else f"{output} {label}"
 
 
 def feature_name(entry: dict[str, Any], named: bool) -> str:
-    """What a table calls a feature: 12, [3, 4], or input[3, 4] where there are several inputs."""
+    """The name of a feature in a table: 12, [3, 4], or input[3, 4] where there are several inputs.
+
+    Parameters
+    ----------
+    entry : a feature of `strongest`
+    named : whether its input is named
+    """
     index = entry["feature"]
     text = str(index[0]) if len(index) == 1 else f"[{', '.join(map(str, index))}]"
     return f"{entry['input']} {text}" if named else text
 
 
 def question_text(record: dict[str, Any], target: dict[str, Any]) -> str:
-    """What was explained, in words."""
+    """The quantity that is explained, in words.
+
+    Parameters
+    ----------
+    record : of a sample
+    target : one of its targets
+    """
     output, label = target["target"], target.get("label")
     if output is None:
         return "the given start"
@@ -124,7 +162,14 @@ def question_text(record: dict[str, Any], target: dict[str, Any]) -> str:
 
 
 def show_one(out: Output, record: dict[str, Any], numbers: bool = False) -> None:
-    """Everything about one sample; of a sentence its coloured words, with their relevance as `numbers`."""
+    """Print everything about one sample; of a sentence its coloured words, with their relevance as `numbers`.
+
+    Parameters
+    ----------
+    out : where it goes
+    record : of the sample
+    numbers : whether each word has its relevance below it
+    """
     ranked = [f"{output_name(entry['output'], entry['label'])} ({number(entry['score'])})" for entry in record["best"]]
     out.say(f"prediction  {ranked[0]}" + (f", then {', '.join(ranked[1:])}" if len(ranked) > 1 else ""))
     sentences = readings_of(record)
@@ -164,7 +209,12 @@ def _show_strongest(out: Output, target: dict[str, Any], sequence: bool) -> None
 
 
 def balance(totals: dict[str, float]) -> str:
-    """The ledger's total as an equation."""
+    """The totals of a ledger as an equation.
+
+    Parameters
+    ----------
+    totals : by column
+    """
     parts = [f"inputs {number(totals['inputs'], 6)}"]
     for name in TOTALS[1:]:
         sign = "-" if totals[name] < 0 else "+"
@@ -173,7 +223,14 @@ def balance(totals: dict[str, float]) -> str:
 
 
 def show_sentences(out: Output, records: Sequence[dict[str, Any]], numbers: bool) -> None:
-    """Each sentence with its coloured words, once for each target."""
+    """Print each sentence with its coloured words, once for each target.
+
+    Parameters
+    ----------
+    out : where they go
+    records : of the samples
+    numbers : whether each word has its relevance below it
+    """
     for record in records:
         again = "" if record["status"] == "explained" else f", {record['status']}"
         show_words(out, readings_of(record, f"{record['name']}{again}: "), numbers)
@@ -182,7 +239,13 @@ def show_sentences(out: Output, records: Sequence[dict[str, Any]], numbers: bool
 
 
 def show_several(out: Output, records: Sequence[dict[str, Any]]) -> None:
-    """One table, a row for each sample and target."""
+    """Print one table, a row for each sample and target.
+
+    Parameters
+    ----------
+    out : where it goes
+    records : of the samples
+    """
     columns = ("sample", "predicted", "target", "value", "arrived", *TOTALS[:-1], "most for", "most against", "status")
     rows: list[tuple[Any, ...]] = []
     for record in records:
@@ -203,7 +266,13 @@ def show_several(out: Output, records: Sequence[dict[str, Any]]) -> None:
 
 
 def show_remarks(out: Output, records: Sequence[dict[str, Any]]) -> None:
-    """The remarks on the first few samples that have some."""
+    """Print the remarks on the first few samples that have some.
+
+    Parameters
+    ----------
+    out : where they go
+    records : of the samples
+    """
     remarked = [record for record in records if record.get("remarks")]
     for record in remarked[:MOST_REMARKS]:
         for remark in record["remarks"]:
@@ -213,7 +282,13 @@ def show_remarks(out: Output, records: Sequence[dict[str, Any]]) -> None:
 
 
 def show_ledger(out: Output, accounts: Ledger | Sequence[dict[str, Any]]) -> None:
-    """The ledger of one sample, of its first target, as a table."""
+    """Print the ledger of one sample, of its first target, as a table.
+
+    Parameters
+    ----------
+    out : where it goes
+    accounts : the ledger, or its rows
+    """
     rows = accounts.rows() if isinstance(accounts, Ledger) else accounts
     lines = []
     for row in rows:

@@ -43,7 +43,15 @@ class Stop:
 
 
 def stops(model: Model, composite: Composite, output: str | None, head: str | None) -> list[Stop]:
-    """What stops an explanation of `output`, or of every output where none is chosen."""
+    """The reasons why an output, or every output where none is chosen, cannot be explained.
+
+    Parameters
+    ----------
+    model : the network
+    composite : the rules
+    output : one of its outputs; None: all of them
+    head : what is explained of a probability
+    """
     names = (output,) if output in model.outputs else model.outputs
     reasons: list[Stop] = []
     free = []

@@ -57,6 +57,11 @@ def pairs(texts: Sequence[str], option: str, parse: Callable[[str, str], Any]) -
 def extents(text: str, option: str) -> tuple[int, ...]:
     """Extents such as 224 or 3x224x224, as a tuple.
 
+    Parameters
+    ----------
+    text : what is typed
+    option : the name of the option
+
     Raises
     ------
     ParameterError
@@ -71,6 +76,11 @@ def extents(text: str, option: str) -> tuple[int, ...]:
 def axis(text: str, option: str) -> int:
     """The number of an axis.
 
+    Parameters
+    ----------
+    text : what is typed
+    option : the name of the option
+
     Raises
     ------
     ParameterError
@@ -84,6 +94,11 @@ def axis(text: str, option: str) -> int:
 def side(text: str, option: str) -> int:
     """The number of one of two inputs, 0 or 1.
 
+    Parameters
+    ----------
+    text : what is typed
+    option : the name of the option
+
     Raises
     ------
     ParameterError
@@ -96,6 +111,11 @@ def side(text: str, option: str) -> int:
 
 def constant(text: str, option: str) -> float | int:
     """The number at which an input is held.
+
+    Parameters
+    ----------
+    text : what is typed
+    option : the name of the option
 
     Raises
     ------

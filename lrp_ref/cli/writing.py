@@ -24,12 +24,19 @@ DPI = 150
 
 @contextmanager
 def atomic_write(path: Path, force: bool = False) -> Iterator[Path]:
-    """A path to write to, which becomes `path` when all went well, so that an interruption leaves no half file.
+    """A temporary path to write to, which becomes `path` when all went well: an interruption leaves no half file.
+
+    Parameters
+    ----------
+    path : the file that is to be
+    force : whether one that is there is replaced
 
     Raises
     ------
     ExistingFileError
         Where `path` exists and `force` is not set.
+    OSError
+        Where the disk is full, or the folder cannot be written; the message names the file.
     """
     if path.exists() and not force:
         raise ExistingFileError(f"{path} exists; --force overwrites it")
@@ -48,7 +55,13 @@ def atomic_write(path: Path, force: bool = False) -> Iterator[Path]:
 
 
 def move_into_place(part: Path, path: Path, force: bool) -> None:
-    """Give a file that is whole its name; where that is a link, the file that it leads to is replaced.
+    """Give a file that is complete its name; where that is a link, the file that it leads to is replaced.
+
+    Parameters
+    ----------
+    part : the file
+    path : the name that it gets
+    force : whether a file that is there is replaced
 
     Raises
     ------
@@ -108,7 +121,22 @@ class Look:
 
 
 def write(explanation: Explanation, path: Path, force: bool = False, look: Look | None = None) -> None:
-    """An explanation as a picture, as arrays, or as JSON, by the suffix of `path`."""
+    """Write an explanation as a picture, as arrays, or as JSON, by the suffix of `path`.
+
+    Parameters
+    ----------
+    explanation : of one sample
+    path : the file
+    force : whether one that is there is replaced
+    look : how a picture is drawn
+
+    Raises
+    ------
+    ExistingFileError
+        Where the file is there already.
+    MissingExtraError
+        Where matplotlib is not installed, and a picture is asked for.
+    """
     look = look or Look()
     with atomic_write(path, force) as part:
         if path.suffix == ".png":
@@ -144,6 +172,16 @@ def _channels_first(explanation: Explanation) -> Explanation:
 
 
 def check_suffix(path: Path | None) -> None:
-    """Refuse an output of a kind that is not written, before anything is computed."""
+    """Refuse an output of a kind that is not written, before anything is computed.
+
+    Parameters
+    ----------
+    path : the output; None: there is none
+
+    Raises
+    ------
+    ParameterError
+        Where its suffix is none of SUFFIXES.
+    """
     if path is not None and path.suffix not in SUFFIXES:
         raise ParameterError(f"--out {path}: the suffix says what is written, and must be one of {', '.join(SUFFIXES)}")

@@ -15,7 +15,12 @@ LARGEST = 2**15
 
 
 def domain_text(domain: Domain) -> str:
-    """A domain with its numbers, where it has one pair for each of a few channels."""
+    """The bounds of a domain in words: as numbers, where there is one pair for each of a few channels.
+
+    Parameters
+    ----------
+    domain : the bounds
+    """
     ends = [np.asarray(bound).reshape(-1) for bound in (domain.low, domain.high)]
     if not all(1 < end.size <= 4 for end in ends):
         return str(domain)
@@ -24,12 +29,28 @@ def domain_text(domain: Domain) -> str:
 
 
 def pair(value: int | tuple[int, int]) -> tuple[int, int]:
-    """(height, width) from one number or two."""
+    """The height and width of a size.
+
+    Parameters
+    ----------
+    value : one number for both, or (height, width)
+    """
     return (value, value) if isinstance(value, int) else value
 
 
 def extents(value: Any, name: str) -> int | tuple[int, int]:
-    """One extent, or (height, width)."""
+    """The extents of an image: one number for a square, or (height, width).
+
+    Parameters
+    ----------
+    value : what is checked
+    name : of the parameter
+
+    Raises
+    ------
+    ParameterError
+        Where it is neither, or out of range.
+    """
     if isinstance(value, (tuple, list)):
         pixels = tuple(_extent(v, name) for v in value)
         if len(pixels) == 2:
@@ -46,7 +67,17 @@ def _extent(value: Any, name: str) -> int:
 
 
 def crop_of(value: Any) -> int | tuple[int, int] | float | str | None:
-    """What `Preprocessing.crop` may be."""
+    """The value of `Preprocessing.crop`, checked.
+
+    Parameters
+    ----------
+    value : None, "square", a fraction, a number of pixels, or (height, width)
+
+    Raises
+    ------
+    ParameterError
+        Where it is none of these.
+    """
     if value is None or (isinstance(value, str) and value == "square"):
         return value
     if isinstance(value, float):
@@ -59,7 +90,18 @@ def crop_of(value: Any) -> int | tuple[int, int] | float | str | None:
 
 
 def numbers(value: Any, name: str) -> tuple[float, ...]:
-    """One number or three."""
+    """The numbers of a parameter for all channels or for each of three, checked.
+
+    Parameters
+    ----------
+    value : one number or three
+    name : of the parameter
+
+    Raises
+    ------
+    ParameterError
+        Where there are others, or one is not finite.
+    """
     values = tuple(value) if isinstance(value, (tuple, list, np.ndarray)) else (value,)
     if len(values) not in (1, 3):
         raise ParameterError(f"Preprocessing.{name} is one number or three, found {len(values)}")
@@ -67,7 +109,18 @@ def numbers(value: Any, name: str) -> tuple[float, ...]:
 
 
 def number(value: Any, name: str) -> float:
-    """A finite number."""
+    """The number of a parameter, checked.
+
+    Parameters
+    ----------
+    value : what is checked
+    name : of the parameter
+
+    Raises
+    ------
+    ParameterError
+        Where it is no finite number.
+    """
     try:
         result = float(value) if not isinstance(value, (bool, str)) else math.nan
     except (TypeError, ValueError, OverflowError):

@@ -22,6 +22,10 @@ def read_table(path: str | Path) -> tuple[Array, tuple[str, ...] | None]:
 
     Cells are set apart by commas; by semicolons or tabs, where the first line has no comma.
 
+    Parameters
+    ----------
+    path : the file
+
     Raises
     ------
     FormatError

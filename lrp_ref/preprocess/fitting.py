@@ -143,10 +143,15 @@ def with_domain(model: Model, domain: Domain | Preprocessing | Any, name: str | 
 
 
 def misfit(x: Any, domain: Domain | None) -> str | None:
-    """What is suspicious about the range of `x`, as a sentence; None where it fits the domain.
+    """A sentence on what is suspicious about the range of an input; None where it fits the domain.
 
     Suspicious are values outside, by more than 1e-5 of its width, and values that fill less than a twentieth of it, as
     pixels in [0, 1] do where the network was made for [0, 255].
+
+    Parameters
+    ----------
+    x : the input, of any shape that the domain broadcasts against
+    domain : the bounds; None: nothing is known
     """
     array = np.asarray(x)
     if domain is None or not array.size:

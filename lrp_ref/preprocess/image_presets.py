@@ -23,7 +23,12 @@ MEANING = {
 
 
 def described(preprocessing: Preprocessing) -> str:
-    """What it does, in words."""
+    """The steps of a preprocessing in words.
+
+    Parameters
+    ----------
+    preprocessing : the record
+    """
     p = preprocessing
     size = "its own size" if p.size is None else " × ".join(map(str, pair(p.size)))
     if p.crop is None:

@@ -29,6 +29,10 @@ def read_image(path: str | Path) -> Image:
     Transparency is laid on white. Of 16 bits the upper eight are kept. Palettes, CMYK, YCbCr and HSV become RGB; colour
     profiles are ignored, as networks' training pipelines do. Of several frames the first is read.
 
+    Parameters
+    ----------
+    path : the file
+
     Raises
     ------
     MissingExtraError

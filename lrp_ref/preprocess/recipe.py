@@ -99,6 +99,10 @@ class Preprocessing:
     def cut(self, image: Image) -> Image:
         """The image, grey or RGB, cut and resized: what the network sees, as a picture.
 
+        Parameters
+        ----------
+        image : in any mode that Pillow converts
+
         Raises
         ------
         ShapeError
@@ -139,18 +143,33 @@ class Preprocessing:
         return self._resized(image, (int(width * image.height / image.width), width))
 
     def values(self, pixels: Array) -> Array:
-        """Pixels (H, W) or (H, W, 3), 0 to 255, as the network takes them."""
+        """The network's input for pixels (H, W) or (H, W, 3), 0 to 255, in the layout.
+
+        Parameters
+        ----------
+        pixels : of an image that is cut and resized
+        """
         array = np.asarray(pixels, dtype=np.float64)
         array = array[..., None] if array.ndim == 2 else array
         ordered = array[..., ::-1] if self.order == "BGR" else array
         return np.ascontiguousarray(self.arranged(self.affine(ordered)))
 
     def affine(self, values: Array) -> Array:
-        """(scale·p − mean) / std over channels at the end."""
+        r"""The affine map :math:`(\text{scale} \cdot p - \text{mean}) / \text{std}` of values (H, W, C).
+
+        Parameters
+        ----------
+        values : pixels in the order of the channels that the network takes
+        """
         return np.asarray((values * self.scale - np.array(self.mean)) / np.array(self.std))
 
     def arranged(self, array: Array) -> Array:
-        """(H, W, C) in the layout."""
+        """The array (H, W, C) in the layout.
+
+        Parameters
+        ----------
+        array : with channels at the end
+        """
         if self.layout == "HWC":
             return array
         return array[..., 0] if self.layout == "HW" else np.moveaxis(array, -1, 0)
@@ -189,7 +208,17 @@ class Stretched(Preprocessing):
     bounds: Domain | None = None
 
     def values(self, pixels: Array) -> Array:
-        """Pixels (H, W) or (H, W, 3), 0 to 255, stretched to the domain."""
+        """The network's input for pixels (H, W) or (H, W, 3), 0 to 255, stretched to the domain.
+
+        Parameters
+        ----------
+        pixels : of an image that is cut and resized
+
+        Raises
+        ------
+        ShapeError
+            Where the domain does not broadcast against the image.
+        """
         unit = super().values(pixels) / 255
         low, high = (np.asarray(b, dtype=np.float64) for b in (self.domain.low, self.domain.high))
         try:

@@ -17,7 +17,12 @@ _FIELDS = tuple(field.name for field in fields(Preprocessing))
 
 
 def beside(model: str | Path) -> Path:
-    """Where a model's preprocessing lies: network.preprocess.json for network.onnx."""
+    """The path of a model's preprocessing: network.preprocess.json for network.onnx.
+
+    Parameters
+    ----------
+    model : the path of the model
+    """
     return Path(model).with_suffix(".preprocess.json")
 
 
@@ -25,6 +30,10 @@ def load(path: str | Path) -> Preprocessing:
     """Read a preprocessing from JSON: the parameters of `Preprocessing` by name, "preset" for those that are not given.
 
     `scale` may be a fraction in quotes, such as "1/255".
+
+    Parameters
+    ----------
+    path : the file
 
     Raises
     ------
@@ -64,7 +73,11 @@ def _record(content: Any) -> Preprocessing:
 
 
 def ratio(text: str) -> float:
-    """A number such as 0.5, or a quotient such as 1/255.
+    """The value of a number such as 0.5, or of a quotient such as 1/255.
+
+    Parameters
+    ----------
+    text : the number
 
     Raises
     ------
@@ -80,6 +93,10 @@ def ratio(text: str) -> float:
 
 def text_of(preprocessing: Preprocessing) -> str:
     """The JSON that `load` reads; what is as by default is left out.
+
+    Parameters
+    ----------
+    preprocessing : the record
 
     Raises
     ------

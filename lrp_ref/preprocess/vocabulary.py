@@ -55,6 +55,10 @@ class Vocabulary:
     def of(cls, words: Sequence[str]) -> Vocabulary:
         """A vocabulary from its words in order.
 
+        Parameters
+        ----------
+        words : word k gets the number k
+
         Raises
         ------
         FormatError
@@ -70,6 +74,10 @@ class Vocabulary:
     @classmethod
     def load(cls, path: str | Path) -> Vocabulary:
         """Read a vocabulary: line k + 1 of a text file is word k; or a JSON list; or a JSON object from words to numbers.
+
+        Parameters
+        ----------
+        path : the file; .json says that it is JSON
 
         Raises
         ------
@@ -129,7 +137,12 @@ class Vocabulary:
         return f" (the nearest is {near[0]!r})" if near else ""
 
     def spell(self, numbers: Any) -> tuple[str, ...]:
-        """The words of numbers (T,); a number without a word is "#17"."""
+        """The words of numbers (T,); a number without a word is "#17".
+
+        Parameters
+        ----------
+        numbers : of any shape, read in order
+        """
         words: dict[int, str] = self._words  # type: ignore[attr-defined]
         return tuple(words.get(int(number), f"#{int(number)}") for number in np.asarray(numbers).reshape(-1))
 
@@ -139,6 +152,11 @@ class Vocabulary:
 
 def read_sentences(path: str | Path, lower: bool = False) -> list[tuple[str, ...]]:
     """The sentences of a text file, one on each line, its words set apart by spaces; an empty line is a sentence of no words.
+
+    Parameters
+    ----------
+    path : the file
+    lower : whether letters become small
 
     Raises
     ------
@@ -153,12 +171,22 @@ def read_sentences(path: str | Path, lower: bool = False) -> list[tuple[str, ...
 
 
 def sentences_in(text: str, lower: bool = False) -> list[tuple[str, ...]]:
-    """The words of each line."""
+    """The words of each line of a text.
+
+    Parameters
+    ----------
+    text : the lines
+    lower : whether letters become small
+    """
     return [tuple(line.split()) for line in _lines(text.lower() if lower else text)]
 
 
 def read_text(source: Path) -> str:
-    """A text file in UTF-8.
+    """The content of a text file in UTF-8.
+
+    Parameters
+    ----------
+    source : the file
 
     Raises
     ------

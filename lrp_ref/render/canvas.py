@@ -36,6 +36,11 @@ SLIM = 0.25
 def figure(width: float, height: float, **options: Any) -> Figure:
     """An empty figure of so many inches, which no pyplot knows of.
 
+    Parameters
+    ----------
+    width, height : in inches
+    **options : as `matplotlib.figure.Figure` takes them
+
     Raises
     ------
     MissingExtraError
@@ -49,7 +54,12 @@ def figure(width: float, height: float, **options: Any) -> Figure:
 
 
 def colour_scale(limit: float) -> ScalarMappable:
-    """The scale of `colours.heatmap` from −limit to limit, for colour bars."""
+    """The scale of `colours.heatmap` from −limit to limit, for colour bars.
+
+    Parameters
+    ----------
+    limit : the |R| that takes the full colour
+    """
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import ListedColormap, Normalize
 
@@ -57,7 +67,15 @@ def colour_scale(limit: float) -> ScalarMappable:
 
 
 def colour_bar(fig: Figure, limit: float, beyond: bool, **where: Any) -> Axes:
-    """The scale from −limit to limit, with pointed ends where something is `beyond` it; `where` as matplotlib takes it."""
+    """Add the colour bar from −limit to limit to a figure.
+
+    Parameters
+    ----------
+    fig : the figure
+    limit : the |R| that takes the full colour
+    beyond : whether something is beyond it; the ends are pointed then
+    **where : as `Figure.colorbar` takes it
+    """
     bar = fig.colorbar(colour_scale(limit), extend="both" if beyond else "neither", extendfrac=POINTED, **where)
     bar.set_label("relevance: against ◂  ▸ for", fontsize=9)
     bar.ax.tick_params(labelsize=TICKS)
@@ -66,7 +84,14 @@ def colour_bar(fig: Figure, limit: float, beyond: bool, **where: Any) -> Axes:
 
 
 def show(axes: Axes, *layers: Array, fills: bool = False) -> None:
-    """Images on top of each other without ticks, cells as they are; `fills`: the axes have their shape already."""
+    """Draw images on top of each other without ticks, cells as they are.
+
+    Parameters
+    ----------
+    axes : where they are drawn
+    *layers : (H, W, 3) or (H, W, 4) uint8
+    fills : whether the axes have the shape of the image already
+    """
     height, width = layers[0].shape[:2]
     aspect: Literal["equal", "auto"] = "auto" if fills or is_slim(height, width) else "equal"
     for image in layers:
@@ -77,24 +102,46 @@ def show(axes: Axes, *layers: Array, fills: bool = False) -> None:
 
 
 def has_small_cells(image: Array) -> bool:
-    """Whether an image has cells that may be smaller than pixels."""
+    """Whether an image has cells that may be smaller than pixels.
+
+    Parameters
+    ----------
+    image : (H, W, …)
+    """
     return bool(max(image.shape[:2]) >= MANY)
 
 
 def is_slim(height: int, width: int) -> bool:
-    """Whether an image is stretched, for it would be a line."""
+    """Whether an image is so slim that it is stretched; it would be a line.
+
+    Parameters
+    ----------
+    height, width : in cells
+    """
     return not SLIM < height / width < 1 / SLIM
 
 
 def remove_ticks(axes: Axes) -> None:
-    """No ticks, and a pale frame around the image, which it does not cover."""
+    """Take the ticks away, and put a pale frame around the image, which it does not cover.
+
+    Parameters
+    ----------
+    axes : of an image
+    """
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set(color="0.8", linewidth=1.6, zorder=-1)
 
 
 def facts_of(explanation: Explanation, sample: int, width: int) -> str:
-    """How it was computed, how much of the value arrives, and what should not go unnoticed, in lines of `width` characters."""
+    """The facts below a picture: composite, precision, backend, the share that arrives, cautions and remarks.
+
+    Parameters
+    ----------
+    explanation : what is drawn
+    sample : which of the batch
+    width : characters of a line
+    """
     share = explanation.share_arrived
     facts = (explanation.composite, explanation.precision, f"backend {explanation.backend}", stated(share, sample))
     comments = (*explanation.cautions, *remarks(share, explanation.value, explanation.ledger, sample))
@@ -103,26 +150,47 @@ def facts_of(explanation: Explanation, sample: int, width: int) -> str:
 
 
 def write_facts(fig: Figure, explanation: Explanation, sample: int) -> None:
-    """`facts_of` at the bottom of a picture."""
+    """Write `facts_of` at the bottom of a picture.
+
+    Parameters
+    ----------
+    fig : the picture
+    explanation : what is drawn
+    sample : which of the batch
+    """
     fig.supxlabel(facts_of(explanation, sample, characters(fig.get_figwidth())), fontsize=SMALL, color=GREY, **PLAIN)
 
 
 def characters(width: float) -> int:
-    """How many characters of facts stand beside each other in so many inches."""
+    """The number of characters of facts that stand beside each other.
+
+    Parameters
+    ----------
+    width : in inches
+    """
     return int(16 * width)
 
 
 def printable(word: str) -> str:
-    r"""A word without control characters, which a terminal or a browser would obey: they are spelled out, as in \x1b."""
+    r"""A word without control characters, which a terminal or a browser would obey: they are spelled out, as in \x1b.
+
+    Parameters
+    ----------
+    word : from a file or a user
+    """
     # Joiners are part of words in several scripts.
     return "".join(c if c.isprintable() or c in "\u200c\u200d" else ascii(c)[1:-1] for c in word)
 
 
 def as_image(x: Any) -> Array:
-    """A sample (F,), (H, W), (C, H, W), or an image (H, W, 3), as (H, W, 3) uint8.
+    """The image (H, W, 3) uint8 of a sample (F,), (H, W), (C, H, W), or of an image (H, W, 3).
 
     The smallest value becomes black, the largest white; uint8 is shown as it is. One channel, and more than four,
     become grey.
+
+    Parameters
+    ----------
+    x : the sample
     """
     array = np.asarray(x)
     is_bytes = array.dtype == np.uint8

@@ -37,17 +37,35 @@ def scale() -> Array:
 
 
 def limit_of(relevance: Any) -> float:
-    """max |R|: the relevance that takes the full colour, 0 for an empty or all-zero map."""
+    """The largest |R|, which takes the full colour; 0 for an empty or all-zero map.
+
+    Parameters
+    ----------
+    relevance : of one sample, as `plain_map` takes it
+
+    Raises
+    ------
+    ShapeError, NonFiniteError, ParameterError
+        Where the map cannot be drawn.
+    """
     return float(np.abs(plain_map(relevance)).max(initial=0.0))
 
 
 def plain_map(relevance: Any) -> Array:
-    """One sample's relevance as a float64 map (H, W): channels are summed, a vector is one row.
+    """The relevance of one sample as a float64 map (H, W): channels are summed, a vector is one row.
+
+    Parameters
+    ----------
+    relevance : (F,), (H, W) or (C, H, W)
 
     Raises
     ------
     ShapeError
         Where the sample has no axis or more than three: (F,), (H, W) or (C, H, W) are drawn.
+    NonFiniteError
+        Where there is NaN or infinity.
+    ParameterError
+        Where it is no array of numbers.
     """
     try:
         array = np.asarray(relevance, dtype=np.float64)

@@ -53,7 +53,14 @@ def picture(
 
 
 def figure_of(content: Content, explanation: Explanation, sample: int) -> Figure:
-    """The picture of a content."""
+    """The picture of a content.
+
+    Parameters
+    ----------
+    content : what is drawn
+    explanation : for the facts below
+    sample : which of the batch
+    """
     if content.kind == "panels":
         return panels_of(content, explanation, sample).figure()
     fig = _bars(content.maps) if content.kind == "bars" else _gallery(content)

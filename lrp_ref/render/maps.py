@@ -39,7 +39,13 @@ class Map:
         return min(1.6, ratio) if ratio > SLIM else 0.5
 
     def layers(self, what: str, limit: float) -> list[Array]:
-        """The images of a panel, each (H, W, 3) uint8, or (H, W, 4) where it lies over the one before it."""
+        """The images of a panel, each (H, W, 3) uint8, or (H, W, 4) where it lies over the one before it.
+
+        Parameters
+        ----------
+        what : "input", "heatmap", "overlay" or "pattern"
+        limit : the |R| that takes the full colour
+        """
         if what == "input":
             return [as_image(self.x)]
         if what == "pattern":
@@ -91,7 +97,21 @@ class Content:
 def content_of(
     explanation: Explanation, x: Any = None, *, sample: int = 0, labels: Sequence[str] | None = None, style: str = "panels"
 ) -> Content:
-    """What `picture` draws of these, and what it raises."""
+    """The content of a picture of one sample: its maps, their common limit, and the style.
+
+    Parameters
+    ----------
+    explanation, x, sample, labels, style : as `picture` takes them
+
+    Raises
+    ------
+    UnknownNameError
+        Where there is no such style.
+    ParameterError
+        Where there is no such sample, or the style needs two targets.
+    ShapeError, NonFiniteError
+        Where a map cannot be drawn.
+    """
     if style not in STYLES:
         raise unknown("style", style, STYLES)
     count = explanation.value.shape[0]
@@ -139,7 +159,15 @@ def _difference(first: Map, second: Map) -> Map:
 
 
 def caption_of(target: int | None, value: float, prediction: Array, labels: Sequence[str] | None) -> str:
-    """What was explained, in two lines: the class, and its score or other value."""
+    """The caption of a map in two lines: the class, and its score or other value.
+
+    Parameters
+    ----------
+    target : the index of the output; None: relevance began elsewhere
+    value : what is explained
+    prediction : of the sample
+    labels : the names of the classes
+    """
     number = f"{value:.4g}".replace("-", "−")
     if target is None:
         return f"start with Σ R = {number}"
@@ -150,12 +178,23 @@ def caption_of(target: int | None, value: float, prediction: Array, labels: Sequ
 
 
 def shorten(text: str) -> str:
-    """A name that fits a picture."""
+    """The beginning of a name that is too long for a picture.
+
+    Parameters
+    ----------
+    text : the name
+    """
     return text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}…"
 
 
 def pattern(x: Any, relevance: Any) -> Array:
-    """The input as bright as it is relevant, (H, W, 3) uint8: R summed over channels, clipped, scaled to [0, 1]."""
+    """The input as bright as it is relevant, (H, W, 3) uint8: R summed over channels, clipped, scaled to [0, 1].
+
+    Parameters
+    ----------
+    x : the input, as `as_image` takes it
+    relevance : of the sample, in the same shape
+    """
     positive = np.maximum(plain_map(relevance), 0.0)
     # Brighter than a heatmap: what is dark in a pattern is lost, what is saturated is merely the photograph.
     top = _full(positive, 20)

@@ -90,7 +90,12 @@ class Frame:
         return self.size[0] - _RIGHT - _BAR[1], self._bottom + 0.1 * self._rows, _BAR[1], 0.8 * self._rows
 
     def figure(self, limit: float = 1.0) -> tuple[Figure, list[list[Axes]], Axes | None]:
-        """A figure with axes for the panels and for the scale, which goes from −limit to limit."""
+        """A figure with axes for the panels and for the scale, which goes from −limit to limit.
+
+        Parameters
+        ----------
+        limit : the |R| that takes the full colour
+        """
         fig = figure(*self.size)
         axes = [[fig.add_axes(self.part(box)) for box in row] for row in self.boxes]
         for axis in (axis for row in axes for axis in row):
@@ -106,18 +111,38 @@ class Frame:
         return fig, axes, scale
 
     def say(self, fig: Figure, heading: str, facts: str) -> None:
-        """The heading above, and the facts below."""
+        """Write the heading above the panels, and the facts below.
+
+        Parameters
+        ----------
+        fig : the figure of this frame
+        heading : what is explained
+        facts : as `facts_of` gives them
+        """
         fig.suptitle(heading, y=1 - _EDGE / self.size[1], va="top", **PLAIN)
         fig.supxlabel(facts, y=_EDGE / self.size[1], va="bottom", fontsize=SMALL, color=GREY, **PLAIN)
 
     def part(self, box: Box) -> Box:
-        """A box in parts of the figure."""
+        """A box in inches as fractions of the figure.
+
+        Parameters
+        ----------
+        box : left, base, width, height
+        """
         width, height = self.size
         return box[0] / width, box[1] / height, box[2] / width, box[3] / height
 
 
 def width_of(side: float, columns: int, names: tuple[str, ...], bar: bool) -> float:
-    """The width in inches of so many panels with what stands beside them."""
+    """The width in inches of panels with what stands beside them.
+
+    Parameters
+    ----------
+    side : of a panel, in inches
+    columns : how many panels stand beside each other
+    names : of the inputs, in front of the rows
+    bar : whether there is a colour bar
+    """
     beside = sum(_BAR) + _RIGHT if bar else _EDGE
     return _whole(_EDGE + _NAME * bool(names) + columns * (side + _GAP) - _GAP + beside)
 
@@ -165,7 +190,14 @@ class Panels:
 
 
 def panels_of(content: Content, explanation: Explanation, sample: int) -> Panels:
-    """One row for each input: input, heatmap and overlay, or the style's panel alone."""
+    """The panels of a picture: a row for each input of input, heatmap and overlay, or of the style's panel alone.
+
+    Parameters
+    ----------
+    content : what is drawn
+    explanation : for the facts below
+    sample : which of the batch
+    """
     titles = ("input", "relevance", "overlay") if content.style == "panels" else (content.style,)
     several, bar = len(titles) > 1, content.style != "pattern"
     layers = tuple(tuple(one.layers(title, content.limit) for title in titles) for one in content.maps)

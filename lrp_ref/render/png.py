@@ -17,6 +17,11 @@ def png(pixels: Array, dpi: int) -> bytes:
     """A PNG file (ISO/IEC 15948) of (H, W, 3) uint8, at so many dots per inch.
 
     Lines are stored without a filter: the filters make photographs smaller, and pictures of enlarged cells larger.
+
+    Parameters
+    ----------
+    pixels : the image
+    dpi : dots per inch, which the file states
     """
     height, width, _ = pixels.shape
     lines = np.zeros((height, 1 + 3 * width), np.uint8)  # each begins with its filter, 0

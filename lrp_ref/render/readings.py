@@ -40,7 +40,12 @@ class Reading:
             raise ShapeError(f"{len(self.words)} words with {self.relevance.size} relevances{marks}")
 
     def underlined(self, i: int) -> bool:
-        """Whether word `i` is marked."""
+        """Whether word `i` is marked.
+
+        Parameters
+        ----------
+        i : the number of the word
+        """
         return bool(self.marked) and self.marked[i]
 
 
@@ -87,12 +92,28 @@ def readings(
 
 
 def arrival_note(share: float | None) -> tuple[str, ...]:
-    """The end of a caption: how much of the value arrives, where that is known."""
+    """The end of a caption: how much of the value arrives, where that is known.
+
+    Parameters
+    ----------
+    share : of the value; None: not known
+    """
     return () if share is None or np.isnan(share) else (f"{percent(share)} of it arrives",)
 
 
 def step_relevance(relevance: Array, count: int) -> Array:
-    """(targets, T) or (targets, T, F) relevance as that of the first `count` steps; the others are padding and have none."""
+    """The relevance (targets, T) of the first `count` steps; the others are padding and have none.
+
+    Parameters
+    ----------
+    relevance : (targets, T), or (targets, T, F), which is summed over features
+    count : how many steps there are
+
+    Raises
+    ------
+    ShapeError
+        Where it is of another rank, has too few steps, or padding has relevance.
+    """
     if relevance.ndim not in (2, 3):
         raise ShapeError(f"words are steps of a sequence, (T,) or (T, features) of one sample; found {relevance.shape[1:]}")
     steps = relevance if relevance.ndim == 2 else relevance.sum(axis=2)
@@ -104,13 +125,24 @@ def step_relevance(relevance: Array, count: int) -> Array:
 
 
 def signed_number(value: float, digits: int = 2) -> str:
-    """A relevance with its sign: +0.31, −1.2, 0."""
+    """A relevance with its sign: +0.31, −1.2, 0.
+
+    Parameters
+    ----------
+    value : the relevance
+    digits : how many of its digits are shown
+    """
     text = f"{value:+.{digits}g}"
     return "0" if float(text) == 0 else text.replace("-", "−")
 
 
 def colours_of(reading: Reading) -> list[tuple[tuple[int, int, int], bool]]:
-    """For each word its colour, and whether it is so dark that it wants white letters."""
+    """The colour of each word, and whether it is so dark that it wants white letters.
+
+    Parameters
+    ----------
+    reading : the sentence
+    """
     colours = heatmap(reading.relevance, limit=reading.limit or 1.0)[0].astype(int).tolist() if reading.words else []
     return [((r, g, b), _luminance((r, g, b)) < 0.179) for r, g, b in colours]
 

@@ -57,7 +57,17 @@ class Sheets:
         labels: Sequence[str] | None = None,
         style: str = "panels",
     ) -> Array:
-        """What `picture` draws of these, as (H, W, 3) uint8; raises what it raises."""
+        """The pixels (H, W, 3) uint8 of what `picture` draws.
+
+        Parameters
+        ----------
+        explanation, x, sample, labels, style : as `picture` takes them
+
+        Raises
+        ------
+        ShapeError, NonFiniteError, ParameterError, UnknownNameError
+            As `picture` raises them.
+        """
         content = content_of(explanation, x, sample=sample, labels=labels, style=style)
         if content.kind != "panels":
             return pixels(figure_of(content, explanation, sample), self.dpi)
@@ -72,7 +82,13 @@ class Sheets:
 
 
 def pixels(fig: Figure, dpi: int) -> Array:
-    """A figure as (H, W, 3) uint8."""
+    """The pixels (H, W, 3) uint8 of a figure.
+
+    Parameters
+    ----------
+    fig : the figure
+    dpi : dots per inch
+    """
     fig.set_dpi(dpi)
     return _without_alpha(_render(fig))
 
@@ -142,7 +158,13 @@ def _write_scale(fig: Figure, frame: Frame, axis: Box, limit: float) -> None:
 
 
 def compose_layers(layers: Sequence[Array], height: int, width: int) -> Array:
-    """Images one above the other, (height, width, 4) uint8."""
+    """Images one above the other, (height, width, 4) uint8.
+
+    Parameters
+    ----------
+    layers : (h, w, 3) or (h, w, 4) uint8, the lowest first
+    height, width : in pixels
+    """
     small = len({layer.shape[:2] for layer in layers}) == 1  # the same cells: they can be laid over each other before
     ground, *above = layers if small else [resize_cells(layer, height, width) for layer in layers]
     for over in above:
@@ -153,7 +175,13 @@ def compose_layers(layers: Sequence[Array], height: int, width: int) -> Array:
 
 
 def resize_cells(image: Array, height: int, width: int) -> Array:
-    """An image of so many pixels, as `show` has it drawn: the cell under the middle of each pixel, or means of small cells."""
+    """An image of so many pixels, as `show` has it drawn: the cell under the middle of each pixel, or means of small cells.
+
+    Parameters
+    ----------
+    image : (h, w, 3) or (h, w, 4) uint8
+    height, width : in pixels
+    """
     cells, wanted = image.shape[:2], (height, width)
     is_multiple = all(n in (k, 2 * k) or n > 3 * k for n, k in zip(wanted, cells, strict=True))
     if has_small_cells(image) and not is_multiple:

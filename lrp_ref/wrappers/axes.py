@@ -15,6 +15,10 @@ from ..explainer import Explainer
 def only_input(explainer: Explainer) -> str:
     """The name of the model's input.
 
+    Parameters
+    ----------
+    explainer : of a model of one input
+
     Raises
     ------
     GraphError
@@ -28,6 +32,11 @@ def only_input(explainer: Explainer) -> str:
 
 def moved_axes(axes: Any, x: Array) -> tuple[int, ...]:
     """The axes to move along, counted from the front; by default all but the first two, and never the batch.
+
+    Parameters
+    ----------
+    axes : what a caller says; None: all but the first two
+    x : the input, (N, …)
 
     Raises
     ------
@@ -43,7 +52,19 @@ def moved_axes(axes: Any, x: Array) -> tuple[int, ...]:
 
 
 def per_axis(value: Any, count: int, name: str) -> Shape:
-    """One int ≥ 1 for each of `count` axes, from an int or as many of them."""
+    """One int ≥ 1 for each of `count` axes, from an int or as many of them.
+
+    Parameters
+    ----------
+    value : one int for all axes, or one for each
+    count : how many axes there are
+    name : of the parameter
+
+    Raises
+    ------
+    ParameterError
+        Where there are others, or one is below 1.
+    """
     values = integers(value, name)
     entries = values * count if isinstance(value, (int, np.integer)) else values
     if len(entries) != count or min(entries) < 1:
@@ -52,5 +73,10 @@ def per_axis(value: Any, count: int, name: str) -> Shape:
 
 
 def storable(arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """Arrays as `Explanation.save` writes them: rationals as strings."""
+    """Arrays as `Explanation.save` writes them: rationals as strings.
+
+    Parameters
+    ----------
+    arrays : by name
+    """
     return {name: array.astype(str) if is_exact(array) else array for name, array in arrays.items()}
