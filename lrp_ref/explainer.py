@@ -204,8 +204,8 @@ class Explainer:
         def build() -> tuple[Explainer, int]:
             return self.replace(model=self.model.fitted(shapes)), 1
 
-        found: Explainer = self._prepared.memo.get(("fitted", tuple(shapes.items())), build)
-        return found
+        explainer: Explainer = self._prepared.memo.get(("fitted", tuple(shapes.items())), build)
+        return explainer
 
     def plan(self, shapes: Mapping[str, Shape] | None = None, cuts: Sequence[str] = ()) -> Plan:
         """The steps that serve the model.
@@ -215,11 +215,11 @@ class Explainer:
         shapes : of one sample of each input; None: the model's own, if it has them
         cuts : nodes whose relevance is filtered, or given
         """
-        given = dict(self.model.input_shape) if shapes is None else {name: tuple(shape) for name, shape in shapes.items()}
-        if self.model.extents is not None and len(given) == len(self.model.inputs):
-            return self._fitted(given).plan(given, cuts)
+        samples = dict(self.model.input_shape) if shapes is None else {name: tuple(shape) for name, shape in shapes.items()}
+        if self.model.extents is not None and len(samples) == len(self.model.inputs):
+            return self._fitted(samples).plan(samples, cuts)
 
-        return self._prepared.plan(given, cuts)
+        return self._prepared.plan(samples, cuts)
 
     @property
     def _route(self) -> Route:
@@ -296,17 +296,17 @@ class Explainer:
         """
         shapes = dict(shape) if isinstance(shape, Mapping) else {self._model.inputs[0]: tuple(shape)}
         samples = {name: tuple(extents[1:]) for name, extents in shapes.items()}
-        steps = self.plan(samples)
-        kept = self._prepared.kept(steps.model, self._prepared.route(steps.model, samples).scores)
-        return footprint(steps, steps.model.shapes(shapes), kept, targets) + steps.model._memo.size
+        plan = self.plan(samples)
+        kept = self._prepared.kept(plan.model, self._prepared.route(plan.model, samples).scores)
+        return footprint(plan, plan.model.shapes(shapes), kept, targets) + plan.model._memo.size
 
     def _rows(self) -> tuple[str, list[tuple[str, ...]]]:
-        steps, rules = self.plan(), self.rules
-        labels = {node.name: step.label for step in steps.steps for node in step.nodes}
-        explained = self._prepared.scores(steps.model).explained
-        head = f"Explainer: {self._prepared.composite.name}, head {explained}, {steps.described}"
+        plan, rules = self.plan(), self.rules
+        labels = {node.name: step.label for step in plan.steps for node in step.nodes}
+        explained = self._prepared.scores(plan.model).explained
+        head = f"Explainer: {self._prepared.composite.name}, head {explained}, {plan.described}"
         rows: list[tuple[str, ...]] = [("node", "layer", "rule", "step")]
-        rows += [(n.name, repr(n.layer), str(rules.get(n.name, "–")), labels[n.name]) for n in steps.model.nodes]
+        rows += [(n.name, repr(n.layer), str(rules.get(n.name, "–")), labels[n.name]) for n in plan.model.nodes]
         return head, rows
 
     def __repr__(self) -> str:

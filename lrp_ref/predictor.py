@@ -26,12 +26,12 @@ PLANS = 32
 
 
 @lazy_dataclass(frozen=True, eq=False)
-class _Way:
-    """What serves inputs of some shapes: steps, shapes at every node, what is dropped behind each step."""
+class _Layout:
+    """What serves inputs of some shapes: plan, shapes at every node, what is dropped behind each step."""
 
     plan: Plan
     shapes: Mapping[str, Shape]
-    done: tuple[tuple[str, ...], ...]
+    dead_after: tuple[tuple[str, ...], ...]
 
 
 @lazy_dataclass(frozen=True, eq=False, repr=False)
@@ -71,13 +71,13 @@ class Predictor:
     canonize: bool = True
     _model: Model = field(init=False)
     _resources: Resources = field(init=False)
-    _ways: Memo = field(init=False)
+    _layouts: Memo = field(init=False)
 
     def __post_init__(self) -> None:
         versions.check_computing(self.backend, self.precision)
         model = versions.cast(self.model, self.precision)
         resources = Resources(chosen_threads(self.threads), self.memory, self.precision == "fast")
-        for name, value in (("_model", model), ("_resources", resources), ("_ways", Memo(PLANS))):
+        for name, value in (("_model", model), ("_resources", resources), ("_layouts", Memo(PLANS))):
             object.__setattr__(self, name, value)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -102,33 +102,33 @@ class Predictor:
         """
         arrays = self._model._cast(x)
         if self.model.extents is not None:
-            found: Any = self._fitted(versions.sample_shapes(arrays))(x)
-            return found
-        way = self._way(arrays)
-        values = forward(way.plan, arrays, way.shapes, way.done)
-        names = way.plan.model.outputs
-        if not all(way.plan.finite(values[name][:, None]) for name in names):
-            refuse_values(way.plan.model, arrays, names)
+            output: Any = self._fitted(versions.sample_shapes(arrays))(x)
+            return output
+        layout = self._layout(arrays)
+        values = forward(layout.plan, arrays, layout.shapes, layout.dead_after)
+        names = layout.plan.model.outputs
+        if not all(layout.plan.finite(values[name][:, None]) for name in names):
+            refuse_values(layout.plan.model, arrays, names)
         outputs = [np.ascontiguousarray(values[name]) for name in names]
         return outputs[0] if len(names) == 1 else dict(zip(self.model.outputs, outputs, strict=True))
 
     def _fitted(self, shapes: Mapping[str, Shape]) -> Predictor:
         """The predictor for samples of these shapes, of a network with open extents."""
         key = ("fitted", tuple(shapes.items()))
-        found: Predictor = self._ways.get(key, lambda: (replace(self, model=self.model.fitted(shapes)), 1))
-        return found
+        predictor: Predictor = self._layouts.get(key, lambda: (replace(self, model=self.model.fitted(shapes)), 1))
+        return predictor
 
-    def _way(self, arrays: Mapping[str, Array]) -> _Way:
+    def _layout(self, arrays: Mapping[str, Array]) -> _Layout:
         """What serves these inputs; those that do not fit are refused."""
 
-        def build() -> tuple[_Way, int]:
+        def build() -> tuple[_Layout, int]:
             shapes = self._model.shapes_of(arrays)
-            made = self.plan(versions.sample_shapes(arrays))
+            plan = self.plan(versions.sample_shapes(arrays))
             count = len(next(iter(arrays.values())))
-            return _Way(made, shapes.batch(count), last_reads(made.steps, made.model.outputs)), 1
+            return _Layout(plan, shapes.batch(count), last_reads(plan.steps, plan.model.outputs)), 1
 
-        found: _Way = self._ways.get(("inputs", tuple((name, array.shape) for name, array in arrays.items())), build)
-        return found
+        layout: _Layout = self._layouts.get(("inputs", tuple((name, array.shape) for name, array in arrays.items())), build)
+        return layout
 
     def plan(self, shapes: Mapping[str, Shape] | None = None) -> Plan:
         """The steps that serve the model.
@@ -137,11 +137,11 @@ class Predictor:
         ----------
         shapes : of one sample of each input; None: the model's own, if it has them
         """
-        given = dict(self.model.input_shape) if shapes is None else {name: tuple(shape) for name, shape in shapes.items()}
-        if self.model.extents is not None and len(given) == len(self.model.inputs):
-            return self._fitted(given).plan(given)
-        found: Plan = self._ways.get(tuple(sorted(given.items())), lambda: (self._planned(given), 1))
-        return found
+        samples = dict(self.model.input_shape) if shapes is None else {name: tuple(shape) for name, shape in shapes.items()}
+        if self.model.extents is not None and len(samples) == len(self.model.inputs):
+            return self._fitted(samples).plan(samples)
+        plan: Plan = self._layouts.get(tuple(sorted(samples.items())), lambda: (self._planned(samples), 1))
+        return plan
 
     def _planned(self, shapes: Mapping[str, Shape]) -> Plan:
         model = _needed(self._model)
@@ -160,16 +160,16 @@ class Predictor:
         shape : of the input, batch axis included; of several inputs a mapping
         """
         whole = dict(shape) if isinstance(shape, Mapping) else {self._model.inputs[0]: tuple(shape)}
-        made = self.plan({name: tuple(s[1:]) for name, s in whole.items()})
-        made.prepare()
-        size = forward_footprint(made, made.model.shapes(whole), last_reads(made.steps, made.model.outputs))
-        return size + made.model._memo.size
+        plan = self.plan({name: tuple(s[1:]) for name, s in whole.items()})
+        plan.prepare()
+        size = forward_footprint(plan, plan.model.shapes(whole), last_reads(plan.steps, plan.model.outputs))
+        return size + plan.model._memo.size
 
     def __repr__(self) -> str:
-        made = self.plan()
-        rows = made.rows()
+        plan = self.plan()
+        rows = plan.rows()
         width = min(COLUMN, max(len(name) for name, _ in rows))
-        return "\n".join([f"Predictor: {made.described}", *(f"{name:<{width}}  {label}" for name, label in rows)])
+        return "\n".join([f"Predictor: {plan.described}", *(f"{name:<{width}}  {label}" for name, label in rows)])
 
 
 def _helps(backend: str, layer: Layer) -> bool:

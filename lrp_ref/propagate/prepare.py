@@ -168,12 +168,12 @@ class Preparation:
         return result
 
     def _spec(self, samples: Mapping[str, Shape], cuts: Sequence[str], start_at: str | None) -> ExplainSpec:
-        steps = self.plan(samples, cuts, start_at)
-        served = self.route(steps.model, samples, start_at)
-        keep, composite = self.kept(steps.model, served.scores), self.composite
+        plan = self.plan(samples, cuts, start_at)
+        served = self.route(plan.model, samples, start_at)
+        keep, composite = self.kept(plan.model, served.scores), self.composite
         method = "LRP" if composite.conserves else composite.name
-        ends = (served.scores.output, *served.scores.explained_nodes, *((start_at,) if start_at in steps.model else ()))
-        needed = steps.pruned(ancestors(steps.model, *ends))
+        ends = (served.scores.output, *served.scores.explained_nodes, *((start_at,) if start_at in plan.model else ()))
+        needed = plan.pruned(ancestors(plan.model, *ends))
         return ExplainSpec(
             needed, self.model, served, keep, self.with_ledger, composite.name, method, self.positive_start, start_at
         )

@@ -45,16 +45,24 @@ def canonized(model: Model, shapes: Mapping[str, Shape]) -> Model:
 
 
 def version(model: Model, key: Hashable, build: Callable[[], Model]) -> Model:
-    """A model made from `model`, once. It shares the memo: what is derived from a model is bounded and forgotten with it."""
+    """A model derived from `model`, cached in its memo and sharing it: `model.forget()` frees what is derived, too.
 
-    def made() -> tuple[Model, int]:
-        found = build()
-        object.__setattr__(found, "_memo", model._memo)
-        own = {id(node.layer) for node in model.nodes}
-        return found, sum(a.nbytes for n in found.nodes if id(n.layer) not in own for a in n.layer.parameters.values())
+    Parameters
+    ----------
+    model : the source
+    key : what is derived from it, and how
+    build : derives it
+    """
 
-    found: Model = model._memo.get(key, made)
-    return found
+    def sized() -> tuple[Model, int]:
+        derived = build()
+        object.__setattr__(derived, "_memo", model._memo)
+        shared = {id(node.layer) for node in model.nodes}
+        new = [node.layer for node in derived.nodes if id(node.layer) not in shared]
+        return derived, sum(a.nbytes for layer in new for a in layer.parameters.values())
+
+    result: Model = model._memo.get(key, sized)
+    return result
 
 
 def sample_shapes(arrays: Mapping[str, Array]) -> dict[str, Shape]:
