@@ -141,6 +141,13 @@ def test_the_reference_of_a_class_has_what_it_alone_has(monkeypatch):
     assert reference.members(layers.ReLU) == []
 
 
+def test_the_lines_of_the_texts_can_be_reviewed():
+    """A line of a table is as long as it is; others are wrapped, or a change of a word shows a paragraph."""
+    texts = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    lines = [(file.name, line) for file in texts for line in file.read_text(encoding="utf-8").splitlines()]
+    assert [pair for pair in lines if len(pair[1]) > 150 and not pair[1].lstrip().startswith(("|", "$"))] == []
+
+
 VENDORED = """
 import importlib, pkgutil
 sys.modules["lrp_ref"] = None  # from here on `import lrp_ref` raises ImportError
