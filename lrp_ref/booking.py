@@ -19,7 +19,7 @@ PLACES = {name: place for place, name in enumerate((*COLUMNS, *AMOUNTS))}
 _NONE: Mapping[str, Array] = MappingProxyType({})
 
 
-def table(arriving: Array, *others: Array) -> Array:
+def account_table(arriving: Array, *others: Array) -> Array:
     """COLUMNS and AMOUNTS, in this order, as the one array (…, 8) of `Booking.of`; each has the shape of `arriving`."""
     made = np.empty((*arriving.shape, len(PLACES)), arriving.dtype)
     for place, column in enumerate((arriving, *others)):
@@ -147,7 +147,7 @@ class Booking:
         moved = relevances if messages is None else messages
         turnover = sum((size(part) for part in (moved if bias is None else (*moved, bias))), arriving_abs)
         inputs_abs = sum((size(r) for r in relevances), none)
-        return cls.of(table(arriving, inputs, trapped, absorbed, lost, turnover, arriving_abs, inputs_abs), flags)
+        return cls.of(account_table(arriving, inputs, trapped, absorbed, lost, turnover, arriving_abs, inputs_abs), flags)
 
     def amounts(self) -> Amounts:
         """Σ R and Σ|R| of what arrived."""

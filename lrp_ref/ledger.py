@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from .arrays import Array, frozen, is_exact, like
-from .booking import AMOUNTS, COLUMNS, PLACES, Amounts, Booking, Entry, OpenEntry, table
+from .booking import AMOUNTS, COLUMNS, PLACES, Amounts, Booking, Entry, OpenEntry, account_table
 from .forks import cached_property
 from .lazy_dataclass import lazy_dataclass
 
-__all__ = ["AMOUNTS", "COLUMNS", "PLACES", "Amounts", "Booking", "Entry", "Ledger", "OpenEntry", "plain", "table"]
+__all__ = ["AMOUNTS", "COLUMNS", "PLACES", "Amounts", "Booking", "Entry", "Ledger", "OpenEntry", "account_table", "plain"]
 
 
 @lazy_dataclass(frozen=True, eq=False)

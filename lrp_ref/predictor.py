@@ -16,7 +16,7 @@ from .memo import Memo
 from .network.model import COLUMN, Model, ancestors
 from .propagate import versions
 from .propagate.footprint import forward_footprint
-from .propagate.forward import forward, last_reads, refuse_values
+from .propagate.forward import last_reads, node_outputs, refuse_values
 from .propagate.plan import Plan, plan
 from .resources import Resources, chosen_threads
 from .rules import Gradient
@@ -105,7 +105,7 @@ class Predictor:
             output: Any = self._fitted(versions.sample_shapes(arrays))(x)
             return output
         layout = self._layout(arrays)
-        values = forward(layout.plan, arrays, layout.shapes, layout.dead_after)
+        values = node_outputs(layout.plan, arrays, layout.shapes, layout.dead_after)
         names = layout.plan.model.outputs
         if not all(layout.plan.finite(values[name][:, None]) for name in names):
             refuse_values(layout.plan.model, arrays, names)

@@ -12,7 +12,7 @@ from ..propagate.explanation import Explanation
 from ..render import Reading, readings
 from ..render.canvas import printable
 from ..render.readings import arrival_note, colours_of, signed_number
-from .output import Output, number
+from .output import Output, number_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,9 +55,9 @@ def readings_of(record: dict[str, Any], head: str = "") -> list[Reading]:
 
 def _caption(target: dict[str, Any]) -> str:
     if target["target"] is None:
-        return f"start with Σ R = {number(target['value'])}"
+        return f"start with Σ R = {number_text(target['value'])}"
     name = f"output {target['target']}" if target["label"] is None else target["label"]
-    return ", ".join((f"{name} ({number(target['value'])})", *arrival_note(target.get("share_arrived"))))
+    return ", ".join((f"{name} ({number_text(target['value'])})", *arrival_note(target.get("share_arrived"))))
 
 
 def show_words(out: Output, sentences: Sequence[Reading], numbers: bool, captions: bool = True) -> None:
@@ -79,7 +79,7 @@ def show_words(out: Output, sentences: Sequence[Reading], numbers: bool, caption
     for one in sentences:
         if captions:
             out.say(printable(one.caption))
-        for line in _lines(one, console.width if console else WIDTH, numbers or not coloured, not coloured):
+        for line in _terminal_lines(one, console.width if console else WIDTH, numbers or not coloured, not coloured):
             _print_line(one, line, console if coloured else None, numbers or not coloured)
 
 
@@ -101,7 +101,7 @@ def _word(reading: Reading, i: int, plain: bool) -> str:
     return f"[{word}]" if plain and reading.underlined(i) else word
 
 
-def _lines(reading: Reading, width: int, numbers: bool, plain: bool) -> list[list[tuple[int, int]]]:
+def _terminal_lines(reading: Reading, width: int, numbers: bool, plain: bool) -> list[list[tuple[int, int]]]:
     """(word, cells) by line, broken where the next word would leave the terminal."""
     from rich.cells import cell_len
 

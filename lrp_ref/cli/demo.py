@@ -16,7 +16,7 @@ from .. import zoo
 from ..explainer import explain
 from ..propagate.explanation import Explanation
 from ..rules import AlphaBeta, Epsilon, Gamma, LinearRule, Zero, ZPlus, relative
-from .output import Output, number
+from .output import Output, number_text
 from .report import balance, record_of, show_ledger
 from .writing import DPI, atomic_write
 
@@ -55,7 +55,7 @@ def demo(out: Path | None, text: bool, force: bool, as_json: bool) -> None:
         demo_text(say, folder, force, program())
         return
     model, digits = zoo.load(MODEL), zoo.digits()
-    columns = _columns(model, digits.images)
+    columns = _sheet_columns(model, digits.images)
     account = columns["LRP-ε"]
     assert account.ledger is not None
     predictions = _predictions(account, digits.labels)
@@ -104,7 +104,7 @@ def free(folder: Path) -> Path:
     return candidate
 
 
-def _columns(model: Any, images: Any) -> dict[str, Explanation]:
+def _sheet_columns(model: Any, images: Any) -> dict[str, Explanation]:
     """All digits under each rule and each composite, by the first line of the column's heading."""
     columns = {title.splitlines()[0]: explain(model, images, rule=rule, ledger=rule == ACCOUNT) for title, rule in RULES}
     return columns | {name: explain(model, images, composite=name) for name in COMPOSITES}
@@ -118,9 +118,9 @@ def _predictions(explanation: Explanation, labels: Any) -> list[dict[str, Any]]:
             {
                 "digit": int(label),
                 "predicted": int(first),
-                "score": number(float(scores[first])),
+                "score": number_text(float(scores[first])),
                 "second": int(second),
-                "second_score": number(float(scores[second])),
+                "second_score": number_text(float(scores[second])),
             }
         )
     return rows

@@ -13,7 +13,7 @@ from .. import render, zoo
 from ..explainer import Explainer
 from ..render import Reading
 from .coloured_words import show_legend, show_words
-from .output import Output, number
+from .output import Output, number_text
 from .writing import DPI, atomic_write
 
 MODEL = "sentences"
@@ -67,7 +67,7 @@ def demo_text(say: Output, folder: Path, force: bool, program: list[str]) -> Non
             "format": "lrp_ref.demo",
             "version": 1,
             "model": f"zoo:{MODEL}",
-            "sentences": [_plain(one) for one in columns["lstm_all"][:SHOWN]],
+            "sentences": [_sentence_record(one) for one in columns["lstm_all"][:SHOWN]],
             "share": {name: share for name, (share, _) in shares.items()},
             "strongest_matters": {name: hit for name, (_, hit) in shares.items()},
             "written": [str(path) for path in written],
@@ -86,7 +86,7 @@ def _explained(composite: str, held_out: zoo.Sentences) -> list[Reading]:
         (reading,) = render.readings(explanation, words, labels=classes)
         assert explanation.target is not None
         right = "" if explanation.target[0] == label else f", though it is {classes[label]}"
-        caption = f"{classes[int(explanation.target[0])]} ({number(float(explanation.value[0]))}){right}"
+        caption = f"{classes[int(explanation.target[0])]} ({number_text(float(explanation.value[0]))}){right}"
         sentences.append(replace(reading, caption=caption, marked=matters))
     return sentences
 
@@ -101,7 +101,7 @@ def _shares(sentences: list[Reading]) -> tuple[float, float]:
     return float(np.mean(shares)), float(np.mean(hits))
 
 
-def _plain(one: Reading) -> dict[str, Any]:
+def _sentence_record(one: Reading) -> dict[str, Any]:
     words = zip(one.words, one.relevance.tolist(), one.marked, strict=True)
     return {
         "explained": one.caption,

@@ -49,35 +49,35 @@ def of(value: Any) -> str:
         Where a thing is neither: its digest could not be that of its content.
     """
     state = hashlib.blake2b(digest_size=SIZE)
-    for part in _parts(value):
+    for part in _digest_parts(value):
         state.update(len(part).to_bytes(8, "little"))  # so that no two lists of parts read the same
         state.update(part)
     return state.hexdigest()
 
 
-def _parts(value: Any) -> Iterable[bytes | memoryview]:
+def _digest_parts(value: Any) -> Iterable[bytes | memoryview]:
     if isinstance(value, np.ndarray):
         yield from _array(value)
     elif isinstance(value, Mapping):
         yield f"mapping {len(value)}".encode()
         for key in sorted(value, key=repr):
-            yield from _parts(key)
-            yield from _parts(value[key])
+            yield from _digest_parts(key)
+            yield from _digest_parts(value[key])
     elif isinstance(value, (list, tuple)):
         yield f"list {len(value)}".encode()
         for entry in value:
-            yield from _parts(entry)
+            yield from _digest_parts(entry)
     elif is_dataclass(value) and not isinstance(value, type):
         yield f"record {type(value).__qualname__}".encode()
         for field in fields(value):
             if field.init and field.name not in _ORIGINS:
                 yield field.name.encode()
-                yield from _parts(getattr(value, field.name))
+                yield from _digest_parts(getattr(value, field.name))
     else:
-        yield _plain(value)
+        yield _value_digest(value)
 
 
-def _plain(value: Any) -> bytes:
+def _value_digest(value: Any) -> bytes:
     if isinstance(value, (np.dtype, np.generic)):
         return f"numpy {value!r}".encode()
     if value is None or isinstance(value, (bool, int, float, str, bytes, Fraction, Path)):
@@ -88,7 +88,7 @@ def _plain(value: Any) -> bytes:
 def _array(array: Array) -> Iterable[bytes | memoryview]:
     yield f"array {array.dtype.str} {array.shape}".encode()
     if array.dtype == object:
-        yield from _parts(array.reshape(-1).tolist())
+        yield from _digest_parts(array.reshape(-1).tolist())
         return
     rows = array.reshape(1) if array.ndim == 0 else array
     step = max(1, CHUNK * len(rows) // max(1, array.nbytes))

@@ -108,7 +108,7 @@ def explain(
         "labels": None if labels is None else str(labels),
         "preprocessing": network.images.description,
         "reading": {name: list(options[name]) for name in READING},
-    } | {name: _plain(options[name]) for name in TEXT}  # fmt: skip
+    } | {name: _option_value(options[name]) for name in TEXT}  # fmt: skip
     page = out if out is not None and out.suffix == ".html" else None
     out = out if page is None else None
     changed = f" with {', '.join(assignments)}" if assignments else ""
@@ -132,7 +132,7 @@ def explain(
         click.get_current_context().exit(command.failed)
 
 
-def _plain(value: Any) -> Any:
+def _option_value(value: Any) -> Any:
     """An option as JSON."""
     return str(value) if isinstance(value, Path) else value
 

@@ -42,7 +42,7 @@ def info(as_json: bool) -> None:
         "composites": list(PRESETS),
     }
     for name, value in facts.items():
-        out.say(f"{name.replace('_', ' '):<16}{_text(name, value)}")
+        out.say(f"{name.replace('_', ' '):<16}{_fact_text(name, value)}")
     out.document({"format": "lrp_ref.info", "version": 1, **facts})
 
 
@@ -67,7 +67,7 @@ def _blas() -> list[dict[str, Any]] | None:
     ]
 
 
-def _text(name: str, value: Any) -> str:
+def _fact_text(name: str, value: Any) -> str:
     if name == "packages":
         return ", ".join(f"{package} {version or 'not installed'}" for package, version in value.items())
     if name == "instruction_set":

@@ -162,7 +162,7 @@ def _show(out: Output, facts: dict[str, Any], plan: bool) -> None:
     counts = ", ".join(f"{count} {kind}" for kind, count in facts["layers"].items())
     out.say(f"{len(facts['nodes'])} nodes: {counts}")
     for name, known in facts["inputs"].items():
-        shape = "any shape" if known["shape"] is None else _extents(known["shape"])
+        shape = "any shape" if known["shape"] is None else _extents_text(known["shape"])
         out.say(f"{name}: {shape}, domain {known['domain'] or 'unknown'}")
     out.say(f"output: {', '.join(facts['outputs'])}")
     for remark in facts["remarks"]:
@@ -171,7 +171,7 @@ def _show(out: Output, facts: dict[str, Any], plan: bool) -> None:
         out.say(facts["preprocessing"])
     rows, above = [], next(iter(facts["inputs"]))
     for node in facts["nodes"]:
-        rows.append(_row(node, above))
+        rows.append(_node_row(node, above))
         above = node["node"]
     width = len(COLUMNS) - (not plan)
     out.table(COLUMNS[:width], [row[:width] for row in rows], right=(4,), spare=((6,) if plan else ()) + (2, 4))
@@ -182,12 +182,12 @@ def _show(out: Output, facts: dict[str, Any], plan: bool) -> None:
     _show_patterns(out, facts["patterns"])
 
 
-def _row(node: dict[str, Any], above: str) -> tuple[Any, ...]:
+def _node_row(node: dict[str, Any], above: str) -> tuple[Any, ...]:
     return (
         node["node"],
         node["layer"],
         "" if node["reads"] == [above] else ", ".join(node["reads"]),
-        "?" if node["shape"] is None else _extents(node["shape"]),
+        "?" if node["shape"] is None else _extents_text(node["shape"]),
         node["parameters"],
         node["rule"] or "–",
         _step(node),
@@ -212,5 +212,5 @@ def _step(node: dict[str, Any]) -> str:
     return f"{node['step']} ({node['served_with']})" if " + " in node["served_with"] else str(node["step"])
 
 
-def _extents(shape: list[int]) -> str:
+def _extents_text(shape: list[int]) -> str:
     return " × ".join(map(str, shape)) or "1"

@@ -199,16 +199,16 @@ class Journal:
 
     def _append(self, line: Line) -> None:
         with self.path.open("ab", buffering=0) as file:  # one write, so that an interruption tears one line at most
-            file.write(_text(line))
+            file.write(_line_bytes(line))
 
     def _write(self, lines: Sequence[Line]) -> None:
         assert self._folder is not None
         part = self._folder / self.path.name
-        part.write_bytes(b"".join(map(_text, lines)))
+        part.write_bytes(b"".join(map(_line_bytes, lines)))
         part.replace(self.path)
 
 
-def _text(line: Line) -> bytes:
+def _line_bytes(line: Line) -> bytes:
     return json.dumps(line).encode("ascii") + b"\n"
 
 

@@ -40,7 +40,7 @@ def _lock(file: IO[bytes], on_no_locks: Callable[[], None]) -> bool:
         raise
 
 
-def _same(file: IO[bytes], path: Path) -> bool:
+def _names_same_file(file: IO[bytes], path: Path) -> bool:
     """Whether the open file still is what `path` names: whoever had it before may have removed it."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
@@ -73,7 +73,7 @@ def alone(room: Path, on_wait: Callable[[], None], on_no_locks: Callable[[], Non
             continue
         try:
             if _lock(file, on_no_locks):
-                if _same(file, room / "lock"):
+                if _names_same_file(file, room / "lock"):
                     break
             elif not said:
                 said = True

@@ -161,7 +161,7 @@ def plain_table(columns: Sequence[str], rows: list[list[str]], right: set[int]) 
     return "\n".join([set_line(list(columns)), "  ".join("-" * w for w in widths), *(set_line(row) for row in rows)])
 
 
-def number(value: float, digits: int = 4) -> str:
+def number_text(value: float, digits: int = 4) -> str:
     """A number for a table.
 
     Parameters

@@ -12,7 +12,7 @@ from ..ledger import COLUMNS, Ledger
 from ..propagate.explanation import Explanation
 from ..propagate.share import percent
 from .coloured_words import readings_of, show_legend, show_words
-from .output import Output, number
+from .output import Output, number_text
 
 STRONGEST = 5
 MOST_REMARKS = 5  # samples whose remarks a table of many is followed by
@@ -32,9 +32,9 @@ def record_of(explanation: Explanation, ledger: bool, labels: Sequence[str] | No
     scores = np.asarray(explanation.prediction[0], dtype=np.float64)
     best = np.argsort(-scores.reshape(-1), kind="stable")[:STRONGEST].tolist()
     record: dict[str, Any] = {
-        "predicted": _index(best[0], scores.shape),
+        "predicted": _index_of(best[0], scores.shape),
         "best": [
-            {"output": _index(k, scores.shape), "label": None if labels is None else labels[k], "score": float(scores.flat[k])}
+            {"output": _index_of(k, scores.shape), "label": None if labels is None else labels[k], "score": float(scores.flat[k])}
             for k in best
         ],
         "prediction": scores.tolist(),
@@ -64,7 +64,7 @@ def _target(explanation: Explanation, t: int, labels: Sequence[str] | None) -> d
     share = explanation.share_arrived
     target = None if explanation.target is None else np.atleast_1d(explanation.target[0])[t]
     return {
-        "target": None if target is None else _index(int(target), explanation.prediction.shape[1:]),
+        "target": None if target is None else _index_of(int(target), explanation.prediction.shape[1:]),
         "label": None if target is None or labels is None else labels[int(target)],
         "value": pick(explanation.value),
         "share_arrived": None if share is None or np.isnan(pick(share)) else pick(share),
@@ -74,7 +74,7 @@ def _target(explanation: Explanation, t: int, labels: Sequence[str] | None) -> d
     }
 
 
-def _index(flat: int, shape: tuple[int, ...]) -> int | list[int]:
+def _index_of(flat: int, shape: tuple[int, ...]) -> int | list[int]:
     return flat if len(shape) < 2 else [int(i) for i in np.unravel_index(flat, shape)]
 
 
@@ -170,11 +170,11 @@ def show_one(out: Output, record: dict[str, Any], numbers: bool = False) -> None
     record : of the sample
     numbers : whether each word has its relevance below it
     """
-    ranked = [f"{output_name(entry['output'], entry['label'])} ({number(entry['score'])})" for entry in record["best"]]
+    ranked = [f"{output_name(entry['output'], entry['label'])} ({number_text(entry['score'])})" for entry in record["best"]]
     out.say(f"prediction  {ranked[0]}" + (f", then {', '.join(ranked[1:])}" if len(ranked) > 1 else ""))
     sentences = readings_of(record)
     for t, target in enumerate(record["targets"]):
-        out.say(f"explained   {question_text(record, target)}, {number(target['value'], 6)}{_arrival_text(target)}")
+        out.say(f"explained   {question_text(record, target)}, {number_text(target['value'], 6)}{_arrival_text(target)}")
         if sentences:
             out.say()
             show_words(out, sentences[t : t + 1], numbers, captions=False)
@@ -204,7 +204,7 @@ def _show_strongest(out: Output, target: dict[str, Any], sequence: bool) -> None
     for title, side in (("The strongest features for it", "positive"), ("The strongest against it", "negative")):
         out.heading(title if target[side] else f"{title}: none")
         if target[side]:
-            rows = [(feature_name(e, several), number(e["x"]), number(e["relevance"])) for e in target[side]]
+            rows = [(feature_name(e, several), number_text(e["x"]), number_text(e["relevance"])) for e in target[side]]
             out.table((f"feature{axes}", "x", "relevance"), rows, right=(1, 2))
 
 
@@ -215,11 +215,11 @@ def balance(totals: dict[str, float]) -> str:
     ----------
     totals : by column
     """
-    parts = [f"inputs {number(totals['inputs'], 6)}"]
+    parts = [f"inputs {number_text(totals['inputs'], 6)}"]
     for name in TOTALS[1:]:
         sign = "-" if totals[name] < 0 else "+"
-        parts.append(f"{sign} {name} {number(abs(totals[name]), 3)}")
-    return f"{number(totals['start'], 6)} = {' '.join(parts)}"
+        parts.append(f"{sign} {name} {number_text(abs(totals[name]), 3)}")
+    return f"{number_text(totals['start'], 6)} = {' '.join(parts)}"
 
 
 def show_sentences(out: Output, records: Sequence[dict[str, Any]], numbers: bool) -> None:
@@ -253,8 +253,8 @@ def show_several(out: Output, records: Sequence[dict[str, Any]]) -> None:
             rows.append((record["name"], *("",) * (len(columns) - 2), record["status"]))
         for target in record.get("targets", ()):
             ends = [feature_name(target[side][0], False) if target[side] else "–" for side in ("positive", "negative")]
-            totals = [number(target["ledger"][name]) for name in TOTALS[:-1]]
-            value = number(target["value"])
+            totals = [number_text(target["ledger"][name]) for name in TOTALS[:-1]]
+            value = number_text(target["value"])
             share = target.get("share_arrived")
             arrived = "–" if share is None else percent(share)
             best = record["best"][0]["label"] if record.get("best") else None
@@ -293,5 +293,5 @@ def show_ledger(out: Output, accounts: Ledger | Sequence[dict[str, Any]]) -> Non
     lines = []
     for row in rows:
         first = [float(np.reshape(row[name], -1)[0]) for name in (*COLUMNS, "rounding", "inputs_abs")]
-        lines.append((row["node"], row["rule"], *(number(value) for value in first)))
+        lines.append((row["node"], row["rule"], *(number_text(value) for value in first)))
     out.table(("node", "rule", *COLUMNS, "rounding", "Σ|R| below"), lines, right=range(2, 9), spare=(7, 8, 1))

@@ -49,7 +49,7 @@ def _entry(name: str, kind: type[Rule]) -> dict[str, Any]:
     return {
         "name": name,
         "signature": f"{name}({shown})",
-        "parameters": {key: value if _plain(value) else repr(value) for key, value in parameters.items()},
+        "parameters": {key: value if _is_plain(value) else repr(value) for key, value in parameters.items()},
         "formula": readable(kind.formula),
         "latex": kind.formula,
         "usage": kind.usage,
@@ -58,5 +58,5 @@ def _entry(name: str, kind: type[Rule]) -> dict[str, Any]:
     }
 
 
-def _plain(value: Any) -> bool:
+def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, (bool, int, float, str))

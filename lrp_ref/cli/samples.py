@@ -178,7 +178,7 @@ def _contents(path: Path, network: Network) -> tuple[dict[str, Array], Array | N
     model, kinds = network.model, network.kinds
     if path.suffix.lower() in preprocess.SUFFIXES and len(model.inputs) == 1:
         return *_image(path, network), None
-    arrays, columns = _arrays(path, model, kinds)
+    arrays, columns = _file_inputs(path, model, kinds)
     return _batches(_as_steps(_as_numbers(arrays, model, kinds), kinds), model), None, columns
 
 
@@ -219,7 +219,7 @@ def _as_steps(arrays: dict[str, Array], kinds: InputKinds) -> dict[str, Array]:
     return {name: array[None] if name in kinds.sequences and array.ndim == 2 else array for name, array in arrays.items()}
 
 
-def _arrays(path: Path, model: Model, kinds: InputKinds) -> tuple[dict[str, Array], tuple[str, ...] | None]:
+def _file_inputs(path: Path, model: Model, kinds: InputKinds) -> tuple[dict[str, Array], tuple[str, ...] | None]:
     """The model's inputs by name, as the file holds them, and the names of a table's columns."""
     suffix = path.suffix.lower()
     if suffix == ".npz":

@@ -42,14 +42,14 @@ def root_point(layer: Layer, rule: rules.Rule, a: Any, relevance: Any, k: Any) -
     chosen = number(k, shape)
     # A relative ε is a fraction of the root mean square over all upper neurons.
     if isinstance(getattr(rule, "epsilon", None), rules.RelativeEpsilon):
-        return _expand(layer, rule, inputs, R, shape, np.arange(math.prod(shape)))[chosen]
-    return _expand(layer, rule, inputs, R, shape, np.array([chosen]))[0]
+        return _expansions(layer, rule, inputs, R, shape, np.arange(math.prod(shape)))[chosen]
+    return _expansions(layer, rule, inputs, R, shape, np.array([chosen]))[0]
 
 
 def root_points(layer: Layer, rule: rules.Rule, a: Any, relevance: Any) -> RootPoints:
     """`root_point` for every upper neuron at once. Takes memory for (upper × lower) numbers: meant for small layers."""
     inputs, R, shape = _arrays(layer, rule, a, relevance)
-    return RootPoints(_expand(layer, rule, inputs, R, shape, np.arange(math.prod(shape))), shape)
+    return RootPoints(_expansions(layer, rule, inputs, R, shape, np.arange(math.prod(shape))), shape)
 
 
 def _arrays(layer: Layer, rule: rules.Rule, a: Any, relevance: Any) -> tuple[Array, Array, Shape]:
@@ -86,7 +86,7 @@ def _neurons(layer: Linear, a: Array, shape: Shape, chosen: Array) -> Neurons:
     return Neurons(a.reshape(-1), w, feeds, b, a.shape[1:])
 
 
-def _expand(layer: Layer, rule: rules.Rule, a: Array, relevance: Array, shape: Shape, chosen: Array) -> tuple[RootPoint, ...]:
+def _expansions(layer: Layer, rule: rules.Rule, a: Array, relevance: Array, shape: Shape, chosen: Array) -> tuple[RootPoint, ...]:
     """The expansions of the chosen upper neurons."""
     assert isinstance(layer, Linear)
     k = _neurons(layer, a, shape, chosen)

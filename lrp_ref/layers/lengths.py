@@ -12,7 +12,7 @@ from ..errors import ParameterError, UnderflowError
 from ..lazy_dataclass import lazy_dataclass
 from .base import need_arity
 from .norms import LastAxes, Normalised, _finite, _need_elements
-from .reductions import _counted, _kept, _reduced_axes
+from .reductions import _axes_from_front, _kept, _reduced_axes
 
 
 @lazy_dataclass(frozen=True, eq=False, repr=False)
@@ -47,18 +47,18 @@ class _OverAxes(Normalised):
 
     def shape(self, *inputs: Shape) -> Shape:
         need_arity(self, inputs)
-        _need_elements(inputs[0], _counted(self.axes, len(inputs[0])))
+        _need_elements(inputs[0], _axes_from_front(self.axes, len(inputs[0])))
         return inputs[0]
 
     def _grouped(self, shape: Shape) -> tuple[Shape, tuple[int, ...]]:
-        return shape, _counted(self.axes, len(shape))
+        return shape, _axes_from_front(self.axes, len(shape))
 
     def _affine(self, shape: Shape) -> tuple[Array | None, Array | None]:
         return None, None
 
     def _group(self, a: Array) -> Shape:
         """The shape with one entry for each group."""
-        return _kept(a.shape, _counted(self.axes, a.ndim))
+        return _kept(a.shape, _axes_from_front(self.axes, a.ndim))
 
     def _inverse(self, size: Array) -> Array:
         """1/max(size, floor), 0 where that is 0: a group of zeros stays one."""
@@ -141,7 +141,7 @@ class MinMaxNorm(_OverAxes):
     linear_mean: ClassVar[bool] = False
 
     def _range(self, a: Array) -> tuple[Array, Array]:
-        axes = _counted(self.axes, a.ndim)
+        axes = _axes_from_front(self.axes, a.ndim)
         low = np.asarray(a.min(axis=axes, keepdims=True))
         with np.errstate(over="ignore"):
             size = np.asarray(a.max(axis=axes, keepdims=True) - low + like(self.epsilon, a))
@@ -158,13 +158,13 @@ class MinMaxNorm(_OverAxes):
         group = self._group(a)
         inverse = self._inverse(size)
         moved = np.where(size > like(self.floor, a), sum_to(upper * output, group), like(0, a)) * inverse
-        lowest = self._first(a.min(axis=_counted(self.axes, a.ndim), keepdims=True) == a, a)
-        highest = self._first(a.max(axis=_counted(self.axes, a.ndim), keepdims=True) == a, a)
+        lowest = self._first(a.min(axis=_axes_from_front(self.axes, a.ndim), keepdims=True) == a, a)
+        highest = self._first(a.max(axis=_axes_from_front(self.axes, a.ndim), keepdims=True) == a, a)
         return (np.asarray(upper * inverse + lowest * (moved - sum_to(upper, group) * inverse) - highest * moved),)
 
     def _first(self, mask: Array, a: Array) -> Array:
         """1 at the first cell of each group where the mask holds, in row-major order, 0 elsewhere."""
-        axes = _counted(self.axes, a.ndim)
+        axes = _axes_from_front(self.axes, a.ndim)
         order = (*(axis for axis in range(a.ndim) if axis not in axes), *axes)
         moved = np.asarray(mask, dtype=bool).transpose(order)
         rows = moved.reshape(-1, math.prod(a.shape[axis] for axis in axes))

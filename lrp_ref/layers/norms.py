@@ -96,7 +96,7 @@ def _group(shape: Shape, axes: tuple[int, ...]) -> Shape:
     return tuple(1 if axis in axes else extent for axis, extent in enumerate(shape))
 
 
-def _mean(values: Array, axes: tuple[int, ...]) -> Array:
+def _group_mean(values: Array, axes: tuple[int, ...]) -> Array:
     """The mean of every group."""
     count = like(math.prod(values.shape[axis] for axis in axes), values)
     return np.asarray(sum_to(values, _group(values.shape, axes)) / count)
@@ -132,13 +132,13 @@ class Normalised(Layer):
         """Mean and 1/√(σ² + ε) of every element's group, broadcastable against the grouped input."""
         grouped, axes = self._grouped(a.shape)
         values = a.reshape(grouped)
-        mean = _mean(values, axes) if self.centred else zeros(_group(grouped, axes), a)
+        mean = _group_mean(values, axes) if self.centred else zeros(_group(grouped, axes), a)
         deviation = self._deviation(values - mean if self.centred else values, axes, a)
         return mean, np.asarray(like(1, a) / (deviation + like(self.outside, a) if self.outside else deviation))
 
     def _deviation(self, centred: Array, axes: tuple[int, ...], a: Array) -> Array:
         """√(σ² + ε) of every group, from what is left beside its mean."""
-        variance = _finite(_mean(centred * centred, axes), a, "the variance of inputs that are normalised together")
+        variance = _finite(_group_mean(centred * centred, axes), a, "the variance of inputs that are normalised together")
         if self.correction:
             variance = variance * self._corrected(centred, axes)
         return square_root(variance + like(self.epsilon, a))
@@ -166,8 +166,8 @@ class Normalised(Layer):
         scale, _ = self._affine(a.shape)
         g = (upper if scale is None else upper * like(scale, a)).reshape(grouped)
         n = (a.reshape(grouped) - mean) * inverse
-        centred = g - _mean(g, axes) if self.centred else g
-        inner = _mean(g * n, axes) if not (self.outside or self.correction) else self._slope(g, n, inverse, axes, a)
+        centred = g - _group_mean(g, axes) if self.centred else g
+        inner = _group_mean(g * n, axes) if not (self.outside or self.correction) else self._slope(g, n, inverse, axes, a)
         lower = (centred - n * inner) * inverse
         return (np.asarray(lower.reshape(a.shape)),)
 
@@ -175,7 +175,7 @@ class Normalised(Layer):
         """mean(g·n)·(σ + δ)/σ, and n/(n − 1) times that of a corrected variance; 0 for a group of equal numbers."""
         none = like(0, a)
         deviation = like(1, a) / inverse - like(self.outside, a)
-        whole = _mean(g * n, axes) * self._corrected(n, axes)
+        whole = _group_mean(g * n, axes) * self._corrected(n, axes)
         flat = deviation <= none
         return np.where(flat, none, whole / (np.where(flat, like(1, a), deviation) * inverse))
 
@@ -251,7 +251,7 @@ class _CentredAffine(_ElementwiseAffine):
 
     def _mean(self, a: Array) -> Array:
         """The mean of every element's group, broadcast to a's shape."""
-        return np.broadcast_to(_mean(a.reshape(self.grouped), self.axes), self.grouped).reshape(a.shape)
+        return np.broadcast_to(_group_mean(a.reshape(self.grouped), self.axes), self.grouped).reshape(a.shape)
 
     def map(self, a: Array, weight: Array) -> Array:
         return np.asarray((a - self._mean(a)) * weight)

@@ -24,7 +24,7 @@ def _reduced_axes(given: Any, kind: str) -> tuple[int, ...]:
     return axes
 
 
-def _counted(axes: tuple[int, ...], ndim: int) -> tuple[int, ...]:
+def _axes_from_front(axes: tuple[int, ...], ndim: int) -> tuple[int, ...]:
     """The axes counted from the front of an input of `ndim` axes."""
     found = tuple(axis + ndim if axis < 0 else axis for axis in axes)
     if any(not 0 < axis < ndim for axis in found) or len(set(found)) != len(found):
@@ -36,7 +36,7 @@ def _kept(shape: Shape, axes: tuple[int, ...]) -> Shape:
     return tuple(1 if axis in axes else extent for axis, extent in enumerate(shape))
 
 
-def _reduced(shape: Shape, axes: tuple[int, ...], keepdims: bool) -> Shape:
+def _reduced_shape(shape: Shape, axes: tuple[int, ...], keepdims: bool) -> Shape:
     return _kept(shape, axes) if keepdims else tuple(e for axis, e in enumerate(shape) if axis not in axes)
 
 
@@ -57,14 +57,14 @@ class Sum(Linear):
 
     def shape(self, *inputs: Shape) -> Shape:
         need_arity(self, inputs)
-        return _reduced(inputs[0], _counted(self.axes, len(inputs[0])), self.keepdims)
+        return _reduced_shape(inputs[0], _axes_from_front(self.axes, len(inputs[0])), self.keepdims)
 
     def map(self, a: Array, weight: Array) -> Array:
-        kept = _kept(a.shape, _counted(self.axes, a.ndim))
+        kept = _kept(a.shape, _axes_from_front(self.axes, a.ndim))
         return np.asarray(sum_to(a * weight, kept).reshape(self.shape(a.shape)))
 
     def adjoint(self, s: Array, weight: Array, shape: Shape) -> Array:
-        kept = _kept(shape, _counted(self.axes, len(shape)))
+        kept = _kept(shape, _axes_from_front(self.axes, len(shape)))
         return np.asarray(np.broadcast_to(s.reshape(kept), shape) * weight)
 
 
@@ -81,18 +81,18 @@ class ReduceMax(Selecting):
 
     def shape(self, *inputs: Shape) -> Shape:
         need_arity(self, inputs)
-        axes = _counted(self.axes, len(inputs[0]))
+        axes = _axes_from_front(self.axes, len(inputs[0]))
         if not math.prod(inputs[0][axis] for axis in axes):
             raise ShapeError(f"nothing to take a maximum of over axes {self.axes} of an input of shape {inputs[0]}")
-        return _reduced(inputs[0], axes, self.keepdims)
+        return _reduced_shape(inputs[0], axes, self.keepdims)
 
     def forward(self, *inputs: Array) -> Array:
         self.shape(*(a.shape for a in inputs))
-        return np.asarray(inputs[0].max(axis=_counted(self.axes, inputs[0].ndim), keepdims=self.keepdims))
+        return np.asarray(inputs[0].max(axis=_axes_from_front(self.axes, inputs[0].ndim), keepdims=self.keepdims))
 
     def _order(self, ndim: int) -> tuple[int, ...]:
         """The batch, the axes that stay, and those that go, in the input's order: the first of equal cells stays the first."""
-        axes = sorted(_counted(self.axes, ndim))
+        axes = sorted(_axes_from_front(self.axes, ndim))
         return (*(axis for axis in range(ndim) if axis not in axes), *axes)
 
     def cells(self, a: Array) -> tuple[Array, Array]:
@@ -109,7 +109,7 @@ class ReduceMax(Selecting):
         return Sum(self.axes, self.keepdims)
 
 
-def _norm(powers: Array, p: Any) -> Array:
+def _lp_norm(powers: Array, p: Any) -> Array:
     return np.asarray(np.sqrt(powers) if p == 2 else powers if p == 1 else powers ** powers.dtype.type(1 / p))
 
 
@@ -159,7 +159,7 @@ class LpPool(Pooling):
     def forward(self, *inputs: Array) -> Array:
         out = self.shape(*(a.shape for a in inputs))
         powers = _powered(self, inputs[0], self.p)
-        return _norm(window_sum(powers, pool_window(self, powers.ndim - 2), out[2:]), self.p)
+        return _lp_norm(window_sum(powers, pool_window(self, powers.ndim - 2), out[2:]), self.p)
 
     def vjp(self, inputs: tuple[Array, ...], output: Array, upper: Array) -> tuple[Array, ...]:
         window = pool_window(self, output.ndim - 2)
@@ -187,7 +187,7 @@ class GlobalLpPool(Pooling):
 
     def forward(self, *inputs: Array) -> Array:
         out = self.shape(*(a.shape for a in inputs))
-        return _norm(sum_to(_powered(self, inputs[0], self.p), out), self.p)
+        return _lp_norm(sum_to(_powered(self, inputs[0], self.p), out), self.p)
 
     def vjp(self, inputs: tuple[Array, ...], output: Array, upper: Array) -> tuple[Array, ...]:
         return (np.asarray(_slope(inputs[0], output, self.p) * upper),)

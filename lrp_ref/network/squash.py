@@ -207,7 +207,7 @@ class _Survey:
         several = places == SEVERAL
         if not several.any():
             return made
-        numbers = _split(self.kinds(whole, "number").astype(np.float64), shapes)
+        numbers = _parted(self.kinds(whole, "number").astype(np.float64), shapes)
         touched = np.asarray(node.layer.forward(*numbers)).reshape(-1) != 0
         made = self._combined(node, several & ~touched, made)
         return self._numbers(node, several & touched, made)
@@ -268,7 +268,7 @@ def _applied(layer: Layer, z: Array, shape: Shape) -> Array:
     return np.asarray(layer.forward(z.reshape(shape))).reshape(-1)
 
 
-def _split(flat: Array, shapes: list[Shape]) -> list[Array]:
+def _parted(flat: Array, shapes: list[Shape]) -> list[Array]:
     """One array for each shape, of consecutive numbers."""
     ends = np.cumsum([int(np.prod(shape, dtype=np.int64)) for shape in shapes])[:-1]
     return [part.reshape(shape) for part, shape in zip(np.split(flat, ends), shapes, strict=True)]
@@ -287,7 +287,7 @@ def picks(layer: Layer, shapes: list[Shape]) -> Array:
     """
     size = sum(int(np.prod(shape, dtype=np.int64)) for shape in shapes)
     x = np.arange(1, size + 1, dtype=np.float64)
-    one, square, minus, none = (np.asarray(layer.forward(*_split(probe, shapes))).reshape(-1) for probe in (x, x * x, -x, 0 * x))
+    one, square, minus, none = (np.asarray(layer.forward(*_parted(probe, shapes))).reshape(-1) for probe in (x, x * x, -x, 0 * x))
     constant = (one == none) & (square == none) & (minus == none)
     copied = (square == one * one) & (minus == -one) & (none == 0) & (one >= 1) & (one <= size) & (one == np.rint(one))
     return np.where(constant, CONSTANT, np.where(copied, one - 1, SEVERAL)).astype(np.intp)

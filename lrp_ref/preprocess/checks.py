@@ -105,10 +105,10 @@ def numbers(value: Any, name: str) -> tuple[float, ...]:
     values = tuple(value) if isinstance(value, (tuple, list, np.ndarray)) else (value,)
     if len(values) not in (1, 3):
         raise ParameterError(f"Preprocessing.{name} is one number or three, found {len(values)}")
-    return tuple(number(v, name) for v in values)
+    return tuple(finite_number(v, name) for v in values)
 
 
-def number(value: Any, name: str) -> float:
+def finite_number(value: Any, name: str) -> float:
     """The number of a parameter, checked.
 
     Parameters

@@ -12,7 +12,7 @@ import numpy as np
 from ..arrays import Array
 from ..errors import ParameterError, ShapeError
 from ..network.domain import Domain
-from .checks import crop_of, extents, number, numbers, pair
+from .checks import crop_of, extents, finite_number, numbers, pair
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -72,7 +72,7 @@ class Preprocessing:
         object.__setattr__(self, "crop", crop_of(self.crop))
         for name in ("mean", "std"):
             object.__setattr__(self, name, numbers(getattr(self, name), name))
-        object.__setattr__(self, "scale", number(self.scale, "scale"))
+        object.__setattr__(self, "scale", finite_number(self.scale, "scale"))
         if self.scale <= 0 or min(self.std) <= 0:
             raise ParameterError(f"scale and std must be positive, found {self.scale} and {self.std}")
         for name, known in self._choices.items():

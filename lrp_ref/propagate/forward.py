@@ -49,7 +49,7 @@ def last_reads(steps: Sequence[BaseStep], wanted: Iterable[str | None]) -> tuple
     return tuple(reversed(found))
 
 
-def forward(
+def node_outputs(
     plan: Plan,
     inputs: Mapping[str, Array],
     shapes: Mapping[str, Shape],
@@ -71,7 +71,7 @@ def forward(
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # checked at the end, by node
         for step, dropped in zip(plan.steps, done, strict=True):
             name = step.nodes[-1].name
-            into = _slice(plan, name, shapes, owners) if name in plan.slots else None
+            into = _slot_view(plan, name, shapes, owners) if name in plan.slots else None
             values[name], kept = step.forward(*[values[source] for source in step.nodes[0].inputs], into=into)
             if saved is not None:
                 saved.append(kept)
@@ -81,7 +81,7 @@ def forward(
     return values
 
 
-def _slice(plan: Plan, name: str, shapes: Mapping[str, Shape], owners: dict[str, Array]) -> Array:
+def _slot_view(plan: Plan, name: str, shapes: Mapping[str, Shape], owners: dict[str, Array]) -> Array:
     """Where a node's output goes: a slice of another's, which is made when the first of them comes."""
     slot = plan.slots[name]
     if slot.owner not in owners:

@@ -18,7 +18,7 @@ from ..messages import Inbox, Message, MessageKind, PartialMessage
 from ..step import BaseStep
 from .doubt import doubt
 from .explanation import Explanation
-from .forward import ForwardPass, forward
+from .forward import ForwardPass, node_outputs
 from .settling import Booked, settled
 from .spec import ExplainSpec
 from .start import Start
@@ -37,7 +37,7 @@ class Execution:
     def __init__(self, spec: ExplainSpec, inputs: Mapping[str, Array], shapes: Mapping[str, Shape]) -> None:
         self.spec = spec
         self._saved: list[Any] = []
-        values = forward(spec.plan, inputs, shapes, spec.dead_after, self._saved)
+        values = node_outputs(spec.plan, inputs, shapes, spec.dead_after, self._saved)
         self.run = ForwardPass(spec.plan, inputs, shapes, values)
 
     def back(self, start: Start, masks: Mapping[str, Array]) -> Explanation:

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..arrays import Array, like
-from ..ledger import PLACES, Amounts, Entry, OpenEntry, table
+from ..ledger import PLACES, Amounts, Entry, OpenEntry, account_table
 
 #: What a message amounts to, or where that is found: the node or input at which it arrives alone.
 Handed: TypeAlias = str | Amounts
@@ -53,7 +53,7 @@ def settled(
         inputs, sizes = added([amounts(part, None) for part in relevances.values()], {})
         none, size = value * like(0, value), abs(value)
         # What its relevance adds up to beyond the explained value is unassigned (negative: too much).
-        columns = table(value, inputs, none, none, value - inputs, size + sizes, size, sizes)
+        columns = account_table(value, inputs, none, none, value - inputs, size + sizes, size, sizes)
         found.append(OpenEntry(f"start at {', '.join(relevances)}", str(head)).entry(columns, single))
     return tuple(found[::-1]), whole[:, 0] if single else whole
 

@@ -39,7 +39,7 @@ def sentences(readings: Sequence[Reading], *, title: str = "", numbers: bool = F
     if not 0 < len(readings) <= MOST_READINGS:
         raise ParameterError(f"a picture holds 1 to {MOST_READINGS} sentences, found {len(readings)}; html() has no limit")
     across = int((width - 0.4) / _CHARACTER)
-    lines = [_lines(one, across, numbers) for one in readings]
+    lines = [_picture_lines(one, across, numbers) for one in readings]
     line = _LINE + (_NUMBERS if numbers else 0)
     height = 0.75 + 0.4 * bool(title) + sum(_HEAD + line * len(rows) for rows in lines)
     fig = figure(width, height)
@@ -65,7 +65,7 @@ def _cells(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
-def _lines(reading: Reading, across: int, numbers: bool) -> list[list[tuple[int, int, int]]]:
+def _picture_lines(reading: Reading, across: int, numbers: bool) -> list[list[tuple[int, int, int]]]:
     """(word, column, width) by line, broken where the next word would leave the picture."""
     lines: list[list[tuple[int, int, int]]] = [[]]
     column = 0

@@ -107,7 +107,7 @@ def sliding_window(
     x = np.asarray(x)
     where = moved_axes(axes, x)
     size = integer(batch, "batch", 1)
-    extents = per_axis(_extents(explainer, name, where) if window is None else window, len(where), "window")
+    extents = per_axis(_model_extents(explainer, name, where) if window is None else window, len(where), "window")
     steps = per_axis(stride, len(where), "stride")
     starts = [_starts(x.shape[axis], extent, step, edges) for axis, extent, step in zip(where, extents, steps, strict=True)]
     corners = tuple(itertools.product(*starts))
@@ -132,7 +132,7 @@ def sliding_window(
 # --- where windows are -----------------------------------------------------------------------------------------------
 
 
-def _extents(explainer: Explainer, name: str, axes: Sequence[int]) -> Shape:
+def _model_extents(explainer: Explainer, name: str, axes: Sequence[int]) -> Shape:
     """The extents that the model was made for."""
     shape = explainer.model.input_shape.get(name)
     if shape is None or len(shape) < max(axes):

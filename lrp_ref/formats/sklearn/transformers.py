@@ -43,7 +43,7 @@ def transform(graph: Graph, name: str, step: Any, source: str) -> str:
             source = transform(graph, f"{name}.{inner}", inner_step, source)
         return source
     if kind == "ColumnTransformer":
-        return _columns(graph, name, step, source)
+        return _column_transformer(graph, name, step, source)
     if kind == "FeatureUnion":
         return _union(graph, name, step, source)
     if kind not in TRANSFORMERS:
@@ -69,7 +69,7 @@ def _weighted(graph: Graph, name: str, step: Any, transformer_name: str, source:
     return source if weight is None else graph.add(f"{name}.weight", L.Scale(float(weight)), source)
 
 
-def _columns(graph: Graph, name: str, step: Any, source: str) -> str:
+def _column_transformer(graph: Graph, name: str, step: Any, source: str) -> str:
     """A ColumnTransformer: the chosen columns of each part through its transformer, side by side."""
     ends = []
     for transformer_name, transformer, columns in fitted_attribute(step, "transformers_"):

@@ -38,7 +38,7 @@ def step_for(context: PlanContext, node: Node, steps: Callable[[PlanContext, Nod
         return None
     inner, rule = steps(context.stand_ins, node), context.rules[node.name]
     if type(inner) is Compiled:
-        return _product(context.model, inner, rule)
+        return _product_derivative(context.model, inner, rule)
     function = function_for(context, node) if inner is None or isinstance(node.layer, Elementwise) else None
     if function is not None:
         inner = PassedFunction((node,), rule, function, context.resources.threads)
@@ -48,7 +48,7 @@ def step_for(context: PlanContext, node: Node, steps: Callable[[PlanContext, Nod
     return step
 
 
-def _product(model: Model, inner: Compiled, rule: Rule) -> ProductDerivative:
+def _product_derivative(model: Model, inner: Compiled, rule: Rule) -> ProductDerivative:
     node, choice, threads = inner.nodes[0], inner.choice, inner.threads
 
     def prepare(_: bool) -> PackedLayer:

@@ -13,7 +13,7 @@ from ...errors import LrpError
 from ...forks import cached_property
 from ...layers.indexing import Expand, Gather, PadWith, Slice, Tile
 from ...lazy_dataclass import lazy_dataclass
-from ...ledger import Booking, Entry, OpenEntry, table
+from ...ledger import Booking, Entry, OpenEntry, account_table
 from ...messages import Message, PartialMessage
 from ...network.model import Model, Node
 from ...rules import Pass
@@ -132,7 +132,7 @@ class Picked(PassThrough):
         inputs, inputs_abs = amounts(lower, a, self.threads)
         none = np.zeros_like(arriving)
         lost = none if lower.size == message.size else arriving - inputs
-        columns = table(arriving, inputs, none, none, lost, arriving_abs + inputs_abs, arriving_abs, inputs_abs)
+        columns = account_table(arriving, inputs, none, none, lost, arriving_abs + inputs_abs, arriving_abs, inputs_abs)
         return Entry(node, named, Booking.of(columns))
 
 

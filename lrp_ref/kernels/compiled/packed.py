@@ -157,8 +157,8 @@ class Rows:
     """Dense: products over the last axis. Holds the shares' own weights; the layer's is not copied."""
 
     def __init__(self, made: Scheme) -> None:
-        self._groups = [(g.features, [[_matrix(w) for w in weights] for weights in g.weights]) for g in made.groups]
-        self._down = [[None if w is None else _matrix(w) for w in weights] for weights in made.downward]
+        self._groups = [(g.features, [[_as_matrix(w) for w in weights] for weights in g.weights]) for g in made.groups]
+        self._down = [[None if w is None else _as_matrix(w) for w in weights] for weights in made.downward]
         self._held = [w for _, products in self._groups for weights in products for w in weights]
         self._held += [w for weights in self._down for w in weights if w is not None]
 
@@ -205,7 +205,7 @@ class Rows:
             total = None
             for term in own:
                 a = np.ascontiguousarray(term.feature(x)).reshape(-1, x.shape[-1])
-                total = _core.dense(a, _matrix(term.weight), threads, total, None, True)
+                total = _core.dense(a, _as_matrix(term.weight), threads, total, None, True)
             found.append(None if total is None else total.reshape(*x.shape[:-1], total.shape[-1]))
         return found
 
@@ -216,7 +216,7 @@ class Rows:
         return np.ascontiguousarray(wanted).reshape(-1, wanted.shape[-1])
 
 
-def _matrix(w: Array) -> Array:
+def _as_matrix(w: Array) -> Array:
     return w if w.flags.c_contiguous or w.flags.f_contiguous else np.ascontiguousarray(w)
 
 

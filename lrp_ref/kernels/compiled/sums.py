@@ -174,7 +174,7 @@ class CompiledSum(FusedLinear):
         return (channels_first(output), [channels_first(factor) for factor in factors], odd) if turn else (output, factors, odd)
 
 
-def total(threads: int, layer: Linear, inputs: tuple[Array, ...], weights: tuple[Array | None, ...], _: bool) -> Array:
+def sum_of_maps(threads: int, layer: Linear, inputs: tuple[Array, ...], weights: tuple[Array | None, ...], _: bool) -> Array:
     """Σ_i map(a_i, w_i), in fresh memory: what comes out may get a bias added in place."""
     if isinstance(layer, SumPool):
         assert weights[0] is not None
@@ -234,19 +234,21 @@ def _gathered(threads: int, s: Array, w: Array, factor: Any, dims: int) -> Array
     return np.multiply(channels_first(cells), w)
 
 
-def largest(threads: int, layer: Layer, a: Array) -> Array:
+def pool_output(threads: int, layer: Layer, a: Array) -> Array:
     """The output of a maximum."""
     return _window_largest(threads, a, pool_window(layer, a.ndim - 2)) if isinstance(layer, MaxPool) else layer.forward(a)
 
 
 def passes_of(threads: int) -> LinearPasses:
     """The core's functions for sums."""
-    return LinearPasses("compiled", "sums", partial(total, threads), partial(adjoint, threads), numpy_passes.factor, quotient)
+    return LinearPasses(
+        "compiled", "sums", partial(sum_of_maps, threads), partial(adjoint, threads), numpy_passes.factor, quotient
+    )
 
 
 def windows_of(threads: int) -> WindowPasses:
     """NumPy's functions of windows, but for what stands in for a maximum: winners have a step of their own."""
-    return replace(numpy_passes.WINDOWS, largest=partial(largest, threads))
+    return replace(numpy_passes.WINDOWS, largest=partial(pool_output, threads))
 
 
 def _sizes(parts: list[Array]) -> Array:

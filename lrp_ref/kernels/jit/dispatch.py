@@ -33,14 +33,14 @@ def step_for(context: PlanContext, node: Node) -> BaseStep | None:
     if type(context.rules[node.name]) is Gradient:
         return derivatives.step_for(context, node, step_for)
     return (
-        linear.step_for(context, node, _linear)
+        linear.step_for(context, node, _linear_step)
         or pass_through.step_for(context, node)
-        or max_pooling.step_for(context, node, WINDOWS, _linear)
+        or max_pooling.step_for(context, node, WINDOWS, _linear_step)
         or recurrent.step_for(context, node)
     )
 
 
-def _linear(
+def _linear_step(
     nodes: tuple[Node, ...],
     rule: LinearRule,
     prepare: Callable[[bool], StackedLayer | None],

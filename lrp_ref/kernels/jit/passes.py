@@ -59,9 +59,9 @@ def transposed_total(layer: Linear, inputs: tuple[Array, ...], weights: tuple[Ar
     assert w is not None
     shape = layer.shape(a.shape)
     if 0 in a.shape or 0 in shape or 0 in w.shape:
-        return numpy_passes.total(layer, inputs, weights)
+        return numpy_passes.sum_of_maps(layer, inputs, weights)
     rows = a.reshape(a.shape[0], layer.groups, layer.lower // layer.groups, math.prod(a.shape[2:]))
-    columns = np.matmul(_matrix(layer, w).swapaxes(1, 2), rows)
+    columns = np.matmul(_kernel_matrix(layer, w).swapaxes(1, 2), rows)
     columns = columns.reshape(a.shape[0], layer.upper, layer.window.taps, rows.shape[-1])
     flat = np.zeros((*shape[:2], math.prod(shape[2:])), a.dtype)
     loops.scatter(columns, table(layer.window, shape[2:], a.shape[2:]), layer.stride[-1], flat)
@@ -83,11 +83,11 @@ def transposed_adjoint(layer: Linear, pairs: Sequence[tuple[Array, Array]], shap
     below = np.zeros((shape[0], layer.groups, layer.lower // layer.groups, size), columns.dtype)
     for s, w in pairs:
         loops.gather(planes(s, 2), where, layer.stride[-1], columns)
-        below += np.matmul(_matrix(layer, w), columns.reshape(shape[0], layer.groups, -1, size))
+        below += np.matmul(_kernel_matrix(layer, w), columns.reshape(shape[0], layer.groups, -1, size))
     return below.reshape(shape)
 
 
-def _matrix(layer: ConvTranspose, w: Array) -> Array:
+def _kernel_matrix(layer: ConvTranspose, w: Array) -> Array:
     return w.reshape(layer.groups, layer.lower // layer.groups, math.prod(w.shape[1:]))
 
 
@@ -98,7 +98,7 @@ def pool_total(layer: Linear, inputs: tuple[Array, ...], weights: tuple[Array | 
     """map(a, w)."""
     (a,), (w,) = inputs, weights
     if not isinstance(layer, SumPool) or w is None or not a.size:
-        return numpy_passes.total(layer, inputs, weights)
+        return numpy_passes.sum_of_maps(layer, inputs, weights)
     window = pool_window(layer, a.ndim - 2)
     out = window.outputs(a.shape[2:])
     sums = np.empty((a.shape[0] * a.shape[1], math.prod(out)), a.dtype)

@@ -125,7 +125,7 @@ def _correlated(window: Window, a: Array, weight: Array, out: Shape) -> Array:
     """The products of a convolution without stride."""
     reach = (out[0], *window.padded(out)[1:])
     z = np.empty((a.shape[0], *weight.shape[:2], math.prod(reach)), a.dtype)
-    loops.correlate(planes(products._padded(a, window, out), 2), weight, _long(window, out), z)
+    loops.correlate(planes(products._zero_padded(a, window, out), 2), weight, _long(window, out), z)
     inner = z.reshape(*z.shape[:3], *reach)[_corner(out)]
     return np.ascontiguousarray(inner).reshape(*z.shape[:3], math.prod(out))
 

@@ -72,7 +72,7 @@ def weighed(message: Array, factor: Array, takes: MessageKind) -> Array:
     return np.asarray(message * factor[:, None] if takes == "c" else message / factor[:, None])
 
 
-def total(layer: Linear, inputs: tuple[Array, ...], weights: tuple[Array | None, ...], _: bool = False) -> Array:
+def sum_of_maps(layer: Linear, inputs: tuple[Array, ...], weights: tuple[Array | None, ...], _: bool = False) -> Array:
     """Σ_i map(a_i, w_i); a layer's own map gives equal windows equal numbers."""
     parts = [layer.map(a, w) for a, w in zip(inputs, weights, strict=True) if w is not None]
     return np.asarray(sum(parts[1:], parts[0]))
@@ -163,5 +163,5 @@ def largest(layer: Layer, a: Array) -> Array:
     return layer.forward(a)
 
 
-LINEAR = LinearPasses("numpy", "fused", total, adjoint, factor, weighed)
+LINEAR = LinearPasses("numpy", "fused", sum_of_maps, adjoint, factor, weighed)
 WINDOWS = WindowPasses("numpy", winners, to_winners, to_ties, largest)

@@ -96,7 +96,7 @@ def _taps(window: Window, out: Shape, rows: slice) -> Iterator[tuple[slice, ...]
         yield (*cells[:2], slice(row.start + first, row.stop + first, row.step), *cells[3:])
 
 
-def _padded(x: Array, window: Window, out: Shape) -> Array:
+def _zero_padded(x: Array, window: Window, out: Shape) -> Array:
     whole = window.padded(out)
     if whole == x.shape[2:] and not any(before for before, _ in window.padding):
         return x
@@ -112,7 +112,7 @@ def _correlate(a: Array, stacked: Array, layer: Conv, out: Shape, count: int) ->
     z = [np.empty((samples, groups, part, *out), a.dtype) for _ in range(count)]
     if 0 in a.shape or 0 in out:
         return [np.zeros((samples, layer.upper, *out), a.dtype) for _ in z]
-    padded = _padded(a, window, out)
+    padded = _zero_padded(a, window, out)
     for n, rows in _blocks(samples, out, _row_bytes(lower, window, out, a.itemsize)):
         many, height = n.stop - n.start, rows.stop - rows.start
         if pointwise(window):

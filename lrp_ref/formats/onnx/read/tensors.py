@@ -226,12 +226,12 @@ def split_large_initializers(data: bytes | mmap.mmap) -> tuple[bytes, dict[str, 
     whatever is unusual gives None: then the parser reads everything.
     """
     try:
-        return _split(data)
+        return _split_graph(data)
     except (IndexError, ValueError):
         return None
 
 
-def _split(data: bytes | mmap.mmap) -> tuple[bytes, dict[str, tuple[int, int]]]:
+def _split_graph(data: bytes | mmap.mmap) -> tuple[bytes, dict[str, tuple[int, int]]]:
     blobs: dict[str, tuple[int, int]] = {}
     graphs = 0
     pieces: list[bytes] = []

@@ -12,7 +12,7 @@ from ....arrays import Array, Shape
 from ....errors import FormatError
 from ..read.tensors import CASTS, LARGEST, check_size
 from .builder import BATCH, Value
-from .index_constants import gather, gather_elements, gather_nd, identity_like, running_sum, triangle
+from .index_constants import gather_constants, gather_elements, gather_nd, identity_like, running_sum, triangle
 from .operator_call import Call
 from .quantised_constants import dequantize_constant, quantize_constant
 from .shape_arithmetic import python_slice, reshape_target, shape_extents, slices, split_sizes
@@ -255,7 +255,7 @@ FOLDS: dict[str, Callable[[Call], Array | list[Array]]] = {
     "Expand": _expand,
     "Flatten": _flatten,
     "Floor": _elementwise(np.floor),
-    "Gather": gather,
+    "Gather": gather_constants,
     "GatherElements": gather_elements,
     "GatherND": gather_nd,
     "Greater": _elementwise(np.greater),

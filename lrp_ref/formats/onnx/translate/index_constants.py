@@ -10,7 +10,7 @@ from ..read.tensors import CASTS, check_size
 from .operator_call import Call
 
 
-def gather(call: Call) -> Array:
+def gather_constants(call: Call) -> Array:
     """A Gather of constants: slices of an array along one axis."""
     a, indices, axis = call.constant(0), call.constant(1), call.integer("axis", 0)
     axis = axis + a.ndim if axis < 0 else axis

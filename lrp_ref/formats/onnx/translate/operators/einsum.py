@@ -117,7 +117,7 @@ def _ordered(call: Call, x: Tensor, labels: str, order: str, suffix: str) -> Ten
     return call.emit(Transpose((0, *(labels.index(label) + 1 for label in order))), x, suffix=suffix)
 
 
-def _split(one: str, two: str, out: str) -> tuple[str, str, str, str]:
+def _label_groups(one: str, two: str, out: str) -> tuple[str, str, str, str]:
     """The labels of a product: the stack (of both inputs and the output), the rows, what is added up, the columns."""
     stack = "".join(label for label in one if label in two and label in out)
     inner = "".join(label for label in one if label in two and label not in out)
@@ -136,7 +136,7 @@ def _extents(terms: Sequence[str], shapes: Sequence[Sequence[int]]) -> dict[str,
 
 def _by_constant(call: Call, x: Tensor, weight: Array, terms: Sequence[str], out: str) -> Tensor:
     """A signal times a constant: the labels that are added up last, then one dense layer, or one for each cell of the stack."""
-    stack, rows, inner, columns = _split(terms[0], terms[1], out)
+    stack, rows, inner, columns = _label_groups(terms[0], terms[1], out)
     extents = _extents(terms, (x.shape, weight.shape))
 
     def size(labels: str) -> int:
@@ -161,7 +161,7 @@ def _by_constant(call: Call, x: Tensor, weight: Array, terms: Sequence[str], out
 
 def _of_signals(call: Call, factors: tuple[Tensor, Tensor], terms: tuple[str, str], out: str) -> Tensor:
     """Two signals: labels of both and of the output are a stack, those of both alone are added up."""
-    stack, rows, inner, columns = _split(*terms, out)
+    stack, rows, inner, columns = _label_groups(*terms, out)
     extents = _extents(terms, [factor.shape for factor in factors])
 
     def size(labels: str) -> int:

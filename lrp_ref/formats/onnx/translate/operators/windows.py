@@ -47,7 +47,7 @@ def pads_of(call: Call, spatial: Shape, kernel: Shape, stride: tuple[int, ...], 
     if min(stride) < 1 or min(dilation) < 1:
         raise FormatError(f"strides {stride} and dilations {dilation} must be positive")
     if auto in ("SAME_UPPER", "SAME_LOWER"):
-        return tuple(_same(*axis, upper=auto == "SAME_UPPER") for axis in zip(spatial, kernel, stride, dilation, strict=True))
+        return tuple(_pad_same(*axis, upper=auto == "SAME_UPPER") for axis in zip(spatial, kernel, stride, dilation, strict=True))
     if auto not in ("NOTSET", "VALID", ""):
         raise FormatError(f"the attribute auto_pad is {auto!r}")
     pads = call.integers("pads", ()) or (0,) * (2 * dims)
@@ -57,7 +57,7 @@ def pads_of(call: Call, spatial: Shape, kernel: Shape, stride: tuple[int, ...], 
     return tuple(zip(pads[:dims], pads[dims:], strict=True))
 
 
-def _same(size: int, kernel: int, stride: int, dilation: int, *, upper: bool) -> tuple[int, int]:
+def _pad_same(size: int, kernel: int, stride: int, dilation: int, *, upper: bool) -> tuple[int, int]:
     """Padding that gives ⌈size / stride⌉ windows; the odd cell goes to the end or to the beginning."""
     total = max((-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
     small = total // 2
