@@ -298,7 +298,7 @@ class Explainer:
         samples = {name: tuple(extents[1:]) for name, extents in shapes.items()}
         plan = self.plan(samples)
         kept = self._prepared.kept(plan.model, self._prepared.route(plan.model, samples).scores)
-        return footprint(plan, plan.model.shapes(shapes), kept, targets) + plan.model._memo.size
+        return footprint(plan, plan.model.shapes(shapes), kept, targets) + plan.model.remembered
 
     def _rows(self) -> tuple[str, list[tuple[str, ...]]]:
         plan, rules = self.plan(), self.rules

@@ -163,7 +163,7 @@ class Predictor:
         plan = self.plan({name: tuple(s[1:]) for name, s in whole.items()})
         plan.prepare()
         size = forward_footprint(plan, plan.model.shapes(whole), last_reads(plan.steps, plan.model.outputs))
-        return size + plan.model._memo.size
+        return size + plan.model.remembered
 
     def __repr__(self) -> str:
         plan = self.plan()

@@ -185,3 +185,18 @@ def test_a_child_finds_every_memo_whole():
         stop.set()
         for thread in threads:
             thread.join()
+
+
+def test_what_a_model_remembers_is_made_once_and_counted_until_it_is_forgotten():
+    model, made = Model.sequential([L.Dense([[1.0]])]), []
+
+    def build():
+        made.append(object())
+        return made[-1], 24
+
+    before = model.remembered
+    assert model.remember("own", build) is model.remember("own", build) is made[0]
+    assert model.remembered == before + 24
+    model.forget()
+    assert model.remembered == 0
+    assert model.remember("own", build) is made[1]

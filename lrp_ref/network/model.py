@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import field, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,8 @@ from .shapes import Shapes
 from .wiring import Node, check_layer, check_names, check_outputs, default_names, ordered, underflow_remarks
 
 __all__ = ["Domain", "Model", "Node", "Trace", "ancestors"]
+
+Found = TypeVar("Found")
 
 #: Names of up to this length set the width of a table's column; longer ones stand out of it.
 COLUMN = 40
@@ -180,8 +182,23 @@ class Model:
             own = {id(a) for node in self.nodes for a in node.layer.parameters.values()}
             return found, sum(a.nbytes for n in found.nodes for a in n.layer.parameters.values() if id(a) not in own)
 
-        made: Model = self._memo.get(("fitted", self.dtype, tuple(asked.items())), build)
-        return made
+        return self.remember(("fitted", self.dtype, tuple(asked.items())), build)
+
+    def remember(self, key: Hashable, build: Callable[[], tuple[Found, int]]) -> Found:
+        """What `build` makes of this model, made once and held with it, until `forget` or until the memo is full.
+
+        Parameters
+        ----------
+        key : what is made, and from what; models that were derived from one share its memo
+        build : gives it with its size in bytes
+        """
+        found: Found = self._memo.get(key, build)
+        return found
+
+    @property
+    def remembered(self) -> int:
+        """The bytes of what is held for this model."""
+        return self._memo.size
 
     def forget(self) -> None:
         """Free the prepared weights that explainers of this model keep."""
@@ -208,10 +225,7 @@ class Model:
         by_name = {name: tuple(shape) for name, shape in self._given(inputs).items()}
         # By the names of the nodes, too: a rewritten model has the memo of the one that it was made from.
         key = ("shapes", tuple(self._named), tuple(shape[1:] for shape in by_name.values()))
-        shapes: Shapes = self._memo.get(
-            key, lambda: (Shapes({name: shape[1:] for name, shape in self.shapes(by_name).items()}), 0)
-        )
-        return shapes
+        return self.remember(key, lambda: (Shapes({name: shape[1:] for name, shape in self.shapes(by_name).items()}), 0))
 
     def prepare(self, x: Any) -> dict[str, Array]:
         """The inputs by name, checked and cast to the model's number type.

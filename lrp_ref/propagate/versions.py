@@ -61,8 +61,7 @@ def version(model: Model, key: Hashable, build: Callable[[], Model]) -> Model:
         new = [node.layer for node in derived.nodes if id(node.layer) not in shared]
         return derived, sum(a.nbytes for layer in new for a in layer.parameters.values())
 
-    result: Model = model._memo.get(key, sized)
-    return result
+    return model.remember(key, sized)
 
 
 def sample_shapes(arrays: Mapping[str, Array]) -> dict[str, Shape]:

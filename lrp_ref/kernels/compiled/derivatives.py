@@ -67,8 +67,7 @@ def upward(model: Model, node: Node, rule: LinearRule, choice: Choice, threads: 
         assert made is not None
         return packed(node.layer, replace(made, columns=()), choice, threads)
 
-    found: PackedLayer = model._memo.get(("upward", node.layer, choice), build)
-    return found
+    return model.remember(("upward", node.layer, choice), build)
 
 
 class Downward(Taps):
@@ -144,7 +143,7 @@ class ProductDerivative(Derivative):
             made = Downward(layer, message.dtype, choice.downward, threads)
             return made, made.nbytes
 
-        product: Downward = self.model._memo.get(("downward", layer, message.dtype, choice.downward), build)
+        product: Downward = self.model.remember(("downward", layer, message.dtype, choice.downward), build)
         cells = self.inner._last(message, 2)
         folded = cells.reshape(cells.shape[0] * cells.shape[1], *cells.shape[2:])
         lower = product(folded, None if mask is None else cells_last(mask), shape[2:], threads)

@@ -108,12 +108,11 @@ def outline(model: Model, node: Node, rule: LinearRule, sure: bool) -> tuple[tup
     None where the step does not serve.
     """
 
-    def build() -> tuple[Any, int]:
+    def build() -> tuple[tuple[tuple[Feature, ...], bool, bool] | None, int]:
         made = scheme(node.layer, rule, sure, model.dtype, False)  # type: ignore[arg-type]
         return (None if made is None else (made.features, made.keeps_quotient, made.even)), 0
 
-    found: tuple[tuple[Feature, ...], bool, bool] | None = model._memo.get(("outline", node.layer, rule, sure), build)
-    return found
+    return model.remember(("outline", node.layer, rule, sure), build)
 
 
 def prepared(
@@ -127,8 +126,7 @@ def prepared(
         assert made is not None
         return packed(node.layer, made, choice, threads)
 
-    found: PackedLayer = model._memo.get(("packed", node.layer, rule, sure, relu_follows, choice), build)
-    return found
+    return model.remember(("packed", node.layer, rule, sure, relu_follows, choice), build)
 
 
 def packed(layer: Any, made: Scheme, choice: Choice, threads: int) -> tuple[PackedLayer, int]:
@@ -158,5 +156,4 @@ def sizes(model: Model, node: Node, rule: LinearRule, sure: bool, relu_follows: 
         found = Sizes(node.layer, terms, choice.upward, threads)  # type: ignore[arg-type]
         return found, found.nbytes
 
-    found: Sizes = model._memo.get(("sizes", node.layer, rule, sure, relu_follows, choice), build)
-    return found
+    return model.remember(("sizes", node.layer, rule, sure, relu_follows, choice), build)

@@ -53,7 +53,7 @@ def step_for(context: PlanContext, node: Node) -> RecurrentStep | None:
 
     def prepare() -> Any:
         key = (kind, layer, all_gates, with_ledger)
-        return model._memo.get(key, lambda: _prepared(layer, all_gates, with_ledger, model.dtype))  # type: ignore[arg-type]
+        return model.remember(key, lambda: _prepared(layer, all_gates, with_ledger, model.dtype))  # type: ignore[arg-type]
 
     return CompiledRecurrentStep(
         (node,), rule, prepare=prepare, code=code, threads=context.resources.threads, with_ledger=with_ledger

@@ -61,8 +61,7 @@ def prepared(
 
     if type(rule).__hash__ is None:
         return build()[0]
-    found: StackedLayer | None = model._memo.get((node.layer, rule, nonnegative, relu_follows), build)
-    return found
+    return model.remember((node.layer, rule, nonnegative, relu_follows), build)
 
 
 def prepared_sum(layer: Linear, rule: LinearRule, nonnegative: tuple[bool, ...], dtype: Any) -> StackedLayer | None:
