@@ -67,10 +67,10 @@ def like(value: Any, array: Array) -> Array:
     if is_exact(array):
         from fractions import Fraction
 
-        found = np.asarray(value)
-        if is_exact(found) and all(type(item) is Fraction for item in found.flat):
-            return found
-        return fractions(found)
+        number = np.asarray(value)
+        if is_exact(number) and all(type(item) is Fraction for item in number.flat):
+            return number
+        return fractions(number)
     check_type(array)
     return np.asarray(value, dtype=array.dtype)
 

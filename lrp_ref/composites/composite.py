@@ -145,19 +145,19 @@ class Composite:
 
 def reached(model: Model, rules: Mapping[str, Rule], starts: Iterable[str]) -> frozenset[str]:
     """The nodes and inputs where relevance can arrive from `starts`; below a node without a rule, all that it reads."""
-    found: set[str] = set()
+    reach: set[str] = set()
     waiting = list(starts)
     while waiting:
         name = waiting.pop()
-        if name in found:
+        if name in reach:
             continue
-        found.add(name)
+        reach.add(name)
         if name not in model:
             continue
         node = model[name]
         takes = rules[name].hands_on(node.layer) if name in rules else (True,) * len(node.inputs)
         waiting += [source for source, taken in zip(node.inputs, takes, strict=True) if taken]
-    return frozenset(found)
+    return frozenset(reach)
 
 
 def _begins(model: Model) -> Iterator[str]:

@@ -101,10 +101,10 @@ class Name(Matcher):
 
     def __call__(self, model: Model) -> frozenset[str]:
         names = [node.name for node in model.nodes]
-        found = frozenset(name for name in names if name == self.pattern or fnmatch.fnmatchcase(name, self.pattern))
-        if not found and not any(c in self.pattern for c in "*?["):
+        matches = frozenset(name for name in names if name == self.pattern or fnmatch.fnmatchcase(name, self.pattern))
+        if not matches and not any(c in self.pattern for c in "*?["):
             raise unknown("node", self.pattern, names)
-        return found
+        return matches
 
     def __repr__(self) -> str:
         return f"name {self.pattern!r}"
@@ -133,15 +133,15 @@ class First(Matcher):
 
     def __call__(self, model: Model) -> frozenset[str]:
         # fresh: reachable from an input without meeting a linear layer
-        fresh, found = set(model.inputs), set()
+        fresh, matches = set(model.inputs), set()
         for node in model.nodes:
             if not any(name in fresh for name in node.inputs):
                 continue
             if isinstance(node.layer, Linear) and not isinstance(node.layer, (Scale, BatchNorm)):
-                found.add(node.name)
+                matches.add(node.name)
             else:
                 fresh.add(node.name)
-        return frozenset(found)
+        return frozenset(matches)
 
     def __repr__(self) -> str:
         return "first linear"
@@ -187,11 +187,11 @@ def stages(model: Model) -> dict[str, int]:
     On VGG-16 these are the five convolution blocks, and the dense layers form the sixth.
     """
     behind: dict[str, int] = dict.fromkeys(model.inputs, 1)
-    found = {}
+    stage_of = {}
     for node in model.nodes:
-        found[node.name] = max(behind[name] for name in node.inputs)
-        behind[node.name] = found[node.name] + _shrinks(node.layer)
-    return found
+        stage_of[node.name] = max(behind[name] for name in node.inputs)
+        behind[node.name] = stage_of[node.name] + _shrinks(node.layer)
+    return stage_of
 
 
 def _shrinks(layer: Layer) -> bool:
@@ -211,11 +211,11 @@ class Stages(Matcher):
             object.__setattr__(self, "count", integer(self.count, "the number of stages", 0))
 
     def __call__(self, model: Model) -> frozenset[str]:
-        found = stages(model)
+        stage_of = stages(model)
         convolutions = [node.name for node in model.nodes if isinstance(node.layer, (Conv, ConvTranspose))]
-        numbers = sorted({found[name] for name in convolutions})
+        numbers = sorted({stage_of[name] for name in convolutions})
         count = -(-3 * len(numbers) // 5) if self.count is None else self.count
-        return frozenset(name for name in convolutions if found[name] in numbers[:count])
+        return frozenset(name for name in convolutions if stage_of[name] in numbers[:count])
 
     def __repr__(self) -> str:
         return f"lower {'3/5' if self.count is None else self.count} of the stages"

@@ -124,5 +124,5 @@ def _slope(squash: Layer, z: Array) -> Array:
     """h'(0) on the side of 0 where z is: that of the smallest number there, where every kink but one at 0 is far away."""
     small = like(Fraction(1, 2**1000), z) if is_exact(z) else like(np.finfo(z.dtype).tiny, z)
     at = np.where(z < like(0, z), -small, small)
-    (found,) = squash.vjp((at,), squash.forward(at), np.broadcast_to(like(1, z), z.shape))
-    return found
+    (slope,) = squash.vjp((at,), squash.forward(at), np.broadcast_to(like(1, z), z.shape))
+    return slope

@@ -78,8 +78,8 @@ class RootPoint:
     def squared_distance(self) -> Number:
         """‖ã − a‖², the bias neuron not counted; exact in rationals."""
         step = (self.root - self.a).reshape(1, -1)
-        found: Number = total(step * step, (1,))[0]
-        return found
+        squares: Number = total(step * step, (1,))[0]
+        return squares
 
     @property
     def distance(self) -> float:

@@ -108,14 +108,14 @@ class AdaptiveMaxPool(Selecting):
 
     def _picks(self, shape: Shape) -> list[tuple[Array, Array]]:
         """For each spatial axis which input cells every window sees, (out, longest window), and which of them exist."""
-        found = []
+        windows = []
         for size, out in zip(shape[2:], _sizes(self, shape), strict=True):
             ends = edges(size, out)
             longest = max(high - low for low, high in ends)
             cells = np.array([low for low, _ in ends])[:, None] + np.arange(longest)
             exist = cells < np.array([high for _, high in ends])[:, None]
-            found.append((np.minimum(cells, size - 1), exist))
-        return found
+            windows.append((np.minimum(cells, size - 1), exist))
+        return windows
 
     def cells(self, a: Array) -> tuple[Array, Array]:
         picks = self._picks(a.shape)

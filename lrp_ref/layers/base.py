@@ -73,8 +73,8 @@ class Layer(ABC):
     @property
     def parameters(self) -> dict[str, Array]:
         """The arrays that the layer holds, by field name."""
-        found = {name: getattr(self, name) for name in self.parameter_names}
-        return {name: value for name, value in found.items() if value is not None}
+        arrays = {name: getattr(self, name) for name in self.parameter_names}
+        return {name: value for name, value in arrays.items() if value is not None}
 
     def astype(self, dtype: Any) -> Self:
         """The same layer with its parameters in another number type (`object` for rationals)."""

@@ -166,12 +166,12 @@ class _Extreme(Choice):
         return self.inputs
 
     def chosen(self, inputs: tuple[Array, ...], output: Array) -> tuple[Array, ...]:
-        free, found = np.ones(output.shape, dtype=bool), []
+        free, winners = np.ones(output.shape, dtype=bool), []
         for a in inputs:
             wins = np.asarray(a == output, dtype=bool) & free
             free &= ~wins
-            found.append(wins)
-        return tuple(found)
+            winners.append(wins)
+        return tuple(winners)
 
 
 @lazy_dataclass(frozen=True, eq=False, repr=False)
@@ -181,10 +181,10 @@ class Maximum(_Extreme):
     inputs: int = 2
 
     def forward(self, *inputs: Array) -> Array:
-        found = np.broadcast_to(inputs[0], self.shape(*(a.shape for a in inputs)))
+        largest = np.broadcast_to(inputs[0], self.shape(*(a.shape for a in inputs)))
         for a in inputs[1:]:
-            found = np.maximum(found, a)
-        return np.asarray(found)
+            largest = np.maximum(largest, a)
+        return np.asarray(largest)
 
 
 @lazy_dataclass(frozen=True, eq=False, repr=False)
@@ -194,10 +194,10 @@ class Minimum(_Extreme):
     inputs: int = 2
 
     def forward(self, *inputs: Array) -> Array:
-        found = np.broadcast_to(inputs[0], self.shape(*(a.shape for a in inputs)))
+        smallest = np.broadcast_to(inputs[0], self.shape(*(a.shape for a in inputs)))
         for a in inputs[1:]:
-            found = np.minimum(found, a)
-        return np.asarray(found)
+            smallest = np.minimum(smallest, a)
+        return np.asarray(smallest)
 
 
 @lazy_dataclass(frozen=True, eq=False, repr=False)

@@ -16,10 +16,10 @@ from .shape import Rearrangement
 
 def axis_of(axis: int, shape: Shape, kind: str) -> int:
     """`axis` counted from the front; it must exist beside the batch axis."""
-    found = axis + len(shape) if axis < 0 else axis
-    if not 0 < found < len(shape):
+    number = axis + len(shape) if axis < 0 else axis
+    if not 0 < number < len(shape):
         raise ShapeError(f"{kind}.axis {axis} does not exist beside a batch axis in an input of shape {shape}")
-    return found
+    return number
 
 
 class _Picking(Rearrangement):
@@ -163,8 +163,8 @@ class Expand(_Picking):
         return np.array(np.broadcast_to(inputs[0].reshape(self._padded(inputs[0].shape)), shape))
 
     def adjoint(self, relevance: Array, *shapes: Shape) -> tuple[Array, ...]:
-        (found,) = super().adjoint(relevance, self._padded(shapes[0]))
-        return (found.reshape(shapes[0]),)
+        (lower,) = super().adjoint(relevance, self._padded(shapes[0]))
+        return (lower.reshape(shapes[0]),)
 
 
 @lazy_dataclass(frozen=True, eq=False, repr=False)

@@ -168,6 +168,6 @@ class MinMaxNorm(_OverAxes):
         order = (*(axis for axis in range(a.ndim) if axis not in axes), *axes)
         moved = np.asarray(mask, dtype=bool).transpose(order)
         rows = moved.reshape(-1, math.prod(a.shape[axis] for axis in axes))
-        found = np.zeros(rows.shape, dtype=np.int8)
-        found[np.arange(len(rows)), rows.argmax(axis=1)] = 1
-        return like(found.reshape(moved.shape).transpose(np.argsort(order)), a)
+        marks = np.zeros(rows.shape, dtype=np.int8)
+        marks[np.arange(len(rows)), rows.argmax(axis=1)] = 1
+        return like(marks.reshape(moved.shape).transpose(np.argsort(order)), a)

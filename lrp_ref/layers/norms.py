@@ -210,8 +210,8 @@ class Normalised(Layer):
 
     def _on_channels(self, shape: Shape) -> tuple[Array | None, Array | None]:
         ones = (1,) * (len(shape) - 2)
-        found = [None if value is None else np.asarray(value).reshape(-1, *ones) for value in (self.scale, self.shift)]
-        return found[0], found[1]
+        factors = [None if value is None else np.asarray(value).reshape(-1, *ones) for value in (self.scale, self.shift)]
+        return factors[0], factors[1]
 
 
 @lazy_dataclass(frozen=True, eq=False, repr=False)

@@ -34,10 +34,10 @@ def window_largest(a: Array, window: Window) -> Array:
     in_input, in_padded = window.inside(a.shape[2:], out)
     padded = np.full(a.shape[:2] + window.padded(out), -np.inf, a.dtype)
     padded[in_padded] = a[in_input]
-    found = np.full((*a.shape[:2], *out), -np.inf, a.dtype)
+    maxima = np.full((*a.shape[:2], *out), -np.inf, a.dtype)
     for cells in window.slices(out):
-        np.maximum(found, padded[cells], out=found)
-    return found
+        np.maximum(maxima, padded[cells], out=maxima)
+    return maxima
 
 
 def _check_pool(layer: Any) -> None:

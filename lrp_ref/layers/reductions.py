@@ -26,10 +26,10 @@ def _reduced_axes(given: Any, kind: str) -> tuple[int, ...]:
 
 def _axes_from_front(axes: tuple[int, ...], ndim: int) -> tuple[int, ...]:
     """The axes counted from the front of an input of `ndim` axes."""
-    found = tuple(axis + ndim if axis < 0 else axis for axis in axes)
-    if any(not 0 < axis < ndim for axis in found) or len(set(found)) != len(found):
+    numbers = tuple(axis + ndim if axis < 0 else axis for axis in axes)
+    if any(not 0 < axis < ndim for axis in numbers) or len(set(numbers)) != len(numbers):
         raise ShapeError(f"axes {axes} do not exist beside a batch axis in an input of {ndim} axes")
-    return found
+    return numbers
 
 
 def _kept(shape: Shape, axes: tuple[int, ...]) -> Shape:

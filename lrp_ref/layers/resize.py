@@ -36,9 +36,9 @@ def position(coordinates: str, i: int, scale: Fraction, m: int, n: int) -> Fract
         return (i + half) / scale
     if coordinates == "pytorch_half_pixel" and n == 1:
         return Fraction(0)
-    found = (i + half) / scale - half
+    position = (i + half) / scale - half
     # The output is cut off to whole cells; the symmetric variant keeps it centred on the input.
-    return found + Fraction(m, 2) * (1 - Fraction(n) / (scale * m)) if coordinates == "half_pixel_symmetric" else found
+    return position + Fraction(m, 2) * (1 - Fraction(n) / (scale * m)) if coordinates == "half_pixel_symmetric" else position
 
 
 ROUNDINGS: dict[str, Callable[[Fraction], int]] = {
@@ -143,12 +143,12 @@ class Resize(Linear):
 
     def _matrices(self, shape: Shape) -> list[tuple[int, Array]]:
         """(axis, matrix (output cells, input cells)) for each axis that changes."""
-        found = []
+        matrices = []
         for axis, (m, n) in enumerate(zip(shape[1:], self.to, strict=True), start=1):
             scale = Fraction(n, m) if self.scales is None else Fraction(self.scales[axis - 1])
             if m != n or scale != 1 or not (self.roi is None or self.roi[axis - 1] == (0, 1)):
-                found.append((axis, self.matrix(m, n, scale, None if self.roi is None else self.roi[axis - 1])))
-        return found
+                matrices.append((axis, self.matrix(m, n, scale, None if self.roi is None else self.roi[axis - 1])))
+        return matrices
 
     def matrix(self, m: int, n: int, scale: Fraction, part: tuple[Any, Any] | None = None) -> Array:
         """The weights of m input cells in each of n output cells, exact rationals, shape (n, m)."""
@@ -169,11 +169,11 @@ class Resize(Linear):
         shrink = min(Fraction(1), scale) if self.antialias else Fraction(1)
         first = math.floor(where - reach / shrink) + 1
         cells = range(first, math.ceil(where + reach / shrink))
-        found = [(cell, kernel((where - cell) * shrink)) for cell in cells]
+        weights = [(cell, kernel((where - cell) * shrink)) for cell in cells]
         if self.exclude_outside:
-            found = [(cell, share) for cell, share in found if 0 <= cell < m]
-        whole = sum((share for _, share in found), Fraction(0))
-        return [(cell, share / whole) for cell, share in found] if whole else found
+            weights = [(cell, share) for cell, share in weights if 0 <= cell < m]
+        whole = sum((share for _, share in weights), Fraction(0))
+        return [(cell, share / whole) for cell, share in weights] if whole else weights
 
 
 def _cropped(part: tuple[Any, Any], i: int, n: int) -> Fraction:

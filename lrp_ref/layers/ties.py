@@ -47,10 +47,10 @@ class Repeats:
 
 def settle_windows(products: Sequence[Array], x: Array, groups: int, views: Views) -> None:
     """Give equal windows of a sample equal numbers: products (N, upper, *out), made of x (N, lower, *spatial), are changed."""
-    found = repeats(x, groups, views) if products[0].size else None
-    if found is not None:
+    ties = repeats(x, groups, views) if products[0].size else None
+    if ties is not None:
         for z in products:
-            found.settle(z.reshape(z.shape[0] * groups, z.shape[1] // groups, math.prod(z.shape[2:])), 2)
+            ties.settle(z.reshape(z.shape[0] * groups, z.shape[1] // groups, math.prod(z.shape[2:])), 2)
 
 
 def settle_filters(z: Array, filters: Array) -> None:
@@ -58,10 +58,10 @@ def settle_filters(z: Array, filters: Array) -> None:
     upper, terms = filters.shape[1:]
     if upper < 2 or not terms or is_exact(filters) or _alike(filters[:, :, :: math.ceil(terms / PROBED)]) is None:
         return
-    found = _alike(filters)
-    if found is not None:
+    ties = _alike(filters)
+    if ties is not None:
         for sample in z:
-            found.settle(sample, 1)
+            ties.settle(sample, 1)
 
 
 def _alike(filters: Array) -> Repeats | None:
@@ -70,9 +70,9 @@ def _alike(filters: Array) -> Repeats | None:
 
 def settle_rows(z: Array, x: Array) -> None:
     """Give equal rows of a sample equal numbers: z (N, rows, upper), made of x (N, rows, lower), is changed."""
-    found = repeats(x.swapaxes(1, 2), 1, alone) if x.shape[1] > 1 else None
-    if found is not None:
-        found.settle(z, 1)
+    ties = repeats(x.swapaxes(1, 2), 1, alone) if x.shape[1] > 1 else None
+    if ties is not None:
+        ties.settle(z, 1)
 
 
 def alone(marks: Array) -> Iterator[Array]:
@@ -120,9 +120,9 @@ def repeats(x: Array, groups: int, views: Views) -> Repeats | None:
     for attempt in count():
         marks = _marks(bits, x.itemsize, attempt)
         laid = marks.reshape(*shape[:2], *x.shape[2:])
-        found = _first(_added(views(laid)))
-        if found is None or _holds(found, bits, marks, views(laid)):
-            return found
+        ties = _first(_added(views(laid)))
+        if ties is None or _holds(ties, bits, marks, views(laid)):
+            return ties
     raise AssertionError("there are attempts without end")
 
 
@@ -141,8 +141,8 @@ def _marks(bits: Array, itemsize: int, attempt: int) -> Array:
     """
     factors = _factors(bits.shape[2], 2 * attempt)
     if attempt == 0:
-        found = np.einsum("ngcp,c->ngp", bits, (factors >> np.uint64(32)).astype(np.uint32) | np.uint32(1))
-        return found.astype(np.uint64) if itemsize == 4 else np.ascontiguousarray(found).view(np.uint64)
+        sums = np.einsum("ngcp,c->ngp", bits, (factors >> np.uint64(32)).astype(np.uint32) | np.uint32(1))
+        return sums.astype(np.uint64) if itemsize == 4 else np.ascontiguousarray(sums).view(np.uint64)
     whole = bits.astype(np.uint64) if itemsize == 4 else bits.view(np.uint64)
     return np.asarray(np.einsum("ngcp,c->ngp", whole ^ (whole >> np.uint64(4 * itemsize - 1)), factors))
 
@@ -172,19 +172,19 @@ def _first(marks: Array) -> Repeats | None:
     return Repeats(rows, origin.reshape(chosen.shape) - base)
 
 
-def _holds(found: Repeats, bits: Array, marks: Array, views: Iterator[Array]) -> bool:
+def _holds(ties: Repeats, bits: Array, marks: Array, views: Iterator[Array]) -> bool:
     """Whether places and their origins see the same numbers."""
-    row, place = np.nonzero(found.origin != np.arange(found.origin.shape[1]))
-    here = found.rows[row] * found.origin.shape[1] + place
-    there = here + found.origin[row, place] - place
+    row, place = np.nonzero(ties.origin != np.arange(ties.origin.shape[1]))
+    here = ties.rows[row] * ties.origin.shape[1] + place
+    there = here + ties.origin[row, place] - place
     if any(not np.array_equal(np.take(seen, here), np.take(seen, there)) for seen in views):
         return False
     columns = bits.reshape(marks.shape[0] * marks.shape[1], bits.shape[2], marks.shape[2], -1)
     cells = marks.reshape(-1, marks.shape[2])
-    if any(columns[row][:, cells[row] == 0].any() for row in found.rows):
+    if any(columns[row][:, cells[row] == 0].any() for row in ties.rows):
         return False
-    equal = _first(cells[found.rows])
-    for row, origin in () if equal is None else zip(found.rows[equal.rows], equal.origin, strict=True):
+    equal = _first(cells[ties.rows])
+    for row, origin in () if equal is None else zip(ties.rows[equal.rows], equal.origin, strict=True):
         copies = np.flatnonzero(origin != np.arange(origin.size))
         if not np.array_equal(np.take(columns[row], copies, axis=1), np.take(columns[row], origin[copies], axis=1)):
             return False

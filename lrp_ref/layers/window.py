@@ -56,7 +56,7 @@ class Window:
         With `ceil_mode` one more window is taken where the last one left cells over, if it starts inside the input or
         its left padding; it sticks out at the end. An input smaller than the window has room for none, or for that one.
         """
-        found = []
+        counts = []
         for axis, size in enumerate(spatial):
             before, after = self.padding[axis]
             room = size + before + after - self.extent(axis)
@@ -69,8 +69,8 @@ class Window:
                     f"a window of extent {self.extent(axis)} does not fit spatial axis {axis} of {size} cells "
                     f"with padding {(before, after)}"
                 )
-            found.append(count)
-        return tuple(found)
+            counts.append(count)
+        return tuple(counts)
 
     def slices(self, out: Shape) -> Iterator[tuple[slice, ...]]:
         """For each tap, in row-major order, the padded cells that the windows `out` see through it."""

@@ -102,12 +102,12 @@ class Account:
     @cached_property
     def messages(self) -> Terms:
         """R_{j←k} for every j that feeds k."""
-        found = dict.fromkeys(self.upper.a, Fraction(0))
+        messages = dict.fromkeys(self.upper.a, Fraction(0))
         for pool in self.pools:
             s = pool.quotient(self.upper.R)
             for j, term in pool.terms.items():
-                found[j] += term * s
-        return found
+                messages[j] += term * s
+        return messages
 
     @property
     def bias(self) -> Fraction:
@@ -149,11 +149,11 @@ class Messages:
     @cached_property
     def matrices(self) -> tuple[Array, ...]:
         """R_{j←k} as one matrix (lower, upper) for each input of the layer; 0 where j does not feed k."""
-        found = tuple(constant(0, (math.prod(shape), len(self.accounts))) for shape in self.shapes)
+        matrices = tuple(constant(0, (math.prod(shape), len(self.accounts))) for shape in self.shapes)
         for account in self.accounts:
             for (i, j), message in account.messages.items():
-                found[i][j, account.upper.number] = message
-        return found
+                matrices[i][j, account.upper.number] = message
+        return matrices
 
     @property
     def relevances(self) -> tuple[Array, ...]:

@@ -29,7 +29,7 @@ def unit_responses(layer: Layer, shapes: Sequence[Shape], others: int = 0) -> tu
     shapes : the shapes of the layer's inputs, each (1, …)
     others : what the layer's other inputs hold meanwhile: 0; 1 for a product
     """
-    found = []
+    responses = []
     for i, shape in enumerate(shapes):
         lower = math.prod(shape)
         units = constant(0, (lower, lower))
@@ -37,8 +37,8 @@ def unit_responses(layer: Layer, shapes: Sequence[Shape], others: int = 0) -> tu
         nothing = constant(0, (lower, *shape[1:]))
         rest = [constant(others, (lower, *other[1:])) for other in shapes]
         response, at_zero = (layer.forward(*rest[:i], a, *rest[i + 1 :]) for a in (units.reshape(nothing.shape), nothing))
-        found.append(np.asarray(response - at_zero).reshape(lower, math.prod(response.shape[1:])))
-    return tuple(found)
+        responses.append(np.asarray(response - at_zero).reshape(lower, math.prod(response.shape[1:])))
+    return tuple(responses)
 
 
 def weights(layer: Linear, shapes: Sequence[Shape]) -> tuple[tuple[Array, ...], Array]:

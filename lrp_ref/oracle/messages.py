@@ -191,11 +191,11 @@ def choice_takes_all(_: rules.ChoiceTakesAll, k: Upper) -> Pools:
 
 def _beside(shapes: Sequence[Shape], shape: Shape) -> list[Array]:
     """For every input which of its elements stands beside which output element, as Boolean matrices (lower, upper)."""
-    found = []
+    matrices = []
     for own in shapes:
         lower = np.arange(math.prod(own))
-        found.append(lower[:, None] == np.broadcast_to(lower.reshape(own), shape).reshape(1, -1))
-    return found
+        matrices.append(lower[:, None] == np.broadcast_to(lower.reshape(own), shape).reshape(1, -1))
+    return matrices
 
 
 def local_taylor(rule: rules.LocalTaylor, k: Upper) -> Pools:
@@ -213,12 +213,12 @@ def local_taylor(rule: rules.LocalTaylor, k: Upper) -> Pools:
 def _seen(layer: LRN, shape: Shape) -> Array:
     """Which channels each channel of an LRN is normalised by, at the same place: a Boolean matrix (lower, upper)."""
     places = np.arange(math.prod(shape)).reshape(shape[1], -1)
-    found = np.zeros((places.size, places.size), dtype=bool)
+    connected = np.zeros((places.size, places.size), dtype=bool)
     for upper in range(shape[1]):
         for lower in range(shape[1]):
             if -((layer.size - 1) // 2) <= lower - upper <= layer.size // 2:
-                found[places[lower], places[upper]] = True
-    return found
+                connected[places[lower], places[upper]] = True
+    return connected
 
 
 def passed(_: rules.Pass, k: Upper) -> Pools:
@@ -278,8 +278,8 @@ def _links(layer: Layer, rule: rules.Rule, shapes: Sequence[Shape]) -> tuple[lis
         return feed, [constant(1, matrix.shape) for matrix in feed], constant(0, (feed[0].shape[1],))
     feed = list(connections(layer, shapes, others=1 if isinstance(layer, Multiply) else 0))
     if isinstance(layer, Linear):
-        found, bias = weights(layer, shapes)
-        return feed, list(found), bias
+        matrices, bias = weights(layer, shapes)
+        return feed, list(matrices), bias
     return feed, [constant(1, matrix.shape) for matrix in feed], constant(0, (feed[0].shape[1],))
 
 
@@ -307,13 +307,13 @@ def upper_neurons(layer: Layer, rule: rules.Rule, a: Any, R: Any) -> tuple[tuple
     shapes = tuple(array.shape for array in inputs)
     feed, w, bias = _links(layer, rule, shapes)
     flat_inputs = [array.reshape(-1) for array in inputs]
-    found = []
+    neurons = []
     for number, R_k in enumerate(relevance.flat):
         below: list[Lower] = [(i, int(j)) for i, matrix in enumerate(feed) for j in np.flatnonzero(matrix[:, number])]
         a_j: Terms = {(i, j): flat_inputs[i][j] for i, j in below}
         w_jk: Terms = {(i, j): w[i][j, number] for i, j in below}
-        found.append(Upper(number, a_j, w_jk, bias[number], R_k, layer, shapes))
-    return tuple(found), shapes, relevance.shape
+        neurons.append(Upper(number, a_j, w_jk, bias[number], R_k, layer, shapes))
+    return tuple(neurons), shapes, relevance.shape
 
 
 def messages(layer: Layer, rule: rules.Rule, a: Any, R: Any) -> Messages:

@@ -119,9 +119,9 @@ class LinearRule(Rule):
     ) -> tuple[tuple[Array, ...], Booking]:
         self.require(layer)
         assert isinstance(layer, Linear)
-        found, unassigned = self.divided(layer, inputs, output, relevance)
-        relevances = redistribute(layer, found, inputs)
-        return relevances, book(layer, found, unassigned, inputs, relevance, relevances, self.flags(inputs))
+        shares, unassigned = self.divided(layer, inputs, output, relevance)
+        relevances = redistribute(layer, shares, inputs)
+        return relevances, book(layer, shares, unassigned, inputs, relevance, relevances, self.flags(inputs))
 
     def relevances(self, layer: Layer, inputs: tuple[Array, ...], output: Array, relevance: Array) -> tuple[Array, ...]:
         self.require(layer)

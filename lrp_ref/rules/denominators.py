@@ -133,12 +133,12 @@ def terms_of(position: Sequence[Share], inputs: Sequence[Array]) -> Iterator[tup
 
 def least(array: Array) -> float:
     """The smallest size of a number of the array that is not 0; infinity where there is none."""
-    found = math.inf
+    smallest = math.inf
     for block in np.array_split(array.reshape(-1), max(1, array.size >> 20)):
         size = abs(block)
         low = float(size.min(initial=np.inf))
-        found = min(found, low or float(size.min(initial=np.inf, where=size > 0)))
-    return found
+        smallest = min(smallest, low or float(size.min(initial=np.inf, where=size > 0)))
+    return smallest
 
 
 def products_in_range(terms: Iterable[tuple[Array, float, bool]]) -> bool:

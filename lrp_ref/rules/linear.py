@@ -335,8 +335,8 @@ def _lost(squares: Array, weight: Array) -> Array | None:
     """Where w² is no normal number and w is not 0; None: nowhere."""
     if is_exact(weight):
         return None
-    found = np.asarray((squares < np.finfo(weight.dtype).tiny) & (weight != 0))
-    return found if found.any() else None
+    underflow = np.asarray((squares < np.finfo(weight.dtype).tiny) & (weight != 0))
+    return underflow if underflow.any() else None
 
 
 @lazy_dataclass(frozen=True)

@@ -89,19 +89,19 @@ def quotients(
         alive.append(divides(bottoms[-1]) & served)
     alone = np.sum(alive, axis=0) == 1 if empty == "renormalise" else np.zeros((), dtype=bool)
     taken = zeros(output.shape, output)
-    found = []
+    divisions = []
     for position, bottom, e, living in zip(positions, bottoms, stabilisers, alive, strict=True):
         part = np.where(alone, like(1, output), like(position[0].coefficient, output))
         taken += np.where(living, part, like(0, output))
-        found.append(Quotient(position, divide(part * relevance, bottom, living), e))
-    return tuple(found), relevance * (like(1, output) - taken)
+        divisions.append(Quotient(position, divide(part * relevance, bottom, living), e))
+    return tuple(divisions), relevance * (like(1, output) - taken)
 
 
-def redistribute(layer: Linear, found: Sequence[Quotient], inputs: Sequence[Array]) -> tuple[Array, ...]:
+def redistribute(layer: Linear, divisions: Sequence[Quotient], inputs: Sequence[Array]) -> tuple[Array, ...]:
     """The backward half: each input's relevance."""
     relevances = []
     for i, a in enumerate(inputs):
-        parts = [(quotient.s, term) for quotient in found for term in quotient.position[i].terms]
+        parts = [(quotient.s, term) for quotient in divisions for term in quotient.position[i].terms]
         total = zeros(a.shape, a)
         for s, term in parts:
             feature = term.feature(a)
@@ -113,7 +113,7 @@ def redistribute(layer: Linear, found: Sequence[Quotient], inputs: Sequence[Arra
 
 def book(
     layer: Linear,
-    found: Sequence[Quotient],
+    divisions: Sequence[Quotient],
     unassigned: Array,
     inputs: Sequence[Array],
     relevance: Array,
@@ -124,7 +124,7 @@ def book(
     arriving, arriving_abs = per_sample(relevance), per_sample(abs(relevance))
     none = arriving * like(0, arriving)
     bias, stabiliser, turnover = none, none, arriving_abs
-    for quotient in found:
+    for quotient in divisions:
         first, size = quotient.position[0], abs(quotient.s)
         if first.bias is not None:
             bias = bias + per_sample(quotient.s * first.bias)

@@ -177,8 +177,8 @@ class Cells(Recurrent):
         return self._run(x, z, alive, **states)
 
     def vjp(self, inputs: tuple[Array, ...], output: Array, upper: Array) -> tuple[Array, ...]:
-        found: tuple[Array, ...] = self._chain(self.unroll(*inputs)).through_time(upper)
-        return found
+        gradients: tuple[Array, ...] = self._chain(self.unroll(*inputs)).through_time(upper)
+        return gradients
 
     @abstractmethod
     def _chain(self, u: Unrolled) -> Any:
@@ -218,9 +218,9 @@ class Cells(Recurrent):
         """The state before the first step, (D, N, 1, H)."""
         if name in read:
             return self.split_directions(read[name])[:, :, None]
-        found = zeros((x.shape[0], x.shape[1], 1, self.hidden), x)
+        state = zeros((x.shape[0], x.shape[1], 1, self.hidden), x)
         constant = getattr(self, f"initial_{name}")
-        return found if constant is None else found + like(constant, x)[:, None, None]
+        return state if constant is None else state + like(constant, x)[:, None, None]
 
 
 def merge_directions(states: Array) -> Array:
@@ -291,7 +291,7 @@ def sides(weight: Any) -> str:
 
 def gate_order(order: Any, allowed: Sequence[str], kind: str) -> str:
     """The canonical one of `allowed` that has the letters of `order`."""
-    for found in allowed:
-        if isinstance(order, str) and sorted(order) == sorted(found):
-            return found
+    for candidate in allowed:
+        if isinstance(order, str) and sorted(order) == sorted(candidate):
+            return candidate
     raise ParameterError(f"{kind}: unknown gate order {order!r}; it is an arrangement of {' or '.join(map(repr, allowed))}")

@@ -16,8 +16,8 @@ def slope(name: str, scale: Any, z: Array) -> Array:
     """The derivative of scale · activation at z; at a kink that of `CONV-GRAD-KINK`."""
     layer = ACTIVATIONS[name]
     one = zeros(z.shape, z) + like(1, z)
-    found = layer.derivative(z, layer.function(z)) if isinstance(layer, Elementwise) else one
-    return np.asarray(found if scale == 1 else like(scale, z) * found)
+    derivative = layer.derivative(z, layer.function(z)) if isinstance(layer, Elementwise) else one
+    return np.asarray(derivative if scale == 1 else like(scale, z) * derivative)
 
 
 class Chain(ABC):
@@ -57,12 +57,12 @@ class Chain(ABC):
         for t in reversed(range(steps)):
             now = slice(t, t + 1)
             hidden = hidden if every is None else hidden + every[:, :, now]
-            found, *before = self.step(now, hidden, cell)
+            dz, *before = self.step(now, hidden, cell)
             if alive is not None:
                 here = alive[:, :, now]
-                found = np.where(here, found, like(0, found))
+                dz = np.where(here, dz, like(0, dz))
                 before = [np.where(here, new, old) for new, old in zip(before, (hidden, cell), strict=True)]
-            z[:, :, now] = found
+            z[:, :, now] = dz
             hidden, cell = before
         x = np.matmul(z, like(layer.weight_input, u.x).swapaxes(1, 2)[:, None])
         directions = layer.to_sequence_order(x)

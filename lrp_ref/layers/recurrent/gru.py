@@ -98,19 +98,19 @@ class GRU(Cells):
         wanted = canonical(order, ("rzn",), "GRU")
         arrays = {"weight_input": weight_input, "weight_recurrent": weight_recurrent, "bias": bias}
         arrays["bias_recurrent"] = bias_recurrent
-        found = {name: rearranged(value, order, wanted, f"GRU {name}") for name, value in arrays.items()}
-        second = found.pop("bias_recurrent")
+        parameters = {name: rearranged(value, order, wanted, f"GRU {name}") for name, value in arrays.items()}
+        second = parameters.pop("bias_recurrent")
         if second is not None and linear_before_reset:
             # In front of the gates' sigmoids both biases are one; the candidate's own stays behind the reset gate.
             size = second.shape[-1] // 3
             gates = np.concatenate([second[..., : 2 * size], np.zeros_like(second[..., 2 * size :])], axis=-1)
-            found["bias"] = gates if found["bias"] is None else found["bias"] + gates
+            parameters["bias"] = gates if parameters["bias"] is None else parameters["bias"] + gates
             options["bias_recurrent"] = second[..., 2 * size :]
         elif second is not None:
-            found["bias"] = second if found["bias"] is None else found["bias"] + second
+            parameters["bias"] = second if parameters["bias"] is None else parameters["bias"] + second
         options.setdefault("direction", sides(weight_input))
         options.setdefault("returns", "all" if return_sequences else "last")
-        return cls(**found, linear_before_reset=linear_before_reset, **options)
+        return cls(**parameters, linear_before_reset=linear_before_reset, **options)
 
     def _run(self, x: Array, z: Array, alive: Array | None, **states: Array) -> Unrolled:
         h = states["hidden"]

@@ -109,10 +109,10 @@ class LSTM(Cells):
         if "peepholes" in options and others:
             options["peepholes"] = rearranged(options["peepholes"], others, wanted.replace("g", ""), "peepholes")
         arrays = {"weight_input": weight_input, "weight_recurrent": weight_recurrent, "bias": bias}
-        found = {name: rearranged(value, gate_order, wanted, f"LSTM {name}") for name, value in arrays.items()}
+        parameters = {name: rearranged(value, gate_order, wanted, f"LSTM {name}") for name, value in arrays.items()}
         options.setdefault("direction", sides(weight_input))
         options.setdefault("returns", "all" if return_sequences else "last")
-        return cls(**found, gates=wanted, **options)
+        return cls(**parameters, gates=wanted, **options)
 
     @classmethod
     def friendly(
@@ -219,24 +219,24 @@ class LSTMChain(Chain):
         value, z = self.blocks(u.values[:, :, now]), self.blocks(u.z[:, :, now])
         before, after = u.cell[:, :, now], u.cell[:, :, now.start + 1 : now.stop + 1]
         gates, outer = layer.gate_names, (layer.state_activation, layer.state_scale)
-        found: dict[str, Array] = {}
+        dz: dict[str, Array] = {}
         if "o" in gates:
-            found["o"] = hidden * activation(*outer, u.x)(after) * self._gate(z["o"])
+            dz["o"] = hidden * activation(*outer, u.x)(after) * self._gate(z["o"])
             hidden = hidden * value["o"]
         cell = cell + hidden * slope(*outer, after)
         peep = self._peepholes()
         if peep:
-            cell = cell + peep["o"] * found["o"]
+            cell = cell + peep["o"] * dz["o"]
         candidate = cell * value["i"] if "i" in gates else cell
-        found["g"] = candidate * slope(layer.activation, layer.scale, z["g"])
+        dz["g"] = candidate * slope(layer.activation, layer.scale, z["g"])
         if "i" in gates:
-            found["i"] = cell * value["g"] * self._gate(z["i"])
+            dz["i"] = cell * value["g"] * self._gate(z["i"])
         if "f" in gates:
-            found["f"] = cell * before * self._gate(z["f"])
+            dz["f"] = cell * before * self._gate(z["f"])
             cell = cell * value["f"]
         if peep:
-            cell = cell + peep["i"] * found["i"] + peep["f"] * found["f"]
-        whole = np.concatenate([found[name] for name in gates], axis=-1)
+            cell = cell + peep["i"] * dz["i"] + peep["f"] * dz["f"]
+        whole = np.concatenate([dz[name] for name in gates], axis=-1)
         return whole, self.through(whole), cell
 
     def _gate(self, z: Array) -> Array:
