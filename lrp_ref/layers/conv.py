@@ -148,7 +148,7 @@ class Conv(_Convolution):
 
     Parameters
     ----------
-    weight : (upper, lower/groups, *kernel)
+    weight : (upper, lower/groups, *kernel), which other libraries call (out, in/groups, *kernel)
     bias : (upper,), a feature map (upper, *output), or None
     stride, dilation : an int, or one per axis
     padding : an int, or one entry per axis, each an int or a (before, after) pair; zeros

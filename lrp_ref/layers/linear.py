@@ -20,7 +20,7 @@ class Dense(Linear):
 
     Parameters
     ----------
-    weight : (lower, upper); any strided view
+    weight : (lower, upper), which other libraries call (in, out); any strided view
     bias : (upper,), or None
 
     Inputs are (N, …, lower), outputs (N, …, upper). Samples are multiplied one by one, so that a sample's bits do not
