@@ -54,7 +54,7 @@ class Upper:
 
 @dataclass(frozen=True)
 class Pool:
-    """Terms that share a part of R_k between them, in proportion: R_{j←k} = part · term_j / denominator · R_k.
+    """Terms that share a part of R_k between them, in proportion: R_{j←k} = λ · term_j / denominator · R_k.
 
     Attributes
     ----------
@@ -62,14 +62,14 @@ class Pool:
     terms : one for every j that feeds k
     bias : the term of neuron 0
     stabiliser : what is added to the denominator
-    part : how much of R_k the pool is given
+    coefficient : λ, how much of R_k the pool is given
     """
 
     name: str
     terms: Terms
     bias: Fraction = Fraction(0)
     stabiliser: Fraction = Fraction(0)
-    part: Fraction = Fraction(1)
+    coefficient: Fraction = Fraction(1)
 
     @cached_property
     def denominator(self) -> Fraction:
@@ -82,8 +82,8 @@ class Pool:
         return self.denominator == 0
 
     def quotient(self, R: Fraction) -> Fraction:
-        """s = part · R_k / denominator: what a term of size 1 is given, 0 in an empty pool."""
-        return Fraction(0) if self.empty else self.part * R / self.denominator
+        """s = λ · R_k / denominator: what a term of size 1 is given, 0 in an empty pool."""
+        return Fraction(0) if self.empty else self.coefficient * R / self.denominator
 
     @property
     def kappa(self) -> Fraction:
@@ -122,7 +122,7 @@ class Account:
     @property
     def unassigned(self) -> Fraction:
         """What nobody takes: the parts of empty pools."""
-        taken = sum((pool.part for pool in self.pools if not pool.empty), Fraction(0))
+        taken = sum((pool.coefficient for pool in self.pools if not pool.empty), Fraction(0))
         return self.upper.R * (1 - taken)
 
     @property

@@ -86,12 +86,12 @@ def alpha_beta(rule: rules.AlphaBeta, k: Upper) -> Pools:
     """α R_k in proportion to (a w)⁺, −β R_k to (a w)⁻ (Bach et al. 2015; Samek et al. 2021, Tab. 1.1)."""
     b = k.b if rule.bias == "pool" else Fraction(0)
     pools = (
-        Pool("(a w)⁺", {j: plus(z) for j, z in k.contributions.items()}, plus(b), part=exact(rule.alpha)),
-        Pool("(a w)⁻", {j: minus(z) for j, z in k.contributions.items()}, minus(b), part=-exact(rule.beta)),
+        Pool("(a w)⁺", {j: plus(z) for j, z in k.contributions.items()}, plus(b), coefficient=exact(rule.alpha)),
+        Pool("(a w)⁻", {j: minus(z) for j, z in k.contributions.items()}, minus(b), coefficient=-exact(rule.beta)),
     )
     filled = [pool for pool in pools if not pool.empty]
     if rule.empty == "renormalise" and len(filled) == 1:
-        return tuple(replace(pool, part=Fraction(1) if pool in filled else Fraction(0)) for pool in pools)
+        return tuple(replace(pool, coefficient=Fraction(1) if pool in filled else Fraction(0)) for pool in pools)
     return pools
 
 

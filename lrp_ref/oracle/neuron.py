@@ -84,7 +84,7 @@ class NeuronTable:
                 ("w_jk", lambda j: upper.w[j], upper.b),
                 ("z_jk = a_j w_jk", lambda j: upper.contributions[j], upper.b),
             ]
-        pools = [pool for pool in account.pools if pool.part or not pool.empty]
+        pools = [pool for pool in account.pools if pool.coefficient or not pool.empty]
         heading = ["j", *(name for name, _, _ in columns), *(pool.name for pool in pools), "R_{j←k}"]
         rows = [heading]
         for j, message in account.messages.items():
@@ -103,8 +103,8 @@ class NeuronTable:
         account = self.account
         handed = sum(account.messages.values(), account.bias + account.stabiliser)
         rows = [["sum", *blank, *(written(pool.denominator) for pool in pools), written(handed)]]
-        if any(pool.part != 1 for pool in pools):
-            rows.append(["part of R_k", *blank, *(written(pool.part) for pool in pools), ""])
+        if any(pool.coefficient != 1 for pool in pools):
+            rows.append(["part of R_k", *blank, *(written(pool.coefficient) for pool in pools), ""])
         quotients = ["empty: 0" if p.empty else written(p.quotient(account.upper.R)) for p in pools]
         rows.append(["× " + ("part · " if len(rows) > 1 else "") + "R_k / sum", *blank, *quotients, ""])
         if account.unassigned:

@@ -156,7 +156,7 @@ def roundable(drawn: Ruled, each: list[oracle.Messages], u: Fraction) -> bool:
     """
     for m in each:
         for account in m.accounts:
-            pools = [pool for pool in account.pools if pool.part]
+            pools = [pool for pool in account.pools if pool.coefficient]
             if any(pool.empty and any(pool.terms.values()) for pool in pools) or account.kappa * m.fan * u >= Fraction(1, 8):
                 return False
             if isinstance(drawn.rule, (rules.GeneralizedGamma, rules.Epsilon, rules.Gamma)):
