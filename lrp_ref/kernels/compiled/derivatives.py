@@ -20,7 +20,7 @@ from .elementwise import PassedFunction, function_for, times
 from .linear import Compiled
 from .native import _core
 from .packed import Taps, cells_last
-from .prepared import Choice, PackedLayer, packed
+from .prepared import ConvAlgorithm, PackedLayer, packed
 from .scheme import scheme
 
 _RULE = Zero()
@@ -59,7 +59,7 @@ def _product_derivative(model: Model, inner: Compiled, rule: Rule) -> ProductDer
     return ProductDerivative(inner.nodes, rule, bare, model=model)
 
 
-def upward(model: Model, node: Node, rule: LinearRule, choice: Choice, threads: int) -> PackedLayer:
+def upward(model: Model, node: Node, rule: LinearRule, choice: ConvAlgorithm, threads: int) -> PackedLayer:
     """The layer's own products, packed once for a model."""
 
     def build() -> tuple[PackedLayer, int]:

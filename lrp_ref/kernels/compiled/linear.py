@@ -29,7 +29,7 @@ from ..numpy.oddities import Definition, Oddity, kinds_of, noted
 from ..numpy.pass_through import PASS
 from .native import _core
 from .packed import Rows, Sizes, cells_last, channels_first, channels_turned, least_size
-from .prepared import Choice, PackedLayer, chosen, outline, prepared, sizes
+from .prepared import ConvAlgorithm, PackedLayer, conv_algorithm, outline, prepared, sizes
 
 _PRODUCTS = (Dense, Conv, ConvTranspose)
 
@@ -46,7 +46,7 @@ def step_for(context: PlanContext, node: Node) -> Compiled | None:
         return None
     features, emits_quotient, even = outlined
     assert isinstance(layer, Linear)
-    choice = chosen(layer, context.shapes.get(node.inputs[0]), context.shapes.get(node.name), resources, model.dtype)
+    choice = conv_algorithm(layer, context.shapes.get(node.inputs[0]), context.shapes.get(node.name), resources, model.dtype)
     if node.name in context.before_maxima:
         choice = replace(choice, ties=even, upward=choice.upward if even else _core.DIRECT)
 
@@ -115,7 +115,7 @@ class Compiled(BaseStep):
     rule: LinearRule
     prepare: Callable[[bool], PackedLayer]
     features: tuple[Feature, ...]
-    choice: Choice
+    choice: ConvAlgorithm
     threads: int
     emits_quotient: bool
     sizes: Callable[[bool], Sizes]

@@ -73,8 +73,8 @@ class PackedLayer:
 
 
 @lazy_dataclass(frozen=True)
-class Choice:
-    """How a layer's products are computed."""
+class ConvAlgorithm:
+    """How a layer's products are computed: by which convolution algorithm, upwards and downwards."""
 
     upward: int = _core.DIRECT
     downward: int = _core.DIRECT
@@ -85,21 +85,21 @@ class Choice:
         return names[self.upward] if self.upward == self.downward else f"{names[self.upward]}/{names[self.downward]}"
 
 
-def chosen(layer: Linear, lower: Shape | None, upper: Shape | None, resources: Resources, dtype: Any) -> Choice:
+def conv_algorithm(layer: Linear, lower: Shape | None, upper: Shape | None, resources: Resources, dtype: Any) -> ConvAlgorithm:
     """The algorithms for inputs and outputs of these sample shapes (C, *spatial)."""
     if not isinstance(layer, (Conv, ConvTranspose)) or resources.memory == "low" or lower is None or upper is None:
-        return Choice()
+        return ConvAlgorithm()
     window = layer.window
     plain = window.kernel == (3, 3) and set(window.stride) == {1} and set(window.dilation) == {1} and layer.groups == 1
     # Below that the transforms cost more than they save: measured by benchmarks/kernels.py.
     if not plain or min(lower[0], upper[0]) < 16 or min(lower[1:] + upper[1:]) < 6:
-        return Choice()
+        return ConvAlgorithm()
     larger = resources.fast or np.dtype(dtype) == np.float64
 
     def tile(spatial: Shape) -> int:
         return _core.F4 if larger and min(spatial) > 14 else _core.F2
 
-    return Choice(tile(upper[1:]), tile(lower[1:]))
+    return ConvAlgorithm(tile(upper[1:]), tile(lower[1:]))
 
 
 def outline(model: Model, node: Node, rule: LinearRule, sure: bool) -> tuple[tuple[Feature, ...], bool, bool] | None:
@@ -116,7 +116,7 @@ def outline(model: Model, node: Node, rule: LinearRule, sure: bool) -> tuple[tup
 
 
 def prepared(
-    model: Model, node: Node, rule: LinearRule, sure: bool, relu_follows: bool, choice: Choice, threads: int
+    model: Model, node: Node, rule: LinearRule, sure: bool, relu_follows: bool, choice: ConvAlgorithm, threads: int
 ) -> PackedLayer:
     """The layer under the rule, packed once for a model."""
 
@@ -129,7 +129,7 @@ def prepared(
     return model.remember(("packed", node.layer, rule, sure, relu_follows, choice), build)
 
 
-def packed(layer: Any, made: Scheme, choice: Choice, threads: int) -> tuple[PackedLayer, int]:
+def packed(layer: Any, made: Scheme, choice: ConvAlgorithm, threads: int) -> tuple[PackedLayer, int]:
     """The layer under the rule that the scheme was made for, and the bytes that were packed."""
     order = [place for group in made.groups for place in group.places]
     places = {place: index for index, place in enumerate(order) if place >= 0}
@@ -145,7 +145,7 @@ def packed(layer: Any, made: Scheme, choice: Choice, threads: int) -> tuple[Pack
     return PackedLayer(lean, made.features, made.bias, places, windows, lean_ways), windows.nbytes
 
 
-def sizes(model: Model, node: Node, rule: LinearRule, sure: bool, relu_follows: bool, choice: Choice, threads: int) -> Sizes:
+def sizes(model: Model, node: Node, rule: LinearRule, sure: bool, relu_follows: bool, choice: ConvAlgorithm, threads: int) -> Sizes:
     """The products of sizes of a convolution under the rule, packed once for a model, when it is first asked for its accounts."""
 
     def build() -> tuple[Sizes, int]:
