@@ -29,7 +29,7 @@ from ..numpy.oddities import Definition, Oddity, kinds_of, noted
 from ..numpy.pass_through import PASS
 from .native import _core
 from .packed import Rows, Sizes, cells_last, channels_first, channels_turned, least_size
-from .prepared import ConvAlgorithm, PackedLayer, conv_algorithm, outline, prepared, sizes
+from .prepared import ConvAlgorithm, PackedLayer, conv_algorithm, prepared, sizes, supported_features
 
 _PRODUCTS = (Dense, Conv, ConvTranspose)
 
@@ -41,10 +41,10 @@ def step_for(context: PlanContext, node: Node) -> Compiled | None:
     if not served or not isinstance(rule, LinearRule) or type(rule).__hash__ is None:
         return None
     nonnegative = node.inputs[0] in context.nonnegative
-    outlined = outline(model, node, rule, nonnegative)
-    if outlined is None:
+    supported = supported_features(model, node, rule, nonnegative)
+    if supported is None:
         return None
-    features, emits_quotient, even = outlined
+    features, emits_quotient, even = supported
     assert isinstance(layer, Linear)
     choice = conv_algorithm(layer, context.shapes.get(node.inputs[0]), context.shapes.get(node.name), resources, model.dtype)
     if node.name in context.before_maxima:

@@ -102,7 +102,7 @@ def conv_algorithm(layer: Linear, lower: Shape | None, upper: Shape | None, reso
     return ConvAlgorithm(tile(upper[1:]), tile(lower[1:]))
 
 
-def outline(model: Model, node: Node, rule: LinearRule, sure: bool) -> tuple[tuple[Feature, ...], bool, bool] | None:
+def supported_features(model: Model, node: Node, rule: LinearRule, sure: bool) -> tuple[tuple[Feature, ...], bool, bool] | None:
     """Cheap check, before any packing: the features that the rule uses, whether c can be emitted, whether places are alike.
 
     None where the step does not serve.
@@ -112,7 +112,7 @@ def outline(model: Model, node: Node, rule: LinearRule, sure: bool) -> tuple[tup
         made = scheme(node.layer, rule, sure, model.dtype, False)  # type: ignore[arg-type]
         return (None if made is None else (made.features, made.keeps_quotient, made.even)), 0
 
-    return model.remember(("outline", node.layer, rule, sure), build)
+    return model.remember(("supported features", node.layer, rule, sure), build)
 
 
 def prepared(
@@ -145,7 +145,9 @@ def packed(layer: Any, made: Scheme, choice: ConvAlgorithm, threads: int) -> tup
     return PackedLayer(lean, made.features, made.bias, places, windows, lean_ways), windows.nbytes
 
 
-def sizes(model: Model, node: Node, rule: LinearRule, sure: bool, relu_follows: bool, choice: ConvAlgorithm, threads: int) -> Sizes:
+def sizes(
+    model: Model, node: Node, rule: LinearRule, sure: bool, relu_follows: bool, choice: ConvAlgorithm, threads: int
+) -> Sizes:
     """The products of sizes of a convolution under the rule, packed once for a model, when it is first asked for its accounts."""
 
     def build() -> tuple[Sizes, int]:
