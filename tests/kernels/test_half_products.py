@@ -11,7 +11,7 @@ from lrp_ref import rules
 from lrp_ref.composites import uniform
 
 pytest.importorskip("lrp_ref.kernels.compiled._core", reason="the C core is not built: its half products are NOT tested here")
-from lrp_ref.kernels.compiled.scheme import MAGNITUDE
+from lrp_ref.kernels.compiled.product_plan import MAGNITUDE
 
 RNG = np.random.default_rng(11)
 

@@ -19,7 +19,7 @@ from ...rules import Gamma, GeneralizedGamma, LinearRule
 from ...rules.terms import IDENTITY, NEGATIVE, NEGATIVE_ONLY, ONE, POSITIVE, Above, Below, Feature, Term
 from .native import _core
 from .packed import channels_turned, lies_in_cells
-from .scheme import MAGNITUDE, Column
+from .product_plan import MAGNITUDE, PlannedShare
 
 #: Sizes found by γ have the rounding of two products, (2 + γ)/γ times: little beside what many terms may round.
 LEAST_GAMMA, LEAST_TERMS = 0.125, 32
@@ -53,7 +53,7 @@ def sign_of(array: Array) -> int:
     return 1 if least >= 0 else -1
 
 
-def way_of(column: Column, rule: LinearRule, sure: bool, terms: int) -> Way | None:
+def way_of(column: PlannedShare, rule: LinearRule, sure: bool, terms: int) -> Way | None:
     """The way for a share, whose denominators have so many terms; None where its features have no size of their own."""
     signs = [_sign(term.feature, sure) * sign_of(term.weight) for term in column.terms]
     bias = column.share.bias

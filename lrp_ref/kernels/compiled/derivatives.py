@@ -21,7 +21,7 @@ from .linear import Compiled
 from .native import _core
 from .packed import Taps, cells_last
 from .prepared import ConvAlgorithm, PackedLayer, packed
-from .scheme import scheme
+from .product_plan import product_plan
 
 _RULE = Zero()
 
@@ -63,7 +63,7 @@ def upward(model: Model, node: Node, rule: LinearRule, choice: ConvAlgorithm, th
     """The layer's own products, packed once for a model."""
 
     def build() -> tuple[PackedLayer, int]:
-        made = scheme(node.layer, rule, False, model.dtype, False)  # type: ignore[arg-type]
+        made = product_plan(node.layer, rule, False, model.dtype, False)  # type: ignore[arg-type]
         assert made is not None
         return packed(node.layer, replace(made, columns=()), choice, threads)
 

@@ -20,7 +20,7 @@ from ...rules.denominators import least
 from ...rules.terms import ALL, IDENTITY, NEGATIVE, NONNEGATIVE, ONE, POSITIVE, Above, Below, Feature
 from ..numpy.passes import weighed
 from .native import _core
-from .scheme import MAGNITUDE, Column, Scheme
+from .product_plan import MAGNITUDE, PlannedShare, ProductPlan
 
 _CODES = (
     (IDENTITY, _core.COPY),
@@ -134,7 +134,9 @@ def share_of(share: Any, product: int, bias: Array | None = None, half: bool = F
     return product, half, bias, stabiliser, epsilon, where, float(share.coefficient)
 
 
-def finishing(columns: Sequence[Column], products: dict[int, int], bias: Array | None, relu_follows: bool, quotient: bool) -> Any:
+def finishing(
+    columns: Sequence[PlannedShare], products: dict[int, int], bias: Array | None, relu_follows: bool, quotient: bool
+) -> Any:
     """What the C core does with the products: `products` says where each column's is."""
     shares = []
     for place, column in enumerate(columns):
@@ -156,14 +158,14 @@ def offset_last(offset: Array) -> Array:
 class Rows:
     """Dense: products over the last axis. Holds the shares' own weights; the layer's is not copied."""
 
-    def __init__(self, made: Scheme) -> None:
+    def __init__(self, made: ProductPlan) -> None:
         self._groups = [(g.features, [[_as_matrix(w) for w in weights] for weights in g.weights]) for g in made.groups]
         self._down = [[None if w is None else _as_matrix(w) for w in weights] for weights in made.downward]
         self._held = [w for _, products in self._groups for weights in products for w in weights]
         self._held += [w for weights in self._down for w in weights if w is not None]
 
     def arrays(self) -> list[Array]:
-        """What is held beside the scheme's own weight, and may be shared with it."""
+        """What is held beside the layer's own weight, and may be shared with it."""
         return self._held
 
     def up(self, x: Array, finish: Any, threads: int) -> Any:
@@ -286,7 +288,7 @@ class Windows(Taps):
     """
 
     def __init__(
-        self, layer: Conv | ConvTranspose, made: Scheme, algorithms: tuple[int, int], threads: int, ties: bool = False
+        self, layer: Conv | ConvTranspose, made: ProductPlan, algorithms: tuple[int, int], threads: int, ties: bool = False
     ) -> None:
         super().__init__(layer)
         transposed, upward = self._transposed, self._upward

@@ -21,21 +21,21 @@ from ...rules.terms import Feature
 from .accounts import Way, accounting, size_term, way_of
 from .native import _core
 from .packed import Rows, Sizes, Windows, fan_in, finishing, offset_last
-from .scheme import Column, Scheme, scheme
+from .product_plan import PlannedShare, ProductPlan, product_plan
 
 
 @lazy_dataclass(frozen=True, eq=False)
 class PackedLayer:
     """A layer with its rule applied: packed weights, and the shares' metadata (their weights live in `products`)."""
 
-    shares: tuple[Column, ...]
+    shares: tuple[PlannedShare, ...]
     features: tuple[Feature, ...]
     bias: Array | None
     places: dict[int, int]  # where among the products each column's is
     products: Rows | Windows
     ways: tuple[Way | None, ...]  # how the sizes of the shares' denominators are found
 
-    def finishing(self, shares: tuple[Column, ...], relu_follows: bool, quotient: bool) -> Any:
+    def finishing(self, shares: tuple[PlannedShare, ...], relu_follows: bool, quotient: bool) -> Any:
         """The epilogue that turns matrix products into the output and each share's factors."""
         return finishing(shares, self.places, self.bias, relu_follows, quotient)
 
@@ -109,7 +109,7 @@ def supported_features(model: Model, node: Node, rule: LinearRule, sure: bool) -
     """
 
     def build() -> tuple[tuple[tuple[Feature, ...], bool, bool] | None, int]:
-        made = scheme(node.layer, rule, sure, model.dtype, False)  # type: ignore[arg-type]
+        made = product_plan(node.layer, rule, sure, model.dtype, False)  # type: ignore[arg-type]
         return (None if made is None else (made.features, made.keeps_quotient, made.even)), 0
 
     return model.remember(("supported features", node.layer, rule, sure), build)
@@ -122,15 +122,15 @@ def prepared(
 
     def build() -> tuple[PackedLayer, int]:
         halves = isinstance(node.layer, Conv) and choice.upward == _core.DIRECT  # the two products are added up alike
-        made = scheme(node.layer, rule, sure, model.dtype, relu_follows, halves)  # type: ignore[arg-type]
+        made = product_plan(node.layer, rule, sure, model.dtype, relu_follows, halves)  # type: ignore[arg-type]
         assert made is not None
         return packed(node.layer, made, choice, threads)
 
     return model.remember(("packed", node.layer, rule, sure, relu_follows, choice), build)
 
 
-def packed(layer: Any, made: Scheme, choice: ConvAlgorithm, threads: int) -> tuple[PackedLayer, int]:
-    """The layer under the rule that the scheme was made for, and the bytes that were packed."""
+def packed(layer: Any, made: ProductPlan, choice: ConvAlgorithm, threads: int) -> tuple[PackedLayer, int]:
+    """The layer under the rule that was planned, and the bytes that were packed."""
     order = [place for group in made.groups for place in group.places]
     places = {place: index for index, place in enumerate(order) if place >= 0}
     lean = tuple(replace(c, share=replace(c.share, terms=()), terms=()) for c in made.columns)
@@ -151,7 +151,7 @@ def sizes(
     """The products of sizes of a convolution under the rule, packed once for a model, when it is first asked for its accounts."""
 
     def build() -> tuple[Sizes, int]:
-        made = scheme(node.layer, rule, sure, model.dtype, relu_follows)  # type: ignore[arg-type]
+        made = product_plan(node.layer, rule, sure, model.dtype, relu_follows)  # type: ignore[arg-type]
         assert made is not None
         ways = [way_of(column, rule, sure, fan_in(node.layer)) for column in made.columns]
         terms = [() if way is None else tuple(size_term(term, sure) for term in way.terms) for way in ways]

@@ -38,7 +38,7 @@ _EVEN = (*_SIGNED, MAGNITUDE, ONE)
 
 
 @lazy_dataclass(frozen=True, eq=False)
-class Column:
+class PlannedShare:
     """A share with its terms simplified.
 
     Attributes
@@ -68,7 +68,7 @@ class Group:
 
 
 @lazy_dataclass(frozen=True, eq=False)
-class Scheme:
+class ProductPlan:
     """A layer under a rule.
 
     Attributes
@@ -81,7 +81,7 @@ class Scheme:
 
     own: Array
     bias: Array | None
-    columns: tuple[Column, ...]
+    columns: tuple[PlannedShare, ...]
     rule: LinearRule
     sure: bool
 
@@ -127,7 +127,9 @@ class Scheme:
         return all(any(feature is known for known in _SIGNED) for feature in self.features)
 
 
-def scheme(layer: Linear, rule: LinearRule, sure: bool, dtype: Any, relu_follows: bool, halves: bool = False) -> Scheme | None:
+def product_plan(
+    layer: Linear, rule: LinearRule, sure: bool, dtype: Any, relu_follows: bool, halves: bool = False
+) -> ProductPlan | None:
     """The layer under the rule, None where the rule does more than declare shares.
 
     Parameters
@@ -157,8 +159,8 @@ def scheme(layer: Linear, rule: LinearRule, sure: bool, dtype: Any, relu_follows
             return None
         plain = share.bias is bias and len(terms) == 1 and terms[0].feature is IDENTITY and terms[0].weight is weight
         if not (relu_follows and share.where is NEGATIVE_ONLY):
-            columns.append(Column(share, terms, plain, halves and _is_half(share, terms, weight, bias)))
-    return Scheme(weight, bias, tuple(columns), rule, sure)
+            columns.append(PlannedShare(share, terms, plain, halves and _is_half(share, terms, weight, bias)))
+    return ProductPlan(weight, bias, tuple(columns), rule, sure)
 
 
 def _is_half(share: Share, terms: tuple[Term, ...], weight: Array, bias: Array | None) -> bool:
