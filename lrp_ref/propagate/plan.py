@@ -289,12 +289,12 @@ def nonnegative_nodes(model: Model) -> frozenset[str]:
     """
     found: set[str] = set()
     for node in model.nodes:
-        sure = (
+        nonnegative = (
             type(node.layer) in _KEEPS_SIGN
             and all(name in found for name in node.inputs)
             and all((value >= 0).all() for value in node.layer.parameters.values())  # a constant factor
         )
-        if sure or type(node.layer) in _NONNEGATIVE:
+        if nonnegative or type(node.layer) in _NONNEGATIVE:
             found.add(node.name)
     return frozenset(found)
 

@@ -53,9 +53,9 @@ def sign_of(array: Array) -> int:
     return 1 if least >= 0 else -1
 
 
-def way_of(column: PlannedShare, rule: LinearRule, sure: bool, terms: int) -> Way | None:
+def way_of(column: PlannedShare, rule: LinearRule, nonnegative: bool, terms: int) -> Way | None:
     """The way for a share, whose denominators have so many terms; None where its features have no size of their own."""
-    signs = [_sign(term.feature, sure) * sign_of(term.weight) for term in column.terms]
+    signs = [_sign(term.feature, nonnegative) * sign_of(term.weight) for term in column.terms]
     bias = column.share.bias
     signs += [sign_of(bias)] if bias is not None and bias.any() else []
     if column.terms and signs and abs(sum(signs)) == len(signs):
@@ -63,24 +63,24 @@ def way_of(column: PlannedShare, rule: LinearRule, sure: bool, terms: int) -> Wa
     if any(isinstance(term.feature, (Above, Below)) for term in column.terms):
         return None
     tilt = 0.0
-    if type(rule) in (Gamma, GeneralizedGamma) and sure and [term.feature for term in column.terms] == [IDENTITY]:
+    if type(rule) in (Gamma, GeneralizedGamma) and nonnegative and [term.feature for term in column.terms] == [IDENTITY]:
         gamma = float(rule.gamma)  # type: ignore[attr-defined]
         tilt = gamma if gamma >= LEAST_GAMMA and terms >= LEAST_TERMS else 0.0
     return Way(False, tilt, -1 if column.share.where is NEGATIVE_ONLY else 1, column.terms)
 
 
-def _sign(feature: Feature, sure: bool) -> int:
+def _sign(feature: Feature, nonnegative: bool) -> int:
     """That of its values, 0 where they may have either."""
     if feature in (POSITIVE, MAGNITUDE, ONE) or isinstance(feature, Above):
         return 1
     if feature is NEGATIVE or isinstance(feature, Below):
         return -1
-    return int(sure)
+    return int(nonnegative)
 
 
-def size_term(term: Term, sure: bool) -> tuple[Feature, Array]:
+def size_term(term: Term, nonnegative: bool) -> tuple[Feature, Array]:
     """A feature and a weight whose products are |terms|."""
-    if term.feature is IDENTITY and not sure:
+    if term.feature is IDENTITY and not nonnegative:
         return MAGNITUDE, abs(term.weight)
     return term.feature, -abs(term.weight) if term.feature is NEGATIVE else abs(term.weight)
 

@@ -102,31 +102,33 @@ def conv_algorithm(layer: Linear, lower: Shape | None, upper: Shape | None, reso
     return ConvAlgorithm(tile(upper[1:]), tile(lower[1:]))
 
 
-def supported_features(model: Model, node: Node, rule: LinearRule, sure: bool) -> tuple[tuple[Feature, ...], bool, bool] | None:
+def supported_features(
+    model: Model, node: Node, rule: LinearRule, nonnegative: bool
+) -> tuple[tuple[Feature, ...], bool, bool] | None:
     """Cheap check, before any packing: the features that the rule uses, whether c can be emitted, whether places are alike.
 
     None where the step does not serve.
     """
 
     def build() -> tuple[tuple[tuple[Feature, ...], bool, bool] | None, int]:
-        made = product_plan(node.layer, rule, sure, model.dtype, False)  # type: ignore[arg-type]
+        made = product_plan(node.layer, rule, nonnegative, model.dtype, False)  # type: ignore[arg-type]
         return (None if made is None else (made.features, made.keeps_quotient, made.even)), 0
 
-    return model.remember(("supported features", node.layer, rule, sure), build)
+    return model.remember(("supported features", node.layer, rule, nonnegative), build)
 
 
 def prepared(
-    model: Model, node: Node, rule: LinearRule, sure: bool, relu_follows: bool, choice: ConvAlgorithm, threads: int
+    model: Model, node: Node, rule: LinearRule, nonnegative: bool, relu_follows: bool, choice: ConvAlgorithm, threads: int
 ) -> PackedLayer:
     """The layer under the rule, packed once for a model."""
 
     def build() -> tuple[PackedLayer, int]:
         halves = isinstance(node.layer, Conv) and choice.upward == _core.DIRECT  # the two products are added up alike
-        made = product_plan(node.layer, rule, sure, model.dtype, relu_follows, halves)  # type: ignore[arg-type]
+        made = product_plan(node.layer, rule, nonnegative, model.dtype, relu_follows, halves)  # type: ignore[arg-type]
         assert made is not None
         return packed(node.layer, made, choice, threads)
 
-    return model.remember(("packed", node.layer, rule, sure, relu_follows, choice), build)
+    return model.remember(("packed", node.layer, rule, nonnegative, relu_follows, choice), build)
 
 
 def packed(layer: Any, made: ProductPlan, choice: ConvAlgorithm, threads: int) -> tuple[PackedLayer, int]:
@@ -134,7 +136,7 @@ def packed(layer: Any, made: ProductPlan, choice: ConvAlgorithm, threads: int) -
     order = [place for group in made.groups for place in group.places]
     places = {place: index for index, place in enumerate(order) if place >= 0}
     lean = tuple(replace(c, share=replace(c.share, terms=()), terms=()) for c in made.columns)
-    ways = tuple(way_of(column, made.rule, made.sure, fan_in(layer)) for column in made.columns)
+    ways = tuple(way_of(column, made.rule, made.nonnegative, fan_in(layer)) for column in made.columns)
     if isinstance(layer, Dense):
         rows = Rows(made)
         own = {id(root(w)) for w in layer.weights}
@@ -146,16 +148,16 @@ def packed(layer: Any, made: ProductPlan, choice: ConvAlgorithm, threads: int) -
 
 
 def sizes(
-    model: Model, node: Node, rule: LinearRule, sure: bool, relu_follows: bool, choice: ConvAlgorithm, threads: int
+    model: Model, node: Node, rule: LinearRule, nonnegative: bool, relu_follows: bool, choice: ConvAlgorithm, threads: int
 ) -> Sizes:
     """The products of sizes of a convolution under the rule, packed once for a model, when it is first asked for its accounts."""
 
     def build() -> tuple[Sizes, int]:
-        made = product_plan(node.layer, rule, sure, model.dtype, relu_follows)  # type: ignore[arg-type]
+        made = product_plan(node.layer, rule, nonnegative, model.dtype, relu_follows)  # type: ignore[arg-type]
         assert made is not None
-        ways = [way_of(column, rule, sure, fan_in(node.layer)) for column in made.columns]
-        terms = [() if way is None else tuple(size_term(term, sure) for term in way.terms) for way in ways]
+        ways = [way_of(column, rule, nonnegative, fan_in(node.layer)) for column in made.columns]
+        terms = [() if way is None else tuple(size_term(term, nonnegative) for term in way.terms) for way in ways]
         found = Sizes(node.layer, terms, choice.upward, threads)  # type: ignore[arg-type]
         return found, found.nbytes
 
-    return model.remember(("sizes", node.layer, rule, sure, relu_follows, choice), build)
+    return model.remember(("sizes", node.layer, rule, nonnegative, relu_follows, choice), build)

@@ -76,14 +76,14 @@ class ProductPlan:
     own : the layer's weight, in the number type that is computed in
     bias : of the layer, as its `offset` gives it
     columns : the shares
-    rule, sure : that declares them, and whether the input is known to be ≥ 0
+    rule, nonnegative : that declares them, and whether the input is known to be ≥ 0
     """
 
     own: Array
     bias: Array | None
     columns: tuple[PlannedShare, ...]
     rule: LinearRule
-    sure: bool
+    nonnegative: bool
 
     @property
     def groups(self) -> tuple[Group, ...]:
@@ -128,13 +128,13 @@ class ProductPlan:
 
 
 def product_plan(
-    layer: Linear, rule: LinearRule, sure: bool, dtype: Any, relu_follows: bool, halves: bool = False
+    layer: Linear, rule: LinearRule, nonnegative: bool, dtype: Any, relu_follows: bool, halves: bool = False
 ) -> ProductPlan | None:
     """The layer under the rule, None where the rule does more than declare shares.
 
     Parameters
     ----------
-    sure : whether the input is known to be ≥ 0
+    nonnegative : whether the input is known to be ≥ 0
     relu_follows : whether no relevance reaches z ≤ 0, so that shares for z < 0 alone can be left out
     halves : whether denominators may be made from the layer's own product, added up in the same order
     """
@@ -154,13 +154,13 @@ def product_plan(
     halves = halves and relu_follows and not any(isinstance(share.stabiliser, Relative) for share in shares)
     columns = []
     for share in shares:
-        terms = _simplified(share.terms, sure)
+        terms = _simplified(share.terms, nonnegative)
         if len({id(term.feature) for term in terms}) < len(terms):
             return None
         plain = share.bias is bias and len(terms) == 1 and terms[0].feature is IDENTITY and terms[0].weight is weight
         if not (relu_follows and share.where is NEGATIVE_ONLY):
             columns.append(PlannedShare(share, terms, plain, halves and _is_half(share, terms, weight, bias)))
-    return ProductPlan(weight, bias, tuple(columns), rule, sure)
+    return ProductPlan(weight, bias, tuple(columns), rule, nonnegative)
 
 
 def _is_half(share: Share, terms: tuple[Term, ...], weight: Array, bias: Array | None) -> bool:
@@ -176,8 +176,8 @@ def _is_half(share: Share, terms: tuple[Term, ...], weight: Array, bias: Array |
     return bool(parts and covered)
 
 
-def _simplified(terms: tuple[Term, ...], sure: bool) -> tuple[Term, ...]:
-    if not sure:
+def _simplified(terms: tuple[Term, ...], nonnegative: bool) -> tuple[Term, ...]:
+    if not nonnegative:
         return terms
     kept = [term for term in terms if term.feature is not NEGATIVE]
     return tuple(Term(IDENTITY, term.weight) if term.feature is POSITIVE else term for term in kept)

@@ -125,10 +125,10 @@ def _reduce(
 ) -> Reduced | None:
     """Simplify a share for inputs known to be ≥ 0 (a⁺ → a, a⁻ → dropped); None if its features do not all reduce to a."""
     weights: list[Array | None] = []
-    for share, sure in zip(position, nonnegative, strict=True):
-        kept = [t.weight for t in share.terms if not (sure and t.feature is NEGATIVE)]
-        features = [t.feature for t in share.terms if not (sure and t.feature is NEGATIVE)]
-        if any(not (f is IDENTITY or (sure and f is POSITIVE)) for f in features) or len(kept) > 1:
+    for share, known in zip(position, nonnegative, strict=True):
+        kept = [t.weight for t in share.terms if not (known and t.feature is NEGATIVE)]
+        features = [t.feature for t in share.terms if not (known and t.feature is NEGATIVE)]
+        if any(not (f is IDENTITY or (known and f is POSITIVE)) for f in features) or len(kept) > 1:
             return None
         weights.append(kept[0] if kept else None)
     first = position[0]
