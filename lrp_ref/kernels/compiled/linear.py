@@ -194,24 +194,24 @@ class Compiled(BaseStep):
         if made.relative:
             output, factors, odd, spent = self._finished(made, made.products.up(x, None, self.threads))
         elif isinstance(made.products, Rows):
-            output, factors, odd = made.products.up(x, self._finish(made), self.threads)
+            output, factors, odd = made.products.up(x, self._epilogue(made), self.threads)
         else:
             room = None if into is None else channels_turned(into)
-            output, factors, odd = made.products.up(x, self._finish(made), self.threads, room)
+            output, factors, odd = made.products.up(x, self._epilogue(made), self.threads, room)
         output = self._first(output)
         # R = a·c is 0 wherever a = 0, so a dense layer skips those columns of c: behind a ReLU about half of the weight.
         needed = a if self.with_ledger or self.weighs or (self.emits_quotient and self.dense) else None
         ledger_inputs = LedgerInputs(output, spent) if self.with_ledger else None
         return output, SavedProduct(made, factors, a.shape, needed, ledger_inputs, noted(odd, inputs, output))
 
-    def _finish(self, made: PackedLayer) -> Any:
+    def _epilogue(self, made: PackedLayer) -> Any:
         return made.usual[self.relu_follows, self.takes == "c"]
 
     def _finished(self, made: PackedLayer, products: list[Array]) -> tuple[Array, list[Array], int, list[Array | None]]:
         """Output, factors, what is odd, and each share's ε of each sample, where a stabiliser needs the whole sample."""
-        plain = made.finishing((), False, False)
+        plain = made.epilogue((), False, False)
         z = self._first(_core.epilogue(plain, products[:1], self.threads)[0])
-        output = _core.epilogue(made.finishing((), self.relu_follows, True), products[:1], self.threads)[0]
+        output = _core.epilogue(made.epilogue((), self.relu_follows, True), products[:1], self.threads)[0]
         found = [self._factor(made, place, products, z, self._first(output)) for place in range(len(made.shares))]
         factors, kinds, spent = (list(column) for column in zip(*found, strict=True)) if found else ([], [], [])
         return output, factors, reduce(or_, kinds, 0), spent

@@ -123,7 +123,7 @@ def part(x: Array, feature: Feature) -> tuple[Array, int, Any]:
     return x, _core.MINUS, channels_last_constant(bound, x, x.ndim - 1)
 
 
-def share_of(share: Any, product: int, bias: Array | None = None, half: bool = False) -> tuple[Any, ...]:
+def share_of(share: Any, product: int, bias: Array | None = None, from_magnitudes: bool = False) -> tuple[Any, ...]:
     """A `Share`, or what has its stabiliser, region, coefficient, as `_core.Epilogue` takes it, with the place of its product."""
     stabiliser, epsilon = _core.EXACT, 0.0
     if not isinstance(share.stabiliser, Exact):
@@ -131,10 +131,10 @@ def share_of(share: Any, product: int, bias: Array | None = None, half: bool = F
         stabiliser = _core.SIGNED if isinstance(share.stabiliser, Signed) else _core.UNSIGNED
         epsilon = float(share.stabiliser.epsilon)
     where = _core.ALL if share.where is ALL else _core.NONNEGATIVE if share.where is NONNEGATIVE else _core.NEGATIVE_ONLY
-    return product, half, bias, stabiliser, epsilon, where, float(share.coefficient)
+    return product, from_magnitudes, bias, stabiliser, epsilon, where, float(share.coefficient)
 
 
-def finishing(
+def epilogue(
     columns: Sequence[PlannedShare], products: dict[int, int], bias: Array | None, relu_follows: bool, quotient: bool
 ) -> Any:
     """What the C core does with the products: `products` says where each column's is."""
@@ -142,7 +142,7 @@ def finishing(
     for place, column in enumerate(columns):
         own = None if column.plain or column.share.bias is None else offset_last(column.share.bias)
         index = 0 if column.plain else products.get(place, -1)
-        shares.append(share_of(column.share, index, own, column.half))
+        shares.append(share_of(column.share, index, own, column.from_magnitudes))
     return _core.Epilogue(None if bias is None else offset_last(bias), relu_follows, quotient, shares)
 
 
@@ -168,8 +168,8 @@ class Rows:
         """What is held beside the layer's own weight, and may be shared with it."""
         return self._held
 
-    def up(self, x: Array, finish: Any, threads: int) -> Any:
-        """(output, factors, what is odd), or the products where `finish` is None."""
+    def up(self, x: Array, epilogue: Any, threads: int) -> Any:
+        """(output, factors, what is odd), or the products where `epilogue` is None."""
         products = []
         for features, weights in self._groups:
             inputs = [np.ascontiguousarray(feature(x)).reshape(-1, x.shape[-1]) for feature in features]
@@ -179,7 +179,7 @@ class Rows:
                     total = _core.dense(a, w, threads, total)
                 assert total is not None
                 products.append(total.reshape(*x.shape[:-1], total.shape[-1]))
-        return products if finish is None else _core.epilogue(finish, products, threads)
+        return products if epilogue is None else _core.epilogue(epilogue, products, threads)
 
     def down(
         self, message: Array, takes: MessageKind, factors: Sequence[Array], shape: Shape, wanted: Array | None, threads: int
@@ -268,14 +268,14 @@ class Taps:
         parts: list[Any],
         spreads: bool,
         out: Shape,
-        finish: Any,
+        epilogue: Any,
         threads: int,
         into: Array | None = None,
         given: Sequence[Array] = (),
     ) -> Any:
         if spreads and isinstance(product, _core.Scatter):
             return product(parts, self._before, out, threads)
-        return product(parts, self._turned if spreads else self._before, out, finish, threads, into, given)
+        return product(parts, self._turned if spreads else self._before, out, epilogue, threads, into, given)
 
 
 class Windows(Taps):
@@ -305,21 +305,21 @@ class Windows(Taps):
         self._down = self._product(downward, not transposed, algorithms[1], threads) if downward else None
         self.nbytes = sum(found.nbytes for found in [*self._up, self._down] if found is not None)
 
-    def up(self, x: Array, finish: Any, threads: int, into: Array | None = None) -> Any:
-        """(output, factors, what is odd), or the products where `finish` is None.
+    def up(self, x: Array, epilogue: Any, threads: int, into: Array | None = None) -> Any:
+        """(output, factors, what is odd), or the products where `epilogue` is None.
 
         The output goes into `into`, unless scatters make it.
         """
         out = self._layer._outputs(x.shape[1:-1])
         spreads = isinstance(self._layer, ConvTranspose)
-        gathers = finish is not None and not isinstance(self._up[-1], _core.Scatter)
+        gathers = epilogue is not None and not isinstance(self._up[-1], _core.Scatter)
         products: list[Array] = []
         for features, product in list(zip(self._features, self._up, strict=True))[: -1 if gathers else None]:
             products += self._run(product, [part(x, f) for f in features], spreads, out, None, threads)
         if gathers:
             parts = [part(x, f) for f in self._features[-1]]
-            return self._run(self._up[-1], parts, spreads, out, finish, threads, into, products)
-        return products if finish is None else _core.epilogue(finish, products, threads)
+            return self._run(self._up[-1], parts, spreads, out, epilogue, threads, into, products)
+        return products if epilogue is None else _core.epilogue(epilogue, products, threads)
 
     def down(
         self, message: Array, takes: MessageKind, factors: Sequence[Array], shape: Shape, wanted: Array | None, threads: int

@@ -20,7 +20,7 @@ from ...rules import LinearRule
 from ...rules.terms import Feature
 from .accounts import Way, accounting, size_term, way_of
 from .native import _core
-from .packed import Rows, Sizes, Windows, fan_in, finishing, offset_last
+from .packed import Rows, Sizes, Windows, epilogue, fan_in, offset_last
 from .product_plan import PlannedShare, ProductPlan, product_plan
 
 
@@ -35,9 +35,9 @@ class PackedLayer:
     products: Rows | Windows
     ways: tuple[Way | None, ...]  # how the sizes of the shares' denominators are found
 
-    def finishing(self, shares: tuple[PlannedShare, ...], relu_follows: bool, quotient: bool) -> Any:
+    def epilogue(self, shares: tuple[PlannedShare, ...], relu_follows: bool, quotient: bool) -> Any:
         """The epilogue that turns matrix products into the output and each share's factors."""
-        return finishing(shares, self.places, self.bias, relu_follows, quotient)
+        return epilogue(shares, self.places, self.bias, relu_follows, quotient)
 
     @cached_property
     def relative(self) -> bool:
@@ -69,7 +69,7 @@ class PackedLayer:
     @cached_property
     def usual(self) -> dict[tuple[bool, bool], Any]:
         """The epilogues of all shares, by whether a ReLU follows and whether c arrives."""
-        return {(r, q): self.finishing(self.shares, r, q) for r in (False, True) for q in (False, True)}
+        return {(r, q): self.epilogue(self.shares, r, q) for r in (False, True) for q in (False, True)}
 
 
 @lazy_dataclass(frozen=True)

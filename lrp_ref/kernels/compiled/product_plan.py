@@ -44,13 +44,13 @@ class PlannedShare:
     Attributes
     ----------
     plain : whether its denominator is the layer's own pre-activation
-    half : whether its denominator can be z⁺ = ½ (Σ a w + Σ |a||w|): one product more than the layer's own rather than two
+    from_magnitudes : whether its denominator can be z⁺ = ½ (Σ a w + Σ |a||w|): one product beside the layer's own, not two
     """
 
     share: Share
     terms: tuple[Term, ...]
     plain: bool
-    half: bool = False
+    from_magnitudes: bool = False
 
     @property
     def features(self) -> tuple[Feature, ...]:
@@ -94,10 +94,10 @@ class ProductPlan:
         for place, column in enumerate(self.columns):
             if column.plain or not column.terms:
                 continue
-            features = (MAGNITUDE,) if column.half else column.features
+            features = (MAGNITUDE,) if column.from_magnitudes else column.features
             _, places, weights = found.setdefault(tuple(map(id, features)), (features, [], []))
             places.append(place)
-            weights.append((abs(self.own),) if column.half else tuple(term.weight for term in column.terms))
+            weights.append((abs(self.own),) if column.from_magnitudes else tuple(term.weight for term in column.terms))
         return tuple(Group(features, tuple(places), tuple(weights)) for features, places, weights in found.values())
 
     @property

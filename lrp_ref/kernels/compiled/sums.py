@@ -72,7 +72,7 @@ class CompiledSum(FusedLinear):
         return super().prepared
 
     @cached_property
-    def finishing(self) -> Any:
+    def epilogue(self) -> Any:
         """What becomes of the products."""
         places = accumulate((not share.is_preactivation for share in self.prepared.shares), initial=0)
         shares = [
@@ -119,7 +119,7 @@ class CompiledSum(FusedLinear):
         if z.ndim == 1:  # a sum over everything but the batch leaves the core no channels
             output = np.maximum(z, z.dtype.type(0)) if self.relu_follows else z
             return output, self.saved(made, inputs, z, output, bottoms)
-        output, factors, odd = self._finish(made, z, bottoms)
+        output, factors, odd = self._epilogue(made, z, bottoms)
         return output, self.saved_of(made, factors, inputs, z, output, noted(odd, inputs, output))
 
     def relevance(self, saved: SavedLinear, message: Array) -> Handed:
@@ -161,7 +161,7 @@ class CompiledSum(FusedLinear):
         sizes = [self.layer.map_absolute(a, w) for a, w in pairs]
         return np.asarray(sum(sizes[1:], sizes[0])) if sizes else np.zeros_like(inputs[0])
 
-    def _finish(self, made: StackedLayer, z: Array, bottoms: list[Array]) -> tuple[Array, list[Array], int]:
+    def _epilogue(self, made: StackedLayer, z: Array, bottoms: list[Array]) -> tuple[Array, list[Array], int]:
         """The biases are in the products already, so any order of the elements serves."""
         turn = not z.flags.c_contiguous
 
@@ -170,7 +170,7 @@ class CompiledSum(FusedLinear):
 
         pairs = zip(made.shares, bottoms, strict=True)
         products = [ordered(z), *(ordered(bottom) for share, bottom in pairs if not share.is_preactivation)]
-        output, factors, odd = _core.epilogue(self.finishing, products, self.threads)
+        output, factors, odd = _core.epilogue(self.epilogue, products, self.threads)
         return (channels_first(output), [channels_first(factor) for factor in factors], odd) if turn else (output, factors, odd)
 
 
