@@ -124,6 +124,17 @@ def _rational_root(value: Fraction) -> Fraction:
     return Fraction(top, bottom)
 
 
+def each_target_times(message: Array, factor: Array) -> Array:
+    """A message (N, targets, …) times numbers (N, …) of every sample, in the order of the message's memory.
+
+    NumPy chooses the order by both, and with one target otherwise than with several; sums that follow the memory would then
+    have other bits.
+    """
+    if is_exact(message) or is_exact(factor):
+        return np.asarray(message * factor[:, None])
+    return np.multiply(message, factor[:, None], out=np.empty_like(message))
+
+
 def per_sample(a: Array) -> Array:
     """Σ over everything but the batch axis, shape (N,); floats are added up in float64.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, Shape, is_exact, zeros
+from ..arrays import Array, Shape, each_target_times, is_exact, zeros
 from ..errors import NonFiniteError
 from ..forks import cached_property
 from ..layers.base import Recurrent
@@ -163,7 +163,7 @@ class Backward:
             )
 
     def _relevance(self, name: str, message: Array, kind: MessageKind) -> Array:
-        return message if kind == "R" else np.asarray(self.run.values[name][:, None] * message)
+        return message if kind == "R" else each_target_times(message, self.run.values[name])
 
     # --- accounts -----------------------------------------------------------------------------------------------------
 

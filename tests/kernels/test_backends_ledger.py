@@ -10,7 +10,8 @@ import pytest
 from test_backends_shapes import conv, filled
 
 import lrp_ref
-from lrp_ref import Explainer, Explanation, rules
+from lrp_ref import Explainer, Explanation, Model, Node, rules
+from lrp_ref import layers as L
 from lrp_ref.ledger import AMOUNTS, COLUMNS
 from support import winograd_bound
 from support.fans import closes
@@ -92,3 +93,25 @@ def test_where_minimal_filtering_serves_a_step_its_bound_is_added(precision, sca
         plain = 4 * fan(case.layer, case.inputs[0].shape, case.relevance.shape) * u * booking.turnover
         assert (abs(booking.rounding) <= plain + bound.sum()).all(), rule
         assert scale > 1 or (abs(booking.rounding) <= plain / 10).all(), rule
+
+
+@each_backend
+def test_accounts_of_a_target_are_the_same_bits_among_several(backend):
+    """Behind a convolution memory lies channels last, and the order of a sum must not follow it with one target alone."""
+    weight = np.zeros((8, 2))
+    weight[[0, 4, 6], 0] = -3, 1, 1
+    nodes = (
+        Node("conv", L.Conv(np.zeros((2, 2, 3)), np.zeros(2), padding=1), ("x",)),
+        Node("gate", L.Sigmoid(), ("conv",)),
+        Node("product", L.Multiply(signal=1), ("gate", "x")),
+        Node("flat", L.Flatten(), ("product",)),
+        Node("scores", L.Dense(weight, np.zeros(2)), ("flat",)),
+    )
+    x = np.array([[[1.0, 0, 0, 0], [1, 1, 0, 0]], [[1.0, 1, 0, 1], [1, 0, 1, 1]]])
+    model = Model(nodes=nodes, inputs=("x",), outputs=("scores",))
+    explain = Explainer(model, "epsilon_alpha2_beta1", backend=backend, keep="all", ledger=True)
+    several, alone = explain(x, "all"), explain(x, 0)
+    for entry in alone.ledger:
+        for column in COLUMNS:
+            found, wanted = getattr(several.ledger[entry.node], column)[:, 0], getattr(entry.booking, column)
+            assert found.tobytes() == wanted.tobytes(), (entry.node, column)

@@ -139,6 +139,11 @@ def test_explanations_are_linear_in_the_start(drawn, data):
         assert equal(both.at(name), one.at(name) + t * two.at(name))
 
 
+def normal(a):
+    """Whether every number is 0 or far from the subnormal range, so that its products keep all their digits."""
+    return ((a == 0) | (abs(a) >= np.sqrt(np.finfo(a.dtype).tiny))).all()
+
+
 @each_backend
 @fewer
 @given(explained(numbers=many(), rational=False), st.sampled_from(FLOAT_TYPES), st.data())
@@ -146,6 +151,7 @@ def test_twice_the_start_is_twice_the_relevance_bit_for_bit(backend, drawn, dtyp
     net, composite = drawn[0].astype(dtype), drawn[1]
     explain = explainer(net, composite, keep="all", backend=backend)
     start = cast(data.draw(arrays(net.values["scores"].shape)), dtype)
+    assume(all(normal(values) for values in net.values.values()))  # a gate of 1e-42 has no digits to double exactly
     one, two = explain(net.inputs, start=start), explain(net.inputs, start=2 * start)
     assert all(same_bits(two.at(name), 2 * one.at(name)) for name in one.relevances)
 

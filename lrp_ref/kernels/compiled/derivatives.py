@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...arrays import Array, Shape, like
+from ...arrays import Array, Shape, each_target_times, like
 from ...layers.base import Elementwise, Linear
 from ...layers.conv import Conv, ConvTranspose
 from ...lazy_dataclass import lazy_dataclass
@@ -130,7 +130,7 @@ class ProductDerivative(Derivative):
 
     def _down_dense(self, message: Array, mask: Array | None) -> Array:
         layer = self.inner.layer
-        s = message if mask is None else message * mask[:, None]
+        s = message if mask is None else each_target_times(message, mask)
         rows = np.ascontiguousarray(s).reshape(-1, s.shape[-1])
         found: Array = _core.dense(rows, _matrix(layer, s).T, self.inner.threads)
         return found.reshape(*s.shape[:-1], found.shape[-1])

@@ -186,7 +186,7 @@ class PassedFunction(BaseStep):
         return output, output if self.takes == "c" else None
 
     def relevance(self, saved: Array | None, message: Array) -> Handed:
-        return (message if saved is None else times(saved[:, None], message, self.threads),), self.entries
+        return (message if saved is None else times(message, saved[:, None], self.threads),), self.entries
 
 
 @lazy_dataclass(frozen=True, eq=False)
@@ -200,7 +200,7 @@ class PassedAffine(PassedFunction):
     def relevance(self, saved: Array | None, message: Array) -> Handed:
         if saved is None:
             return (message,), ()
-        R = times(saved[:, None], message, self.threads) if self.takes == "c" else message
+        R = times(message, saved[:, None], self.threads) if self.takes == "c" else message
         return (R,), tuple(replace(entry, flags=self._flags(R, saved)) for entry in self.entries)
 
     def _flags(self, R: Array, output: Array) -> tuple[str, ...]:
@@ -221,7 +221,7 @@ class SharedProduct(PassedFunction):
     def relevance(self, saved: Array | None, message: Array) -> Handed:
         layer = self.nodes[0].layer
         assert isinstance(layer, Multiply)
-        R = message if saved is None else times(saved[:, None], message, self.threads)
+        R = message if saved is None else times(message, saved[:, None], self.threads)
         if type(self.rule) is HalfProduct:
             R = times(R, np.full((), 0.5, R.dtype), self.threads)
             return (R, R), self.entries

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...arrays import Array, Exact, Shape, like
+from ...arrays import Array, Exact, Shape, each_target_times, like
 from ...errors import LrpError
 from ...forks import cached_property
 from ...layers.base import Linear
@@ -263,10 +263,10 @@ class Compiled(BaseStep):
     def _defined_entries(self, a: Array | None, message: Array, below: Array) -> tuple[Entry, ...]:
         """What the definition accounts for."""
         assert a is not None
-        lower = a[:, None] * below if self.emits_quotient else below
+        lower = each_target_times(below, a) if self.emits_quotient else below
         z = self.layer.forward(a)
         output = np.maximum(z, like(0, z)) if self.relu_follows else z
-        whole = message * output[:, None] if self.takes == "c" else message
+        whole = each_target_times(message, output) if self.takes == "c" else message
         return defined(self.nodes, self.rule, self.layer, (a,), z, whole, (lower,))
 
     def _down(self, made: PackedLayer, factors: list[Array], shape: Shape, a: Array | None, cells: Array) -> Array:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...arrays import Array, divide, like
+from ...arrays import Array, divide, each_target_times, like
 from ...errors import LrpError
 from ...forks import cached_property
 from ...layers.lengths import RMSNorm
@@ -145,7 +145,7 @@ class NormStep(BaseStep):
             raise error.at(self.nodes[0].place) from None
 
     def _by_definition(self, a: Array, output: Array, message: Array) -> Handed:
-        whole = message * output[:, None] if self.takes == "c" else message
+        whole = each_target_times(message, output) if self.takes == "c" else message
         found = [self._defined(self.rule.propagate, self.layer, (a,), output, whole[:, t]) for t in range(message.shape[1])]
         lower = np.stack([part for (part,), _ in found], axis=1)
         wide = np.broadcast_to(a[:, None], lower.shape)

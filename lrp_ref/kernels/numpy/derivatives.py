@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from ...arrays import Array, Shape
+from ...arrays import Array, Shape, each_target_times
 from ...errors import LrpError
 from ...forks import cached_property
 from ...layers.base import Elementwise
@@ -165,7 +165,7 @@ class ElementwiseDerivative(Derivative):
         return (self._weighed(message, slope),), ()
 
     def _weighed(self, message: Array, slope: Array) -> Array:
-        return np.asarray(message * slope[:, None])
+        return each_target_times(message, slope)
 
 
 class SavedNode(NamedTuple):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...arrays import Array, Shape
+from ...arrays import Array, Shape, each_target_times
 from ...layers.activations import ReLU
 from ...layers.shape import Rearrangement
 from ...lazy_dataclass import lazy_dataclass
@@ -68,7 +68,7 @@ class PassThrough(BaseStep):
             parts = layer.adjoint(folded(message), *wide)
             messages = tuple(p.reshape(shape[0], targets, *shape[1:]) for p, shape in zip(parts, saved.shapes, strict=True))
         else:
-            messages = (message if saved.mask is None else message * saved.mask[:, None],)
+            messages = (message if saved.mask is None else each_target_times(message, saved.mask),)
         return messages, self._entries(saved, message)
 
     def _entries(self, saved: SavedPass, message: Array) -> tuple[Entry | OpenEntry, ...]:
@@ -78,6 +78,6 @@ class PassThrough(BaseStep):
         if sum(math.prod(shape) for shape in saved.shapes) == output.size:
             return (OpenEntry(node.name, self.rule_name),)
         inputs = tuple(np.broadcast_to(np.zeros((), output.dtype), shape) for shape in saved.shapes)
-        relevance = message * output[:, None] if self.takes == "c" else message
+        relevance = each_target_times(message, output) if self.takes == "c" else message
         bookings = [self.rule.propagate(node.layer, inputs, output, relevance[:, t])[1] for t in range(message.shape[1])]
         return (Entry(node.name, self.rule_name, Booking.stacked(bookings)),)

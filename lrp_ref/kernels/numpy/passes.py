@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ...arrays import Array, Exact, Shape, like
+from ...arrays import Array, Exact, Shape, each_target_times, like
 from ...layers.base import Layer, Linear
 from ...layers.pooling import MaxPool, pool_window
 from ...lazy_dataclass import lazy_dataclass
@@ -69,7 +69,7 @@ def weighed(message: Array, factor: Array, takes: MessageKind) -> Array:
 
     A factor 1/z would overflow where z is so small that only R/z does not.
     """
-    return np.asarray(message * factor[:, None] if takes == "c" else message / factor[:, None])
+    return each_target_times(message, factor) if takes == "c" else np.asarray(message / factor[:, None])
 
 
 def sum_of_maps(layer: Linear, inputs: tuple[Array, ...], weights: tuple[Array | None, ...], _: bool = False) -> Array:
