@@ -128,13 +128,14 @@ def test_the_reference_of_a_class_has_what_it_alone_has(monkeypatch):
 
     from lrp_ref import layers
 
-    lines = list(reference.listing(["lrp_ref.layers.merge", "lrp_ref.layers.recurrent"]))
+    lines = list(reference.listing(["lrp_ref.layers.merge Product", "lrp_ref.layers.recurrent"]))
     text = [line for line in "\n".join(lines).splitlines() if line]
-    assert text[:4] == [
+    assert text[:5] == [
         ".. automodule:: lrp_ref.layers.merge",
         ".. autoclass:: lrp_ref.layers.Concat",
-        ".. autoclass:: lrp_ref.layers.Multiply",
+        ".. autoclass:: lrp_ref.layers.merge.Product",
         "   :members: factors",
+        ".. autoclass:: lrp_ref.layers.Multiply",
     ]
     assert ".. autoclass:: lrp_ref.layers.LSTM" in text
     assert reference.members(layers.Layer)[:3] == ["parameter_names", "arity", "shape"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any, ClassVar
 
 import numpy as np
@@ -52,8 +53,25 @@ class Concat(Rearrangement):
         return tuple(np.split(relevance, ends, axis=self.axis))
 
 
+class Product(Layer):
+    """A layer whose output is the product of two factors, element by element: what `rules.ProductRule` serves.
+
+    Attributes
+    ----------
+    signal : which factor carries the information (0 or 1), None where that is not known
+    constant : the second factor where it is no input, else None; its share of relevance stays in a bias
+    """
+
+    signal: int | None
+    constant: Any
+
+    @abstractmethod
+    def factors(self, *inputs: Array) -> tuple[Array, Array]:
+        """Both factors, (N, …) each, which may broadcast against each other; the constant too where it is one."""
+
+
 @lazy_dataclass(frozen=True, eq=False, repr=False)
-class Multiply(Layer):
+class Multiply(Product):
     """The product of two inputs, which may broadcast against each other: a signal and its gate.
 
     Parameters

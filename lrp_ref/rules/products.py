@@ -10,7 +10,7 @@ import numpy as np
 from ..arrays import Array, Exact, Number, Signed, Stabiliser, Unsigned, check_number, divide, is_exact, like, sum_to, zeros
 from ..errors import RuleError
 from ..layers.base import Layer
-from ..layers.merge import Multiply
+from ..layers.merge import Product
 from ..lazy_dataclass import lazy_dataclass
 from ..ledger import Booking
 from .base import Rule
@@ -18,22 +18,22 @@ from .denominators import check_sum, divides
 
 
 class ProductRule(Rule):
-    """A rule for `Multiply`: it says which part of R_p each factor takes; that of a constant factor is booked as bias."""
+    """A rule for a `Product`, which says what part of R_p each factor takes; that of a constant factor is booked as bias."""
 
     serves: ClassVar[str] = "products (Multiply)"
 
     def fits(self, layer: Layer) -> bool:
-        return isinstance(layer, Multiply)
+        return isinstance(layer, Product)
 
     @abstractmethod
-    def divided(self, layer: Multiply, factors: tuple[Array, Array], relevance: Array) -> tuple[Array, Array, Array, Array]:
+    def divided(self, layer: Product, factors: tuple[Array, Array], relevance: Array) -> tuple[Array, Array, Array, Array]:
         """The relevance of the first and the second factor, the stabiliser's share, and what was not assigned."""
 
     def propagate(
         self, layer: Layer, inputs: tuple[Array, ...], output: Array, relevance: Array
     ) -> tuple[tuple[Array, ...], Booking]:
         self.require(layer)
-        assert isinstance(layer, Multiply)
+        assert isinstance(layer, Product)
         first, second = layer.factors(*inputs)
         whole = zeros(output.shape, output)
         left, right, absorbed, lost = self.divided(layer, (first + whole, second + whole), relevance)
@@ -59,13 +59,13 @@ class SignalTakesAll(ProductRule):
     usage: ClassVar[str] = "gated products, every preset"
 
     def hands_on(self, layer: Layer) -> tuple[bool, ...]:
-        signal = layer.signal if isinstance(layer, Multiply) else None
+        signal = layer.signal if isinstance(layer, Product) else None
         return tuple(signal in (None, index) for index in range(layer.arity))
 
     def decides(self, layer: Layer) -> bool:
-        return not isinstance(layer, Multiply) or layer.signal is not None
+        return not isinstance(layer, Product) or layer.signal is not None
 
-    def divided(self, layer: Multiply, factors: tuple[Array, Array], relevance: Array) -> tuple[Array, Array, Array, Array]:
+    def divided(self, layer: Product, factors: tuple[Array, Array], relevance: Array) -> tuple[Array, Array, Array, Array]:
         none = zeros(relevance.shape, relevance)
         if layer.signal is None:
             raise RuleError(
@@ -105,7 +105,7 @@ class ProportionalProduct(ProductRule):
     def __post_init__(self) -> None:
         check_number(self.epsilon, "ProportionalProduct.epsilon", 0)
 
-    def divided(self, layer: Multiply, factors: tuple[Array, Array], relevance: Array) -> tuple[Array, Array, Array, Array]:
+    def divided(self, layer: Product, factors: tuple[Array, Array], relevance: Array) -> tuple[Array, Array, Array, Array]:
         return _weighted(factors, Signed(self.epsilon) if self.epsilon else Exact(), relevance)
 
 
@@ -126,7 +126,7 @@ class AbsoluteProduct(ProductRule):
     def __post_init__(self) -> None:
         check_number(self.epsilon, "AbsoluteProduct.epsilon", 0)
 
-    def divided(self, layer: Multiply, factors: tuple[Array, Array], relevance: Array) -> tuple[Array, Array, Array, Array]:
+    def divided(self, layer: Product, factors: tuple[Array, Array], relevance: Array) -> tuple[Array, Array, Array, Array]:
         sizes = abs(factors[0]), abs(factors[1])
         return _weighted(sizes, Unsigned(self.epsilon) if self.epsilon else Exact(), relevance)
 
@@ -144,7 +144,7 @@ class HalfProduct(ProductRule):
     formula: ClassVar[str] = r"R_g = R_s = R_p / 2"
     usage: ClassVar[str] = "products whose factors both carry information"
 
-    def divided(self, layer: Multiply, factors: tuple[Array, Array], relevance: Array) -> tuple[Array, Array, Array, Array]:
+    def divided(self, layer: Product, factors: tuple[Array, Array], relevance: Array) -> tuple[Array, Array, Array, Array]:
         none = zeros(relevance.shape, relevance)
         half = relevance / like(2, relevance)
         return half, half, none, none

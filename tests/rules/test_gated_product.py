@@ -16,6 +16,7 @@ from lrp_ref import deep_taylor, rules
 from lrp_ref import layers as L
 from lrp_ref.arrays import fractions
 from lrp_ref.errors import ExactnessError, ParameterError, RuleError, ShapeError
+from lrp_ref.layers.merge import Product
 
 F = Fraction
 numbers = st.floats(-3, 3).filter(lambda z: abs(z) > 1e-3)
@@ -117,3 +118,32 @@ def test_it_is_a_record():
 def test_refusals(arguments, choices, error, message):
     with pytest.raises(error, match=message):
         deep_taylor.gated_product(*arguments, **choices)
+
+
+class Blend(Product):
+    """A product of a layer that this package does not know: x · 2g."""
+
+    arity, signal, constant = 2, 0, None
+
+    def shape(self, *inputs):
+        return inputs[0]
+
+    def factors(self, *inputs):
+        return inputs[0], 2 * inputs[1]
+
+    def forward(self, *inputs):
+        first, second = self.factors(*inputs)
+        return first * second
+
+
+@pytest.mark.parametrize(
+    ("rule", "signal", "gate"),
+    [(rules.SignalTakesAll(), 6, 0), (rules.HalfProduct(), 3, 3), (rules.ProportionalProduct(), F(18, 7), F(24, 7))],
+)
+def test_a_product_rule_serves_any_product(rule, signal, gate):
+    """By what a layer is, not by its class: z = x · 2g with x = 3/2 and 2g = 2, and R = 6."""
+    x, g = fractions(np.array([[1.5]])), fractions(np.array([[1]]))
+    assert rule.fits(Blend())
+    assert not rule.fits(L.Concat())
+    (first, second), _ = rule.propagate(Blend(), (x, g), Blend().forward(x, g), fractions(np.array([[6]])))
+    assert (first.item(), second.item()) == (signal, gate)
