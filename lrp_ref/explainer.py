@@ -207,19 +207,19 @@ class Explainer:
         explainer: Explainer = self._prepared.memo.get(("fitted", tuple(shapes.items())), build)
         return explainer
 
-    def plan(self, shapes: Mapping[str, Shape] | None = None, cuts: Sequence[str] = ()) -> Plan:
+    def plan(self, shapes: Mapping[str, Shape] | None = None, barriers: Sequence[str] = ()) -> Plan:
         """The steps that serve the model.
 
         Parameters
         ----------
         shapes : of one sample of each input; None: the model's own, if it has them
-        cuts : nodes whose relevance is filtered, or given
+        barriers : nodes whose relevance is filtered, or given
         """
         samples = dict(self.model.input_shape) if shapes is None else {name: tuple(shape) for name, shape in shapes.items()}
         if self.model.extents is not None and len(samples) == len(self.model.inputs):
-            return self._fitted(samples).plan(samples, cuts)
+            return self._fitted(samples).plan(samples, barriers)
 
-        return self._prepared.plan(samples, cuts)
+        return self._prepared.plan(samples, barriers)
 
     @property
     def _route(self) -> Route:

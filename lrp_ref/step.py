@@ -206,7 +206,7 @@ class PlanContext:
     rules : of the nodes that relevance passes
     nonnegative : nodes whose output is never negative
     with_ledger : whether every step makes its bookings
-    cuts : nodes and inputs whose relevance is filtered, or given: no run goes across one
+    barriers : nodes and inputs whose relevance is filtered, or given: no run goes across one
     before_maxima : nodes from which a maximum is reached
     shapes : of one sample at each node and input, where they are known
     resources : what may be spent
@@ -217,7 +217,7 @@ class PlanContext:
     rules: Mapping[str, Rule]
     nonnegative: frozenset[str]
     with_ledger: bool
-    cuts: frozenset[str]
+    barriers: frozenset[str]
     before_maxima: frozenset[str]
     shapes: Mapping[str, Shape]
     resources: Resources
@@ -231,12 +231,17 @@ class PlanContext:
         that is looked at: what arrives at a ReLU is not what arrives below it.
         """
         rules = {name: stand_in(self.model[name].layer) for name, rule in self.rules.items() if type(rule) is Gradient}
-        return replace(self, rules=rules, cuts=self.cuts | self.observed)
+        return replace(self, rules=rules, barriers=self.barriers | self.observed)
 
     def activation_behind(self, node: Node) -> Node | None:
         """The ReLU that alone reads `node`, if relevance passes through it."""
         readers = self.model.readers(node.name)
-        if node.name in self.cuts or len(readers) != 1 or node.name in self.model.outputs or type(readers[0].layer) is not ReLU:
+        if (
+            node.name in self.barriers
+            or len(readers) != 1
+            or node.name in self.model.outputs
+            or type(readers[0].layer) is not ReLU
+        ):
             return None
         return readers[0] if type(self.rules.get(readers[0].name)) is Pass else None
 

@@ -205,7 +205,7 @@ def plan(
     backend: str,
     observe: frozenset[str] = frozenset(),
     with_ledger: bool = False,
-    cuts: frozenset[str] = frozenset(),
+    barriers: frozenset[str] = frozenset(),
     shapes: Mapping[str, Shape] | None = None,
     resources: Resources | None = None,
 ) -> Plan:
@@ -218,17 +218,17 @@ def plan(
     backend : one of BACKENDS
     observe : nodes and inputs whose relevance is looked at
     with_ledger : whether every step makes its bookings
-    cuts : nodes and inputs whose relevance is filtered, or given: no run goes across one, and what is there is R
+    barriers : nodes and inputs whose relevance is filtered, or given: no run goes across one, and what is there is R
     shapes : of one sample at each node and input, where they are known: they decide how convolutions are computed
     resources : what the plan may spend
     """
     computes = backend_named(backend)
     resources = Resources() if resources is None else resources
     nonnegative, maxima = (nonnegative_nodes(model), before_maxima(model))
-    context = PlanContext(model, rules, nonnegative, with_ledger, cuts, maxima, shapes or {}, resources, observe)
+    context = PlanContext(model, rules, nonnegative, with_ledger, barriers, maxima, shapes or {}, resources, observe)
     steps = _candidates(context, computes)
     fused_into = {node.name: step.nodes[-1].name for step in steps for node in step.nodes[:-1]}
-    steps, currency, arriving = _currencies(model, steps, frozenset((*model.inputs, *model.outputs, *cuts)))
+    steps, currency, arriving = _currencies(model, steps, frozenset((*model.inputs, *model.outputs, *barriers)))
     # What several messages meet at is accounted for message by message.
     met = {name for name, count in _readings(steps).items() if count > 1} if with_ledger else set()
     observed = {fused_into.get(name, name) for name in observe} | met

@@ -126,14 +126,14 @@ class Preparation:
                 raise unreached("node to keep", name)
         return tuple(dict.fromkeys((*model.inputs, *names)))
 
-    def plan(self, samples: Mapping[str, Shape], cuts: Sequence[str] = (), start_at: str | None = None) -> Plan:
-        """The steps that serve the model; `cuts` are nodes whose relevance is filtered, or given."""
-        barriers = frozenset(cuts if start_at is None else (*cuts, start_at))
+    def plan(self, samples: Mapping[str, Shape], barriers: Sequence[str] = (), start_at: str | None = None) -> Plan:
+        """The steps that serve the model; `barriers` are nodes whose relevance is filtered, or given."""
+        every = frozenset(barriers if start_at is None else (*barriers, start_at))
 
         def build() -> tuple[Plan, int]:
-            return self._planned(samples, barriers, start_at), 1
+            return self._planned(samples, every, start_at), 1
 
-        result: Plan = self.memo.get(("plan", tuple(sorted(samples.items())), barriers, start_at), build)
+        result: Plan = self.memo.get(("plan", tuple(sorted(samples.items())), every, start_at), build)
         return result
 
     def _planned(self, samples: Mapping[str, Shape], barriers: frozenset[str], start_at: str | None) -> Plan:
@@ -148,7 +148,7 @@ class Preparation:
         return plan(model, served.rules, backend, observed, self.with_ledger, barriers, shapes, self.resources)
 
     def spec(
-        self, arrays: Mapping[str, Array], cuts: Sequence[str], start_at: str | None
+        self, arrays: Mapping[str, Array], barriers: Sequence[str], start_at: str | None
     ) -> tuple[ExplainSpec, dict[str, Shape]]:
         """What to do with these inputs, and the shapes at every node, batch axis included.
 
@@ -161,14 +161,14 @@ class Preparation:
         def build() -> tuple[tuple[ExplainSpec, dict[str, Shape]], int]:
             shapes = self.model.shapes_of(arrays)
             count = len(next(iter(arrays.values())))
-            return (self._spec(versions.sample_shapes(arrays), cuts, start_at), shapes.batch(count)), 1
+            return (self._spec(versions.sample_shapes(arrays), barriers, start_at), shapes.batch(count)), 1
 
-        key: Any = ("inputs", tuple((name, array.shape) for name, array in arrays.items()), frozenset(cuts), start_at)
+        key: Any = ("inputs", tuple((name, array.shape) for name, array in arrays.items()), frozenset(barriers), start_at)
         result: tuple[ExplainSpec, dict[str, Shape]] = self.memo.get(key, build)
         return result
 
-    def _spec(self, samples: Mapping[str, Shape], cuts: Sequence[str], start_at: str | None) -> ExplainSpec:
-        plan = self.plan(samples, cuts, start_at)
+    def _spec(self, samples: Mapping[str, Shape], barriers: Sequence[str], start_at: str | None) -> ExplainSpec:
+        plan = self.plan(samples, barriers, start_at)
         served = self.route(plan.model, samples, start_at)
         keep, composite = self.kept(plan.model, served.scores), self.composite
         method = "LRP" if composite.conserves else composite.name

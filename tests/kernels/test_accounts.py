@@ -163,15 +163,15 @@ def test_networks_that_branch_join_and_pool(kind):
 
 
 def test_one_product_finds_the_sizes_of_gamma_where_it_has_many_terms_and_no_small_gamma():
-    from lrp_ref.kernels.compiled.accounts import way_of
+    from lrp_ref.kernels.compiled.accounts import size_method_of
     from lrp_ref.kernels.compiled.product_plan import product_plan
 
     weight = np.random.default_rng(0).standard_normal((4, 8, 3, 3))
     for rule, terms, tilted in ((rules.Gamma(0.25), 72, True), (rules.Gamma(0.01), 72, False), (rules.Gamma(0.25), 9, False)):
         (column,) = product_plan(L.Conv(weight), rule, True, np.float64, False).columns
-        way = way_of(column, rule, True, terms)
-        assert (way.alike, bool(way.tilt)) == (False, tilted)
-        assert not way_of(column, rule, False, terms).tilt
+        method = size_method_of(column, rule, True, terms)
+        assert (method.alike, bool(method.tilt)) == (False, tilted)
+        assert not size_method_of(column, rule, False, terms).tilt
 
 
 def test_no_step_of_a_usual_network_takes_the_definition_for_its_accounts(monkeypatch):

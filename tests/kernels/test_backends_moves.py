@@ -144,7 +144,7 @@ def test_the_compiled_backend_serves_all_of_them():
     plan = Explainer(branches(), composites.uniform(rules.Zero()), backend="compiled").plan()
     labels = dict(plan.rows())
     assert all("picks" in labels[name] for name in ("before", "after", "rows", "inner")), labels
-    assert all("joined" in labels[name] for name in ("wide", "high", "deep")), labels
+    assert all("concat in place" in labels[name] for name in ("wide", "high", "deep")), labels
 
 
 # ---- what meets at a node ------------------------------------------------------------------------------------------------------

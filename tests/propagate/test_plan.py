@@ -98,7 +98,7 @@ def test_a_plain_network_carries_quotients_from_the_output_to_the_input():
 @numpy_only
 def test_where_relevance_is_filtered_or_given_a_run_ends_and_relevance_arrives():
     explain = Explainer(chain(dense(), L.ReLU(), dense(), L.ReLU(), dense()), backend="numpy")
-    inner, end = explain.plan(cuts=["dense2"]), explain.plan(cuts=["relu2"])
+    inner, end = explain.plan(barriers=["dense2"]), explain.plan(barriers=["relu2"])
     assert [nodes for nodes, _ in inner.rows()] == ["dense1 + relu1", "dense2", "relu2", "dense3"]
     assert inner.currency["dense2"] == "R"
     assert [nodes for nodes, _ in end.rows()] == ["dense1 + relu1", "dense2 + relu2", "dense3"]

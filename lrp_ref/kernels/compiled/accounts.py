@@ -28,7 +28,7 @@ GLANCE = 1024
 
 
 @lazy_dataclass(frozen=True)
-class Way:
+class SizeMethod:
     """How the size of a share's denominator is found: `alike`, by `tilt`, or by a product of `terms`.
 
     Attributes
@@ -53,20 +53,20 @@ def sign_of(array: Array) -> int:
     return 1 if least >= 0 else -1
 
 
-def way_of(column: PlannedShare, rule: LinearRule, nonnegative: bool, terms: int) -> Way | None:
-    """The way for a share, whose denominators have so many terms; None where its features have no size of their own."""
+def size_method_of(column: PlannedShare, rule: LinearRule, nonnegative: bool, terms: int) -> SizeMethod | None:
+    """The method for a share, whose denominators have so many terms; None where its features have no size of their own."""
     signs = [_sign(term.feature, nonnegative) * sign_of(term.weight) for term in column.terms]
     bias = column.share.bias
     signs += [sign_of(bias)] if bias is not None and bias.any() else []
     if column.terms and signs and abs(sum(signs)) == len(signs):
-        return Way(True, 0.0, 1, ())
+        return SizeMethod(True, 0.0, 1, ())
     if any(isinstance(term.feature, (Above, Below)) for term in column.terms):
         return None
     tilt = 0.0
     if type(rule) in (Gamma, GeneralizedGamma) and nonnegative and [term.feature for term in column.terms] == [IDENTITY]:
         gamma = float(rule.gamma)  # type: ignore[attr-defined]
         tilt = gamma if gamma >= LEAST_GAMMA and terms >= LEAST_TERMS else 0.0
-    return Way(False, tilt, -1 if column.share.where is NEGATIVE_ONLY else 1, column.terms)
+    return SizeMethod(False, tilt, -1 if column.share.where is NEGATIVE_ONLY else 1, column.terms)
 
 
 def _sign(feature: Feature, nonnegative: bool) -> int:
@@ -86,13 +86,13 @@ def size_term(term: Term, nonnegative: bool) -> tuple[Feature, Array]:
 
 
 def accounting(
-    ways: Sequence[Way], shares: Sequence[Any], biases: Sequence[Array | None], own: Array | None, quotient: bool
+    size_methods: Sequence[SizeMethod], shares: Sequence[Any], biases: Sequence[Array | None], own: Array | None, quotient: bool
 ) -> Any:
     """What the core knows of the shares; biases channels last, `own` the layer's."""
     found = []
-    for way, share, bias in zip(ways, shares, biases, strict=True):
+    for method, share, bias in zip(size_methods, shares, biases, strict=True):
         kind, epsilon = _coded(share.stabiliser)
-        found.append((bias, kind, epsilon, float(share.coefficient), way.alike, way.tilt, way.sign))
+        found.append((bias, kind, epsilon, float(share.coefficient), method.alike, method.tilt, method.sign))
     return _core.Accounting(own, quotient, found)
 
 

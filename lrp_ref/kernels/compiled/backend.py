@@ -5,8 +5,8 @@ from __future__ import annotations
 from ...step import Backend
 from ..numpy.products import BLOCK
 from .accounts import amounts
+from .concat_in_place import output, slots
 from .dispatch import step_for
-from .joined import output, slots
 from .native import _core
 from .packed import finite
 from .predictions import forward_for

@@ -6,10 +6,10 @@ from ...network.model import Node
 from ...rules import Gradient
 from ...step import BaseStep, PlanContext
 from ..numpy import pass_through
-from . import derivatives, elementwise, joined, linear, lookups, moves, norms, recurrent, sums
+from . import concat_in_place, derivatives, elementwise, linear, lookups, moves, norms, recurrent, sums
 
 #: The families of steps, in the order in which they are asked.
-_FAMILIES = (recurrent, linear, joined, moves, elementwise, norms, lookups, sums, pass_through)
+_FAMILIES = (recurrent, linear, concat_in_place, moves, elementwise, norms, lookups, sums, pass_through)
 
 
 def step_for(context: PlanContext, node: Node) -> BaseStep | None:

@@ -319,14 +319,14 @@ class Compiled(BaseStep):
         """For each share the sizes of its denominators, where they take a product of their own."""
         asked = made.sizes[self.relu_follows, self.takes == "c"]
         if self.checks and not self.rule.bounds.contains(a):  # type: ignore[attr-defined]
-            asked = tuple(range(len(made.ways)))
+            asked = tuple(range(len(made.size_methods)))
         if not asked:
-            return [None] * len(made.ways)
-        if any(made.ways[place] is None for place in asked) or self.checks:
+            return [None] * len(made.size_methods)
+        if any(made.size_methods[place] is None for place in asked) or self.checks:
             return self._defined(made, a)
         x = self._last(a)
         if isinstance(made.products, Rows):
-            terms = [way.terms if way is not None and i in asked else () for i, way in enumerate(made.ways)]
+            terms = [method.terms if method is not None and i in asked else () for i, method in enumerate(made.size_methods)]
             return made.products.sizes(x, terms, self.threads)
         return self.sizes(self.takes == "c" and self.relu_follows)(x, asked, self.threads)
 

@@ -18,7 +18,7 @@ from ...network.model import Model, Node
 from ...resources import Resources
 from ...rules import LinearRule
 from ...rules.terms import Feature
-from .accounts import Way, accounting, size_term, way_of
+from .accounts import SizeMethod, accounting, size_method_of, size_term
 from .native import _core
 from .packed import Rows, Sizes, Windows, epilogue, fan_in, offset_last
 from .product_plan import PlannedShare, ProductPlan, product_plan
@@ -33,7 +33,7 @@ class PackedLayer:
     bias: Array | None
     places: dict[int, int]  # where among the products each column's is
     products: Rows | Windows
-    ways: tuple[Way | None, ...]  # how the sizes of the shares' denominators are found
+    size_methods: tuple[SizeMethod | None, ...]  # how the sizes of the shares' denominators are found
 
     def epilogue(self, shares: tuple[PlannedShare, ...], relu_follows: bool, quotient: bool) -> Any:
         """The epilogue that turns matrix products into the output and each share's factors."""
@@ -50,9 +50,11 @@ class PackedLayer:
 
         γ tells them apart by a pre-activation that the output shows.
         """
-        ways = tuple(enumerate(self.ways))
+        size_methods = tuple(enumerate(self.size_methods))
         return {
-            (r, q): tuple(i for i, way in ways if way is None or not (way.alike or (way.tilt and (q or not r))))
+            (r, q): tuple(
+                i for i, method in size_methods if method is None or not (method.alike or (method.tilt and (q or not r)))
+            )
             for r in (False, True)
             for q in (False, True)
         }
@@ -60,7 +62,7 @@ class PackedLayer:
     @cached_property
     def accounting(self) -> dict[bool, Any]:
         """What the core knows of the shares, by whether c arrives."""
-        known = [Way(False, 0.0, 1, ()) if way is None else way for way in self.ways]
+        known = [SizeMethod(False, 0.0, 1, ()) if method is None else method for method in self.size_methods]
         own = None if self.bias is None else offset_last(self.bias)
         shares = [column.share for column in self.shares]
         biases = [None if share.bias is None else offset_last(share.bias) for share in shares]
@@ -136,15 +138,15 @@ def packed(layer: Any, made: ProductPlan, choice: ConvAlgorithm, threads: int) -
     order = [place for group in made.groups for place in group.places]
     places = {place: index for index, place in enumerate(order) if place >= 0}
     lean = tuple(replace(c, share=replace(c.share, terms=()), terms=()) for c in made.columns)
-    ways = tuple(way_of(column, made.rule, made.nonnegative, fan_in(layer)) for column in made.columns)
+    size_methods = tuple(size_method_of(column, made.rule, made.nonnegative, fan_in(layer)) for column in made.columns)
     if isinstance(layer, Dense):
         rows = Rows(made)
         own = {id(root(w)) for w in layer.weights}
         extra = {id(root(w)): root(w).nbytes for w in rows.arrays() if id(root(w)) not in own}
-        return PackedLayer(lean, made.features, made.bias, places, rows, ways), sum(extra.values())
+        return PackedLayer(lean, made.features, made.bias, places, rows, size_methods), sum(extra.values())
     windows = Windows(layer, made, (choice.upward, choice.downward), threads, choice.ties)
-    lean_ways = tuple(way and replace(way, terms=()) for way in ways)
-    return PackedLayer(lean, made.features, made.bias, places, windows, lean_ways), windows.nbytes
+    lean_methods = tuple(method and replace(method, terms=()) for method in size_methods)
+    return PackedLayer(lean, made.features, made.bias, places, windows, lean_methods), windows.nbytes
 
 
 def sizes(
@@ -155,8 +157,10 @@ def sizes(
     def build() -> tuple[Sizes, int]:
         made = product_plan(node.layer, rule, nonnegative, model.dtype, relu_follows)  # type: ignore[arg-type]
         assert made is not None
-        ways = [way_of(column, rule, nonnegative, fan_in(node.layer)) for column in made.columns]
-        terms = [() if way is None else tuple(size_term(term, nonnegative) for term in way.terms) for way in ways]
+        size_methods = [size_method_of(column, rule, nonnegative, fan_in(node.layer)) for column in made.columns]
+        terms = [
+            () if method is None else tuple(size_term(term, nonnegative) for term in method.terms) for method in size_methods
+        ]
         found = Sizes(node.layer, terms, choice.upward, threads)  # type: ignore[arg-type]
         return found, found.nbytes
 

@@ -28,7 +28,7 @@ from ..numpy.oddities import noted
 from ..numpy.pass_through import PASS
 from ..numpy.passes import LinearPasses, WindowPasses, folded
 from ..numpy.prepared import Reduced, StackedLayer
-from .accounts import Way, accounting, sign_of, totals
+from .accounts import SizeMethod, accounting, sign_of, totals
 from .native import _core
 from .packed import channels_first, channels_last, room_like, share_of
 
@@ -108,8 +108,8 @@ class CompiledSum(FusedLinear):
         return self._accounting([None] * len(self.alike)) if all(s.bias is None for s in self.prepared.shares) else None
 
     def _accounting(self, biases: list[Array | None]) -> Any:
-        ways = [Way(alike, 0.0, 1, ()) for alike in self.alike]
-        return accounting(ways, self.prepared.shares, biases, None, self.takes == "c")
+        size_methods = [SizeMethod(alike, 0.0, 1, ()) for alike in self.alike]
+        return accounting(size_methods, self.prepared.shares, biases, None, self.takes == "c")
 
     def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, SavedLinear]:
         made = self.prepared

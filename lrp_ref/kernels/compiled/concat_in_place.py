@@ -21,7 +21,7 @@ from .native import _core
 from .packed import channels_first, room_like
 
 
-def step_for(context: PlanContext, node: Node) -> Joined | None:
+def step_for(context: PlanContext, node: Node) -> ConcatInPlace | None:
     """The step for a concatenation; None for other layers."""
     layer, rule = node.layer, context.rules[node.name]
     known = all(len(context.shapes.get(name, ())) > 1 for name in (*node.inputs, node.name))
@@ -29,11 +29,11 @@ def step_for(context: PlanContext, node: Node) -> Joined | None:
         return None
     axis = layer.axis if layer.axis > 0 else layer.axis + len(context.shapes[node.name]) + 1
     extents = tuple(context.shapes[name][axis - 1] for name in node.inputs)
-    return Joined((node,), rule, with_ledger=context.with_ledger, axis=axis, extents=extents)
+    return ConcatInPlace((node,), rule, with_ledger=context.with_ledger, axis=axis, extents=extents)
 
 
 @lazy_dataclass(frozen=True, eq=False)
-class Joined(PassThrough):
+class ConcatInPlace(PassThrough):
     """Pass through a concatenation; of channels, some of its inputs may be in their place already."""
 
     axis: int = 1
@@ -50,7 +50,7 @@ class Joined(PassThrough):
 
     @property
     def label(self) -> str:
-        return f"compiled, joined, {self.takes}"
+        return f"compiled, concat in place, {self.takes}"
 
     def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, SavedPass]:
         try:
@@ -79,7 +79,7 @@ def slots(steps: Sequence[BaseStep]) -> Mapping[str, Slot]:
     writers = {step.nodes[-1].name for step in steps if step.writes_into_slice}
     found: dict[str, Slot] = {}
     for step in steps:
-        if not isinstance(step, Joined) or step.axis != 1:
+        if not isinstance(step, ConcatInPlace) or step.axis != 1:
             continue
         node, first = step.nodes[0], 0
         for name, channels in zip(node.inputs, step.extents, strict=True):
