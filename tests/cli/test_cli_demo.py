@@ -66,7 +66,7 @@ def test_every_command_to_try_next_works_as_it_stands(shown, monkeypatch):
 
 def test_the_columns_of_the_picture_are_the_rules_and_composites_by_name():
     digits = zoo.digits().images
-    columns = module._columns(zoo.load("digits"), digits)
+    columns = module._sheet_columns(zoo.load("digits"), digits)
     assert list(columns) == ["LRP-0", "LRP-ε", "LRP-γ", "LRP-αβ", "z⁺", *module.COMPOSITES]
     for name in module.COMPOSITES:
         assert columns[name].composite == name
