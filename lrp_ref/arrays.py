@@ -125,14 +125,18 @@ def _rational_root(value: Fraction) -> Fraction:
 
 
 def each_target_times(message: Array, factor: Array) -> Array:
-    """A message (N, targets, …) times numbers (N, …) of every sample, in the order of the message's memory.
+    """A message (N, targets, …) times numbers (N, …) of every sample, its memory in the order of these numbers.
 
     NumPy chooses the order by both, and with one target otherwise than with several; sums that follow the memory would then
     have other bits.
     """
-    if is_exact(message) or is_exact(factor):
-        return np.asarray(message * factor[:, None])
-    return np.multiply(message, factor[:, None], out=np.empty_like(message))
+    if factor.flags.c_contiguous:
+        # Two arrays in C order have a product in C order.
+        room = None if message.flags.c_contiguous else np.empty(message.shape, np.result_type(message, factor))
+        return np.multiply(message, factor[:, None], out=room)
+    order = sorted(range(1, factor.ndim), key=lambda axis: -abs(factor.strides[axis]))
+    room = np.empty((*message.shape[:2], *(message.shape[axis + 1] for axis in order)), np.result_type(message, factor))
+    return np.multiply(message, factor[:, None], out=room.transpose(0, 1, *(2 + order.index(a) for a in range(1, factor.ndim))))
 
 
 def per_sample(a: Array) -> Array:
