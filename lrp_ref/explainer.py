@@ -191,7 +191,17 @@ class Explainer:
         return chosen | {"threads": self._threads, "memory": self.resources.memory}
 
     def replace(self, **choices: Any) -> Explainer:
-        """An explainer of the same choices but for these; what was prepared for the model serves both."""
+        """An explainer of the same choices but for these; what was prepared for the model serves both.
+
+        Parameters
+        ----------
+        choices : parameters of an `Explainer` by name, such as keep="all"; composite= in the place of a rule needs rule=None too
+
+        Raises
+        ------
+        LrpError
+            What an `Explainer` raises.
+        """
         return Explainer(**(self._choices | choices))
 
     def __reduce__(self) -> tuple[Any, ...]:

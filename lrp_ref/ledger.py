@@ -33,7 +33,14 @@ class Ledger:
 
     @classmethod
     def of(cls, settle: Callable[[], tuple[tuple[Entry, ...], Array]], start: Array) -> Ledger:
-        """A ledger that is put together when it is looked at: `settle` gives the same entries and relevance in every call."""
+        """A ledger whose entries are computed when one is first read: most explanations are never asked for theirs.
+
+        Parameters
+        ----------
+        settle : a function that gives the entries, in the order of the backward pass, and the relevance at the inputs; the same
+            in every call
+        start : the relevance at the start, Σ R of each sample, (N,) or (N, targets)
+        """
         made = object.__new__(cls)
         made.__dict__.update(_settle=settle, start=frozen(start))
         return made
@@ -74,7 +81,16 @@ class Ledger:
         return Ledger(entries, self.start[:, 0], self.relevance[:, 0])
 
     def column(self, name: str) -> Array:
-        """The sum of one column over all nodes."""
+        """The sum of one column over all nodes.
+
+        Parameters
+        ----------
+        name : of the column of a `Booking`, such as "bias" or "unassigned"
+
+        Returns
+        -------
+        array (N,) or (N, targets)
+        """
         total = self.start * like(0, self.start)
         return np.asarray(sum((getattr(entry.booking, name) for entry in self.entries), total))
 
@@ -99,20 +115,44 @@ class Ledger:
         return self.start - self.relevance - self.bias - self.stabiliser - self.unassigned
 
     def growth(self, node: str) -> float:
-        """Σ|R| handed on below by `node` over Σ|R| that arrived: the largest ratio over the samples."""
+        """Σ|R| handed on below by `node` over Σ|R| that arrived: the largest ratio over the samples.
+
+        Parameters
+        ----------
+        node : its name
+
+        Raises
+        ------
+        UnknownNameError
+            Where the ledger has no entry of that node.
+        """
         booking = self[node]
         arrived, left = booking.arriving_abs.astype(np.float64), booking.inputs_abs.astype(np.float64)
         ratios = left[arrived > 0] / arrived[arrived > 0]
         return float(ratios.max()) if ratios.size else 0.0
 
     def explosions(self, factor: float = 10.0) -> tuple[str, ...]:
-        """Nodes that hand on more than `factor` times the Σ|R| that arrived (zennit's users ask to be warned)."""
+        """Nodes that hand on more than `factor` times the Σ|R| that arrived (zennit's users ask to be warned).
+
+        Parameters
+        ----------
+        factor : the growth, as `growth` measures it, beyond which a node is named
+        """
         return tuple(entry.node for entry in self.entries if self.growth(entry.node) > factor)
 
     def compound_growth(self, node: str) -> float:
         """Σ|R| handed on below by `node` over that of the start: the largest ratio over the samples.
 
         Growth that no single node shows compounds over a deep network.
+
+        Parameters
+        ----------
+        node : its name
+
+        Raises
+        ------
+        UnknownNameError
+            Where the ledger has no entry of that node.
         """
         started = self.entries[0].booking.arriving_abs.astype(np.float64)
         ratios = self[node].inputs_abs.astype(np.float64)[started > 0] / started[started > 0]
@@ -143,7 +183,12 @@ class Ledger:
         ]
 
     def to_json(self, indent: int | None = None) -> str:
-        """The ledger as JSON; rationals become strings such as "7/3"."""
+        """The ledger as JSON; rationals become strings such as "7/3".
+
+        Parameters
+        ----------
+        indent : spaces per level of nesting, as `json.dumps` has it; None: all on one line
+        """
         import json  # here and not above: importing lrp_ref must stay cheap
 
         totals = {
@@ -161,7 +206,12 @@ class Ledger:
         return [*lines, ["total", "", *(_cell(v, sample) for v in totals), ""]]
 
     def table(self, sample: int = 0) -> str:
-        """The ledger of one sample (of its first target) as text."""
+        """The ledger of one sample (of its first target) as text.
+
+        Parameters
+        ----------
+        sample : the index of the sample in the batch
+        """
         if self.start.shape[0] == 0:
             return "Ledger of an empty batch"
         lines = self._lines(sample)
@@ -193,7 +243,12 @@ class Ledger:
 
 
 def plain(array: Array) -> Any:
-    """`array` as (nested) lists of floats, or of strings where it holds rationals."""
+    """`array` as (nested) lists of floats, or of strings where it holds rationals.
+
+    Parameters
+    ----------
+    array : floats, integers or rationals of any shape
+    """
     return np.vectorize(str, otypes=[object])(array).tolist() if is_exact(array) else array.tolist()
 
 

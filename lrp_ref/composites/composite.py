@@ -61,7 +61,18 @@ class Composite:
         return all(rule.conserves for _, rule in self.entries)
 
     def with_rules(self, rules: Mapping[Any, Rule] | Iterable[Entry]) -> Composite:
-        """The composite with more specific entries in front, such as {"conv1": rules.Flat()}."""
+        """The composite with more specific entries in front, such as {"conv1": rules.Flat()}.
+
+        Parameters
+        ----------
+        rules : a mapping, or pairs, from a matcher (or layer class, tuple of layer classes, node name) to a rule; the first that
+            matches a node gives its rule, before every entry of this composite
+
+        Raises
+        ------
+        ParameterError, UnknownNameError
+            Where a matcher or a rule is none; the message says what one looks like.
+        """
         added = tuple(rules.items() if isinstance(rules, Mapping) else rules)
         name = self.name if self.name.endswith(_CHANGED) else self.name + _CHANGED
         return replace(self, entries=(*added, *self.entries), name=name)
@@ -116,7 +127,18 @@ class Composite:
         return fitting
 
     def rows(self, model: Model, needed: frozenset[str] | None = None) -> list[tuple[str, str, str]]:
-        """(node, layer, rule) for every node; a squash that the output shows has none, the explanation starts before it."""
+        """(node, layer, rule) for every node; a squash that the output shows has none, the explanation starts before it.
+
+        Parameters
+        ----------
+        model : the network, as `canonize` gives it: an explainer's rules are those of the folded one
+        needed : the nodes below what is explained; None: all that relevance can reach
+
+        Raises
+        ------
+        RuleError
+            Where nodes have no rule, as in `assign`.
+        """
         starts = None
         if needed is None:
             starts = tuple(_begins(model))
@@ -126,7 +148,17 @@ class Composite:
         return [(node.name, repr(node.layer), str(rules.get(node.name, "–"))) for node in model.nodes]
 
     def table(self, model: Model) -> str:
-        """Which rule every node gets, as text. Long names and layers stand out of their columns, nothing is cut off."""
+        """Which rule every node gets, as text. Long names and layers stand out of their columns, nothing is cut off.
+
+        Parameters
+        ----------
+        model : the network, as in `rows`
+
+        Raises
+        ------
+        RuleError
+            Where nodes have no rule, as in `assign`.
+        """
         rows = [("node", "layer", "rule"), *self.rows(model)]
         widths = [min(limit, max(len(row[i]) for row in rows)) for i, limit in enumerate((COLUMN, 2 * COLUMN))]
         lines = [f"{name:<{widths[0]}}  {layer:<{widths[1]}}  {rule}" for name, layer, rule in rows]

@@ -185,6 +185,10 @@ def stages(model: Model) -> dict[str, int]:
     """The stage of every node, from 1. A stage ends at a pooling or strided layer, which belongs to the stage that it ends.
 
     On VGG-16 these are the five convolution blocks, and the dense layers form the sixth.
+
+    Parameters
+    ----------
+    model : the network; its inputs are in stage 1
     """
     behind: dict[str, int] = dict.fromkeys(model.inputs, 1)
     stage_of = {}
@@ -222,7 +226,18 @@ class Stages(Matcher):
 
 
 def matcher_of(value: Any) -> Matcher:
-    """A matcher from a `Matcher`, a layer class, a tuple of them, or a node name."""
+    """A matcher from a `Matcher`, a layer class, a tuple of them, or a node name.
+
+    Parameters
+    ----------
+    value : a `Matcher`; a layer class or a tuple of them, for nodes of these kinds; or a node name, in which * and ? match as in
+        file names
+
+    Raises
+    ------
+    ParameterError
+        Where it is none of these.
+    """
     if isinstance(value, Matcher):
         return value
     if isinstance(value, str):

@@ -141,22 +141,46 @@ for _name in ("epsilon_plus", "epsilon_alpha2_beta1", "innvestigate_a", "innvest
 
 
 def epsilon_plus(epsilon: Number = 1e-6, add: Rule | None = None) -> Composite:
-    """α1β0 (bias in the pool) on convolutions, ε on dense layers: the default (Samek et al. 2021, Fig. 1.1)."""
+    """α1β0 (bias in the pool) on convolutions, ε on dense layers: the default (Samek et al. 2021, Fig. 1.1).
+
+    Parameters
+    ----------
+    epsilon : ε on dense layers and sums, at least 0
+    add : the rule of Add and Subtract; None: ε
+    """
     return _with_epsilon("epsilon_plus", epsilon, add)
 
 
 def epsilon_plus_flat(epsilon: Number = 1e-6, add: Rule | None = None) -> Composite:
-    """`epsilon_plus` with the flat rule in the first linear layer."""
+    """`epsilon_plus` with the flat rule in the first linear layer.
+
+    Parameters
+    ----------
+    epsilon : ε on dense layers and sums, at least 0
+    add : the rule of Add and Subtract; None: ε
+    """
     return _with_epsilon("epsilon_plus_flat", epsilon, add)
 
 
 def epsilon_alpha2_beta1(epsilon: Number = 1e-6, add: Rule | None = None) -> Composite:
-    """α2β1 on convolutions, ε on dense layers."""
+    """α2β1 on convolutions, ε on dense layers.
+
+    Parameters
+    ----------
+    epsilon : ε on dense layers and sums, at least 0
+    add : the rule of Add and Subtract; None: ε
+    """
     return _with_epsilon("epsilon_alpha2_beta1", epsilon, add)
 
 
 def epsilon_alpha2_beta1_flat(epsilon: Number = 1e-6, add: Rule | None = None) -> Composite:
-    """`epsilon_alpha2_beta1` with the flat rule in the first linear layer."""
+    """`epsilon_alpha2_beta1` with the flat rule in the first linear layer.
+
+    Parameters
+    ----------
+    epsilon : ε on dense layers and sums, at least 0
+    add : the rule of Add and Subtract; None: ε
+    """
     return _with_epsilon("epsilon_alpha2_beta1_flat", epsilon, add)
 
 
@@ -192,6 +216,12 @@ def deep_taylor(low: Any = None, high: Any = None, add: Rule | None = None) -> C
     """Deep Taylor decomposition: z⁺, and in the first linear layer zᴮ, or w² without bounds (Montavon et al. 2018, Tab. 2).
 
     It is defined for a positive start only; the explainer refuses others unless `allow_negative=True`.
+
+    Parameters
+    ----------
+    low, high : the bounds of the first layer's input, numbers or arrays that broadcast against one sample; None: the model's
+        domain, and w² where it has none
+    add : the rule of Add and Subtract; None: z⁺
     """
     row = replace(_ROWS["deep_taylor"], add=add)
     if low is not None or high is not None:
@@ -200,7 +230,12 @@ def deep_taylor(low: Any = None, high: Any = None, add: Rule | None = None) -> C
 
 
 def alpha1_beta0(add: Rule | None = None) -> Composite:
-    """α1β0 in every weighted layer."""
+    """α1β0 in every weighted layer.
+
+    Parameters
+    ----------
+    add : the rule of Add and Subtract; None: z⁺
+    """
     return replace(_ROWS["alpha1_beta0"], add=add).composite("alpha1_beta0")
 
 
@@ -218,27 +253,53 @@ def lrp_overview(low: Any = None, high: Any = None, gamma_stages: int | None = N
 
 
 def innvestigate_a(add: Rule | None = None) -> Composite:
-    """ε = 0.1 on dense layers, α1β0 on convolutions (iNNvestigate's sequential preset A)."""
+    """ε = 0.1 on dense layers, α1β0 on convolutions (iNNvestigate's sequential preset A).
+
+    Parameters
+    ----------
+    add : the rule of Add and Subtract; None: ε = 1e-6
+    """
     return replace(_ROWS["innvestigate_a"], add=add).composite("innvestigate_a")
 
 
 def innvestigate_b(add: Rule | None = None) -> Composite:
-    """ε = 0.1 on dense layers, α2β1 on convolutions (iNNvestigate's sequential preset B)."""
+    """ε = 0.1 on dense layers, α2β1 on convolutions (iNNvestigate's sequential preset B).
+
+    Parameters
+    ----------
+    add : the rule of Add and Subtract; None: ε = 1e-6
+    """
     return replace(_ROWS["innvestigate_b"], add=add).composite("innvestigate_b")
 
 
 def innvestigate_a_flat(add: Rule | None = None) -> Composite:
-    """`innvestigate_a` with the flat rule in the first linear layer."""
+    """`innvestigate_a` with the flat rule in the first linear layer.
+
+    Parameters
+    ----------
+    add : the rule of Add and Subtract; None: ε = 1e-6
+    """
     return replace(_ROWS["innvestigate_a_flat"], add=add).composite("innvestigate_a_flat")
 
 
 def innvestigate_b_flat(add: Rule | None = None) -> Composite:
-    """`innvestigate_b` with the flat rule in the first linear layer."""
+    """`innvestigate_b` with the flat rule in the first linear layer.
+
+    Parameters
+    ----------
+    add : the rule of Add and Subtract; None: ε = 1e-6
+    """
     return replace(_ROWS["innvestigate_b_flat"], add=add).composite("innvestigate_b_flat")
 
 
 def lstm_all(epsilon: Number = RECURRENT_EPSILON, add: Rule | None = None) -> Composite:
-    """LRP-all: products give everything to their signal, ε for every linear map and sum (Arras et al. 2017; 2019, §11.5.1)."""
+    """LRP-all: products give everything to their signal, ε for every linear map and sum (Arras et al. 2017; 2019, §11.5.1).
+
+    Parameters
+    ----------
+    epsilon : ε of the linear maps and sums, inside the cells and outside
+    add : the rule of Add and Subtract; None: ε
+    """
     return _recurrent("lstm_all", SignalTakesAll(), epsilon, RECURRENT_EPSILON, add)
 
 
@@ -246,17 +307,34 @@ def lstm_prop(epsilon: Number = 0.2, add: Rule | None = None) -> Composite:
     """LRP-prop: products share in proportion to their factors; ε there, and for every linear map and sum.
 
     0.2 is the least ε with which Arras et al. 2019, §11.5.1 found it stable.
+
+    Parameters
+    ----------
+    epsilon : ε of the products, and of the linear maps and sums, inside the cells and outside
+    add : the rule of Add and Subtract; None: ε
     """
     return _recurrent("lstm_prop", ProportionalProduct(epsilon), epsilon, 0.2, add)
 
 
 def lstm_abs(epsilon: Number = RECURRENT_EPSILON, add: Rule | None = None) -> Composite:
-    """LRP-abs: products share in proportion to their factors' sizes; ε there, and for every linear map and sum."""
+    """LRP-abs: products share in proportion to their factors' sizes; ε there, and for every linear map and sum.
+
+    Parameters
+    ----------
+    epsilon : ε of the products, and of the linear maps and sums, inside the cells and outside
+    add : the rule of Add and Subtract; None: ε
+    """
     return _recurrent("lstm_abs", AbsoluteProduct(epsilon), epsilon, RECURRENT_EPSILON, add)
 
 
 def lstm_half(epsilon: Number = RECURRENT_EPSILON, add: Rule | None = None) -> Composite:
-    """LRP-half: products halve their relevance, ε for every linear map and sum (Arjona-Medina et al. 2019)."""
+    """LRP-half: products halve their relevance, ε for every linear map and sum (Arjona-Medina et al. 2019).
+
+    Parameters
+    ----------
+    epsilon : ε of the linear maps and sums, inside the cells and outside
+    add : the rule of Add and Subtract; None: ε
+    """
     return _recurrent("lstm_half", HalfProduct(), epsilon, RECURRENT_EPSILON, add)
 
 
@@ -279,6 +357,11 @@ def uniform(rule: LinearRule, pool: Rule | None = None, add: Rule | None = None)
     rule : a rule for linear layers
     pool : the rule of maximum pooling; None: `WinnerTakesAll()`, with which uniform LRP-0 equals gradient × input
     add : the rule of Add and Subtract; None: `rule`
+
+    Raises
+    ------
+    ParameterError
+        Where `rule` is no rule for linear layers.
     """
     if not isinstance(rule_of(rule), LinearRule):
         raise ParameterError(f"uniform needs a rule for linear layers, found {rule!r}")
@@ -334,7 +417,19 @@ NAMED: dict[str, Callable[[], Composite]] = {**PRESETS, "gradient": gradient}
 
 
 def composite_of(value: Any) -> Composite:
-    """A composite from a `Composite`, a preset's name, or "gradient"."""
+    """A composite from a `Composite`, a preset's name, or "gradient".
+
+    Parameters
+    ----------
+    value : a `Composite`, which is returned; the name of one of `PRESETS`, with its usual parameters; or "gradient"
+
+    Raises
+    ------
+    UnknownNameError
+        Where no composite has that name; the nearest one is suggested.
+    ParameterError
+        Where it is neither a composite nor a name.
+    """
     if isinstance(value, Composite):
         return value
     if isinstance(value, str):

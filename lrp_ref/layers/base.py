@@ -36,6 +36,10 @@ class Layer(ABC):
     def shape(self, *inputs: Shape) -> Shape:
         """The output's shape for inputs of these shapes, batch axis included.
 
+        Parameters
+        ----------
+        inputs : the shape of each input, (N, …), as many as the layer's `arity`
+
         Raises
         ------
         ShapeError
@@ -44,7 +48,21 @@ class Layer(ABC):
 
     @abstractmethod
     def forward(self, *inputs: Array) -> Array:
-        """The output, in the number type of the inputs."""
+        """The layer's output, an array (N, …) of the shape that `shape` gives, in the number type of the inputs.
+
+        Parameters
+        ----------
+        inputs : arrays (N, …) of one number type, float32, float64 or rationals; parameters are cast to it
+
+        Raises
+        ------
+        ShapeError
+            Where an input does not fit, as in `shape`.
+        NumberTypeError
+            Where the inputs hold integers, or another number type in which the library does not compute.
+        ExactnessError
+            Where the inputs are rationals and the layer has no rational form.
+        """
 
     def vjp(self, inputs: tuple[Array, ...], output: Array, upper: Array) -> tuple[Array, ...]:
         r"""The vector-Jacobian product, :math:`\bar a_i = J_i^\top \bar z`: the gradient of :math:`\langle \bar z, z\rangle`.
@@ -77,7 +95,17 @@ class Layer(ABC):
         return {name: value for name, value in arrays.items() if value is not None}
 
     def astype(self, dtype: Any) -> Self:
-        """The same layer with its parameters in another number type (`object` for rationals)."""
+        """The same layer with its parameters in another number type.
+
+        Parameters
+        ----------
+        dtype : float32, float64, or `object` for exact rationals, in which a float keeps its binary value
+
+        Raises
+        ------
+        NumberTypeError
+            Where it is another number type.
+        """
         target = np.empty(0, dtype=dtype)
         return replace(self, **{name: adopt(like(value, target)) for name, value in self.parameters.items()})
 
@@ -127,19 +155,43 @@ class Linear(Layer):
         """One weight for each input."""
 
     def offset(self, ndim: int) -> Array | None:
-        """The bias, shaped to broadcast against an output of `ndim` axes; None where there is none."""
+        """The bias, shaped to broadcast against an output of `ndim` axes; None where there is none.
+
+        Parameters
+        ----------
+        ndim : the number of axes of the output, batch axis included: for 4 axes the bias (upper,) of a Conv becomes (upper, 1, 1)
+        """
         return None
 
     @abstractmethod
     def map(self, a: Array, weight: Array) -> Array:
-        """The linear part of one input."""
+        """The linear part of one input: array (N, …) of the input's shape to one of the output's, without the bias.
+
+        Parameters
+        ----------
+        a : the input, or what a rule makes of it, such as a⁺; (N, …)
+        weight : the weight of this input, one of `weights`, or what a rule makes of it, such as w⁺; in the number type of `a`
+        """
 
     @abstractmethod
     def adjoint(self, s: Array, weight: Array, shape: Shape) -> Array:
-        """The transpose of `map` for an input of `shape`."""
+        """The transpose of `map`: array (N, …) of the output's shape to one of the input's, Σ_k s_k w_jk.
+
+        Parameters
+        ----------
+        s : an array of the output's shape; in a rule the quotient s_k = R_k / z_k
+        weight : as in `map`
+        shape : the shape of the input, (N, …), which strides and poolings leave open
+        """
 
     def map_absolute(self, a: Array, weight: Array) -> Array:
-        """Σ_j |a_j w_jk|, what went into each output without its sign; a map with signs of its own overrides it."""
+        """Σ_j |a_j w_jk|, what went into each output without its sign; a map with signs of its own overrides it.
+
+        Parameters
+        ----------
+        a : the input, (N, …)
+        weight : the weight of this input
+        """
         return self.map(abs(a), abs(weight))
 
     def forward(self, *inputs: Array) -> Array:
@@ -191,7 +243,17 @@ class Recurrent(Layer):
 
     @abstractmethod
     def unroll(self, *inputs: Array) -> Any:
-        """Every value of one pass over the sequences."""
+        """Every state and gate of one pass over the sequences, with one entry per time step.
+
+        Parameters
+        ----------
+        inputs : the sequences (N, T, features), then what else the layer reads, such as initial states and lengths
+
+        Raises
+        ------
+        ShapeError
+            Where an input does not fit.
+        """
 
 
 def ones(*, of: tuple[float, ...] = (1.0,)) -> tuple[Array, ...]:

@@ -175,7 +175,13 @@ class Conv(_Convolution):
         return z
 
     def settle(self, a: Array, *products: Array) -> None:
-        """Give windows of a sample that hold the same numbers the same products; those of a, and what is made of them alone."""
+        r"""Make products equal, in place, where windows of one sample hold the same numbers: BLAS rounds equal rows differently.
+
+        Parameters
+        ----------
+        a : the input whose windows are compared, (N, lower, \*spatial)
+        products : arrays (N, upper, \*output) that are functions of these windows alone, such as z; they are changed
+        """
         if not narrow(self.weight, self.groups):
             settle_windows(products, a, self.groups, gathered(self.window, products[0].shape[2:]))
 
@@ -230,7 +236,13 @@ class ConvTranspose(_Convolution):
         return z
 
     def settle(self, a: Array, *products: Array) -> None:
-        """Give cells of a sample that see the same numbers the same products; those of a, and what is made of them alone."""
+        r"""Make products equal, in place, where output cells of one sample are sums of the same numbers, as `Conv.settle` does.
+
+        Parameters
+        ----------
+        a : the input whose cells are compared, (N, lower, \*spatial)
+        products : arrays (N, upper, \*output) that are functions of these cells alone, such as z; they are changed
+        """
         settle_windows(products, a, self.groups, scattered(self.window, products[0].shape[2:]))
 
     def adjoint(self, s: Array, weight: Array, shape: Shape) -> Array:

@@ -63,7 +63,13 @@ class Dense(Linear):
         return z
 
     def settle(self, a: Array, z: Array) -> None:
-        """Give rows of a sample that hold the same numbers the same products: z is changed."""
+        """Make products equal, in place, where rows of one sample hold the same numbers: BLAS rounds equal rows differently.
+
+        Parameters
+        ----------
+        a : the input, (N, …, lower); a row is what stands on its last axis
+        z : the products a @ weight, (N, …, upper); they are changed. Of an input (N, lower) there is one row, and nothing to do
+        """
         if z.ndim > 2 and z.size:
             settle_rows(z.reshape(z.shape[0], -1, z.shape[-1]), a.reshape(a.shape[0], -1, a.shape[-1]))
 

@@ -55,13 +55,30 @@ class LRN(Layer):
 
         Its own term :math:`a_k / (\kappa + \frac{\alpha}{n} a_k^2)^\beta`, and what the square of each neighbour is multiplied
         by, :math:`-2 \beta \frac{\alpha}{n} a_k / B_k^{\beta + 1}`.
+
+        Parameters
+        ----------
+        a : the input, (N, C, …)
+
+        Returns
+        -------
+        tuple of two arrays (N, C, …)
+            The own term of each channel, and the factor of its neighbours' squares.
         """
         share, beta = like(self.alpha, a) / like(self.size, a), like(self.beta, a)
         own = a / (like(self.k, a) + share * a * a) ** beta
         return np.asarray(own), np.asarray(-like(2, a) * beta * share * a / self._base(a) ** (beta + like(1, a)))
 
     def neighbours(self, a: Array, mirrored: bool = False, itself: bool = False) -> Array:
-        """Σ over the channels that each channel sees, or, mirrored, over those that see it; itself or not."""
+        """The sum over each channel's neighbours, an array (N, C, …): the window of `size` channels that normalises it.
+
+        Parameters
+        ----------
+        a : the numbers that are summed, (N, C, …), such as a² or the relevance that the neighbours are to get
+        mirrored : False: over the channels in the window of c; True: over those whose window holds c, which is the transpose; the
+            two differ where `size` is even
+        itself : whether c itself is in the sum
+        """
         below, above = (self.size - 1) // 2, self.size // 2
         below, above = (above, below) if mirrored else (below, above)
         channels, total = a.shape[1], zeros(a.shape, a)

@@ -104,7 +104,15 @@ class SumPool(Linear):
         return self.settle(z, a, weight, window_largest)
 
     def settle(self, z: Array, a: Array, weight: Array, largest: Largest) -> Array:
-        """The sums with what rounding must not tell apart made equal: nothing here."""
+        r"""The sums z, made equal where rounding alone tells them apart: a plain sum is returned as it is, an average is not.
+
+        Parameters
+        ----------
+        z : the layer's products, (N, C, \*out), weight included
+        a : the input, (N, C, \*spatial)
+        weight : the weight that z was made with
+        largest : function of an array and a window that gives the largest cell of each window; every backend has its own
+        """
         return z
 
     def adjoint(self, s: Array, weight: Array, shape: Shape) -> Array:
@@ -128,7 +136,12 @@ class AvgPool(SumPool):
     count_include_pad: bool = True
 
     def counts(self, spatial: Shape) -> Array:
-        """How many cells each window divides by, shape (*out); at least 1."""
+        r"""The number n of cells by which each window divides its sum, integers (\*out); at least 1.
+
+        Parameters
+        ----------
+        spatial : the extents of the input's spatial axes, without batch and channels
+        """
         window = pool_window(self, len(spatial))
         total = np.ones((), dtype=np.int64)
         for axis, (size, out) in enumerate(zip(spatial, window.outputs(spatial), strict=True)):
@@ -208,14 +221,24 @@ class Selecting(Pooling):
 
     @abstractmethod
     def cells(self, a: Array) -> tuple[Array, Array]:
-        r"""What every output sees, and which of these cells exist (broadcastable against it).
+        r"""The cells of each output, (N, C, cells, \*out), and which of them exist (broadcastable to that): padding is no cell.
 
-        (N, C, cells, \*out): the outputs have the shape (N, C, \*out), or another one with as many elements in the same order.
+        The outputs have the shape (N, C, \*out), or another one with as many elements in the same order.
+
+        Parameters
+        ----------
+        a : the input, (N, C, \*spatial)
         """
 
     @abstractmethod
     def spread(self, cells: Array, shape: Shape) -> Array:
-        """The transpose of `cells` for an input of `shape`."""
+        r"""The transpose of `cells`: every number of a cell is added to the input element that the cell shows, (N, C, \*spatial).
+
+        Parameters
+        ----------
+        cells : a number for each cell, (N, C, cells, \*out), such as the relevance of the winner and 0 elsewhere
+        shape : the shape of the input, batch axis included
+        """
 
     def forward(self, *inputs: Array) -> Array:
         self.shape(*(a.shape for a in inputs))

@@ -151,7 +151,14 @@ class Resize(Linear):
         return matrices
 
     def matrix(self, m: int, n: int, scale: Fraction, part: tuple[Any, Any] | None = None) -> Array:
-        """The weights of m input cells in each of n output cells, exact rationals, shape (n, m)."""
+        """The interpolation matrix (n, m) of one axis, in exact rationals: how much each output cell takes of each input cell.
+
+        Parameters
+        ----------
+        m, n : the axis' extent before and after
+        scale : the scale factor, which the coordinates are made with; n / m unless the layer has `scales`
+        part : (start, end), the part of the axis that is cut out, from 0 to 1 (`roi`); None: all of it
+        """
         matrix = np.full((n, m), Fraction(0), dtype=object)
         for i in range(n):
             where = position(self.coordinates, i, scale, m, n) if part is None else _cropped(part, i, n) * (m - 1)

@@ -165,7 +165,12 @@ class Pad(Rearrangement):
         object.__setattr__(self, "padding", int(self.padding) if _is_one(self.padding) else given)
 
     def pairs(self, shape: Shape) -> tuple[tuple[int, int], ...]:
-        """(before, after) for each spatial axis of `shape`."""
+        r"""The number of zeros (before, after) along each spatial axis.
+
+        Parameters
+        ----------
+        shape : the shape of the input, (N, C, \*spatial); only the number of its axes matters
+        """
         return paddings(self.padding, len(shape) - 2)
 
     def shape(self, *inputs: Shape) -> Shape:

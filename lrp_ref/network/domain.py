@@ -34,7 +34,17 @@ class Domain:
 
     @classmethod
     def of(cls, value: Any) -> Domain:
-        """A domain from a `Domain` or a (low, high) pair."""
+        """A domain from a `Domain` or a (low, high) pair.
+
+        Parameters
+        ----------
+        value : a `Domain`, which is returned, or a pair (low, high) of numbers or of arrays that broadcast against one sample
+
+        Raises
+        ------
+        DomainError
+            Where it is neither, or low > high somewhere.
+        """
         if isinstance(value, Domain):
             return value
         try:
@@ -44,16 +54,36 @@ class Domain:
         return cls(low, high)
 
     def astype(self, dtype: Any) -> Domain:
-        """The same bounds in another number type."""
+        """The same bounds in another number type.
+
+        Parameters
+        ----------
+        dtype : float32, float64, or `object` for exact rationals
+
+        Raises
+        ------
+        NumberTypeError
+            Where it is another number type.
+        """
         target = np.empty(0, dtype=dtype)
         return Domain(like(self.low, target), like(self.high, target))
 
     def same_as(self, other: Domain) -> bool:
-        """Whether the bounds are equal, element by element."""
+        """Whether the bounds are equal, element by element.
+
+        Parameters
+        ----------
+        other : the domain to compare with; a number and an array full of it have different shapes, and are not the same
+        """
         return np.array_equal(self.low, other.low) and np.array_equal(self.high, other.high)
 
     def fits(self, sample: Shape) -> bool:
-        """Whether the bounds broadcast against one sample of this shape."""
+        """Whether the bounds broadcast against one sample of this shape.
+
+        Parameters
+        ----------
+        sample : the shape of one sample, without the batch axis
+        """
         try:
             return all(np.broadcast_shapes(b.shape, sample) == sample for b in (self.low, self.high))
         except ValueError:

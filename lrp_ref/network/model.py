@@ -120,7 +120,22 @@ class Model:
     def sequential(
         cls, layers: Iterable[Layer], names: Sequence[str] | None = None, *, domain: Any = None, input_shape: Any = None
     ) -> Model:
-        """Layers one after the other; the default names are conv1, relu1, conv2 and so on."""
+        """A chain of layers: each reads the one before it, the first reads "input", the last is the output.
+
+        Parameters
+        ----------
+        layers : the layers, in computing order
+        names : one for each layer; None: conv1, relu1, conv2 and so on, by class and number
+        domain : the (low, high) that the input lies in, numbers or arrays that broadcast against one sample; None: not known
+        input_shape : the shape of one sample, without the batch axis; None: not known
+
+        Raises
+        ------
+        GraphError
+            Where there is no layer, one is no `Layer`, or the names clash or are not as many.
+        DomainError
+            Where the bounds do not fit the samples.
+        """
         layers = tuple(layers)
         for position, layer in enumerate(layers, start=1):
             check_layer(layer, f"layer {position} of {len(layers)}")
@@ -140,7 +155,12 @@ class Model:
         return name in self._named
 
     def readers(self, name: str) -> tuple[Node, ...]:
-        """The nodes that read the node or input `name`."""
+        """The nodes that read a node's output or an input, in computing order; none where nothing does.
+
+        Parameters
+        ----------
+        name : of the node or input
+        """
         return self._readers.get(name, ())
 
     @cached_property
@@ -155,6 +175,17 @@ class Model:
         """The same model in float64, float32 or exact rationals (`object`), domain included; shared layers stay shared.
 
         Parameters that become 0 there are remarked on, those that become infinite are refused.
+
+        Parameters
+        ----------
+        dtype : `float64`, `float32`, or `object` for arrays of `fractions.Fraction`, in which a float keeps its binary value
+
+        Raises
+        ------
+        NumberTypeError
+            Where it is another one.
+        NonFiniteError
+            Where a parameter is too large for it.
         """
         dtype = number_type(dtype)
         cast = {id(node.layer): node.layer.astype(dtype) for node in self.nodes}
@@ -166,6 +197,10 @@ class Model:
 
     def fitted(self, shapes: Mapping[str, Shape]) -> Model:
         """The network for samples of these shapes, by input: this one, but for a network with open extents.
+
+        Parameters
+        ----------
+        shapes : for each input the shape of one sample, without the batch axis
 
         Raises
         ------
@@ -205,7 +240,19 @@ class Model:
         self._memo.clear()
 
     def shapes(self, inputs: Mapping[str, Shape] | Shape) -> dict[str, Shape]:
-        """The shape of every input's and node's output, batch axis included, for inputs of these shapes."""
+        """The shape of every input's and node's output, batch axis included, for inputs of these shapes.
+
+        Parameters
+        ----------
+        inputs : for each input its shape, (N, …); or one shape, where the model has one input
+
+        Raises
+        ------
+        ShapeError
+            Where a layer does not fit what it reads; the node is named.
+        UnknownNameError
+            Where an input is missing, or there is none of that name.
+        """
         found: dict[str, Shape] = {name: tuple(shape) for name, shape in self._given(inputs).items()}
         for node in self.fitted({name: shape[1:] for name, shape in found.items()}).nodes:
             try:
@@ -216,6 +263,10 @@ class Model:
 
     def sample_shapes(self, inputs: Mapping[str, Shape] | Shape) -> Shapes:
         """The shape of one sample at every input and node, worked out once for inputs of these shapes, batch axis included.
+
+        Parameters
+        ----------
+        inputs : as in `shapes`
 
         Raises
         ------
@@ -229,6 +280,10 @@ class Model:
 
     def prepare(self, x: Any) -> dict[str, Array]:
         """The inputs by name, checked and cast to the model's number type.
+
+        Parameters
+        ----------
+        x : the input, an array (N, …) of floats or `Fraction`; for several inputs a mapping from their names
 
         Raises
         ------
@@ -260,6 +315,10 @@ class Model:
     def shapes_of(self, arrays: Mapping[str, Array]) -> Shapes:
         """The shape of one sample at every input and node for these inputs, by name.
 
+        Parameters
+        ----------
+        arrays : for each input its samples, (N, …)
+
         Raises
         ------
         ShapeError
@@ -280,7 +339,19 @@ class Model:
         return self.sample_shapes({name: array.shape for name, array in arrays.items()})
 
     def trace(self, x: Any) -> Trace:
-        """Predict, and keep all activations."""
+        """All activations of one forward pass, read-only: those of every input and node, also where no output depends on them.
+
+        Parameters
+        ----------
+        x : the input, as in `prepare`
+
+        Raises
+        ------
+        ShapeError, NumberTypeError, NonFiniteError, UnknownNameError
+            Where it is no input of this model.
+        ExactnessError
+            Where the model computes in rationals and a layer has no rational form; the node is named.
+        """
         found = self.prepare(x)
         for node in self._fitting(found).nodes:
             found[node.name] = self.compute(node, [found[name] for name in node.inputs])
@@ -291,7 +362,18 @@ class Model:
 
     @staticmethod
     def compute(node: Node, inputs: Sequence[Array]) -> Array:
-        """One node's output; errors name the node."""
+        """The output of one node, (N, …).
+
+        Parameters
+        ----------
+        node : the node
+        inputs : the arrays that it reads, (N, …), in the order of `node.inputs`
+
+        Raises
+        ------
+        LrpError
+            What the layer's `forward` raises, with the node's name in front of the message.
+        """
         try:
             return node.layer.forward(*inputs)
         except LrpError as error:
@@ -350,7 +432,18 @@ class Model:
 
 
 def ancestors(model: Model, *names: str) -> frozenset[str]:
-    """The nodes that `names` are computed from, themselves included; inputs of the model are none."""
+    """The nodes that `names` are computed from, themselves included; inputs of the model are none.
+
+    Parameters
+    ----------
+    model : the network
+    names : nodes of it, or inputs, which have no ancestors
+
+    Raises
+    ------
+    UnknownNameError
+        Where there is no such node.
+    """
     found: set[str] = set()
     waiting = list(names)
     while waiting:

@@ -93,6 +93,10 @@ class Explanation:
     def at(self, name: str) -> Array:
         """The relevance of a kept node's output; at("input") is that of the input.
 
+        Parameters
+        ----------
+        name : of an input, or of a node that keep= names
+
         Raises
         ------
         UnknownNameError
@@ -161,6 +165,17 @@ class Explanation:
         Returns
         -------
         (…, groups), or (…, patches, patches) for patches
+
+        Raises
+        ------
+        GraphError
+            Where the model has several inputs, and none is named.
+        UnknownNameError
+            Where the node was not kept.
+        ParameterError
+            Where labels are negative or no integers, or patches have no cell.
+        ShapeError
+            Where labels do not broadcast against a sample.
         """
         if name is None and len(self.inputs) > 1:
             raise GraphError(f"name which input's relevance to coarsen: {', '.join(self.inputs)}")
@@ -180,7 +195,13 @@ class Explanation:
         return np.stack(parts, axis=-1) if parts else np.zeros((*lead, 0), relevance.dtype)
 
     def pattern(self) -> Array:
-        """The relevant pattern x ⊙ R, with R clipped to [0, max] and scaled to [0, 1] per sample (Montavon et al. 2018, §6.6)."""
+        """The relevant pattern x ⊙ R, with R clipped to [0, max] and scaled to [0, 1] per sample (Montavon et al. 2018, §6.6).
+
+        Raises
+        ------
+        GraphError
+            Where the model has several inputs.
+        """
         if len(self.inputs) > 1:
             raise GraphError("the relevant pattern is defined for one input")
         relevance, x = self.relevance, self.activations[self.inputs[0]]
@@ -208,8 +229,15 @@ class Explanation:
 
         Rationals are written as strings such as "7/3".
 
+        Parameters
+        ----------
+        path : of the file, which ends in .npz
+        overwrite : whether a file of that name is replaced
+
         Raises
         ------
+        ParameterError
+            Where the path has another suffix.
         ExistingFileError
             Where the file exists and `overwrite` is not set.
         FormatError
@@ -239,7 +267,12 @@ class Explanation:
         return target
 
     def to_json(self, indent: int | None = None) -> str:
-        """The explanation as JSON: nested lists, or strings for rationals."""
+        """The explanation as JSON: nested lists, or strings for rationals.
+
+        Parameters
+        ----------
+        indent : spaces per level of nesting, as `json.dumps` has it; None: all on one line
+        """
         import json
 
         found = {name: plain(array) for name, array in self.arrays().items()}

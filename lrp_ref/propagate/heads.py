@@ -32,7 +32,15 @@ class Head(ABC):
         """
 
     def over(self, scores: Array, targets: Array, axis: int) -> tuple[Array, Array]:
-        """`start` of scores that a softmax over `axis` reads; a head that looks at one score alone need not know which."""
+        """The starting relevance (N, T, *output) and the values (N, T), where a softmax over one axis reads the scores.
+
+        A head that looks at one score alone, as `Logit` does, need not know which axis that is.
+
+        Parameters
+        ----------
+        scores, targets : as in `start`
+        axis : the axis of the classes, counted with the batch axis
+        """
         return self.start(scores, targets)
 
     @property
@@ -141,7 +149,17 @@ HEADS: dict[str, Head] = {"logit": Logit(), "log-odds": LogOdds(), "probability"
 
 
 def head_of(value: Any) -> Head:
-    """A head from a `Head` or its name."""
+    """A head from a `Head` or its name.
+
+    Parameters
+    ----------
+    value : a `Head`, which is returned; or "logit", "log-odds", "probability" or "unit"
+
+    Raises
+    ------
+    UnknownNameError
+        Where it is neither; the nearest name is suggested.
+    """
     if isinstance(value, Head):
         return value
     if not isinstance(value, str) or value not in HEADS:

@@ -34,7 +34,12 @@ class Rule(ABC):
 
     @abstractmethod
     def fits(self, layer: Layer) -> bool:
-        """Whether the rule serves this layer."""
+        """Whether the rule serves this layer.
+
+        Parameters
+        ----------
+        layer : the layer whose relevance is to be redistributed; its class decides, its parameters do not
+        """
 
     @abstractmethod
     def propagate(
@@ -56,19 +61,51 @@ class Rule(ABC):
         """
 
     def hands_on(self, layer: Layer) -> tuple[bool, ...]:
-        """For each input of the layer whether it can get relevance; a rule that never gives one any says so."""
+        """For each input of the layer whether it can get relevance: (False, True) where a gate never gets any.
+
+        Parameters
+        ----------
+        layer : a layer that the rule serves
+        """
         return (True,) * layer.arity
 
     def decides(self, layer: Layer) -> bool:
-        """Whether a layer that the rule serves says all that the rule must know; where no relevance arrives it need not."""
+        """Whether a layer that the rule serves says all that the rule must know, such as which factor of a product is the signal.
+
+        A node that does not is left without a rule where no relevance arrives, and refused where some does.
+
+        Parameters
+        ----------
+        layer : a layer that the rule serves
+        """
         return True
 
     def relevances(self, layer: Layer, inputs: tuple[Array, ...], output: Array, relevance: Array) -> tuple[Array, ...]:
-        """`propagate` without the accounts."""
+        """The relevance of each input, (N, …): `propagate` without the accounts.
+
+        Parameters
+        ----------
+        layer, inputs, output, relevance : as in `propagate`
+
+        Raises
+        ------
+        RuleError
+            Where the rule does not serve the layer or these inputs.
+        """
         return self.propagate(layer, inputs, output, relevance)[0]
 
     def require(self, layer: Layer) -> None:
-        """Raise `RuleError` unless the rule serves `layer`."""
+        """Raise `RuleError` unless the rule serves `layer`.
+
+        Parameters
+        ----------
+        layer : the layer that the rule is to serve
+
+        Raises
+        ------
+        RuleError
+            Where it is not one of those that the rule `serves`; the message names these.
+        """
         if not self.fits(layer):
             raise RuleError(f"{self} serves {self.serves}, not {type(layer).__name__}")
 
@@ -99,16 +136,37 @@ class LinearRule(Rule):
 
     @abstractmethod
     def shares(self, weight: Array, bias: Array | None) -> tuple[Share, ...]:
-        """The shares of one input with this weight; `bias` broadcasts against the output."""
+        """The rule as data: the shares λ · (feature · weight + bias) / (z + e) of one input's part of the layer.
+
+        Parameters
+        ----------
+        weight : the weight of one input, as the layer holds it, in the number type of the input
+        bias : the layer's bias, shaped to broadcast against the output; None: it has none
+        """
 
     def flags(self, inputs: tuple[Array, ...]) -> tuple[str, ...]:
-        """Remarks on using the rule on these inputs."""
+        """Remarks for the ledger on using the rule on these inputs, such as "outside its domain" of Gamma on negative ones.
+
+        Parameters
+        ----------
+        inputs : the layer's inputs, each (N, …)
+        """
         return ()
 
     def divided(
         self, layer: Linear, inputs: tuple[Array, ...], output: Array, relevance: Array
     ) -> tuple[tuple[Quotient, ...], Array]:
-        """The engine's first half: quotients, and the relevance that no share took."""
+        """The first half of `propagate`: the quotient s = λ R / (z + e) of each share, and the relevance that no share took.
+
+        Parameters
+        ----------
+        layer, inputs, output, relevance : as in `propagate`
+
+        Returns
+        -------
+        tuple
+            One `Quotient` per share, with arrays of the output's shape; and the unassigned relevance, of the output's shape.
+        """
         bias = layer.offset(output.ndim)
         bias = None if bias is None else like(bias, output)
         shares = [self.shares(like(w, a), bias) for w, a in zip(layer.weights, inputs, strict=True)]

@@ -42,7 +42,17 @@ class RelativeEpsilon:
 
 
 def relative(fraction: Number) -> RelativeEpsilon:
-    """ε = fraction · rms(z), per sample over all axes but the batch: the "0.25 std" of Montavon et al. 2019, Fig. 10.4."""
+    """ε = fraction · rms(z), per sample over all axes but the batch: the "0.25 std" of Montavon et al. 2019, Fig. 10.4.
+
+    Parameters
+    ----------
+    fraction : the ratio of ε to the root mean square of z, at least 0; 0.25 in Fig. 10.4
+
+    Raises
+    ------
+    ParameterError
+        Where it is not one finite number ≥ 0.
+    """
     check_number(fraction, "relative(fraction)", 0)
     return RelativeEpsilon(fraction)
 
@@ -302,7 +312,17 @@ class ZBox(LinearRule):
         return (Share(1, (Term(Above(self.low), positive(weight)), Term(Below(self.high), negative(weight)))),)
 
     def check(self, a: Array) -> None:
-        """Raise `DomainError` where an element of the inputs (N, …) leaves the bounds by more than 1e-5·(high − low)."""
+        """Raise `DomainError` where an element of the inputs (N, …) leaves the bounds by more than 1e-5·(high − low).
+
+        Parameters
+        ----------
+        a : the layer's inputs, (N, …); a rule without bounds of its own checks nothing
+
+        Raises
+        ------
+        DomainError
+            Where an element lies outside; the message counts them and has the index of the first.
+        """
         if self.bounds is not None:
             self.bounds.check(a, str(self))
 

@@ -27,7 +27,19 @@ class ProductRule(Rule):
 
     @abstractmethod
     def divided(self, layer: Product, factors: tuple[Array, Array], relevance: Array) -> tuple[Array, Array, Array, Array]:
-        """The relevance of the first and the second factor, the stabiliser's share, and what was not assigned."""
+        """The relevance R_p of a product, divided between its two factors, before broadcasting is undone.
+
+        Parameters
+        ----------
+        layer : the product; it says which factor is the signal, if either is
+        factors : the two factors, broadcast to the output's shape
+        relevance : R_p, of the output's shape, (N, …)
+
+        Returns
+        -------
+        tuple of four arrays (N, …)
+            The relevance of the first and of the second factor, what the stabiliser absorbed, and what was not assigned.
+        """
 
     def propagate(
         self, layer: Layer, inputs: tuple[Array, ...], output: Array, relevance: Array

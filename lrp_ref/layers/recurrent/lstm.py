@@ -141,6 +141,13 @@ class LSTM(Cells):
             gates (Eq. 11.16–11.18)
         scale, state_scale : a_g and a_h
         options : the other fields of an LSTM
+
+        Raises
+        ------
+        ShapeError
+            Where the weights have other shapes.
+        ParameterError
+            Where `gates` is none of the three.
         """
         choose(gates, "gates", ("io", "i", ""))
         weight = np.asarray(weight_input)
