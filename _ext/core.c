@@ -55,6 +55,11 @@ idx lrp_scatter_phases(const lrp_window *w) { return phases_of(w); }
 
 #endif
 
+/* On x86-64 the baseline serves processors without AVX2, which are older than 2013: it is compiled for size. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#pragma GCC push_options
+#pragma GCC optimize("Os")
+#endif
 #define SET baseline
 #define INSTRUCTION_SET "baseline"
 #define VECTOR_BYTES 16
@@ -66,6 +71,9 @@ idx lrp_scatter_phases(const lrp_window *w) { return phases_of(w); }
 #define TILE_ROWS 6
 #endif
 #include "types.inc"
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#pragma GCC pop_options
+#endif
 
 /* The best set that this processor has, and not above `most` (the name of a set, or NULL). */
 const lrp_kernels *lrp_choose(const char *most, int is_double) {
