@@ -176,8 +176,8 @@ def branching() -> Model:
 
 @cache
 def branched(picture: Any, backend: str, precision: str) -> Explanation:
-    # With seed 2 two cells of `digit` that differ in float64 by 3e-7 of their value meet in a window of fire1: a tie of no picture, only of
-    # a machine without FMA, where `fast` rounds them the other way.
+    # With seed 2 two cells of `digit` that differ in float64 by 3e-7 of their value meet in a window of fire1: no tie of the
+    # picture, but without FMA `fast` rounds them the other way.
     x = np.float32(picture(np.random.default_rng(4))).astype(np.float64)
     composite = composites.uniform(rules.Epsilon(1e-3))
     return Explainer(branching(), composite, keep="all", backend=backend, precision=precision)(x, 1)
