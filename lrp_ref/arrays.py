@@ -44,7 +44,12 @@ _to_fraction = np.frompyfunc(_rational, 1, 1)
 
 
 def is_exact(array: Array) -> bool:
-    """Whether `array` holds rationals (an object array of `Fraction`)."""
+    """Whether `array` holds rationals (an object array of `Fraction`).
+
+    Parameters
+    ----------
+    array : any array
+    """
     return array.dtype == object
 
 
@@ -58,6 +63,11 @@ def fractions(value: Any) -> Array:
 
 def like(value: Any, array: Array) -> Array:
     """`value` as an array in the number type of `array` (no copy where it has that type already).
+
+    Parameters
+    ----------
+    value : a number or an array; a float keeps its exact binary value where it becomes a `Fraction`
+    array : the array whose number type is wanted, float32, float64 or `object`; its numbers are not read
 
     Raises
     ------
@@ -82,7 +92,13 @@ def check_type(array: Array) -> None:
 
 
 def zeros(shape: Shape, array: Array) -> Array:
-    """Zeros of `shape` in the number type of `array`."""
+    """Zeros of `shape` in the number type of `array`.
+
+    Parameters
+    ----------
+    shape : of the new array
+    array : the array whose number type is wanted
+    """
     if is_exact(array):
         from fractions import Fraction
 
@@ -150,10 +166,16 @@ def per_sample(a: Array) -> Array:
 
 
 def total(a: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
-    """Σ over `axes`.
+    """Σ over some axes, the same bits for a sample in whatever batch or memory layout it comes.
 
     NumPy adds in the order of the memory, so the same sample would have other bits in another batch or behind other
     strides; in C order it has not.
+
+    Parameters
+    ----------
+    a : the array that is summed, floats or rationals
+    axes : which axes are summed over
+    keepdims : whether they stay, with extent 1
     """
     added = np.asarray(np.asarray(a, order="C").sum(axis=axes, keepdims=keepdims))
     return np.asarray(zeros(added.shape, a) + added) if is_exact(a) else added  # an empty object sum is the int 0
@@ -189,7 +211,18 @@ def frozen(array: Array) -> Array:
 
 
 def unmasked(value: Any, place: str) -> Any:
-    """`value`, unless numbers of it are masked out: no layer and no rule leaves numbers out, so the mask would be ignored."""
+    """`value`, unless numbers of it are masked out: no layer and no rule leaves numbers out, so the mask would be ignored.
+
+    Parameters
+    ----------
+    value : anything; only a masked array of NumPy with at least one masked number is refused
+    place : how the message calls it, such as "input 'input'"
+
+    Raises
+    ------
+    NumberTypeError
+        Where a number is masked; the message says how to fill it.
+    """
     if isinstance(value, np.ndarray) and np.any(getattr(value, "mask", False)):
         raise NumberTypeError(f"{place} is a masked array, and masks are not read: x.filled(value) puts a number in their place")
     return value

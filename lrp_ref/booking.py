@@ -20,7 +20,13 @@ _NONE: Mapping[str, Array] = MappingProxyType({})
 
 
 def account_table(arriving: Array, *others: Array) -> Array:
-    """COLUMNS and AMOUNTS, in this order, as the one array (…, 8) of `Booking.of`; each has the shape of `arriving`."""
+    """The table of `Booking.of`, (…, 8): COLUMNS and AMOUNTS, in this order, on a new last axis.
+
+    Parameters
+    ----------
+    arriving : the first column, (…), whose number type the table has
+    others : the other seven columns, "inputs" to "inputs_abs", each of the shape of `arriving`
+    """
     made = np.empty((*arriving.shape, len(PLACES)), arriving.dtype)
     for place, column in enumerate((arriving, *others)):
         made[..., place] = column
@@ -68,9 +74,15 @@ class Booking:
 
     @classmethod
     def of(cls, columns: Array, flags: tuple[str, ...] = (), details: Mapping[str, Array] = _NONE) -> Booking:
-        """From one array (…, 8) with COLUMNS and AMOUNTS, in this order, on its last axis.
+        """A booking from one table: the arrays of COLUMNS and AMOUNTS, in this order, on its last axis.
 
-        Networks have many nodes, and few of their accounts are looked at: a column is taken from the array when it is.
+        Networks have many nodes, and few of their accounts are looked at: a column is taken from the table when it is read.
+
+        Parameters
+        ----------
+        columns : the table, (N, 8) or (N, targets, 8); `account_table` makes one
+        flags : remarks, such as a rule used outside its domain
+        details : parts of the columns by name, each with the batch axis first
         """
         made = object.__new__(cls)
         made.__dict__.update(_columns=columns, flags=flags, details=_read_only(details))
@@ -78,7 +90,13 @@ class Booking:
 
     @classmethod
     def unchanged(cls, amounts: Amounts, flags: tuple[str, ...] = ()) -> Booking:
-        """Of a step that hands on what arrived, Σ R and Σ|R|: the columns follow from these, and are made when one is read."""
+        """The booking of a step that hands on what arrived: every column follows from Σ R and Σ|R|, and is made when it is read.
+
+        Parameters
+        ----------
+        amounts : Σ R and Σ|R| of what arrived, (N,) or (N, targets) each
+        flags : remarks, such as a rule used outside its domain
+        """
         made = object.__new__(cls)
         made.__dict__.update(_amounts=amounts, flags=flags, details=_NONE)
         return made
@@ -128,8 +146,13 @@ class Booking:
     ) -> Booking:
         """The booking of a step that hands relevance on: its turnover is what arrived plus what left.
 
-        `messages` are R_{j←k} in any arrangement, where several of them add up to one R_j; by default they are
-        `relevances` themselves. `bias`, `stabiliser`, `unassigned` are arrays with a batch axis; what is not given is 0.
+        Parameters
+        ----------
+        relevance : R_k, what arrived from above, (N, …)
+        relevances : R_j of each input, (N, …)
+        messages : R_{j←k} in any arrangement, where several of them add up to one R_j; None: they are `relevances` themselves
+        bias, stabiliser, unassigned : where the rest went, as in a `Booking`, but arrays (N, …) that are summed here; None: 0
+        flags : remarks, such as a rule used outside its domain
         """
         arriving = per_sample(relevance)
         none = arriving * like(0, arriving)
@@ -169,7 +192,12 @@ class Booking:
 
     @classmethod
     def stacked(cls, bookings: list[Booking]) -> Booking:
-        """Several targets' bookings as one, with the target as the second axis."""
+        """The bookings of several targets as one, whose arrays have the targets as their second axis, (N, targets).
+
+        Parameters
+        ----------
+        bookings : one for each target, each with arrays (N,); at least one
+        """
         flags = tuple(dict.fromkeys(flag for b in bookings for flag in b.flags))
         details = {name: np.stack([b.details[name] for b in bookings], axis=1) for name in bookings[0].details}
         tables = [whole for b in bookings if (whole := b._table()) is not None]
@@ -218,7 +246,12 @@ class OpenEntry:
     adds: bool = False
 
     def settled(self, inputs: Array, sizes: Array) -> Array:
-        """The columns, where there are some, given Σ R and Σ|R| of what is handed on: their order is that of `PLACES`."""
+        """The table of an entry that has `columns`, (N, targets, 8), completed by what was handed on; a copy.
+
+        Parameters
+        ----------
+        inputs, sizes : Σ R and Σ|R| of the messages that the step handed on, (N, targets) each
+        """
         assert self.columns is not None
         columns = self.columns.copy()
         columns[..., PLACES["inputs"]], columns[..., PLACES["inputs_abs"]] = inputs, sizes
@@ -227,7 +260,13 @@ class OpenEntry:
         return columns
 
     def entry(self, columns: Array, single: bool) -> Entry:
-        """The entry with these columns; of the first target alone where `single`."""
+        """The entry of the ledger, with its table completed.
+
+        Parameters
+        ----------
+        columns : the table that `settled` gives, (N, targets, 8)
+        single : whether one target was asked for: the entry then has no axis of targets
+        """
         details = self.details or _NONE
         if single:
             columns = columns[:, 0]
@@ -235,6 +274,12 @@ class OpenEntry:
         return Entry(self.node, self.rule, Booking.of(columns, self.flags, details))
 
     def unchanged(self, amounts: Amounts, single: bool) -> Entry:
-        """The entry where there are no columns: Σ R and Σ|R| arrive, and are handed on."""
+        """The entry of the ledger of a step without `columns`, which hands on what arrived.
+
+        Parameters
+        ----------
+        amounts : Σ R and Σ|R| of what arrived, (N, targets) each
+        single : whether one target was asked for: the entry then has no axis of targets
+        """
         here = (amounts[0][:, 0], amounts[1][:, 0]) if single else amounts
         return Entry(self.node, self.rule, Booking.unchanged(here, self.flags))

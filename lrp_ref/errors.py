@@ -13,6 +13,10 @@ class LrpError(Exception):
         """The same error with the place where it happened in front of its message.
 
         Layers and rules know no names; whoever walks the graph adds them.
+
+        Parameters
+        ----------
+        place : where it happened, such as "node 'conv1' (Conv)"
         """
         return type(self)(f"{place}: {self}")
 
@@ -82,7 +86,14 @@ class MissingExtraError(LrpError, ImportError):
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> UnknownNameError:
-    """An `UnknownNameError` that names the nearest match and what exists."""
+    """An `UnknownNameError` that names the nearest match and what exists.
+
+    Parameters
+    ----------
+    kind : what the name is a name of, such as "node" or "composite"
+    name : what was given
+    known : the names that exist; 20 are listed, and the nearest one is suggested
+    """
     import difflib  # here, because only who mistypes a name needs it
 
     names = [str(k) for k in known]
@@ -94,5 +105,12 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> UnknownNameError:
 
 
 def missing_extra(package: str, extra: str, purpose: str) -> MissingExtraError:
-    """A `MissingExtraError` for `package`, which the extra `extra` installs."""
+    """A `MissingExtraError` for `package`, which the extra `extra` installs.
+
+    Parameters
+    ----------
+    package : the missing package, by the name that pip installs
+    extra : the extra of lrp_ref that requires it
+    purpose : what needs it, with which the message begins, such as "a picture"
+    """
     return MissingExtraError(f"{purpose} needs {package}: pip install 'lrp_ref[{extra}]'")

@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 else:
 
     def lazy_dataclass(cls: type | None = None, /, **options: bool) -> Any:
-        """`dataclasses.dataclass(frozen=True, …)`, applied when something needs it."""
+        """`dataclasses.dataclass(frozen=True, …)`, applied when something needs it.
+
+        Parameters
+        ----------
+        cls : the class; None where the decorator is called with options, as in `@lazy_dataclass(frozen=True)`
+        options : those of `dataclasses.dataclass`; `frozen=True` must be among them
+        """
         return LazyMethods(cls, options).cls if cls is not None else lambda decorated: LazyMethods(decorated, options).cls
 
 

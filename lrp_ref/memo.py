@@ -32,7 +32,13 @@ class Memo:
         self._size = 0
 
     def get(self, key: Hashable, build: Callable[[], tuple[Any, int]]) -> Any:
-        """The value of `key`; where it is missing, `build` gives it with its size in bytes."""
+        """The value of a key, built and held where it is missing; two threads that ask at once get the same object.
+
+        Parameters
+        ----------
+        key : what the value is made from; hashable
+        build : a function that gives the value with its size in bytes, of which the memo holds a limited sum
+        """
         with _lock:
             found = self._found.get(key)  # keys are deep: each look hashes rules
             if found is not None:

@@ -36,7 +36,17 @@ class Resources:
 
 
 def chosen_threads(threads: Any) -> int:
-    """`threads`, or LRP_REF_NUM_THREADS, or as many as there are CPUs for this process."""
+    """The number of threads that is meant: what is given, or LRP_REF_NUM_THREADS, or as many as there are CPUs for this process.
+
+    Parameters
+    ----------
+    threads : an integer of at least 1, or None: the environment decides
+
+    Raises
+    ------
+    ParameterError
+        Where either is no integer of at least 1.
+    """
     if threads is not None:
         return min(integer(threads, "threads", 1), MOST_THREADS)
     asked = os.environ.get("LRP_REF_NUM_THREADS", "").strip()

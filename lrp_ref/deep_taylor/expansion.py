@@ -47,7 +47,19 @@ def root_point(layer: Layer, rule: rules.Rule, a: Any, relevance: Any, k: Any) -
 
 
 def root_points(layer: Layer, rule: rules.Rule, a: Any, relevance: Any) -> RootPoints:
-    """`root_point` for every upper neuron at once. Takes memory for (upper × lower) numbers: meant for small layers."""
+    """The root points of all upper neurons of one sample, each as `root_point` finds it.
+
+    It takes memory for (upper × lower) numbers: meant for small layers.
+
+    Parameters
+    ----------
+    layer, rule, a, relevance : as for `root_point`
+
+    Raises
+    ------
+    RuleError, DomainError, ShapeError
+        As for `root_point`.
+    """
     inputs, R, shape = _arrays(layer, rule, a, relevance)
     return RootPoints(_expansions(layer, rule, inputs, R, shape, np.arange(math.prod(shape))), shape)
 

@@ -38,15 +38,30 @@ class Neurons:
         return total(self.a * self.w, (1,)) + self.b
 
     def where(self, condition: Array) -> Array:
-        """The indicator 1[condition], as numbers."""
+        """The indicator 1[condition], 0 or 1 in the number type of `a`.
+
+        Parameters
+        ----------
+        condition : truth values, such as w ≥ 0; (upper, lower), or any other shape
+        """
         return like(np.asarray(condition, dtype=np.int8), self.a)
 
     def each(self, bound: Any) -> Array:
-        """A bound as one number for each neuron below."""
+        """A bound as one number for each neuron below, (lower,).
+
+        Parameters
+        ----------
+        bound : a number, or an array that broadcasts against one sample of the layer's input
+        """
         return np.broadcast_to(like(bound, self.a), self.shape).reshape(-1)
 
     def bias_moves(self, speed: int) -> Array:
-        """A direction of the bias neuron that is the same for every k."""
+        """The direction d_0 of the bias neuron, (upper,), the same for every k.
+
+        Parameters
+        ----------
+        speed : 1 where the bias is switched off on the way to the root point as fast as the activations are; 0 where it stays
+        """
         return zeros(self.b.shape, self.a) + like(speed, self.a)
 
 

@@ -82,7 +82,12 @@ class Pool:
         return self.denominator == 0
 
     def quotient(self, R: Fraction) -> Fraction:
-        """s = λ · R_k / denominator: what a term of size 1 is given, 0 in an empty pool."""
+        """s = λ · R_k / denominator: what a term of size 1 is given, 0 in an empty pool.
+
+        Parameters
+        ----------
+        R : R_k, the relevance of the upper neuron
+        """
         return Fraction(0) if self.empty else self.coefficient * R / self.denominator
 
     @property
@@ -201,7 +206,12 @@ class Messages:
         return 1 + max([*outgoing.values(), *(len(account.upper.a) for account in self.accounts)], default=0)
 
     def tolerance(self, roundoff: Fraction) -> tuple[Array, ...]:
-        """4·n·u·Σ_k |R_{j←k}|·(1 + κ_k): by how much R_j may be off where it is computed with unit round-off u."""
+        """The rounding bound of each R_j, in the shape of each input: 4·n·u·Σ_k |R_{j←k}|·(1 + κ_k), with n the `fan`.
+
+        Parameters
+        ----------
+        roundoff : the unit round-off u of the number type under test, as a `Fraction`: 2⁻⁵³ of float64, 2⁻²⁴ of float32
+        """
         growth = np.array([1 + account.kappa for account in self.accounts], dtype=object)
         scale = 4 * self.fan * roundoff
         return tuple(

@@ -190,7 +190,17 @@ class Preprocessing:
         return None if fixed is None else pair(fixed)
 
     def replace(self, **options: Any) -> Preprocessing:
-        """The same with other parameters."""
+        """The same preprocessing with other parameters; new statistics (mean=, std=) may have another number of channels.
+
+        Parameters
+        ----------
+        options : parameters of a `Preprocessing` by name
+
+        Raises
+        ------
+        ParameterError
+            Where the parameters contradict each other, as of a `Preprocessing`.
+        """
         if self.channels not in (None, 1) and {"mean", "std"} & options.keys():
             options = {"channels": None} | options
         return replace(self, **options)

@@ -39,7 +39,13 @@ class ForwardPass:
 
 
 def last_reads(steps: Sequence[BaseStep], wanted: Iterable[str | None]) -> tuple[tuple[str, ...], ...]:
-    """For each step the nodes and inputs whose outputs nothing reads after it, those left out that are `wanted` in the end."""
+    """For each step the nodes and inputs that it reads last, so that their outputs can be freed once it is computed.
+
+    Parameters
+    ----------
+    steps : the steps, in computing order
+    wanted : nodes and inputs whose outputs are needed in the end, and are never freed
+    """
     later = set(wanted)
     found: list[tuple[str, ...]] = []
     for step in reversed(steps):
@@ -91,7 +97,19 @@ def _slot_view(plan: Plan, name: str, shapes: Mapping[str, Shape], owners: dict[
 
 
 def refuse_values(model: Model, inputs: Mapping[str, Array], names: Iterable[str]) -> NoReturn:
-    """Raise `NonFiniteError`, which names the first node whose output is not finite; `names` have such an output."""
+    """Raise the error that names the first node whose output is infinite or NaN, found by computing layer by layer.
+
+    Parameters
+    ----------
+    model : the network
+    inputs : its inputs by name, (N, …)
+    names : nodes that are known to have such an output, in case the definition rounds otherwise and finds none
+
+    Raises
+    ------
+    NonFiniteError
+        Always.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
         activations = model.trace(inputs).activations
     for name, array in activations.items():

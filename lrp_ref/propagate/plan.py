@@ -144,7 +144,12 @@ class Plan:
         return self.served_by.name
 
     def finite(self, message: Array) -> bool:
-        """Whether no number of a message is infinite or NaN."""
+        """Whether no number of a message is infinite or NaN.
+
+        Parameters
+        ----------
+        message : relevance, or c with R = a·c, of any shape; rationals are finite
+        """
         return is_exact(message) or self.served_by.finite(message, self.resources.threads)
 
     @cached_property
@@ -153,18 +158,34 @@ class Plan:
         return frozenset(name for name, count in _readings(self.steps).items() if count == 1)
 
     def pruned(self, needed: frozenset[str]) -> Plan:
-        """The plan without the steps of nodes that are not `needed`: those that only other outputs depend on."""
+        """The plan without the steps of nodes that are not `needed`: those that only other outputs depend on.
+
+        Parameters
+        ----------
+        needed : the names of the nodes that what is explained depends on
+        """
         steps = tuple(step for step in self.steps if step.nodes[-1].name in needed)
         if len(steps) == len(self.steps):
             return self
         return replace(self, steps=steps, slots={name: slot for name, slot in self.slots.items() if slot.owner in needed})
 
     def amounts(self, message: Array, activation: Array | None) -> Amounts:
-        """Σ R and Σ|R| of a message, (N, targets) each; where it is c, of the product with the activation."""
+        """Σ R and Σ|R| of a message, (N, targets) each, which the ledger books.
+
+        Parameters
+        ----------
+        message : relevance (N, targets, …), or c with R = a·c
+        activation : a, (N, …), where the message is c; None: the message is relevance
+        """
         return self.served_by.amounts(message, activation, self.resources.threads)
 
     def output(self, shape: Shape) -> Array:
-        """A new output that is filled slice by slice (`slots`)."""
+        """A new array without values for an output that nodes fill slice by slice (`slots`), in the model's number type.
+
+        Parameters
+        ----------
+        shape : of the output, batch axis included
+        """
         return self.served_by.output(shape, self.model.dtype)
 
     def prepare(self) -> None:

@@ -55,21 +55,47 @@ class Preparation:
     memo: Memo
 
     def own(self, samples: Mapping[str, Shape] | None) -> dict[str, Shape]:
-        """`samples`, or the model's own."""
+        """The shapes of one sample of each input: those given, or the model's own.
+
+        Parameters
+        ----------
+        samples : by input, without the batch axis; None: `input_shape` of the model, empty where it has none
+        """
         return dict(self.model.input_shape if samples is None else samples)
 
     def shapes(self, samples: Mapping[str, Shape]) -> Shapes:
-        """The shapes of one sample at every input and node, where those of all inputs are known."""
+        """The shapes of one sample at every input and node; empty where that of an input is not known.
+
+        Parameters
+        ----------
+        samples : by input, without the batch axis
+        """
         if len(samples) < len(self.model.inputs):
             return Shapes({})
         return self.model.sample_shapes({name: (1, *shape) for name, shape in samples.items()})
 
     def canonized(self, samples: Mapping[str, Shape] | None = None) -> Model:
-        """The model that is explained: rewritten for samples of these shapes, unless that was not wanted."""
+        """The model that is explained: rewritten for samples of these shapes (`canonize`), or as it is where that was not wanted.
+
+        Parameters
+        ----------
+        samples : by input, without the batch axis; None: the model's own
+        """
         return versions.canonized(self.model, self.own(samples)) if self.canonize else self.model
 
     def scores(self, model: Model, samples: Mapping[str, Shape] | None = None) -> Scores:
-        """What is explained of every element of the output, and where; `model` is canonised or not."""
+        """The scores that are explained: what of every element of the output, and at which node.
+
+        Parameters
+        ----------
+        model : the model, canonised or not
+        samples : by input, without the batch axis; None: the model's own
+
+        Raises
+        ------
+        HeadError
+            Where the output is a probability and no head is chosen, or the head does not fit.
+        """
         known = self.own(samples)
 
         def build() -> tuple[Scores, int]:
@@ -80,7 +106,21 @@ class Preparation:
         return result
 
     def route(self, model: Model, samples: Mapping[str, Shape] | None = None, start_at: str | None = None) -> Route:
-        """Where relevance goes in a canonised model, from the scores down, or from where a start is given."""
+        """The route of relevance in a canonised model: from the scores down, or from where a start is given.
+
+        Parameters
+        ----------
+        model : what `canonized` gives
+        samples : by input, without the batch axis; None: the model's own
+        start_at : the node where a given relevance starts; None: at the scores
+
+        Raises
+        ------
+        HeadError
+            As of `scores`.
+        RuleError
+            Where relevance reaches a node without a rule.
+        """
         known, explained = self.own(samples), self.scores(model, samples)
         if start_at is not None and start_at not in ancestors(model, *explained.explained_nodes):
             start_at = None  # whoever starts there says what is wrong with it
@@ -105,6 +145,11 @@ class Preparation:
     def kept(self, model: Model, explained: Scores) -> tuple[str, ...]:
         """The nodes and inputs of a canonised model whose relevance the explanation keeps.
 
+        Parameters
+        ----------
+        model : what `canonized` gives
+        explained : what `scores` gives for it
+
         Raises
         ------
         UnknownNameError
@@ -127,7 +172,19 @@ class Preparation:
         return tuple(dict.fromkeys((*model.inputs, *names)))
 
     def plan(self, samples: Mapping[str, Shape], barriers: Sequence[str] = (), start_at: str | None = None) -> Plan:
-        """The steps that serve the model; `barriers` are nodes whose relevance is filtered, or given."""
+        """The plan: the steps that serve the model for samples of these shapes.
+
+        Parameters
+        ----------
+        samples : by input, without the batch axis, where they are known: they decide how convolutions are computed
+        barriers : nodes whose relevance is filtered or given: no step joins one with the node that reads it
+        start_at : the node where a given relevance starts; None: at the scores
+
+        Raises
+        ------
+        RuleError, HeadError, UnknownNameError
+            As of `route` and `kept`.
+        """
         every = frozenset(barriers if start_at is None else (*barriers, start_at))
 
         def build() -> tuple[Plan, int]:
@@ -150,7 +207,13 @@ class Preparation:
     def spec(
         self, arrays: Mapping[str, Array], barriers: Sequence[str], start_at: str | None
     ) -> tuple[ExplainSpec, dict[str, Shape]]:
-        """What to do with these inputs, and the shapes at every node, batch axis included.
+        """The specification of one call, and the shapes at every node, batch axis included.
+
+        Parameters
+        ----------
+        arrays : the inputs by name, (N, …), in the model's number type
+        barriers : nodes whose relevance is filtered or given
+        start_at : the node where a given relevance starts; None: at the scores
 
         Raises
         ------

@@ -36,7 +36,17 @@ class Route:
     unserved: Mapping[str, str] = field(default_factory=dict)
 
     def require(self, *begins: str) -> None:
-        """Raise `RuleError` where relevance is to begin above a node without a rule."""
+        """Raise `RuleError` where relevance is to begin above a node without a rule.
+
+        Parameters
+        ----------
+        begins : the names of the nodes where relevance is to begin
+
+        Raises
+        ------
+        RuleError
+            Where one of them is in `unserved`; the message names the nodes below that have no rule.
+        """
         wrong = [self.unserved[name] for name in begins if name in self.unserved]
         if wrong:
             raise RuleError("; ".join(dict.fromkeys(wrong)))

@@ -68,6 +68,12 @@ class Start:
 def start_of(spec: ExplainSpec, run: ForwardPass, request: Request) -> Start:
     """The start that a request means for these activations.
 
+    Parameters
+    ----------
+    spec : what is explained of which model
+    run : the forward pass, whose scores the start is made of
+    request : what the call asks for: targets, a contrast, or a relevance of its own
+
     Raises
     ------
     TargetError, HeadError, RuleError, UnknownNameError, ShapeError, NonFiniteError, NumberTypeError
@@ -171,7 +177,13 @@ def _refuse_negative(spec: ExplainSpec, *starts: Array) -> None:
 
 
 def masks(spec: ExplainSpec, run: ForwardPass, request: Request) -> dict[str, Array]:
-    """For each filtered node 1 where its relevance flows on, and 0 elsewhere, of one sample's shape.
+    """The mask of each filtered node, of one sample's shape: 1 where its relevance flows on, and 0 elsewhere.
+
+    Parameters
+    ----------
+    spec : what is explained of which model
+    run : the forward pass, which has the shapes at every node
+    request : what the call asks for; its `filter` chooses channels, a neuron or a mask
 
     Raises
     ------

@@ -75,6 +75,11 @@ def _hint(found: Array, count: int, rank: int) -> str:
 def several(value: Any, scores: Array) -> Array:
     """Flat output indices (N, T) from indices for all samples, or T of them for each; see the table of this module.
 
+    Parameters
+    ----------
+    value : what was given as targets=, read as the table of this module says
+    scores : the output, (N, *output)
+
     Raises
     ------
     TargetError
@@ -107,7 +112,13 @@ def _unfit(found: Array, count: int, rank: int) -> TargetError:
 
 
 def spelled(flat: Array, outputs: Shape) -> Array:
-    """Flat indices (…) as target= and targets= take them for each sample: (…, r) where the output has r > 1 axes."""
+    """Flat indices (…) as target= and targets= take them for each sample: (…, r) where the output has r > 1 axes.
+
+    Parameters
+    ----------
+    flat : indices into the flattened output of a sample, of any shape
+    outputs : the shape of the output without its batch axis
+    """
     return flat if len(outputs) < 2 else np.stack(np.unravel_index(flat, outputs), axis=-1)
 
 

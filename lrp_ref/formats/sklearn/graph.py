@@ -18,7 +18,14 @@ class Graph:
         self.nodes: list[Node] = []
 
     def add(self, name: str, layer: Layer, *sources: str) -> str:
-        """Add a node under this name, or one that is still free; returns its name."""
+        """Add a node under this name, or one that is still free; returns its name.
+
+        Parameters
+        ----------
+        name : the name that the node gets, or name-2, name-3 and so on where it is taken
+        layer : what the node computes
+        sources : the names of the nodes that it reads, or "input", as many as the layer has inputs
+        """
         taken, free_name, number = {"input", *(node.name for node in self.nodes)}, name, 2
         while free_name in taken:
             free_name, number = f"{name}-{number}", number + 1
@@ -27,12 +34,26 @@ class Graph:
 
 
 def best_estimator(estimator: Any) -> Any:
-    """The best estimator of a search; another estimator itself."""
+    """The best estimator of a search; another estimator itself.
+
+    Parameters
+    ----------
+    estimator : a fitted search, such as a `GridSearchCV`, or any other estimator
+
+    Raises
+    ------
+    FormatError
+        Where the search is not fitted, or was told not to refit its best estimator.
+    """
     return best_estimator(fitted_attribute(estimator, "best_estimator_")) if type(estimator).__name__ in _SEARCHES else estimator
 
 
 def steps_of(estimator: Any) -> list[tuple[str, Any]]:
     """The (name, estimator) pairs of a pipeline, "passthrough" left out; of another estimator it alone.
+
+    Parameters
+    ----------
+    estimator : a pipeline, whose inner pipelines are opened and whose searches become their best estimators; or another estimator
 
     Raises
     ------
@@ -51,6 +72,11 @@ def steps_of(estimator: Any) -> list[tuple[str, Any]]:
 def fitted_attribute(estimator: Any, name: str) -> Any:
     """The value of a fitted attribute.
 
+    Parameters
+    ----------
+    estimator : an estimator of scikit-learn
+    name : of an attribute that fitting makes, such as "coef_"
+
     Raises
     ------
     FormatError
@@ -64,6 +90,10 @@ def fitted_attribute(estimator: Any, name: str) -> Any:
 
 def feature_count(estimator: Any) -> int:
     """The number of features that a fitted estimator takes.
+
+    Parameters
+    ----------
+    estimator : a fitted estimator; of a pipeline the first step counts, of a search its best estimator
 
     Raises
     ------
