@@ -70,7 +70,7 @@ def show_words(out: Output, sentences: Sequence[Reading], numbers: bool, caption
     numbers : whether each word has its relevance below it
     captions : whether each sentence has its caption above it
     """
-    if out.as_json or not sentences:
+    if out.silent or not sentences:
         return
     from rich.console import Console
 
@@ -91,7 +91,7 @@ def show_legend(out: Output, numbers: bool) -> None:
     out : where it goes
     numbers : whether numbers stand below the words
     """
-    if out.terminal and not out.as_json:
+    if out.terminal and not out.silent:
         out.say("orange speaks for it, blue against it" + ("" if numbers else "; --numbers shows the numbers"))
 
 

@@ -11,12 +11,13 @@ from .. import formats, preprocess
 from ..errors import ExistingFileError, ParameterError
 from ..network.canonize import canonized
 from . import options
+from .grouped_help import GroupedCommand
 from .network import read_network
 from .output import Output
 from .writing import atomic_write
 
 
-@click.command(short_help="Convert a network to .npz, ready to run with NumPy alone.")
+@click.command(cls=GroupedCommand, short_help="Convert a network to .npz, ready to run with NumPy alone.")
 @click.argument("model")
 @click.argument("out", type=click.Path(path_type=Path), metavar="OUT.npz")
 @click.option("--force", is_flag=True, help="Overwrite files that are there already.")

@@ -17,7 +17,8 @@ from ..explainer import explain
 from ..propagate.explanation import Explanation
 from ..rules import AlphaBeta, Epsilon, Gamma, LinearRule, Zero, ZPlus, relative
 from .output import Output, number_text
-from .report import balance, record_of, show_ledger
+from .records import record_of
+from .report import balance, show_ledger
 from .writing import DPI, atomic_write
 
 MODEL = "digits"

@@ -18,24 +18,30 @@ from ..propagate.plan import BACKENDS
 from ..render import STYLES
 from . import digests, parsing
 from .explain_command import ExplainCommand
+from .grouped_help import GroupedCommand
 from .journal import Journal
 from .network import Network, read_network_to_explain
 from .options import READING, TEXT, resources, shared, text
 from .output import Output
-from .question import Question
+from .question import Question, TypedQuestion
 from .samples import files_of, samples_of
-from .writing import SUFFIXES, check_suffix
+from .writing import PICTURES, SUFFIXES, check_suffix
 
 #: Parameters of the command that change no output, or stand among the settings by another name.
-UNSEEN = ("inputs", "out", "force", "as_json", "ledger", "threads", "assignments")
+UNSEEN = ("inputs", "out", "force", "as_json", "quiet", "ledger", "threads", "assignments")
 
 
-@click.command(short_help="Explain what a network predicts for one input, or for many.")
+@click.command(cls=GroupedCommand, short_help="Explain what a network predicts for one input, or for many.")
 @click.argument("model")
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="INPUT...")
-@click.option("--target", metavar="predicted|K|all", help="Which output is explained.  [default: predicted]")
+@click.option(
+    "--target",
+    metavar="predicted|K|NAME|all",
+    help="Which output is explained: its number, or with --labels the name of its class.  [default: predicted]",
+)
+@click.option("--targets", metavar="K,K,…", help="Explain several outputs, by number or by name, in one pass.")
 @click.option("--top", type=click.IntRange(1), metavar="K", help="Explain the K best outputs, in one pass.")
-@click.option("--contrast", type=int, metavar="K", help="Explain the target's score minus that of output K.")
+@click.option("--contrast", metavar="K|NAME", help="Explain the target's score minus that of another output.")
 @click.option(
     "--labels",
     type=click.Path(path_type=Path),
@@ -43,6 +49,7 @@ UNSEEN = ("inputs", "out", "force", "as_json", "ledger", "threads", "assignments
     help="The names of the classes: line K + 1 is class K; or a JSON list or object.",
 )
 @click.option(
+    "-o",
     "--out",
     type=click.Path(path_type=Path),
     metavar="FILE",
@@ -56,6 +63,7 @@ UNSEEN = ("inputs", "out", "force", "as_json", "ledger", "threads", "assignments
     help="What a picture shows: input, heatmap and overlay side by side (panels); one of them; the input where it is relevant "
     "(pattern); or the target, the runner-up (or --contrast K), and their difference (contrast).  [default: panels]",
 )
+@click.option("--quiet", "-q", is_flag=True, help="Print warnings and errors alone.")
 @click.option("--ledger", is_flag=True, help="Print the whole ledger, not its total alone.")
 @click.option("--allow-negative", is_flag=True, help="Let deep Taylor decomposition start from a negative score.")
 @click.option("--force", is_flag=True, help="Overwrite files that are there already.")
@@ -65,11 +73,13 @@ def explain(
     model: str,
     inputs: tuple[Path, ...],
     target: str | None,
+    targets: str | None,
     top: int | None,
-    contrast: int | None,
+    contrast: str | None,
     labels: Path | None,
     out: Path | None,
     style: str | None,
+    quiet: bool,
     ledger: bool,
     allow_negative: bool,
     force: bool,
@@ -88,8 +98,10 @@ def explain(
     NETWORK.preprocess.json beside the model.
     """
     _check_out(out, style)
-    question = Question.asked(target, top, contrast, style == "contrast", output_node)
+    typed = TypedQuestion(target, targets, top, contrast, style == "contrast")
+    typed.check()
     network = read_network_to_explain(model, options | {"labels": labels})
+    question = Question.asked(typed, network.labels, output_node)
     explainer = Explainer(
         network.model,
         parsing.composite(composite, assignments),
@@ -103,7 +115,8 @@ def explain(
     files = files_of(inputs, network)
     settings = {
         "lrp_ref": __version__, "model": model, "composite": composite, "rules": list(assignments),
-        "target": target or "predicted", "top": top, "contrast": contrast, "head": head, "output_node": output_node,
+        "target": target or "predicted", "targets": targets, "top": top, "contrast": question.contrast,
+        "head": head, "output_node": output_node,
         "precision": options["precision"], "low": options["low"], "high": options["high"], "style": style,
         "labels": None if labels is None else str(labels),
         "preprocessing": network.images.description,
@@ -114,7 +127,7 @@ def explain(
     changed = f" with {', '.join(assignments)}" if assignments else ""
     about = f"{model}, composite {composite}{changed}, {options['precision'] or network.model.dtype}"
     command = ExplainCommand(
-        Output(as_json), network, explainer, question, head, style, ledger, options["numbers"], force, page, about
+        Output(as_json, quiet), network, explainer, question, head, style, ledger, options["numbers"], force, page, about
     )
     command.out.say(about)
     for remark in network.model.remarks:
@@ -139,11 +152,11 @@ def _option_value(value: Any) -> Any:
 
 def _check_out(out: Path | None, style: str | None) -> None:
     check_suffix(out)
-    drawn = out is not None and out.suffix == ".png"
+    drawn = out is not None and out.suffix in PICTURES
     if style is not None and not drawn:
         raise ParameterError("--style says how a picture is drawn: give --out FILE.png")
-    if drawn and find_spec("matplotlib") is None:
-        raise missing_extra("matplotlib", "plot", "--out with .png")
+    if out is not None and drawn and find_spec("matplotlib") is None:
+        raise missing_extra("matplotlib", "plot", f"--out with {out.suffix}")
 
 
 def _say_preprocessing(out: Output, network: Network, files: list[Path]) -> None:

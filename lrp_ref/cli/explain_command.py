@@ -20,7 +20,9 @@ from .journal import Journal
 from .network import Network
 from .output import Output
 from .question import Question
-from .report import record_of, show_ledger, show_one, show_sentences, show_several
+from .records import add_names, record_of
+from .regions import add_regions, layout_of
+from .report import show_ledger, show_one, show_sentences, show_several
 from .samples import NamedSample, Sample
 from .writing import DPI, Look, atomic_write, write
 
@@ -186,8 +188,10 @@ class ExplainCommand:
         record |= {"warnings": warnings, "out": None if path is None else str(path)}
         if sample.words is not None:
             add_words(record, explanation, sample.words, self.network.kinds.words)
-        elif self.network.kinds.sequences:
-            record["sequence"] = True
+        else:
+            add_names(record, sample.columns)
+            add_regions(record, explanation, None if sample.columns else layout_of(self.network))
+            record |= {"sequence": True} if self.network.kinds.sequences else {}
         return record
 
     def _check_words(self, sample: Sample) -> None:

@@ -14,6 +14,7 @@ from ..network.canonize import canonized
 from ..network.model import Model
 from ..preprocess import domain_text
 from . import parsing
+from .grouped_help import GroupedCommand
 from .network import Network, read_network
 from .options import resources, shared
 from .output import Output
@@ -24,7 +25,7 @@ _OPEN = "the file leaves extents open: it is laid out for the shapes of what it 
 _MOST = 4  # names in a line about what was put together again
 
 
-@click.command(short_help="Show a network, and which rule goes where.")
+@click.command(cls=GroupedCommand, short_help="Show a network, and which rule goes where.")
 @click.argument("model")
 @click.option("--plan", is_flag=True, help="Show for each node the step that serves it, too.")
 @shared

@@ -19,14 +19,23 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 class Output:
-    """Where a command's words go. With `as_json`, words and tables are silent and `document` prints.
+    """Where a command's words go.
 
-    Warnings and progress go to stderr in any case.
+    Parameters
+    ----------
+    as_json : words and tables are silent, and `document` prints; warnings and progress go to stderr in any case
+    quiet : words, tables and progress are silent, too; warnings are not
     """
 
-    def __init__(self, as_json: bool = False) -> None:
+    def __init__(self, as_json: bool = False, quiet: bool = False) -> None:
         self.as_json = as_json
+        self.quiet = quiet
         self.terminal = sys.stdout.isatty()
+
+    @property
+    def silent(self) -> bool:
+        """Whether words and tables are not printed."""
+        return self.as_json or self.quiet
 
     def say(self, text: str = "") -> None:
         """Print a line of text.
@@ -35,7 +44,7 @@ class Output:
         ----------
         text : the line
         """
-        if not self.as_json:
+        if not self.silent:
             click.echo(escaped(text, "\n"))
 
     def heading(self, text: str) -> None:
@@ -46,7 +55,7 @@ class Output:
         text : the line
         """
         self.say()
-        if not self.as_json:
+        if not self.silent:
             click.secho(escaped(text), bold=True)  # click drops the style in a pipe
 
     def warn(self, text: str) -> None:
@@ -68,7 +77,7 @@ class Output:
         right : numbers of the columns that are set to the right
         spare : numbers of the columns that are left out, in this order, where a terminal is too narrow for all of them
         """
-        if self.as_json:
+        if self.silent:
             return
         cells = [[escaped(str(cell)) for cell in row] for row in rows]
         rights = set(right)
@@ -118,7 +127,7 @@ class Output:
         title : what stands beside the bar
         total : how many steps there are
         """
-        if not sys.stderr.isatty():
+        if self.quiet or not sys.stderr.isatty():
             yield lambda _done, _more: None
             return
         from rich.console import Console

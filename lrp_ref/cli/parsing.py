@@ -15,6 +15,7 @@ from ..composites import PRESETS, Composite, Matcher, composite_of
 from ..errors import LrpError, ParameterError, UnknownNameError, unknown
 from ..network.model import Model
 from ..rules import Rule
+from .labels import class_of
 
 
 def known_rules() -> dict[str, type[Rule]]:
@@ -149,21 +150,68 @@ def _value_of(node: ast.expr, text: str) -> Any:
         raise ParameterError(f"{text!r}: {name.id} takes {', '.join(takes) or 'no arguments'}") from None
 
 
-def target_of(text: str) -> Any:
-    """The value of `target=` for "predicted", "all", "3", or "1,2" for outputs of several axes.
+def target_of(text: str, labels: Sequence[str] | None = None, option: str = "--target") -> Any:
+    """The value of `target=` for "predicted", "all", "3", "1,2" for outputs of several axes, or the name of a class.
 
     Parameters
     ----------
     text : what is typed
+    labels : the names of the classes; None: they have none
+    option : how messages call it
 
     Raises
     ------
     ParameterError
-        Where it is none of these.
+        Where it is none of these, or several classes have the name.
+    UnknownNameError
+        Where no class has the name.
     """
     if text in ("predicted", "all"):
         return text
-    if not re.fullmatch(r"-?\d+(,-?\d+)*", text):
-        raise ParameterError(f'--target is "predicted", "all", or the index of an output, found {text!r}')
-    indices = tuple(int(part) for part in text.split(","))
-    return indices[0] if len(indices) == 1 else indices
+    return output_of(text, labels, f'{option} is "predicted", "all", or')
+
+
+def output_of(text: str, labels: Sequence[str] | None, message: str) -> int | tuple[int, ...]:
+    """The output that is typed as an index, as "1,2" where outputs have several axes, or as the name of a class.
+
+    Parameters
+    ----------
+    text : what is typed
+    labels : the names of the classes; None: they have none
+    message : what begins the sentence that names what can be typed
+
+    Raises
+    ------
+    ParameterError
+        Where it is none of these, or several classes have the name.
+    UnknownNameError
+        Where no class has the name.
+    """
+    if re.fullmatch(r"-?\d+(,-?\d+)*", text):
+        indices = tuple(int(part) for part in text.split(","))
+        return indices[0] if len(indices) == 1 else indices
+    if labels is None:
+        raise ParameterError(f"{message} the index of an output (a class's name with --labels FILE), found {text!r}")
+    return class_of(text, labels)
+
+
+def outputs_of(text: str, labels: Sequence[str] | None) -> tuple[int | tuple[int, ...], ...]:
+    """The outputs of --targets: indices or names of classes between commas, "0,1;2,3" where outputs have several axes.
+
+    Parameters
+    ----------
+    text : what is typed
+    labels : the names of the classes; None: they have none
+
+    Raises
+    ------
+    ParameterError, UnknownNameError
+        As `output_of` raises them, and where one is named twice.
+    """
+    parts = [part.strip() for part in text.split(";" if ";" in text else ",")]
+    found = tuple(output_of(part, labels, "--targets takes, between commas,") for part in parts if part)
+    if not found:
+        raise ParameterError("--targets takes the outputs between commas, such as 3,8")
+    if len(set(found)) < len(found):
+        raise ParameterError(f"--targets names an output twice: {text!r}")
+    return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +17,48 @@ from . import parsing
 
 
 @dataclass(frozen=True)
+class TypedQuestion:
+    """The options that say what is explained, as they are typed.
+
+    Attributes
+    ----------
+    target, targets, top, contrast : the values of these options, None where nothing is typed
+    pair : whether the picture compares the target and another output
+    """
+
+    target: str | None
+    targets: str | None
+    top: int | None
+    contrast: str | None
+    pair: bool
+
+    def check(self) -> None:
+        """Refuse options that contradict each other.
+
+        Raises
+        ------
+        ParameterError
+            Where they do.
+        """
+        others = self.target is not None or self.contrast is not None or self.pair
+        if self.top is not None and (others or self.targets is not None):
+            raise ParameterError(
+                "--top explains the best outputs: give it without --target, --targets, --contrast and --style contrast"
+            )
+        if self.targets is not None and others:
+            raise ParameterError("--targets explains several outputs: give it without --target, --contrast and --style contrast")
+        if self.pair and self.target == "all":
+            raise ParameterError("--style contrast compares two outputs: give it without --target all")
+
+
+@dataclass(frozen=True)
 class Question:
     """What is explained of every sample.
 
     Attributes
     ----------
     target : as `Explainer` takes it
+    targets : several outputs instead, each an index, or one on every axis
     top : how many of the best outputs instead
     contrast : the output whose score is taken away
     pair : whether the target and the other one are explained side by side, to be drawn with their difference
@@ -28,33 +66,34 @@ class Question:
     """
 
     target: Any = "predicted"
+    targets: tuple[int | tuple[int, ...], ...] = ()
     top: int | None = None
-    contrast: int | None = None
+    contrast: Any = None
     pair: bool = False
     output: str | None = None
 
     @classmethod
-    def asked(cls, target: str | None, top: int | None, contrast: int | None, pair: bool, output: str | None) -> Question:
+    def asked(cls, typed: TypedQuestion, labels: Sequence[str] | None, output: str | None) -> Question:
         """The question that options ask.
 
         Parameters
         ----------
-        target : the text of --target, None where nothing is typed
-        top : how many of the best outputs
-        contrast : the output whose score is taken away
-        pair : whether the target and another output are compared
+        typed : the texts of the options
+        labels : the names of the classes; None: they have none
         output : which of several outputs of the network
 
         Raises
         ------
         ParameterError
             Where they contradict each other.
+        UnknownNameError
+            Where no class has a name that is typed.
         """
-        if top is not None and (target is not None or contrast is not None or pair):
-            raise ParameterError("--top explains the best outputs: give it without --target, --contrast and --style contrast")
-        if pair and target == "all":
-            raise ParameterError("--style contrast compares two outputs: give it without --target all")
-        return cls("predicted" if target is None else parsing.target_of(target), top, contrast, pair, output)
+        typed.check()
+        target = "predicted" if typed.target is None else parsing.target_of(typed.target, labels)
+        targets = () if typed.targets is None else parsing.outputs_of(typed.targets, labels)
+        contrast = None if typed.contrast is None else parsing.output_of(typed.contrast, labels, "--contrast is")
+        return cls(target, targets, typed.top, contrast, typed.pair, output)
 
     def call(self, model: Model, arrays: dict[str, Array]) -> dict[str, Any]:
         """The arguments that an explainer is called with, for one sample.
@@ -69,6 +108,9 @@ class Question:
         TargetError
             Where there is no such output, none to compare with, or no best one.
         """
+        if self.targets:
+            shape = self._scores(model, arrays).shape
+            return {"targets": self._spelled(np.array([_place_of(index, shape) for index in self.targets]), model, arrays)}
         if self.top is not None:
             return {"targets": self._spelled(self._ranked(model, arrays)[: self.top], model, arrays)}
         if self.pair:
@@ -96,15 +138,20 @@ class Question:
         ranked = self._ranked(model, arrays)
         if len(ranked) < 2:
             raise TargetError("a network of one output has no other class to compare with")
-        first = int(ranked[0]) if self.target == "predicted" else self._flat(self._scores(model, arrays).shape)
-        other = self.contrast if self.contrast is not None else next(int(k) for k in ranked if k != first)
+        shape = self._scores(model, arrays).shape
+        first = int(ranked[0]) if self.target == "predicted" else _place_of(self.target, shape)
+        other = next(int(k) for k in ranked if k != first) if self.contrast is None else _place_of(self.contrast, shape)
         if first == other:
             raise TargetError("a target cannot be contrasted with itself")
         return first, other
 
-    def _flat(self, shape: tuple[int, ...]) -> int:
-        index = self.target if isinstance(self.target, tuple) else None
-        try:
-            return int(self.target) if index is None else int(np.ravel_multi_index(index, shape))
-        except ValueError:
-            raise TargetError(f"target {index} is out of range of an output of shape {shape}") from None
+
+def _place_of(index: int | tuple[int, ...], shape: tuple[int, ...]) -> int:
+    """The flat index of an output that is an index, or one on every axis."""
+    try:
+        flat = int(np.ravel_multi_index(index, shape)) if isinstance(index, tuple) else index
+    except ValueError:
+        flat = -1
+    if not 0 <= flat < math.prod(shape):
+        raise TargetError(f"target {index} is out of range of an output of shape {shape}")
+    return flat

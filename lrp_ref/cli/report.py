@@ -1,4 +1,4 @@
-"""One explained sample as plain data, and that data as text."""
+"""The records of explained samples as text: one at length, many as rows of a table."""
 
 from __future__ import annotations
 
@@ -7,114 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array
 from ..ledger import COLUMNS, Ledger
-from ..propagate.explanation import Explanation
 from ..propagate.share import percent
+from ..render import Reading
 from .coloured_words import readings_of, show_legend, show_words
 from .output import Output, number_text
+from .records import TOTALS
+from .regions import regions_text, show_regions, strongest_region
 
-STRONGEST = 5
+MOST_NAMED = 3  # features that a line names
 MOST_REMARKS = 5  # samples whose remarks a table of many is followed by
-TOTALS = ("inputs", "bias", "stabiliser", "unassigned", "rounding")
 _AXES = {1: "", 2: " (row, column)", 3: " (channel, row, column)"}
-
-
-def record_of(explanation: Explanation, ledger: bool, labels: Sequence[str] | None = None) -> dict[str, Any]:
-    """An explanation of one sample as plain data: prediction, and for each target value, accounts and features.
-
-    Parameters
-    ----------
-    explanation : of one sample, with its ledger
-    ledger : whether all lines of the ledger are wanted
-    labels : the names of the classes
-    """
-    scores = np.asarray(explanation.prediction[0], dtype=np.float64)
-    best = np.argsort(-scores.reshape(-1), kind="stable")[:STRONGEST].tolist()
-    record: dict[str, Any] = {
-        "predicted": _index_of(best[0], scores.shape),
-        "best": [
-            {"output": _index_of(k, scores.shape), "label": None if labels is None else labels[k], "score": float(scores.flat[k])}
-            for k in best
-        ],
-        "prediction": scores.tolist(),
-        "targets": [_target(explanation, t, labels) for t in range(np.atleast_1d(explanation.value[0]).size)],
-        "remarks": list(explanation.remarks),
-        "notes": list(explanation.ledger.flags) if explanation.ledger else [],
-        "backend": explanation.backend,
-        "precision": explanation.precision,
-    }
-    if ledger and explanation.ledger:
-        record["ledger"] = explanation.ledger.rows()
-    return record
-
-
-def _target(explanation: Explanation, t: int, labels: Sequence[str] | None) -> dict[str, Any]:
-    def pick(array: Array) -> float:
-        return float(np.atleast_1d(array[0])[t])
-
-    accounts = explanation.ledger
-    assert accounts is not None, "the command line always asks for the ledger"
-    totals = (accounts.relevance, accounts.bias, accounts.stabiliser, accounts.unassigned, accounts.rounding)
-    relevance = {name: explanation.relevances[name][0] for name in explanation.inputs}
-    if explanation.several:
-        relevance = {name: array[t] for name, array in relevance.items()}
-    values = {name: explanation.activations[name][0] for name in explanation.inputs}
-    up, down = strongest(relevance, values)
-    share = explanation.share_arrived
-    target = None if explanation.target is None else np.atleast_1d(explanation.target[0])[t]
-    return {
-        "target": None if target is None else _index_of(int(target), explanation.prediction.shape[1:]),
-        "label": None if target is None or labels is None else labels[int(target)],
-        "value": pick(explanation.value),
-        "share_arrived": None if share is None or np.isnan(pick(share)) else pick(share),
-        "ledger": {"start": pick(accounts.start), **{n: pick(a) for n, a in zip(TOTALS, totals, strict=True)}},
-        "positive": up,
-        "negative": down,
-    }
-
-
-def _index_of(flat: int, shape: tuple[int, ...]) -> int | list[int]:
-    return flat if len(shape) < 2 else [int(i) for i in np.unravel_index(flat, shape)]
-
-
-def strongest(
-    relevance: dict[str, Array], values: dict[str, Array], count: int = STRONGEST
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The features with the largest positive and the most negative relevance, strongest first; zeros are neither.
-
-    Parameters
-    ----------
-    relevance : by input, each in the shape of one sample
-    values : of the inputs, in the same shapes
-    count : how many of each sign
-    """
-    features: list[dict[str, Any]] = []
-    for name, array in relevance.items():
-        flat = np.asarray(array, dtype=np.float64).reshape(-1)
-        for i in sorted({*smallest(flat, count), *smallest(-flat, count)}):
-            index = [int(k) for k in np.unravel_index(i, array.shape)]
-            x = float(values[name].reshape(-1)[i])
-            features.append({"input": name, "feature": index, "x": x, "relevance": float(flat[i])})
-    features.sort(key=lambda entry: -entry["relevance"])
-    up = [entry for entry in features if entry["relevance"] > 0][:count]
-    down = [entry for entry in reversed(features) if entry["relevance"] < 0][:count]
-    return up, down
-
-
-def smallest(values: Array, count: int) -> list[int]:
-    """The flat indices of the smallest values, the first of those that are equal.
-
-    Parameters
-    ----------
-    values : (F,)
-    count : how many
-    """
-    if values.size <= count:
-        return list(range(values.size))
-    last = np.partition(values, count - 1)[count - 1]  # sorting all of them takes ten times as long
-    below = np.flatnonzero(values < last)
-    return [*below.tolist(), *np.flatnonzero(values == last)[: count - below.size].tolist()]
 
 
 def output_name(output: Any, label: str | None) -> str:
@@ -129,7 +32,7 @@ def output_name(output: Any, label: str | None) -> str:
 
 
 def feature_name(entry: dict[str, Any], named: bool) -> str:
-    """The name of a feature in a table: 12, [3, 4], or input[3, 4] where there are several inputs.
+    """The name of a feature: that of its column, else 12 or [3, 4]; with the input in front where there are several.
 
     Parameters
     ----------
@@ -137,6 +40,8 @@ def feature_name(entry: dict[str, Any], named: bool) -> str:
     named : whether its input is named
     """
     index = entry["feature"]
+    if "name" in entry:
+        return str(entry["name"])
     text = str(index[0]) if len(index) == 1 else f"[{', '.join(map(str, index))}]"
     return f"{entry['input']} {text}" if named else text
 
@@ -152,7 +57,7 @@ def question_text(record: dict[str, Any], target: dict[str, Any]) -> str:
     output, label = target["target"], target.get("label")
     if output is None:
         return "the given start"
-    named = f"output {output}" if label is None else f"output {output}, {label}"
+    named = f"output {output}" if label is None else f"output {output} ({label})"
     if record["head"] == "log-odds":
         return f"the log-odds of {named}"
     if record["head"] == "probability" and record["contrast"] is None:
@@ -171,23 +76,52 @@ def show_one(out: Output, record: dict[str, Any], numbers: bool = False) -> None
     numbers : whether each word has its relevance below it
     """
     ranked = [f"{output_name(entry['output'], entry['label'])} ({number_text(entry['score'])})" for entry in record["best"]]
-    out.say(f"prediction  {ranked[0]}" + (f", then {', '.join(ranked[1:])}" if len(ranked) > 1 else ""))
+    out.say(f"prediction  {ranked[0]}")
+    if ranked[1:]:
+        out.say(f"then        {'; '.join(ranked[1:])}")
     sentences = readings_of(record)
+    show = _show_target if len(record["targets"]) == 1 else _show_block
     for t, target in enumerate(record["targets"]):
-        out.say(f"explained   {question_text(record, target)}, {number_text(target['value'], 6)}{_arrival_text(target)}")
-        if sentences:
-            out.say()
-            show_words(out, sentences[t : t + 1], numbers, captions=False)
-        else:
-            _show_strongest(out, target, bool(record.get("sequence")))
-        out.say()
-        out.say(f"ledger      {balance(target['ledger'])}")
+        show(out, record, target, sentences[t : t + 1], numbers)
     if sentences:
         show_legend(out, numbers)
     for remark in record["remarks"]:
         out.say(f"remark      {remark}")
     for note in record["notes"]:
         out.say(f"note        {note}")
+
+
+def _show_target(out: Output, record: dict[str, Any], target: dict[str, Any], sentence: list[Reading], numbers: bool) -> None:
+    """Everything about the only target: what is explained, where its relevance is, its ledger."""
+    out.say(f"explained   {question_text(record, target)}, {number_text(target['value'], 6)}{_arrival_text(target)}")
+    if sentence:
+        out.say()
+        show_words(out, sentence, numbers, captions=False)
+    elif target.get("regions"):
+        show_regions(out, target["regions"])
+    else:
+        _show_strongest(out, target, bool(record.get("sequence")))
+    out.say()
+    out.say(f"ledger      {balance(target['ledger'])}")
+
+
+def _show_block(out: Output, record: dict[str, Any], target: dict[str, Any], sentence: list[Reading], numbers: bool) -> None:
+    """One of several targets, as a heading and a few lines."""
+    out.heading(f"{question_text(record, target)}, {number_text(target['value'], 6)}{_arrival_text(target)}")
+    if sentence:
+        show_words(out, sentence, numbers, captions=False)
+    else:
+        for title, side, sign in (("for", "positive", 1), ("against", "negative", -1)):
+            out.say(f"  {title:<8}  {_strongest_text(target, side, sign)}")
+    out.say(f"  {'ledger':<8}  {balance(target['ledger'])}")
+
+
+def _strongest_text(target: dict[str, Any], side: str, sign: int) -> str:
+    """The strongest places or features of one sign in a line."""
+    if target.get("regions"):
+        return regions_text(target["regions"], sign)
+    several = len({entry["input"] for entry in (*target["positive"], *target["negative"])}) > 1
+    return ", ".join(f"{feature_name(e, several)} {number_text(e['relevance'])}" for e in target[side][:MOST_NAMED]) or "–"
 
 
 def _arrival_text(target: dict[str, Any]) -> str:
@@ -201,6 +135,7 @@ def _show_strongest(out: Output, target: dict[str, Any], sequence: bool) -> None
     several = len({entry["input"] for entry in entries}) > 1
     axes = _AXES.get(len(entries[0]["feature"]), "") if entries else ""
     axes = " (step, feature)" if sequence else axes
+    axes = "" if any("name" in entry for entry in entries) else axes
     for title, side in (("The strongest features for it", "positive"), ("The strongest against it", "negative")):
         out.heading(title if target[side] else f"{title}: none")
         if target[side]:
@@ -252,7 +187,7 @@ def show_several(out: Output, records: Sequence[dict[str, Any]]) -> None:
         if not record.get("targets"):
             rows.append((record["name"], *("",) * (len(columns) - 2), record["status"]))
         for target in record.get("targets", ()):
-            ends = [feature_name(target[side][0], False) if target[side] else "–" for side in ("positive", "negative")]
+            ends = [_strongest_name(target, side, sign) for side, sign in (("positive", 1), ("negative", -1))]
             totals = [number_text(target["ledger"][name]) for name in TOTALS[:-1]]
             value = number_text(target["value"])
             share = target.get("share_arrived")
@@ -263,6 +198,13 @@ def show_several(out: Output, records: Sequence[dict[str, Any]]) -> None:
     labelled = any(target.get("label") for record in records for target in record.get("targets", ()))
     out.table(columns, rows, right=range(3 if labelled else 1, 9), spare=(8, 7, 6, 10, 9))
     show_remarks(out, records)
+
+
+def _strongest_name(target: dict[str, Any], side: str, sign: int) -> str:
+    """The strongest place or feature of one sign, for a cell of a table."""
+    if target.get("regions"):
+        return strongest_region(target["regions"], sign)
+    return feature_name(target[side][0], False) if target[side] else "–"
 
 
 def show_remarks(out: Output, records: Sequence[dict[str, Any]]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,7 +19,12 @@ from ..arrays import Array
 from ..errors import ExistingFileError, ParameterError
 from ..propagate.explanation import Explanation
 
-SUFFIXES = (".png", ".npz", ".json", ".html")
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: Files that hold a picture.
+PICTURES = (".png", ".jpg", ".jpeg", ".svg", ".pdf")
+SUFFIXES = (*PICTURES, ".npz", ".json", ".html")
 DPI = 150
 
 
@@ -139,23 +145,49 @@ def write(explanation: Explanation, path: Path, force: bool = False, look: Look 
     """
     look = look or Look()
     with atomic_write(path, force) as part:
-        if path.suffix == ".png":
-            part.write_bytes(render.png(_picture(explanation, look), DPI))
+        if path.suffix in PICTURES:
+            _write_picture(explanation, part, look)
         elif path.suffix == ".npz":
             explanation.save(part, overwrite=True)
         else:
             part.write_text(explanation.to_json() + "\n", encoding="utf-8")
 
 
-def _picture(explanation: Explanation, look: Look) -> Array:
+def _write_picture(explanation: Explanation, path: Path, look: Look) -> None:
+    """Write a picture as pixels, or as lines (.svg, .pdf)."""
+    if path.suffix == ".png":
+        path.write_bytes(render.png(_pixels(explanation, look), DPI))
+    elif path.suffix in (".jpg", ".jpeg"):
+        from PIL import Image
+
+        Image.fromarray(_pixels(explanation, look)).save(path, quality=95, subsampling=0, dpi=(DPI, DPI))
+    else:
+        import matplotlib as mpl
+
+        # Without the date, and with ids that do not change: the same explanation gives the same file.
+        dated = {"Date": None} if path.suffix == ".svg" else {"CreationDate": None}
+        with mpl.rc_context({"svg.hashsalt": "lrp_ref"}):
+            _figure(explanation, look).savefig(path, dpi=DPI, metadata=dated)
+
+
+def _pixels(explanation: Explanation, look: Look) -> Array:
     """The pixels of a picture."""
+    if look.words or look.sequence:
+        return render.pixels(_figure(explanation, look), DPI)
+    return look.sheets.pixels(_drawn(explanation, look), look.shown, labels=look.labels, style=look.style)
+
+
+def _figure(explanation: Explanation, look: Look) -> Figure:
+    """A picture as matplotlib has it."""
     if look.words:
-        return render.pixels(render.sentences(look.words, numbers=look.numbers), DPI)
+        return render.sentences(look.words, numbers=look.numbers)
     if look.sequence:
-        fig = render.sequence(explanation, labels=look.labels, features=look.columns, name=look.sequence)
-        return render.pixels(fig, DPI)
-    drawn = _channels_first(explanation) if look.channels_last else explanation
-    return look.sheets.pixels(drawn, look.shown, labels=look.labels, style=look.style)
+        return render.sequence(explanation, labels=look.labels, features=look.columns, name=look.sequence)
+    return render.picture(_drawn(explanation, look), look.shown, labels=look.labels, style=look.style)
+
+
+def _drawn(explanation: Explanation, look: Look) -> Explanation:
+    return _channels_first(explanation) if look.channels_last else explanation
 
 
 def _channels_first(explanation: Explanation) -> Explanation:

@@ -12,7 +12,7 @@ from PIL import Image
 import lrp_ref
 from lrp_ref import Model, Node, errors, zoo
 from lrp_ref import layers as L
-from lrp_ref.cli import codes, report, samples, writing
+from lrp_ref.cli import codes, records, report, samples, writing
 from lrp_ref.cli.explain_command import MOST_WARNINGS
 from support.cli_runner import fresh, run
 
@@ -39,16 +39,12 @@ def stored(model, path):
 # --- one sample ----------------------------------------------------------------------------------------------------------
 
 
-def test_one_sample_gets_prediction_features_and_the_ledgers_total(digits):
+def test_one_sample_gets_its_prediction_and_the_ledgers_total(digits):
     done = run("explain", "zoo:digits", digits / "3.npy", "--composite", "epsilon_alpha2_beta1")
     assert done.err == ""
-    assert "prediction  3 (5.265), then 4 (-0.4373)" in done.out
+    assert "prediction  3 (5.265)\nthen        4 (-0.4373); " in done.out
     assert "explained   the score of output 3, 5.26548" in done.out
     e = lrp_ref.explain(zoo.load("digits"), zoo.digits().images[3:4], composite="epsilon_alpha2_beta1", ledger=True)
-    most, least = np.argmax(e.relevance), np.argmin(e.relevance)
-    for place in (most, least):
-        index = [int(i) for i in np.unravel_index(place, e.relevance.shape)][1:]
-        assert re.search(rf"^{re.escape(str(index))} .*{e.relevance.flat[place]:.4g}$", done.out, re.MULTILINE)
     balance = re.search(r"^ledger +(\S+) = inputs (\S+)", done.out, re.MULTILINE)
     assert [float(number) for number in balance.groups()] == pytest.approx([e.value[0], e.total[0]], rel=1e-5)
     assert "\nnode" not in done.out
@@ -129,7 +125,7 @@ def test_all_targets_and_rules_and_bounds_reach_the_library(digits):
     assert [t["target"] for t in record["targets"]] == list(range(10))
     assert [t["ledger"]["inputs"] for t in record["targets"]] == e.ledger.relevance[0].tolist()
     text = run("explain", "zoo:digits", digits / "3.npy", *options).out
-    assert text.count("explained   the score of output") == 10
+    assert len(re.findall(r"^the score of output \d, ", text, re.MULTILINE)) == 10
 
 
 def test_a_network_that_ends_in_a_softmax_needs_a_head(tmp_path, digits):
@@ -158,14 +154,14 @@ def test_outputs_of_several_axes_are_named_by_tuples(tmp_path):
 
 
 def test_without_evidence_of_one_sign_that_is_said():
-    up, down = report.strongest({"x": np.array([0.0, 0.0])}, {"x": np.array([1.0, 2.0])})
+    up, down = records.strongest({"x": np.array([0.0, 0.0])}, {"x": np.array([1.0, 2.0])})
     assert (up, down) == ([], [])
 
 
 def test_the_strongest_features_are_over_all_inputs_and_no_more_than_asked():
     relevance = {"a": np.array([[1.0, -4.0], [3.0, 0.0]]), "b": np.array([2.0, -1.0, -9.0])}
     values = {"a": np.array([[10.0, 11.0], [12.0, 13.0]]), "b": np.array([20.0, 21.0, 22.0])}
-    up, down = report.strongest(relevance, values, count=2)
+    up, down = records.strongest(relevance, values, count=2)
     assert [(e["input"], e["feature"], e["x"], e["relevance"]) for e in up] == [("a", [1, 0], 12.0, 3.0), ("b", [0], 20.0, 2.0)]
     assert [(e["input"], e["feature"], e["relevance"]) for e in down] == [("b", [2], -9.0), ("a", [0, 1], -4.0)]
     assert report.feature_name(up[0], named=True) == "a [1, 0]"
@@ -303,7 +299,7 @@ def test_an_npz_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
         (["--head", "softmax"], 2, "log-odds"),
         (["--low", "0"], 2, "give both"),
         (["--low", "1", "--high", "0"], 4, "needs low ≤ high"),
-        (["--out", "x.pdf"], 2, "must be one of .png, .npz, .json"),
+        (["--out", "x.tiff"], 2, "must be one of .png, .jpg, .jpeg, .svg, .pdf, .npz, .json"),
         (["--composite", "epsilon_gamma_box", "--low", "0", "--high", "0.5"], 4, "leave the bounds"),
         (["--composite", "deep_taylor", "--target", "8"], 4, "not defined for a negative start"),
     ],

@@ -195,7 +195,7 @@ def test_classes_have_names(tmp_path, model, photo, name, content):
     assert record["targets"][0]["label"] == label
     text = run("explain", model, photo, "--preprocess", "caffe", "--labels", tmp_path / name).out
     assert f"prediction  {best} {label} (" in text
-    assert f"explained   the score of output {best}, {label}, " in text
+    assert f"explained   the score of output {best} ({label}), " in text
 
 
 @pytest.mark.parametrize(

@@ -434,7 +434,8 @@ def test_a_sequence_of_numbers_is_explained_step_by_step(numbers, name):
     (record,) = done.document["explanations"]
     assert record["sequence"] is True
     assert "words" not in record["targets"][0]
-    assert "feature (step, feature)" in run("explain", folder / "net.npz", folder / name).out
+    text = run("explain", folder / "net.npz", folder / name).out
+    assert ("step 0, rain" if name == "x.csv" else "feature (step, feature)") in text
 
 
 def test_a_sequence_of_numbers_is_drawn_over_time_and_feature(numbers, monkeypatch):
@@ -484,7 +485,7 @@ def test_a_folder_gives_its_tables_where_the_network_reads_sequences(numbers):
 class Terminal:
     """An Output that believes it is on a terminal."""
 
-    terminal, as_json = True, False
+    terminal, silent = True, False
 
     def say(self, line=""):
         sys.stdout.write(f"{line}\n")

@@ -12,7 +12,7 @@ from PIL import Image
 import lrp_ref
 from lrp_ref import Model, Node, render, rules, zoo
 from lrp_ref import layers as L
-from lrp_ref.cli import report
+from lrp_ref.cli import records
 from lrp_ref.render import canvas, maps, panels
 
 RNG = np.random.default_rng(7)
@@ -162,4 +162,4 @@ def test_a_png_holds_its_pixels(height, width, seed):
 @given(st.lists(st.integers(-3, 3), min_size=1, max_size=40), st.integers(1, 6))
 def test_the_least_values_are_the_first_of_those_that_are_equal(values, count):
     array = np.array(values, dtype=np.float64)
-    assert sorted(report.smallest(array, count)) == sorted(np.argsort(array, kind="stable")[:count].tolist())
+    assert sorted(records.smallest(array, count)) == sorted(np.argsort(array, kind="stable")[:count].tolist())
