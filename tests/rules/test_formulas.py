@@ -17,7 +17,10 @@ RULES = [kind for name in rules.__all__ if isinstance(kind := getattr(rules, nam
 
 
 def paragraphs(kind: type) -> list[str]:
-    """The indented paragraphs of a docstring, each as one line."""
+    """The indented paragraphs of a docstring, each as one line.
+
+    Where nothing follows an indented paragraph, `getdoc` takes its indentation for that of the docstring.
+    """
     blocks = (inspect.getdoc(kind) or "").split("\n\n")
     return [" ".join(block.split()) for block in blocks if all(line.startswith("    ") for line in block.splitlines())]
 
@@ -25,7 +28,10 @@ def paragraphs(kind: type) -> list[str]:
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_a_docstring_has_the_formula_in_plain_characters(rule):
     expected = " ".join(readable(rule.formula).split())
-    assert paragraphs(rule)[:1] == [expected], f"the indented paragraph behind the first sentence is to be: {expected}"
+    assert paragraphs(rule)[:1] == [expected], (
+        "behind the first sentence the docstring has this paragraph, indented, and behind it one that is not (the source, the "
+        f"parameters): {expected}"
+    )
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)

@@ -15,31 +15,9 @@ from lrp_ref import rules
 from lrp_ref.arrays import fractions
 from lrp_ref.propagate.heads import LogOdds
 from support.by_hand import F, apply, dense, row
+from support.rule_table import A1, L1, R1, TABLE, Z1
 
 # ---- every rule on one layer, and what is lost -----------------------------------------------------------------------
-
-L1 = dense([[3, -1], [-1, 2]], [1, -1])
-A1, R1 = row(1, 2), row(6, 12)
-
-TABLE = [
-    # rule, R of the lower layer, in the bias, in the stabiliser; the sum and what is lost follow
-    (rules.Zero(), (3, 18), -3, 0),
-    (rules.Epsilon(1), (2, 12), -2, 6),
-    (rules.Epsilon(1, signed=False), (2, 12), -2, 6),
-    (rules.Epsilon(F(1, 2)), ("12/5", "72/5"), F(-12, 5), F(18, 5)),
-    (rules.Gamma(F(1, 4)), ("7/2", 16), F(-3, 2), 0),
-    (rules.GeneralizedGamma(F(1, 4)), ("7/2", 16), F(-3, 2), 0),
-    (rules.Gamma(1), (4, 14), 0, 0),
-    (rules.ZPlus(), (6, 12), 0, 0),
-    (rules.AlphaBeta(1, 0), ("9/2", 12), F(3, 2), 0),
-    (rules.AlphaBeta(2, 1, bias="none"), (0, 18), 0, 0),
-    (rules.AlphaBeta(2, 1), (3, 18), -3, 0),
-    (rules.AlphaBeta(F(3, 2), F(1, 2)), ("15/4", 15), F(-3, 4), 0),
-    (rules.WSquare(), ("39/5", "51/5"), 0, 0),
-    (rules.Flat(), (9, 9), 0, 0),
-    (rules.ZBox(0, 3), ("17/2", "19/2"), 0, 0),
-    (rules.ZBox(-1, 3), ("57/7", "69/7"), 0, 0),
-]
 
 
 @pytest.mark.parametrize(("rule", "expected", "bias", "stabiliser"), TABLE, ids=lambda value: str(value))
@@ -55,9 +33,6 @@ def test_the_table_in_floats():
     for rule, expected, *_ in TABLE:
         (R,) = rule.relevances(layer, (A1.astype(float),), Z1.astype(float), R1.astype(float))
         assert np.allclose(R, row(*expected).astype(float), rtol=1e-15, atol=0)
-
-
-Z1 = L1.forward(A1)
 
 
 def test_lrp_0_without_the_bias_in_the_denominator_is_another_rule():

@@ -21,6 +21,7 @@ from lrp_ref import layers as L
 from lrp_ref import oracle, rules
 from lrp_ref.arrays import Array, fractions
 from lrp_ref.ledger import Booking
+from support.rule_table import TABLE
 from support.strategies import LINEAR, REARRANGEMENTS, SELECTING, Case, cases, dyadics, floats
 
 #: What nearly every network is made of comes up more often than the other linear layers.
@@ -56,7 +57,8 @@ _EPSILONS = (0.25, 1, Fraction(1, 8), 0)
 _GAMMAS = (0.25, 1, Fraction(5, 2), 0)
 _PAIRS = ((2, 1), (1, 0), (1.5, 0.5), (Fraction(5, 4), Fraction(1, 4)))
 
-#: The settings of each rule that are tried. Those of ZBox depend on the input.
+#: The settings of each rule that are tried. Those of ZBox depend on the input. A rule for linear layers that is not here is tried
+#: with the settings that it has in `rule_table`, or where it has none, with its defaults.
 SETTINGS: dict[type[rules.Rule], list[rules.Rule]] = {
     rules.Zero: [rules.Zero()],
     rules.Epsilon: [rules.Epsilon(e, signed) for e in _EPSILONS for signed in (True, False)],
@@ -97,10 +99,9 @@ def boxes(case: Case) -> list[rules.Rule]:
     return [*numbers, channels, elements]
 
 
-# A rule without parameters need not be listed.
 _EXPORTED = [kind for name in rules.__all__ if isinstance(kind := getattr(rules, name), type)]
 SETTINGS |= {
-    kind: [kind()]
+    kind: [rule for rule, *_ in TABLE if type(rule) is kind] or [kind()]
     for kind in _EXPORTED
     if issubclass(kind, rules.LinearRule) and kind not in SETTINGS and kind is not rules.ZBox and not isabstract(kind)
 }
