@@ -258,7 +258,9 @@ def formula_of(rule: rules.Rule) -> Callable[[Any, Upper], Pools]:
         For a rule that has no literal definition here, such as one of the user's own.
     """
     if type(rule) not in FORMULAS:
-        raise RuleError(f"{rule} has no literal definition in lrp_ref.oracle")
+        raise RuleError(
+            f"{rule} has no literal definition: FORMULAS in lrp_ref/oracle/messages.py has no line for {type(rule).__name__}"
+        )
     return FORMULAS[type(rule)]
 
 

@@ -171,7 +171,14 @@ class Mine(rules.Zero):
 @pytest.mark.parametrize(
     ("layer", "rule", "a", "R", "error", "message"),
     [
-        (L1, Mine(), A1, R1, RuleError, "Mine() has no literal definition in lrp_ref.oracle"),
+        (
+            L1,
+            Mine(),
+            A1,
+            R1,
+            RuleError,
+            "Mine() has no literal definition: FORMULAS in lrp_ref/oracle/messages.py has no line for Mine",
+        ),
         (L.MaxPool(2), rules.AverageSurrogate(Mine()), row(1, 2)[None], fractions([[[1]]]), RuleError, "Mine() has no"),
         (L1, rules.WinnerTakesAll(), A1, R1, RuleError, "WinnerTakesAll(ties='lowest') serves maximum pooling, not Dense"),
         (L1, rules.ZBox(), A1, R1, DomainError, "ZBox() has no bounds"),
