@@ -1,6 +1,7 @@
-"""Speed: a package for each backend; nothing here is part of a definition.
+"""Speed: a module or a package for each backend; nothing here is part of a definition.
 
-A backend is a package with a module `backend`, which holds its record `BACKEND`, and a line in `NEEDS`.
+A backend is a line in `NEEDS` and a record `BACKEND`, in a module of its name, or in the module `backend` of a package of its
+name: a package is imported to look for its `_core`, and must not import its steps then.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ def installed() -> tuple[str, ...]:
 
 def load(name: str) -> Backend:
     """An installed backend."""
-    backend: Backend = import_module(f".{name}.backend", __name__).BACKEND
+    module = import_module(f".{name}", __name__)
+    if hasattr(module, "__path__"):
+        module = import_module(".backend", module.__name__)
+    backend: Backend = module.BACKEND
     return backend
 
 

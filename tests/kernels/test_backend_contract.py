@@ -38,9 +38,8 @@ def stub(monkeypatch):
         "stub",
         step_for=lambda context, node: Stub((node,), context.rules[node.name], with_ledger=context.with_ledger),
     )
-    package, module = ModuleType("lrp_ref.kernels.stub"), ModuleType("lrp_ref.kernels.stub.backend")
-    package.__path__, module.BACKEND = [], record
-    monkeypatch.setitem(sys.modules, package.__name__, package)
+    module = ModuleType("lrp_ref.kernels.stub")
+    module.BACKEND = record
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setitem(kernels.NEEDS, "stub", "numpy")
     names = (*plans.BACKENDS, "stub")
