@@ -19,7 +19,7 @@ from .network.canonize import canonize
 from .network.model import Domain, Model, Node
 
 if TYPE_CHECKING:
-    from . import composites, rules
+    from . import composites, methods, rules
     from .composites import Composite
     from .explainer import Explainer, explain
     from .formats import load, save
@@ -50,6 +50,7 @@ __all__ = [
     "heads",
     "layers",
     "load",
+    "methods",
     "rules",
     "save",
 ]
@@ -73,6 +74,7 @@ _ROOMS = {
         "explainer",
         "formats",
         "ledger",
+        "methods",
         "network",
         "oracle",
         "preprocess",

@@ -74,7 +74,7 @@ lrp_ref.nothing
 PUBLIC = {
     "": """
         BACKENDS Booking Composite Domain Explainer Explanation Ledger Model Node Predictor adopt canonize composites
-        errors explain heads layers load rules save
+        errors explain heads layers load methods rules save
     """,
     # Layers and rules that can be made are pinned by the tables of their tests: support.strategies.KINDS and
     # support.more_layers.CASES, and the formulas of lrp_ref.oracle.

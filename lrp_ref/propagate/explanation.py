@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,10 @@ class Explanation:
         "log-odds", "probability", or a head of one's own; empty for a given start
     cautions : what a reader should know of the head before the numbers are believed
     doubt : how far `value` may be from the exact one by rounding, in its shape; None: it is plainly no rounding
-    method : how it was explained: "LRP", or the name of a composite of derivatives, "gradient", which conserve nothing
+    method : how it was explained: "LRP", the name of a composite of derivatives, "gradient", or a name of `lrp_ref.methods`
+    parameters : those of the method, by name, as numbers, texts and lists
+    shared : what the relevances share out, in the shape of `value`, where a method of another name than "LRP" conserves: the
+        value less that of its baseline. None: LRP shares the value itself, and other methods share nothing
     """
 
     relevances: Mapping[str, Array]
@@ -59,19 +63,22 @@ class Explanation:
     cautions: tuple[str, ...] = ()
     doubt: Array | None = None
     method: str = "LRP"
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    shared: Array | None = None
 
     def __post_init__(self) -> None:
         held = self.__dict__
         for name in ("relevances", "activations"):
             held[name] = MappingProxyType({key: frozen(np.asarray(a)) for key, a in held[name].items()})
-        for name in ("prediction", "target", "value", "doubt"):
+        held["parameters"] = MappingProxyType(dict(held["parameters"]))
+        for name in ("prediction", "target", "value", "doubt", "shared"):
             if held[name] is not None:
                 held[name] = frozen(np.asarray(held[name]))
 
     def __reduce__(self) -> tuple[Any, ...]:
         values = (dict(self.relevances), self.inputs, dict(self.activations), self.prediction, self.target, self.value)
         facts = (self.backend, self.precision, self.composite, self.head, self.cautions, self.doubt, self.method)
-        return Explanation, (*values, self.ledger, *facts)
+        return Explanation, (*values, self.ledger, *facts, dict(self.parameters), self.shared)
 
     @property
     def relevance(self) -> Any:
@@ -118,7 +125,7 @@ class Explanation:
 
     @property
     def residual(self) -> Array:
-        """value − Σ R: what the inputs do not account for. The ledger says where it went.
+        """What is shared out − Σ R: what the inputs do not account for. LRP shares the value, and its ledger says where it went.
 
         Raises
         ------
@@ -127,12 +134,12 @@ class Explanation:
         """
         if not self.conserves:
             raise ParameterError(f"the relevance of a {self.method} is no share of the value: there is no residual")
-        return np.asarray(self.value - self.total)
+        return np.asarray((self.value if self.shared is None else self.shared) - self.total)
 
     @property
     def conserves(self) -> bool:
         """Whether the relevance shares the value out, so that what is missing can be accounted for."""
-        return self.method == "LRP"
+        return self.method == "LRP" or self.shared is not None
 
     @property
     def share_arrived(self) -> Array | None:
@@ -143,14 +150,17 @@ class Explanation:
         """
         if self.target is None or not self.conserves:
             return None
-        return share_arrived(self.total, self.value, self.doubt)
+        return share_arrived(self.total, self.value if self.shared is None else self.shared, self.doubt)
 
     @property
     def remarks(self) -> tuple[str, ...]:
         """What should not go unnoticed: `cautions`; that under 5 % of the value arrives, over 200 %, or with the other sign.
 
-        With a ledger the nodes that kept the rest are named, and what would keep less.
+        With a ledger the nodes that kept the rest are named, and what would keep less. Of other methods than LRP the share says
+        how well they are computed, and is not remarked on.
         """
+        if self.method != "LRP":
+            return self.cautions
         return (*self.cautions, *remarks(self.share_arrived, self.value, self.ledger))
 
     def coarsen(self, groups: Any, name: str | None = None) -> Array:
@@ -217,6 +227,7 @@ class Explanation:
         found = {f"relevance/{name}": array for name, array in self.relevances.items()}
         found |= {"prediction": self.prediction, "value": self.value}
         found |= {"residual": self.residual} if self.conserves else {}
+        found |= {} if self.shared is None else {"shared": self.shared}
         share = self.share_arrived
         found |= {} if self.target is None else {"target": self.target}
         found |= {} if share is None else {"share_arrived": share}
@@ -256,6 +267,7 @@ class Explanation:
             "version": VERSION,
             "inputs": list(self.inputs),
             "method": self.method,
+            "parameters": dict(self.parameters),
             "composite": self.composite,
             "head": self.head,
             "remarks": list(self.remarks),
@@ -280,20 +292,29 @@ class Explanation:
             found["share_arrived"] = _without_nan(found["share_arrived"])
         ledger = None if self.ledger is None else json.loads(self.ledger.to_json())
         about = {"format": FORMAT, "version": VERSION, "method": self.method, "composite": self.composite, "head": self.head}
+        about |= {"parameters": dict(self.parameters)} if self.parameters else {}
         about |= {"remarks": list(self.remarks), "backend": self.backend, "ledger": ledger}
         return json.dumps(about | found, indent=indent)
 
     def _facts(self) -> list[tuple[str, str]]:
         with np.printoptions(precision=4, threshold=8, edgeitems=2):
-            facts = [("composite", self.composite), ("target", "a given start" if self.target is None else str(self.target))]
+            facts = [("composite", self.composite)] if self.composite or self.method == "LRP" else []
+            facts += [] if self.method == "LRP" else [("method", self._described)]
+            facts += [("target", "a given start" if self.target is None else str(self.target))]
             facts += [("head", self.head)] if self.head else []
             facts += [("value", str(self.value))]
-            facts += [("Σ R", str(self.total)), ("residual", str(self.residual))] if self.conserves else [("method", self.method)]
+            facts += [("Σ R", str(self.total)), ("residual", str(self.residual))] if self.conserves else []
             share = self.share_arrived
             facts += [] if share is None else [("arrived", f"{100 * share} %")]
         shapes = ", ".join(f"{name} {self.relevances[name].shape}" for name in self.relevances)
         facts += [("relevance", shapes), ("computed", f"{self.precision}, backend {self.backend}")]
         return [*facts, *(("remark", remark) for remark in self.remarks)]
+
+    @property
+    def _described(self) -> str:
+        """The method with its parameters."""
+        given = ", ".join(f"{name}={value}" for name, value in self.parameters.items())
+        return f"{self.method}({given})" if given else self.method
 
     def __repr__(self) -> str:
         facts = self._facts()

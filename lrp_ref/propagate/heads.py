@@ -43,6 +43,21 @@ class Head(ABC):
         """
         return self.start(scores, targets)
 
+    def slopes(self, scores: Array, targets: Array, axis: int) -> tuple[Array, Array]:
+        """The derivatives of the explained values with respect to the scores, and the values: where a gradient starts.
+
+        Parameters
+        ----------
+        scores, targets : as `start` takes them
+        axis : the axis of the scores that a softmax reads, for a head that looks at several
+
+        Raises
+        ------
+        HeadError
+            Where the head says no derivative.
+        """
+        raise HeadError(f"head {self.name} says no derivative: its class needs a method slopes(scores, targets, axis)")
+
     @property
     def name(self) -> str:
         """What an explanation calls it."""
@@ -54,15 +69,26 @@ class Logit(Head):
     """R_c = z_c, nothing for the other outputs (Montavon et al. 2019, §10.3.1)."""
 
     def start(self, scores: Array, targets: Array) -> tuple[Array, Array]:
-        size = math.prod(scores.shape[1:])
-        values = np.asarray(scores, order="C").take(targets + size * np.arange(len(scores))[:, None])
-        relevance = zeros((*targets.shape, *scores.shape[1:]), scores)
-        relevance.put(targets.ravel() + size * np.arange(targets.size), self._begin(values))
-        return relevance, values
+        values = _chosen(scores, targets)
+        return _scattered(scores, targets, values), values
 
-    def _begin(self, values: Array) -> Array:
-        """The relevance of the explained scores, (N, T)."""
-        return values
+    def slopes(self, scores: Array, targets: Array, axis: int) -> tuple[Array, Array]:
+        values = _chosen(scores, targets)
+        return _scattered(scores, targets, zeros(values.shape, values) + like(1, values)), values
+
+
+def _chosen(scores: Array, targets: Array) -> Array:
+    """The scores of the targets, (N, T)."""
+    size = math.prod(scores.shape[1:])
+    return np.asarray(scores, order="C").take(targets + size * np.arange(len(scores))[:, None])
+
+
+def _scattered(scores: Array, targets: Array, values: Array) -> Array:
+    """Values (N, T) at their targets, nothing for the other outputs: (N, T, *output)."""
+    size = math.prod(scores.shape[1:])
+    relevance = zeros((*targets.shape, *scores.shape[1:]), scores)
+    relevance.put(targets.ravel() + size * np.arange(targets.size), values)
+    return relevance
 
 
 @lazy_dataclass(frozen=True)
@@ -74,11 +100,21 @@ class Probability(Logit):
 
 
 @lazy_dataclass(frozen=True)
-class Unit(Logit):
-    """1 at the score that is explained, which is where a gradient starts; nothing for the other outputs."""
+class Unit(Head):
+    """The derivative of what is explained with respect to the scores, which is where a gradient starts: 1 at one score.
 
-    def _begin(self, values: Array) -> Array:
-        return zeros(values.shape, values) + like(1, values)
+    Parameters
+    ----------
+    of : the head whose number is derived; None: none was chosen, so that scores are, and probabilities are refused
+    """
+
+    of: Head | None = Logit()
+
+    def start(self, scores: Array, targets: Array) -> tuple[Array, Array]:
+        return self.over(scores, targets, 1)
+
+    def over(self, scores: Array, targets: Array, axis: int) -> tuple[Array, Array]:
+        return (Logit() if self.of is None else self.of).slopes(scores, targets, axis)
 
 
 @lazy_dataclass(frozen=True)
@@ -108,9 +144,20 @@ class LogOdds(Head):
         return self.over(scores, targets, 1)
 
     def over(self, scores: Array, targets: Array, axis: int) -> tuple[Array, Array]:
+        z, chosen, members = self._competing(scores, targets, axis)
+        shares, values = self._shares(z, chosen)
+        return _put(shares, members, scores, targets), values
+
+    def slopes(self, scores: Array, targets: Array, axis: int) -> tuple[Array, Array]:
+        z, chosen, members = self._competing(scores, targets, axis)
+        _, q, eta = self._weights(z, chosen)
+        return _put(np.where(chosen, like(1, q), -q), members, scores, targets), eta[:, :, 0]
+
+    def _competing(self, scores: Array, targets: Array, axis: int) -> tuple[Array, Array, Array]:
+        """The scores (N, T, classes) of the classes that compete, which of them is explained, and their flat indices."""
         if is_exact(scores):
             raise ExactnessError('the log-odds are not rational; use head="logit" or float64 arrays')
-        if scores.shape[axis] < 2:
+        if scores.ndim <= axis or scores.shape[axis] < 2:
             raise HeadError(f'head="log-odds" needs scores (N, classes) of at least two classes, found {scores.shape}')
         classes = _classes(scores.shape[1:], axis % scores.ndim - 1)
         found = np.empty(classes.size, dtype=np.intp)
@@ -118,25 +165,34 @@ class LogOdds(Head):
         members = classes[found[targets]]  # (N, T, classes), flat indices
         rows = np.arange(len(scores))[:, None, None]
         z = np.asarray(scores, order="C").reshape(len(scores), classes.size)[rows, members]
-        shares, values = self._shares(z, members == targets[:, :, None])
-        relevance = zeros((*targets.shape, classes.size), scores)
-        np.put_along_axis(relevance, members, shares, axis=2)
-        return relevance.reshape(*targets.shape, *scores.shape[1:]), values
+        return z, members == targets[:, :, None], members
 
-    def _shares(self, z: Array, chosen: Array) -> tuple[Array, Array]:
-        """R and η (N, T) of scores (N, T, classes), where `chosen` marks the class of each."""
+    def _weights(self, z: Array, chosen: Array) -> tuple[Array, Array, Array]:
+        """The contrasts z_c − z_c' of scores (N, T, classes), their weights q, and η (N, T, 1)."""
         own = like(chosen.astype(np.int8), z)
         z_c = total(own * z, (2,), keepdims=True)
         contrast = np.where(chosen, np.inf, z_c - z).astype(z.dtype)
         nearest = contrast.min(axis=2, keepdims=True)
         powers = np.exp(nearest - contrast)
         whole = total(powers, (2,), keepdims=True)
-        q = powers / whole
-        eta = nearest - np.log(whole)
+        return contrast, powers / whole, nearest - np.log(whole)
+
+    def _shares(self, z: Array, chosen: Array) -> tuple[Array, Array]:
+        """R and η (N, T) of scores (N, T, classes), where `chosen` marks the class of each."""
+        contrast, q, eta = self._weights(z, chosen)
+        own = like(chosen.astype(np.int8), z)
+        z_c = total(own * z, (2,), keepdims=True)
         if not self.conserve:
             return own * z_c - q * z, eta[:, :, 0]
         s = np.divide(q * eta, contrast, out=np.zeros_like(q), where=(contrast != 0) & ~chosen)
         return own * (z_c * total(s, (2,), keepdims=True)) - s * z, eta[:, :, 0]
+
+
+def _put(shares: Array, members: Array, scores: Array, targets: Array) -> Array:
+    """Shares (N, T, classes) at the flat indices of their classes, (N, T, *output)."""
+    relevance = zeros((*targets.shape, math.prod(scores.shape[1:])), scores)
+    np.put_along_axis(relevance, members, shares, axis=2)
+    return relevance.reshape(*targets.shape, *scores.shape[1:])
 
 
 def _classes(sample: tuple[int, ...], axis: int) -> Array:

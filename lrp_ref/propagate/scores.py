@@ -19,7 +19,7 @@ from ..layers.shape import Rearrangement
 from ..lazy_dataclass import lazy_dataclass
 from ..network.model import Model
 from ..network.squash import CONSTANT, SQUASHES, Elements, Source, shown, survey
-from .heads import Head, Logit, LogOdds, Probability
+from .heads import Head, Logit, LogOdds, Probability, Unit
 
 _CHOICES = (
     "choose head='logit' to explain the score before it, head='log-odds' to explain log P/(1 − P), or head='probability' to "
@@ -52,17 +52,17 @@ class Scores:
 
     def __post_init__(self) -> None:
         kinds = {source.kind for source in self.sources}
-        if isinstance(self.head, Probability) and not kinds & {"squash", "combined"}:
+        if isinstance(self.number, Probability) and not kinds & {"squash", "combined"}:
             raise HeadError(
                 f"head='probability': no softmax or sigmoid is behind {self.place}, so that it is no probability; head='logit' "
                 "explains it as the score that it is"
             )
-        if self.sure and kinds and "number" not in kinds and (self.head is None or "squash" not in kinds):
+        if self.sure and kinds and "number" not in kinds and (self.number is None or "squash" not in kinds):
             self._refuse_all()
 
     def _refuse_all(self) -> None:
         """Raise `HeadError`: no element can be explained under this head."""
-        if isinstance(self.head, Probability):
+        if isinstance(self.number, Probability):
             return
         squash = next((source for source in self.sources if source.kind == "squash"), None)
         if squash is None:
@@ -72,6 +72,11 @@ class Scores:
         raise HeadError(f"the output of {self.place} is a probability{behind}: {_CHOICES}")
 
     @property
+    def number(self) -> Head | None:
+        """The head that says which number is explained: under `Unit` the one whose number is derived."""
+        return self.head.of if isinstance(self.head, Unit) else self.head
+
+    @property
     def explained(self) -> Head:
         """The head that is in force."""
         return Logit() if self.head is None else self.head
@@ -79,16 +84,17 @@ class Scores:
     @property
     def remarks(self) -> tuple[str, ...]:
         """What a reader of an explanation has to know about what it explains."""
-        if not isinstance(self.head, Probability):
+        if not isinstance(self.number, Probability):
             return ()
         kinds = {source.kind for source in self.sources}
         what = "a probability" if kinds == {"squash"} else "probabilities, or products and sums of them"
-        return (f"explained is the output itself, {what}, not the score before it: relevance shares that number and its sign",)
+        shares = "" if isinstance(self.head, Unit) else ": relevance shares that number and its sign"
+        return (f"explained is the output itself, {what}, not the score before it{shares}",)
 
     @property
     def _direct(self) -> bool:
         """Whether relevance starts at the output itself."""
-        return not self.sources or isinstance(self.head, Probability)
+        return not self.sources or isinstance(self.number, Probability)
 
     @cached_property
     def explained_nodes(self) -> tuple[str, ...]:
@@ -100,7 +106,7 @@ class Scores:
     @property
     def squashes(self) -> tuple[str, ...]:
         """The softmax and sigmoid nodes whose probabilities are explained themselves: relevance passes through them."""
-        return tuple(self.layers) if isinstance(self.head, Probability) else ()
+        return tuple(self.layers) if isinstance(self.number, Probability) else ()
 
     @cached_property
     def _ordered(self) -> bool:
@@ -122,7 +128,7 @@ class Scores:
 
     def split(self, model: Model, shapes: Mapping[str, Shape]) -> Scores:
         """The same, explained below the layers that only move what the output holds: each element where it comes from."""
-        if not self._direct or isinstance(self.head, Probability):
+        if not self._direct or isinstance(self.number, Probability):
             return self
         _, ends = shown(model, self.output, moves=True)
         if len(ends) < 2:
@@ -149,8 +155,8 @@ class Scores:
             found, value = self.explained.start(values[self.output], targets)
             return {self.output: found}, value
         self._check(targets)
-        if isinstance(self.head, Probability):
-            found, value = self.head.start(values[self.output], targets)
+        if isinstance(self.number, Probability):
+            found, value = self.explained.start(values[self.output], targets)
             return {self.output: found}, value
         assert self.elements is not None
         e = self.elements
@@ -176,10 +182,11 @@ class Scores:
         layer, head = self.layers.get(source.node), self.explained
         if layer is not None and not isinstance(layer, Softmax):
             # The log-odds of a sigmoid's probability are its score.
-            return (Logit() if isinstance(head, LogOdds) else head).start(scores, elements)
+            return _same_kind(head, Logit() if isinstance(self.number, LogOdds) else None).start(scores, elements)
         if layer is None:
             return head.start(scores, elements)
-        return (LogOdds() if complement and isinstance(head, Logit) else head).over(scores, elements, layer.axis)
+        other = LogOdds() if complement and isinstance(self.number or Logit(), Logit) else None
+        return _same_kind(head, other).over(scores, elements, layer.axis)
 
     def _check(self, targets: Array) -> None:
         """Raise where an element that is asked for is not what the head explains."""
@@ -193,7 +200,7 @@ class Scores:
             self._check_one(what, self.sources[e.source[index]])
 
     def _check_one(self, what: str, source: Source) -> None:
-        head = self.head
+        head = self.number
         if source.kind == "combined" and not isinstance(head, Probability):
             raise HeadError(_combined(what, source))
         if source.kind == "squash" and head is None:
@@ -233,7 +240,14 @@ class Scores:
     def contrasts(self) -> bool:
         """Whether the head explains one score alone, so that two of them can be contrasted."""
         softmax = any(isinstance(layer, Softmax) for layer in self.layers.values())
-        return not isinstance(self.head, LogOdds) or bool(self.sources and not softmax)
+        return not isinstance(self.number, LogOdds) or bool(self.sources and not softmax)
+
+
+def _same_kind(head: Head, other: Head | None) -> Head:
+    """`other` in place of the head where there is one, as the derivative where the head is one."""
+    if other is None:
+        return head
+    return Unit(other) if isinstance(head, Unit) else other
 
 
 def _combined(what: str, source: Source) -> str:

@@ -13,8 +13,9 @@ from ..errors import LrpError, ParameterError, ShapeError, TargetError
 from ..lazy_dataclass import lazy_dataclass
 from ..network.model import ancestors
 from .forward import ForwardPass, refuse_values
+from .scores import Scores
 from .spec import ExplainSpec
-from .targets import indices, several
+from .targets import indices, several, spelled
 
 
 @lazy_dataclass(frozen=True, eq=False)
@@ -113,21 +114,68 @@ def _of_relevance(spec: ExplainSpec, run: ForwardPass, given: Any, start_at: str
     return Start({name: part[:, None] for name, part in parts.items()}, below, value, None, True)
 
 
-def _of_targets(spec: ExplainSpec, run: ForwardPass, request: Request) -> Start:
-    """The start that one target, several, or a contrast makes."""
-    scores = _finite_scores(spec, run)
+@lazy_dataclass(frozen=True, eq=False)
+class Question:
+    """Which elements of the output are explained, for the samples of one call.
+
+    Attributes
+    ----------
+    targets : (N, T) flat indices into the output of a sample
+    single : whether one target was asked for, so that the explanation has no axis of targets
+    others : (N, 1) flat indices of what the target is contrasted with; None: nothing
+    """
+
+    targets: Array
+    single: bool
+    others: Array | None = None
+
+    def spelled(self, outputs: Shape) -> dict[str, Any]:
+        """The same as arguments of a `Method`, for outputs of this shape of a sample."""
+        if not self.single:
+            return {"targets": spelled(self.targets, outputs)}
+        contrast = None if self.others is None else spelled(self.others[:, 0], outputs)
+        return {"target": spelled(self.targets[:, 0], outputs), "contrast": contrast}
+
+
+def question_of(explained: Scores, values: Mapping[str, Array], request: Request) -> Question:
+    """Which elements a request means for these activations.
+
+    Parameters
+    ----------
+    explained : what is explained of every element
+    values : activations by name, of which the scores are read
+    request : what a call asks for, without a given start
+
+    Raises
+    ------
+    TargetError
+        Where an index is out of range, or a contrast makes no sense.
+    """
+    scores = explained.array(values)
     if request.targets is not None:
-        return _headed(spec, run, several(request.targets, scores), False)
+        return Question(several(request.targets, scores), False)
     target, contrast = "predicted" if request.target is None else request.target, request.contrast
     single = not (isinstance(target, str) and target == "all")
     flat = indices(target, scores)
     if contrast is None:
-        return _headed(spec, run, flat, single)
+        return Question(flat, single)
     if not single or (isinstance(contrast, str) and contrast == "all"):
         raise TargetError("contrast= needs one target, and one index to contrast it with")
-    if not spec.scores.contrasts:
+    if not explained.contrasts:
         raise TargetError("contrast= explains a difference of scores; the log-odds head contrasts with every other class itself")
-    return _contrasted(spec, run, flat, indices(contrast, scores, "contrast"))
+    others = indices(contrast, scores, "contrast")
+    if (flat == others).any():
+        raise TargetError("a target cannot be contrasted with itself")
+    return Question(flat, single, others)
+
+
+def _of_targets(spec: ExplainSpec, run: ForwardPass, request: Request) -> Start:
+    """The start that one target, several, or a contrast makes."""
+    _refuse_infinite_scores(spec, run)
+    question = question_of(spec.scores, run.values, request)
+    if question.others is not None:
+        return _contrasted(spec, run, question.targets, question.others)
+    return _headed(spec, run, question.targets, question.single)
 
 
 def _headed(spec: ExplainSpec, run: ForwardPass, targets: Array, single: bool) -> Start:
@@ -139,8 +187,6 @@ def _headed(spec: ExplainSpec, run: ForwardPass, targets: Array, single: bool) -
 
 def _contrasted(spec: ExplainSpec, run: ForwardPass, targets: Array, others: Array) -> Start:
     """The start that explains the score of the targets minus that of the others."""
-    if (targets == others).any():
-        raise TargetError("a target cannot be contrasted with itself")
     plus, minus = _headed(spec, run, targets, True), _headed(spec, run, others, True)
     relevances = dict(plus.relevances)
     for name, relevance in minus.relevances.items():
@@ -148,11 +194,10 @@ def _contrasted(spec: ExplainSpec, run: ForwardPass, targets: Array, others: Arr
     return replace(plus, relevances=relevances, value=plus.value - minus.value)
 
 
-def _finite_scores(spec: ExplainSpec, run: ForwardPass) -> Array:
-    """Scores in the output's shape; those that are not finite are refused."""
+def _refuse_infinite_scores(spec: ExplainSpec, run: ForwardPass) -> None:
+    """Raise `NonFiniteError` where a score is not finite."""
     if not all(run.plan.finite(run.values[name]) for name in spec.scores.explained_nodes):
         refuse_values(run.plan.model, run.inputs, spec.scores.explained_nodes)
-    return spec.scores.array(run.values)
 
 
 def _refuse_infinite(run: ForwardPass, parts: Mapping[str, Array]) -> None:

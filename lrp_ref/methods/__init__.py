@@ -1,0 +1,55 @@
+"""Other ways to explain a network than LRP, on the same engine, with the same call: `methods.X(model, …)(x, target=…)`.
+
+>>> import lrp_ref
+>>> from lrp_ref import layers as L, methods
+>>> model = lrp_ref.Model.sequential([L.Dense([[1.0, -1.0], [2.0, 1.0]]), L.ReLU(), L.Dense([[1.0], [1.0]])])
+>>> methods.GradientTimesInput(model)([[1.0, 2.0]]).relevance
+array([[0., 6.]])
+
+Each class says its formula, its source, what it needs, what its relevances add up to and what it costs; `METHODS` is the table
+of them that `lrp-ref methods` prints.
+"""
+
+from __future__ import annotations
+
+from ..errors import unknown
+from .base import Cost, Method, ModelMethod
+from .gradients import Gradient, GradientTimesInput
+
+__all__ = [
+    "METHODS",
+    "Cost",
+    "Gradient",
+    "GradientTimesInput",
+    "Method",
+    "ModelMethod",
+    "method_named",
+]
+
+#: The methods by name, in the order of their families.
+METHODS: dict[str, type[ModelMethod]] = {
+    kind.__name__: kind
+    for kind in (
+        Gradient,
+        GradientTimesInput,
+    )
+}
+
+
+def method_named(name: str) -> type[ModelMethod]:
+    """The method of a name; case, "-" and "_" do not matter: "gradient-times-input".
+
+    Parameters
+    ----------
+    name : of a class
+
+    Raises
+    ------
+    UnknownNameError
+        Where there is none.
+    """
+    plain = name.replace("-", "").replace("_", "").lower()
+    for known, kind in METHODS.items():
+        if known.lower() == plain:
+            return kind
+    raise unknown("method", name, METHODS)
