@@ -223,7 +223,7 @@ def unmasked(value: Any, place: str) -> Any:
     NumberTypeError
         Where a number is masked; the message says how to fill it.
     """
-    if isinstance(value, np.ndarray) and np.any(getattr(value, "mask", False)):
+    if type(value) is not np.ndarray and isinstance(value, np.ndarray) and np.any(getattr(value, "mask", False)):
         raise NumberTypeError(f"{place} is a masked array, and masks are not read: x.filled(value) puts a number in their place")
     return value
 

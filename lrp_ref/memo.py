@@ -16,6 +16,26 @@ LIGHT = 2**16  # bytes; what is smaller is counted: records of a model or a plan
 _lock = fork_safe(RLock())
 
 
+class Key:
+    """A key of many parts that is used again and again: its hash is computed once.
+
+    Parameters
+    ----------
+    parts : hashable; keys are equal where these are
+    """
+
+    __slots__ = ("_hash", "_parts")
+
+    def __init__(self, *parts: Hashable) -> None:
+        self._parts, self._hash = parts, hash(parts)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Key) and self._parts == other._parts)
+
+
 class Memo:
     """Least recently used results. Copies and pickles are empty.
 

@@ -11,7 +11,7 @@ import pytest
 
 from lrp_ref import BACKENDS, Explainer, Model, rules
 from lrp_ref import layers as L
-from lrp_ref.memo import Memo
+from lrp_ref.memo import Key, Memo
 
 
 def sized(value, size=10):
@@ -200,3 +200,21 @@ def test_what_a_model_remembers_is_made_once_and_counted_until_it_is_forgotten()
     model.forget()
     assert model.remembered == 0
     assert model.remember("own", build) is made[1]
+
+
+def test_a_key_is_equal_where_its_parts_are_and_hashes_them_once():
+    class Counted:
+        hashed = 0
+
+        def __hash__(self) -> int:
+            Counted.hashed += 1
+            return 7
+
+    part, memo = Counted(), Memo()
+    key = Key("layer", part)
+    first = memo.get(key, lambda: (object(), 1))
+    assert all(memo.get(key, lambda: (None, 1)) is first for _ in range(3))
+    assert Counted.hashed == 1
+    assert memo.get(Key("layer", part), lambda: (None, 1)) is first  # another step's key of the same parts
+    assert memo.get(Key("layer", Counted()), lambda: (None, 1)) is None
+    assert Key(1) != (1,)

@@ -145,6 +145,8 @@ def window_spread(s: Array, window: Window, shape: Shape) -> Array:
 
 def per_axis(value: Any, name: str, dims: int, low: int = 1) -> tuple[int, ...]:
     """An int, or one int for each of `dims` axes, as a tuple."""
+    if type(value) is int and value >= low:  # what nearly every layer says: windows are made in every call
+        return (value,) * dims
     entries = _entries(value, dims)
     if len(entries) != dims or any(isinstance(e, bool) or not isinstance(e, (int, np.integer)) for e in entries):
         raise ParameterError(f"{name} must be an int or {dims} ints, found {value!r}")
@@ -162,6 +164,8 @@ def _entries(value: Any, dims: int) -> tuple[Any, ...]:
 
 def paddings(value: Any, dims: int) -> tuple[Pair, ...]:
     """An int, or for each axis an int or a (before, after) pair, as pairs."""
+    if type(value) is int and value >= 0:
+        return ((value, value),) * dims
     entries = _entries(value, dims)
     if len(entries) != dims:
         raise ParameterError(f"padding must be an int or {dims} entries, each an int or (before, after), found {value!r}")

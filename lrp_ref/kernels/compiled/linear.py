@@ -29,7 +29,7 @@ from ..numpy.oddities import Definition, Oddity, kinds_of, noted
 from ..numpy.pass_through import PASS
 from .native import _core
 from .packed import Rows, Sizes, cells_last, channels_first, channels_turned, least_size
-from .prepared import ConvAlgorithm, PackedLayer, conv_algorithm, prepared, sizes, supported_features
+from .prepared import ConvAlgorithm, PackedLayer, conv_algorithm, packed_key, prepared, sizes, supported_features
 
 _PRODUCTS = (Dense, Conv, ConvTranspose)
 
@@ -50,8 +50,10 @@ def step_for(context: PlanContext, node: Node) -> Compiled | None:
     if node.name in context.before_maxima:
         choice = replace(choice, ties=even, upward=choice.upward if even else _core.DIRECT)
 
+    keys = {follows: packed_key(node, rule, nonnegative, follows, choice) for follows in (False, True)}
+
     def prepare(relu_follows: bool) -> PackedLayer:
-        return prepared(model, node, rule, nonnegative, relu_follows, choice, resources.threads)
+        return prepared(model, keys[relu_follows], node, rule, nonnegative, relu_follows, choice, resources.threads)
 
     def prepare_sizes(relu_follows: bool) -> Sizes:
         return sizes(model, node, rule, nonnegative, relu_follows, choice, resources.threads)

@@ -14,6 +14,7 @@ from ...layers.base import Linear
 from ...layers.conv import Conv, ConvTranspose
 from ...layers.linear import Dense
 from ...lazy_dataclass import lazy_dataclass
+from ...memo import Key
 from ...network.model import Model, Node
 from ...resources import Resources
 from ...rules import LinearRule
@@ -119,10 +120,22 @@ def supported_features(
     return model.remember(("supported features", node.layer, rule, nonnegative), build)
 
 
+def packed_key(node: Node, rule: LinearRule, nonnegative: bool, relu_follows: bool, choice: ConvAlgorithm) -> Key:
+    """By what a model remembers a packed layer: made once for a step, because every call asks."""
+    return Key("packed", node.layer, rule, nonnegative, relu_follows, choice)
+
+
 def prepared(
-    model: Model, node: Node, rule: LinearRule, nonnegative: bool, relu_follows: bool, choice: ConvAlgorithm, threads: int
+    model: Model,
+    key: Key,
+    node: Node,
+    rule: LinearRule,
+    nonnegative: bool,
+    relu_follows: bool,
+    choice: ConvAlgorithm,
+    threads: int,
 ) -> PackedLayer:
-    """The layer under the rule, packed once for a model."""
+    """The layer under the rule, packed once for a model; `key` is the `packed_key` of these."""
 
     def build() -> tuple[PackedLayer, int]:
         halves = isinstance(node.layer, Conv) and choice.upward == _core.DIRECT  # the two products are added up alike
@@ -130,7 +143,7 @@ def prepared(
         assert made is not None
         return packed(node.layer, made, choice, threads)
 
-    return model.remember(("packed", node.layer, rule, nonnegative, relu_follows, choice), build)
+    return model.remember(key, build)
 
 
 def packed(layer: Any, made: ProductPlan, choice: ConvAlgorithm, threads: int) -> tuple[PackedLayer, int]:
