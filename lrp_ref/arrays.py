@@ -317,9 +317,17 @@ class Stabiliser(ABC):
         """The added term as LaTeX."""
 
     def lost(self, e: Array, z: Array, leading: int = 1) -> Array:
-        """Where e, added to floats z, is not what it should be, because it is too small a number for their type.
+        """Where the stabiliser is lost: e, added to floats z, is not what it should be, since their type has no number so small.
 
-        `leading` axes tell samples apart.
+        Parameters
+        ----------
+        e : what was added, broadcastable against z
+        z : the denominators, floats (N, …)
+        leading : how many axes tell samples apart: 1, or 2 where targets are the second
+
+        Returns
+        -------
+        array of truth values, broadcastable against z
         """
         return np.zeros((), dtype=bool)
 
@@ -346,7 +354,12 @@ class Exact(Stabiliser):
 
 @lazy_dataclass(frozen=True)
 class Signed(Stabiliser):
-    """e = ε·s(z), s(±0) = +1: pushes z away from 0 (Arras et al. 2019, §11.3.1)."""
+    """e = ε·s(z), s(±0) = +1: pushes z away from 0 (Arras et al. 2019, §11.3.1).
+
+    Parameters
+    ----------
+    epsilon : ε ≥ 0
+    """
 
     epsilon: Number
 
@@ -363,7 +376,12 @@ class Signed(Stabiliser):
 
 @lazy_dataclass(frozen=True)
 class Unsigned(Stabiliser):
-    """e = ε whatever the sign of z (Montavon et al. 2019, §10.2.1); vanishes against z = −ε."""
+    """e = ε whatever the sign of z (Montavon et al. 2019, §10.2.1); vanishes against z = −ε.
+
+    Parameters
+    ----------
+    epsilon : ε ≥ 0
+    """
 
     epsilon: Number
 
@@ -383,6 +401,11 @@ class Relative(Stabiliser):
     """e = r·rms(z)·s(z), the root mean square over all axes but the batch, per sample.
 
     The "0.25 std" of Montavon et al. 2019, Fig. 10.4. Unsigned: without the factor s(z).
+
+    Parameters
+    ----------
+    fraction : r ≥ 0
+    signed : whether e has the sign of z
     """
 
     fraction: Number

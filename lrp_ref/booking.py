@@ -213,7 +213,14 @@ def _read_only(parts: Mapping[str, Array]) -> Mapping[str, Array]:
 
 @lazy_dataclass(frozen=True, eq=False)
 class Entry:
-    """One line of the ledger: a node, the rule that served it, and its booking."""
+    """One line of the ledger: a node, the rule that served it, and its booking.
+
+    Parameters
+    ----------
+    node : the node's name; "start at …" where the start itself is booked
+    rule : the rule as text, with all its parameters
+    booking : what the node accounts for, per sample
+    """
 
     node: str
     rule: str

@@ -89,6 +89,8 @@ class Explainer:
     backend : one of `lrp_ref.BACKENDS`; None: the fastest there is
     precision : "float64", "float32", "fast" or "exact"; None: the model's own. "fast" is float32 whose convolutions may use the
         larger Winograd tiles: about three times the rounding (only the compiled backend makes a difference)
+    canonize : whether batch norms and constant factors are folded into linear layers first; False: they are nodes with
+        rules of their own
     allow_negative : whether deep Taylor decomposition may start from a negative value, for which it is not defined
     threads : of the compiled backend; None: LRP_REF_NUM_THREADS, or as many as this process has CPUs. They change no bit
     memory : "normal", or "low": the compiled backend keeps no transformed weights, and takes longer

@@ -12,9 +12,11 @@ Value = TypeVar("Value")
 
 
 def fork_safe(lock: Any) -> Any:
-    """The lock, which a fork() takes before and gives back after, in the parent and in the child.
+    """The lock, which every fork() of the process takes before and gives back after, in the parent and in the child.
 
-    Else a child may wait for a thread that it does not have. So what the lock guards is whole in the child.
+    Parameters
+    ----------
+    lock : a lock with `acquire` and `release`; one that the forking thread may hold already must be reentrant
     """
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
@@ -25,6 +27,10 @@ class cached_property(Generic[Value]):  # noqa: N801 (it stands where functools'
     """`functools.cached_property` without a lock, as in Python 3.12: in 3.11 a child of fork() may wait for it forever.
 
     Threads that meet at once may both compute, and get one object.
+
+    Parameters
+    ----------
+    function : the method that computes the attribute, called once for each object
     """
 
     def __init__(self, function: Callable[[Any], Value]) -> None:

@@ -39,7 +39,18 @@ _lock = fork_safe(RLock())  # one class at a time, with those it inherits from: 
 
 
 class LazyMethods:
-    """A class whose methods the decorator has not made yet, and the options that it was decorated with."""
+    """A class whose methods the decorator has not made yet, and the options that it was decorated with.
+
+    Parameters
+    ----------
+    cls : the class, which gets placeholders of the methods at once
+    options : those of `dataclasses.dataclass`; "frozen" must be true
+
+    Raises
+    ------
+    TypeError
+        Where "frozen" is not.
+    """
 
     def __init__(self, cls: type, options: dict[str, bool]) -> None:
         self.cls, self.options, self.built = cls, options, False

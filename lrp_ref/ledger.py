@@ -19,8 +19,13 @@ __all__ = ["AMOUNTS", "COLUMNS", "PLACES", "Amounts", "Booking", "Entry", "Ledge
 class Ledger:
     """All bookings of an explanation, from the output down to the input.
 
-    `start` is the relevance that the explanation began with and `relevance` what reached the inputs, both (N,) or
-    (N, targets). start = relevance + bias + stabiliser + unassigned + rounding.
+    start = relevance + bias + stabiliser + unassigned + rounding, where the last four are sums over all nodes.
+
+    Parameters
+    ----------
+    entries : one for each step, in the order of the backward pass
+    start : the relevance that the explanation began with, Σ R of each sample, (N,) or (N, targets)
+    relevance : what reached the inputs, Σ R over all of them, of the same shape
     """
 
     entries: tuple[Entry, ...]

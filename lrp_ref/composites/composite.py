@@ -176,7 +176,14 @@ class Composite:
 
 
 def reached(model: Model, rules: Mapping[str, Rule], starts: Iterable[str]) -> frozenset[str]:
-    """The nodes and inputs where relevance can arrive from `starts`; below a node without a rule, all that it reads."""
+    """The nodes and inputs where relevance can arrive from some nodes; below a node without a rule, all that it reads.
+
+    Parameters
+    ----------
+    model : the network
+    rules : by node; a rule says which inputs it `hands_on` to
+    starts : the nodes where relevance starts
+    """
     reach: set[str] = set()
     waiting = list(starts)
     while waiting:
@@ -209,7 +216,19 @@ def _entry(entry: Any) -> Entry:
 
 
 def rule_of(value: Any) -> Rule:
-    """A rule from a `Rule`; classes and names are slips that the error explains."""
+    """A rule from a `Rule`; a class or a name is a slip, which the error explains.
+
+    Parameters
+    ----------
+    value : the rule
+
+    Raises
+    ------
+    UnknownNameError
+        Where it is a string that names no rule.
+    ParameterError
+        Where it is a rule's name or class, or anything else.
+    """
     if isinstance(value, Rule):
         return value
     if isinstance(value, str):

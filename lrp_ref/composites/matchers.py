@@ -77,7 +77,17 @@ def _enclosed(matcher: Matcher) -> str:
 
 @lazy_dataclass(frozen=True)
 class Type(Matcher):
-    """Nodes whose layer is of one of these classes."""
+    """Nodes whose layer is of one of these classes.
+
+    Parameters
+    ----------
+    types : layer classes; a node whose layer's class inherits from one of them matches too
+
+    Raises
+    ------
+    ParameterError
+        Where there is none, or one is no class.
+    """
 
     types: tuple[type, ...]
 
@@ -95,7 +105,17 @@ class Type(Matcher):
 
 @lazy_dataclass(frozen=True)
 class Name(Matcher):
-    """Nodes whose name fits a glob such as "conv1*"; a plain name must exist."""
+    """Nodes whose name fits a glob such as "conv1*"; a plain name must exist.
+
+    Parameters
+    ----------
+    pattern : a node's name, or a glob, in which `*`, `?` and `[…]` match as in file names; upper and lower case differ
+
+    Raises
+    ------
+    UnknownNameError
+        When it is asked for the nodes of a model that has no node of this plain name.
+    """
 
     pattern: str
 
@@ -112,7 +132,13 @@ class Name(Matcher):
 
 @lazy_dataclass(frozen=True)
 class Predicate(Matcher):
-    """Nodes for which a function of (model, node) is true."""
+    """Nodes for which a function of (model, node) is true.
+
+    Parameters
+    ----------
+    function : from the model and one of its nodes to whether the node matches
+    description : what tables call the matcher
+    """
 
     function: Callable[[Model, Node], bool]
     description: str = "predicate"
@@ -164,7 +190,13 @@ class Bounded(Matcher):
 
 @lazy_dataclass(frozen=True)
 class Depth(Matcher):
-    """Nodes by position: `start` ≤ position < `stop` of the computing order, where negative numbers count from the end."""
+    """Nodes by position: `start` ≤ position < `stop` of the computing order, where negative numbers count from the end.
+
+    Parameters
+    ----------
+    start : the first position, an int; nodes are counted from 0 in computing order
+    stop : the first position that is left out; None: to the end
+    """
 
     start: int = 0
     stop: int | None = None
@@ -206,7 +238,12 @@ def _shrinks(layer: Layer) -> bool:
 
 @lazy_dataclass(frozen=True)
 class Stages(Matcher):
-    """Convolutions of the lower stages: the first ⌈3/5⌉ of the stages that hold a convolution, or the first `count`."""
+    """Convolutions of the lower stages: the first ⌈3/5⌉ of the stages that hold a convolution, or the first `count`.
+
+    Parameters
+    ----------
+    count : how many stages with a convolution, from the input's side, an int of at least 0; None: ⌈3/5⌉ of them
+    """
 
     count: int | None = None
 
@@ -230,8 +267,8 @@ def matcher_of(value: Any) -> Matcher:
 
     Parameters
     ----------
-    value : a `Matcher`; a layer class or a tuple of them, for nodes of these kinds; or a node name, in which * and ? match as in
-        file names
+    value : a `Matcher`; a layer class or a tuple of them, for nodes of these kinds; or a node name, in which `*` and `?` match as
+        in file names
 
     Raises
     ------

@@ -162,7 +162,14 @@ def stabiliser(epsilon: Any, signed: bool) -> Callable[[Array], Array]:
 
 @dataclass(frozen=True)
 class Root:
-    """How a rule's root is found: its line, the root as LaTeX, and the domain in words."""
+    """How a rule's root point is found.
+
+    Parameters
+    ----------
+    line : from the rule and the upper neurons to the line on which their root points are searched
+    formula : the root point as LaTeX
+    domain : the domain that the root point stays in, in words
+    """
 
     line: Callable[[Any, Neurons], Line]
     formula: str
@@ -203,7 +210,11 @@ NO_ROOT: dict[type[Any], str] = {
 
 
 def root_of(rule: rules.Rule) -> Root:
-    """How a rule's root is found.
+    """The way in which a rule's root point is found: its line, formula and domain.
+
+    Parameters
+    ----------
+    rule : a rule for linear layers
 
     Raises
     ------

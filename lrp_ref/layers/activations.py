@@ -41,7 +41,12 @@ class ReLU(Activation):
 
 @lazy_dataclass(frozen=True, eq=False, repr=False)
 class LeakyReLU(Activation):
-    """z where z ≥ 0, slope·z elsewhere."""
+    """z where z ≥ 0, slope·z elsewhere.
+
+    Parameters
+    ----------
+    slope : the factor of negative z, one number
+    """
 
     slope: Any = 0.01
 
@@ -104,7 +109,12 @@ def _logistic(z: Array) -> Array:
 
 @lazy_dataclass(frozen=True, eq=False, repr=False)
 class GELU(_Irrational):
-    """z·Φ(z) (Hendrycks & Gimpel 2016); `approximate="tanh"` is their approximation."""
+    """z·Φ(z) (Hendrycks & Gimpel 2016); `approximate="tanh"` is their approximation.
+
+    Parameters
+    ----------
+    approximate : "none" for the exact Φ, the normal distribution function, or "tanh" for its approximation
+    """
 
     approximate: str = "none"
 
@@ -141,7 +151,12 @@ def _normal(z: Array) -> Array:
 
 @lazy_dataclass(frozen=True, eq=False, repr=False)
 class Softplus(_Irrational):
-    """log(1 + exp(β z)) / β, without overflow."""
+    """log(1 + exp(β z)) / β, without overflow.
+
+    Parameters
+    ----------
+    beta : β > 0, how fast the kink of ReLU is approached
+    """
 
     beta: Any = 1.0
 
@@ -176,6 +191,10 @@ class Softmax(_Normalising):
     """exp(z) / Σ exp(z) over `axis`.
 
     At the end of a network an explanation starts before it, and a head must be chosen (`lrp_ref.heads`).
+
+    Parameters
+    ----------
+    axis : the axis of the classes, counted with the batch axis, which it may not be
     """
 
     axis: int = 1
@@ -204,7 +223,12 @@ class Softmax(_Normalising):
 
 @lazy_dataclass(frozen=True, eq=False, repr=False)
 class LogSoftmax(Softmax):
-    """log(softmax(z)) over `axis`."""
+    """log(softmax(z)) over `axis`.
+
+    Parameters
+    ----------
+    axis : the axis of the classes, counted with the batch axis, which it may not be
+    """
 
     def function(self, z: Array) -> Array:
         shifted = z - z.max(axis=self.axis, keepdims=True)

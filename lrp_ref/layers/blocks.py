@@ -78,7 +78,13 @@ class DepthToSpace(_Blocks):
 
 @lazy_dataclass(frozen=True, eq=False, repr=False)
 class SpaceToDepth(_Blocks):
-    """Blocks of `block` × `block` cells laid out as channels: `DepthToSpace` backwards."""
+    """Blocks of `block` × `block` cells laid out as channels: `DepthToSpace` backwards.
+
+    Parameters
+    ----------
+    block : the side of a block, a divisor of both spatial extents
+    mode : "DCR": the cells of a block are the outer part of the new channel axis; "CRD": the inner part
+    """
 
     block: int
     mode: str = "DCR"

@@ -50,7 +50,12 @@ class _Numbers(_Irrational):
 
 @lazy_dataclass(frozen=True, eq=False, repr=False)
 class ELU(_Numbers):
-    """z where z > 0, α(exp(z) − 1) elsewhere (Clevert et al. 2016)."""
+    """z where z > 0, α(exp(z) − 1) elsewhere (Clevert et al. 2016).
+
+    Parameters
+    ----------
+    alpha : α, minus the limit of the function where z → −∞
+    """
 
     alpha: Any = 1.0
 
@@ -63,7 +68,12 @@ class ELU(_Numbers):
 
 @lazy_dataclass(frozen=True, eq=False, repr=False)
 class SELU(_Numbers):
-    """γ·ELU(z; α) with the constants that keep mean 0 and variance 1 (Klambauer et al. 2017)."""
+    """γ·ELU(z; α) with the constants that keep mean 0 and variance 1 (Klambauer et al. 2017).
+
+    Parameters
+    ----------
+    alpha, gamma : α and γ; their usual values are Klambauer's
+    """
 
     alpha: Any = 1.6732632423543772
     gamma: Any = 1.0507009873554805
@@ -77,7 +87,12 @@ class SELU(_Numbers):
 
 @lazy_dataclass(frozen=True, eq=False, repr=False)
 class CELU(_Numbers):
-    """max(0, z) + min(0, α(exp(z/α) − 1)) (Barron 2017)."""
+    """max(0, z) + min(0, α(exp(z/α) − 1)) (Barron 2017).
+
+    Parameters
+    ----------
+    alpha : α ≠ 0; the function goes to −α where z → −∞ (for α > 0)
+    """
 
     alpha: Any = 1.0
 
@@ -98,7 +113,12 @@ class CELU(_Numbers):
 
 @lazy_dataclass(frozen=True, eq=False, repr=False)
 class SiLU(_Numbers):
-    """z·σ(β z), also called swish (Ramachandran et al. 2017); β = 1.702 approximates GELU."""
+    """z·σ(β z), also called swish (Ramachandran et al. 2017); β = 1.702 approximates GELU.
+
+    Parameters
+    ----------
+    beta : β, the factor of z inside the sigmoid; 1 is SiLU itself
+    """
 
     beta: Any = 1.0
 
@@ -125,7 +145,13 @@ class Mish(_Irrational):
 
 @lazy_dataclass(frozen=True, eq=False, repr=False)
 class HardSigmoid(Activation):
-    """max(0, min(1, αz + β))."""
+    """max(0, min(1, αz + β)).
+
+    Parameters
+    ----------
+    alpha : α, the slope between the bounds
+    beta : β, the value at z = 0
+    """
 
     alpha: Any = 0.2
     beta: Any = 0.5
@@ -172,7 +198,12 @@ class Softsign(Activation):
 
 @lazy_dataclass(frozen=True, eq=False, repr=False)
 class Clip(Activation):
-    """min(high, max(low, z)); None: no bound on that side. `Clip(0, 6)` is ReLU6."""
+    """min(high, max(low, z)); None: no bound on that side. `Clip(0, 6)` is ReLU6.
+
+    Parameters
+    ----------
+    low, high : the smallest and the largest output, one number each; None: no bound on that side
+    """
 
     low: Any = None
     high: Any = None
@@ -209,7 +240,13 @@ class Abs(Activation):
 
 @lazy_dataclass(frozen=True, eq=False, repr=False)
 class Threshold(Activation):
-    """z where z > threshold, value elsewhere (ONNX's ThresholdedRelu has the value 0)."""
+    """z where z > threshold, value elsewhere (ONNX's ThresholdedRelu has the value 0).
+
+    Parameters
+    ----------
+    threshold : z must be larger to pass, one number
+    value : what stands for a z that is not, one number
+    """
 
     threshold: Any = 1.0
     value: Any = 0.0

@@ -103,7 +103,12 @@ class Erf(Function):
 
 @lazy_dataclass(frozen=True, eq=False, repr=False)
 class Pow(Function):
-    """z raised to `exponent`, which broadcasts against one sample; of rationals only where all exponents are integers."""
+    """z raised to `exponent`, which broadcasts against one sample; of rationals only where all exponents are integers.
+
+    Parameters
+    ----------
+    exponent : a number, or an array that broadcasts against one sample
+    """
 
     exponent: Any = 2.0
     parameter_names: ClassVar[tuple[str, ...]] = ("exponent",)
@@ -176,7 +181,12 @@ class _Extreme(Choice):
 
 @lazy_dataclass(frozen=True, eq=False, repr=False)
 class Maximum(_Extreme):
-    """The largest of its inputs, element by element."""
+    """The largest of its inputs, element by element.
+
+    Parameters
+    ----------
+    inputs : how many arrays it takes, at least 1; they broadcast against each other
+    """
 
     inputs: int = 2
 
@@ -189,7 +199,12 @@ class Maximum(_Extreme):
 
 @lazy_dataclass(frozen=True, eq=False, repr=False)
 class Minimum(_Extreme):
-    """The smallest of its inputs, element by element."""
+    """The smallest of its inputs, element by element.
+
+    Parameters
+    ----------
+    inputs : how many arrays it takes, at least 1; they broadcast against each other
+    """
 
     inputs: int = 2
 

@@ -133,7 +133,12 @@ class Gather(_Picking):
 
 @lazy_dataclass(frozen=True, eq=False, repr=False)
 class Expand(_Picking):
-    """A sample broadcast to shape `to`: axes of extent 1 repeated, new axes in front of the sample's."""
+    """A sample broadcast to shape `to`: axes of extent 1 repeated, new axes in front of the sample's.
+
+    Parameters
+    ----------
+    to : the shape of a sample afterwards, without the batch axis
+    """
 
     to: tuple[int, ...]
 
@@ -169,7 +174,12 @@ class Expand(_Picking):
 
 @lazy_dataclass(frozen=True, eq=False, repr=False)
 class Tile(_Picking):
-    """A sample repeated `repeats` times along each of its axes."""
+    """A sample repeated `repeats` times along each of its axes.
+
+    Parameters
+    ----------
+    repeats : one count of at least 0 for each axis of a sample
+    """
 
     repeats: tuple[int, ...]
 

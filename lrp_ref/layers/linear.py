@@ -195,7 +195,12 @@ class _Combination(Linear):
 
 @lazy_dataclass(frozen=True, eq=False, repr=False)
 class Add(_Combination):
-    """The sum of its inputs (a residual connection), which may broadcast against each other."""
+    """The sum of its inputs (a residual connection), which may broadcast against each other.
+
+    Parameters
+    ----------
+    inputs : how many arrays it takes, at least 1
+    """
 
     inputs: int = 2
 
@@ -227,7 +232,13 @@ class Subtract(_Combination):
 
 @lazy_dataclass(frozen=True, eq=False, repr=False)
 class Mean(Linear):
-    """The mean over `axes` (numbered with the batch as axis 0, which may not be among them)."""
+    """The mean over `axes` (numbered with the batch as axis 0, which may not be among them).
+
+    Parameters
+    ----------
+    axes : the axes that the mean goes over; negative ones count from the end
+    keepdims : whether they stay, with extent 1
+    """
 
     axes: tuple[int, ...] = (1,)
     keepdims: bool = False

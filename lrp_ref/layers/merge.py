@@ -17,7 +17,13 @@ from .shape import Rearrangement
 
 @lazy_dataclass(frozen=True, eq=False, repr=False)
 class Concat(Rearrangement):
-    """Its inputs side by side along `axis`."""
+    """Its inputs side by side along `axis`.
+
+    Parameters
+    ----------
+    inputs : how many arrays it takes, at least 1; their shapes differ along the axis at most
+    axis : the axis along which they are joined, counted with the batch axis, which it may not be
+    """
 
     inputs: int = 2
     axis: int = 1

@@ -42,7 +42,13 @@ def _reduced_shape(shape: Shape, axes: tuple[int, ...], keepdims: bool) -> Shape
 
 @lazy_dataclass(frozen=True, eq=False, repr=False)
 class Sum(Linear):
-    """The sum over `axes` (numbered with the batch as axis 0, which may not be among them)."""
+    """The sum over `axes` (numbered with the batch as axis 0, which may not be among them).
+
+    Parameters
+    ----------
+    axes : the axes that the sum goes over; negative ones count from the end
+    keepdims : whether they stay, with extent 1
+    """
 
     axes: tuple[int, ...] = (1,)
     keepdims: bool = False
@@ -70,7 +76,13 @@ class Sum(Linear):
 
 @lazy_dataclass(frozen=True, eq=False, repr=False)
 class ReduceMax(Selecting):
-    """The largest element over `axes` (numbered with the batch as axis 0, which may not be among them)."""
+    """The largest element over `axes` (numbered with the batch as axis 0, which may not be among them).
+
+    Parameters
+    ----------
+    axes : the axes that the maximum goes over; negative ones count from the end
+    keepdims : whether they stay, with extent 1
+    """
 
     axes: tuple[int, ...] = (1,)
     keepdims: bool = False
@@ -172,7 +184,12 @@ class LpPool(Pooling):
 
 @lazy_dataclass(frozen=True, eq=False, repr=False)
 class GlobalLpPool(Pooling):
-    r"""The p-norm of each channel, (N, C, \*spatial) → (N, C, 1, …)."""
+    r"""The p-norm of each channel, (N, C, \*spatial) → (N, C, 1, …).
+
+    Parameters
+    ----------
+    p : the order of the norm, a number of at least 1
+    """
 
     p: Any = 2
 

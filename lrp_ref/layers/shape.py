@@ -55,7 +55,12 @@ class Identity(Rearrangement):
 
 @lazy_dataclass(frozen=True, eq=False, repr=False)
 class Dropout(Identity):
-    """Dropout of a trained network: its input. The rate is kept for the record only."""
+    """Dropout of a trained network: its input. The rate is kept for the record only.
+
+    Parameters
+    ----------
+    rate : the part of the inputs that training set to 0, at least 0; nothing is computed with it
+    """
 
     rate: float = 0.5
 
@@ -75,7 +80,12 @@ class _Reshaping(Rearrangement):
 
 @lazy_dataclass(frozen=True, eq=False, repr=False)
 class Flatten(_Reshaping):
-    """(N, …) → (N, features); axes before `start` stay."""
+    """(N, …) → (N, features); axes before `start` stay.
+
+    Parameters
+    ----------
+    start : the first axis that is flattened, at least 1, since the batch axis stays
+    """
 
     start: int = 1
 
@@ -92,7 +102,12 @@ class Flatten(_Reshaping):
 
 @lazy_dataclass(frozen=True, eq=False, repr=False)
 class Reshape(_Reshaping):
-    """(N, …) → (N, *to); one entry of `to` may be −1."""
+    """(N, …) → (N, *to); one entry of `to` may be −1.
+
+    Parameters
+    ----------
+    to : the shape of a sample afterwards, without the batch axis; −1 stands for the extent that the other ones leave
+    """
 
     to: tuple[int, ...]
 
@@ -115,7 +130,12 @@ class Reshape(_Reshaping):
 
 @lazy_dataclass(frozen=True, eq=False, repr=False)
 class Transpose(Rearrangement):
-    """The axes in another order, numbered with the batch as axis 0, which stays first."""
+    """The axes in another order, numbered with the batch as axis 0, which stays first.
+
+    Parameters
+    ----------
+    axes : for each axis of the output the axis of the input, a permutation such as (0, 2, 3, 1), which begins with 0
+    """
 
     axes: tuple[int, ...]
 
@@ -196,7 +216,12 @@ class Pad(Rearrangement):
 
 @lazy_dataclass(frozen=True, eq=False, repr=False)
 class Upsample(Linear):
-    """Each cell repeated `factor` times along each spatial axis (nearest neighbour)."""
+    """Each cell repeated `factor` times along each spatial axis (nearest neighbour).
+
+    Parameters
+    ----------
+    factor : an int of at least 1, or one for each spatial axis
+    """
 
     factor: Any = 2
 

@@ -17,9 +17,17 @@ Pair = tuple[int, int]
 
 @lazy_dataclass(frozen=True)
 class Window:
-    """Where a kernel sees its input: one entry for each spatial axis.
+    """Which cells of the input each output cell is computed from: one entry for each spatial axis.
 
-    Output cell o sees, through tap t, the input cell o·stride + t·dilation − before.
+    Output cell o reads, through tap t of the kernel, the input cell o·stride + t·dilation − before.
+
+    Parameters
+    ----------
+    kernel : the number of taps
+    stride : how many input cells lie between the windows of neighbouring output cells
+    padding : the number of zeros (before, after)
+    dilation : how many input cells lie between neighbouring taps
+    ceil_mode : whether a last window may stick out at the end
     """
 
     kernel: tuple[int, ...]
@@ -32,7 +40,20 @@ class Window:
     def of(
         cls, kernel: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False, *, dims: int
     ) -> Window:
-        """A window from the spellings that the layers accept (an int, or one entry per axis)."""
+        """A window from the spellings that the layers accept (an int, or one entry per axis).
+
+        Parameters
+        ----------
+        kernel, stride, dilation : an int of at least 1, or one per axis
+        padding : an int of at least 0, or one entry per axis, each an int or (before, after)
+        ceil_mode : whether a last window may stick out at the end
+        dims : the number of spatial axes
+
+        Raises
+        ------
+        ParameterError
+            Where one has another number of entries, or a smaller one.
+        """
         return cls(
             per_axis(kernel, "kernel", dims),
             per_axis(stride, "stride", dims),
@@ -47,14 +68,28 @@ class Window:
         return math.prod(self.kernel)
 
     def extent(self, axis: int) -> int:
-        """From the first to the last cell of a window along `axis`."""
+        """The number of cells from the first to the last one of a window, those that dilation skips included.
+
+        Parameters
+        ----------
+        axis : the spatial axis, from 0
+        """
         return self.dilation[axis] * (self.kernel[axis] - 1) + 1
 
     def outputs(self, spatial: Shape) -> Shape:
-        """How many windows fit along each axis.
+        """The number of windows along each spatial axis: the extents of the output.
 
         With `ceil_mode` one more window is taken where the last one left cells over, if it starts inside the input or
         its left padding; it sticks out at the end. An input smaller than the window has room for none, or for that one.
+
+        Parameters
+        ----------
+        spatial : the extents of the input's spatial axes
+
+        Raises
+        ------
+        ShapeError
+            Where no window fits an axis.
         """
         counts = []
         for axis, size in enumerate(spatial):
@@ -73,20 +108,35 @@ class Window:
         return tuple(counts)
 
     def slices(self, out: Shape) -> Iterator[tuple[slice, ...]]:
-        """For each tap, in row-major order, the padded cells that the windows `out` see through it."""
+        """For each tap, in row-major order, the slices of the padded input (N, C, …) that hold one cell of each window.
+
+        Parameters
+        ----------
+        out : the extents of the output
+        """
         for tap in np.ndindex(*self.kernel):
             yield (slice(None), slice(None)) + tuple(
                 slice(t * d, t * d + (o - 1) * s + 1, s) for t, d, o, s in zip(tap, self.dilation, out, self.stride, strict=True)
             )
 
     def padded(self, out: Shape) -> Shape:
-        """The extents that the windows `out` reach, padding included."""
+        """The extents of the padded input as far as the windows reach: a stride may leave cells at the end that none covers.
+
+        Parameters
+        ----------
+        out : the extents of the output
+        """
         return tuple((o - 1) * s + self.extent(axis) for axis, (o, s) in enumerate(zip(out, self.stride, strict=True)))
 
     def inside(self, spatial: Shape, out: Shape) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
         """The cells that input and padded input share: their slices in the input and in the padded input.
 
         A stride may leave cells at the end that no window sees; `ceil_mode` may reach cells that do not exist.
+
+        Parameters
+        ----------
+        spatial : the extents of the input's spatial axes
+        out : the extents of the output
         """
         whole = (slice(None), slice(None))
         in_input, in_padded = [], []
@@ -98,7 +148,14 @@ class Window:
 
 
 def gather(x: Array, window: Window, out: Shape) -> Array:
-    """What every window sees: (N, C, *spatial) → (N, C, taps, *out), 0 where it sees padding."""
+    """The cells of every window: (N, C, *spatial) → (N, C, taps, *out), 0 where a window covers padding.
+
+    Parameters
+    ----------
+    x : the input, (N, C, *spatial)
+    window : kernel, stride, padding and dilation
+    out : the extents of the output, as `window.outputs` gives them
+    """
     padded = zeros(x.shape[:2] + window.padded(out), x)
     in_input, in_padded = window.inside(x.shape[2:], out)
     padded[in_padded] = x[in_input]
@@ -109,7 +166,14 @@ def gather(x: Array, window: Window, out: Shape) -> Array:
 
 
 def scatter(columns: Array, window: Window, shape: Shape) -> Array:
-    """The transpose of `gather`: (N, C, taps, *out) → `shape` = (N, C, *spatial); what falls on padding is dropped."""
+    """The transpose of `gather`: (N, C, taps, *out) → (N, C, *spatial); what falls on padding is dropped.
+
+    Parameters
+    ----------
+    columns : a number for each cell of each window, (N, C, taps, *out)
+    window : kernel, stride, padding and dilation
+    shape : the shape of the input, (N, C, *spatial)
+    """
     out = columns.shape[3:]
     padded = zeros(shape[:2] + window.padded(out), columns)
     for tap, cells in enumerate(window.slices(out)):
@@ -121,7 +185,12 @@ def scatter(columns: Array, window: Window, shape: Shape) -> Array:
 
 
 def window_sum(x: Array, window: Window, out: Shape) -> Array:
-    """Σ over the cells that each window sees: `gather` and a sum over taps, without the columns."""
+    """The sum over the cells of each window, (N, C, *out): `gather` and a sum over taps, without the columns.
+
+    Parameters
+    ----------
+    x, window, out : as for `gather`
+    """
     padded = zeros(x.shape[:2] + window.padded(out), x)
     in_input, in_padded = window.inside(x.shape[2:], out)
     padded[in_padded] = x[in_input]
@@ -132,7 +201,14 @@ def window_sum(x: Array, window: Window, out: Shape) -> Array:
 
 
 def window_spread(s: Array, window: Window, shape: Shape) -> Array:
-    """The transpose of `window_sum`."""
+    """The transpose of `window_sum`: (N, C, *out) → (N, C, *spatial), each number added to all cells of its window.
+
+    Parameters
+    ----------
+    s : a number for each window, (N, C, *out)
+    window : kernel, stride, padding and dilation
+    shape : the shape of the input, (N, C, *spatial)
+    """
     out = s.shape[2:]
     padded = zeros(shape[:2] + window.padded(out), s)
     for cells in window.slices(out):
@@ -144,7 +220,20 @@ def window_spread(s: Array, window: Window, shape: Shape) -> Array:
 
 
 def per_axis(value: Any, name: str, dims: int, low: int = 1) -> tuple[int, ...]:
-    """An int, or one int for each of `dims` axes, as a tuple."""
+    """A parameter of a window as one int for each spatial axis.
+
+    Parameters
+    ----------
+    value : an int, which holds for every axis, or one int for each
+    name : what the message calls the parameter
+    dims : the number of spatial axes
+    low : the smallest value allowed
+
+    Raises
+    ------
+    ParameterError
+        Where it is neither, or too small.
+    """
     if type(value) is int and value >= low:  # what nearly every layer says: windows are made in every call
         return (value,) * dims
     entries = _entries(value, dims)
@@ -163,7 +252,18 @@ def _entries(value: Any, dims: int) -> tuple[Any, ...]:
 
 
 def paddings(value: Any, dims: int) -> tuple[Pair, ...]:
-    """An int, or for each axis an int or a (before, after) pair, as pairs."""
+    """A padding as one pair (before, after) for each spatial axis.
+
+    Parameters
+    ----------
+    value : an int, or for each axis an int or a (before, after) pair; none negative
+    dims : the number of spatial axes
+
+    Raises
+    ------
+    ParameterError
+        Where it is neither, or negative.
+    """
     if type(value) is int and value >= 0:
         return ((value, value),) * dims
     entries = _entries(value, dims)

@@ -29,7 +29,13 @@ Affine: TypeAlias = BatchNorm | Scale
 
 @lazy_dataclass(frozen=True)
 class Merge:
-    """A node that was merged, and the linear nodes that it was merged into."""
+    """A node that was merged, and the linear nodes that it was merged into.
+
+    Parameters
+    ----------
+    node : the name of the batch norm or constant factor, which the new network does not have
+    into : the names of the linear nodes whose weights and biases have it now
+    """
 
     node: str
     into: tuple[str, ...]
@@ -60,7 +66,12 @@ def canonize(model: Model, input_shape: Mapping[str, Shape] | Shape | None = Non
 
 
 def canonized(model: Model, input_shape: Mapping[str, Shape] | Shape | None = None) -> tuple[Model, tuple[Merge, ...]]:
-    """`canonize`, and what was merged into what."""
+    """The network that `canonize` gives, and which node was merged into which.
+
+    Parameters
+    ----------
+    model, input_shape : as for `canonize`
+    """
     from heapq import heappop, heappush  # here and not above: importing lrp_ref must stay cheap
 
     known = _known(model, input_shape)

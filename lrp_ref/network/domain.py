@@ -17,7 +17,19 @@ from ..lazy_dataclass import lazy_dataclass
 
 @lazy_dataclass(frozen=True, eq=False)
 class Domain:
-    """The values that an input can take: low ≤ x ≤ high, numbers or arrays that broadcast against one sample."""
+    """The values that an input can take: low ≤ x ≤ high, numbers or arrays that broadcast against one sample.
+
+    Parameters
+    ----------
+    low, high : numbers, or arrays that broadcast against one sample; arrays are copied
+
+    Raises
+    ------
+    DomainError
+        Where low > high somewhere, or their shapes do not fit.
+    NumberTypeError, NonFiniteError
+        Where a bound is no finite number.
+    """
 
     low: Any
     high: Any

@@ -32,7 +32,17 @@ COLUMN = 40
 
 @lazy_dataclass(frozen=True, eq=False)
 class Trace:
-    """All activations of one forward pass, by node name; inputs of the model included."""
+    """All activations of one forward pass, by node name; inputs of the model included.
+
+    Parameters
+    ----------
+    activations : for every input and node its output, (N, …), read-only
+
+    Raises
+    ------
+    UnknownNameError
+        Where `trace[name]` is asked for a name that there is not.
+    """
 
     activations: Mapping[str, Array]
 

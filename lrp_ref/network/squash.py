@@ -52,10 +52,17 @@ class Source:
 
 @lazy_dataclass(frozen=True, eq=False)
 class Elements:
-    """What the elements of a node's output are: `weight` · (element `element` of `sources[source]`) + `shift`, each (size,).
+    """Where the elements of a node's output come from: `weight` · (element `element` of `sources[source]`) + `shift`.
 
     Behind a function that grows with a probability `weight` says in which direction, and `shift` is not a number; infinite behind
     that of a complement.
+
+    Parameters
+    ----------
+    source : the index of each element's source, or CONSTANT or SEVERAL, integers (size,)
+    element : the index of the element in a sample of the source, integers (size,)
+    weight : the factor, (size,)
+    shift : what is added, (size,)
     """
 
     source: Array
@@ -65,15 +72,32 @@ class Elements:
 
     @classmethod
     def of(cls, source: int, size: int) -> Elements:
-        """The elements of a source itself."""
+        """The elements of a source itself: each stands for itself, with weight 1 and shift 0.
+
+        Parameters
+        ----------
+        source : the source's index
+        size : how many elements a sample of it has
+        """
         return cls(np.full(size, source), np.arange(size), np.ones(size), np.zeros(size))
 
     def at(self, places: Array) -> Elements:
-        """Those at `places`."""
+        """Some of the elements, in a new order.
+
+        Parameters
+        ----------
+        places : indices of elements, of any shape
+        """
         return Elements(self.source[places], self.element[places], self.weight[places], self.shift[places])
 
     def where(self, mask: Array, others: Elements) -> Elements:
-        """These where `mask` holds, the others elsewhere."""
+        """These elements where a mask holds, others elsewhere.
+
+        Parameters
+        ----------
+        mask : truth values, of the elements' shape
+        others : as many elements
+        """
         mine, theirs = self._columns, others._columns
         return Elements(*(np.where(mask, a, b) for a, b in zip(mine, theirs, strict=True)))
 
@@ -83,9 +107,14 @@ class Elements:
 
 
 def shown(model: Model, output: str, moves: bool = False) -> tuple[tuple[Node, ...], tuple[Source, ...]]:
-    """What an output shows, by the graph alone: the nodes that may hand elements on, and the sources below them.
+    """The nodes that may hand elements on to an output, and the sources below them, by the graph alone, both in computing order.
 
-    Both are in computing order. With `moves` only layers that move elements are between, and a squash is a source like others.
+    Parameters
+    ----------
+    model : the network
+    output : the node whose elements are looked at
+    moves : True: only layers that move elements are between, and a squash is a source like others; False: layers that scale or
+        combine elements are between as well, and a squash is a source of probabilities
     """
     found: dict[str, Source] = {}
     between: set[str] = set()
@@ -107,7 +136,12 @@ def shown(model: Model, output: str, moves: bool = False) -> tuple[tuple[Node, .
 
 
 def is_squash(layer: Layer) -> bool:
-    """Whether a layer makes probabilities of scores. A hard sigmoid does where 0 is the score of ½."""
+    """Whether a layer makes probabilities of scores. A hard sigmoid does where 0 is the score of ½.
+
+    Parameters
+    ----------
+    layer : the layer; its class decides, of a hard sigmoid its parameters too
+    """
     if isinstance(layer, SQUASHES) or not isinstance(layer, Activation):
         return isinstance(layer, SQUASHES)
     from ..layers.elementwise import HardSigmoid  # imported where few networks have it
@@ -319,5 +353,11 @@ def survey(model: Model, output: str, shapes: Mapping[str, Shape], moves: bool =
 
 
 def squashes(model: Model, output: str) -> Iterator[Node]:
-    """The softmax and sigmoid nodes that an output shows."""
+    """The softmax and sigmoid nodes whose probabilities an output shows.
+
+    Parameters
+    ----------
+    model : the network
+    output : the node that is looked at
+    """
     return (model[source.node] for source in shown(model, output)[1] if source.kind == "squash")

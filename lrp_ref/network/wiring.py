@@ -17,7 +17,19 @@ from ..names import complaint
 
 @lazy_dataclass(frozen=True, eq=False)
 class Node:
-    """A layer with a name and the names of what it reads: other nodes, or inputs of the model."""
+    """A layer with a name and the names of what it reads: other nodes, or inputs of the model.
+
+    Parameters
+    ----------
+    name : a non-empty string that no other node or input of the model has
+    layer : what the node computes
+    inputs : the names of what it reads, in the order of the layer's inputs; one name may be a string
+
+    Raises
+    ------
+    GraphError
+        Where a name is no string that can be printed, or the layer is none.
+    """
 
     name: str
     layer: Layer
@@ -119,7 +131,12 @@ def underflow_remarks(nodes: Iterable[Node], cast: Iterable[Node]) -> tuple[str,
 
 
 def default_names(layers: Iterable[Layer]) -> tuple[str, ...]:
-    """conv1, relu1, conv2, …: the layers' class names in lower case, counted."""
+    """Names for layers without names: their class names in lower case, counted, as conv1, relu1, conv2.
+
+    Parameters
+    ----------
+    layers : the layers, in computing order
+    """
     counts: Counter[str] = Counter()
     names = []
     for layer in layers:

@@ -99,7 +99,13 @@ class Pool:
 
 @dataclass(frozen=True)
 class Account:
-    """How one upper neuron k hands out its relevance."""
+    """How one upper neuron k hands out its relevance.
+
+    Parameters
+    ----------
+    upper : the neuron k, with its inputs, weights and R_k
+    pools : the terms among which the parts of R_k are shared out, a `Pool` for each part
+    """
 
     upper: Upper
     pools: tuple[Pool, ...]

@@ -15,7 +15,13 @@ from ..layers.base import Layer, Linear
 
 
 def constant(value: int, shape: Shape) -> Array:
-    """A rational array that is `value` everywhere."""
+    """A rational array that is `value` everywhere.
+
+    Parameters
+    ----------
+    value : the integer that every element is
+    shape : of the array
+    """
     return np.full(shape, Fraction(value), dtype=object)
 
 
@@ -26,6 +32,7 @@ def unit_responses(layer: Layer, shapes: Sequence[Shape], others: int = 0) -> tu
 
     Parameters
     ----------
+    layer : the layer, in rationals
     shapes : the shapes of the layer's inputs, each (1, …)
     others : what the layer's other inputs hold meanwhile: 0; 1 for a product
     """
@@ -42,17 +49,29 @@ def unit_responses(layer: Layer, shapes: Sequence[Shape], others: int = 0) -> tu
 
 
 def weights(layer: Linear, shapes: Sequence[Shape]) -> tuple[tuple[Array, ...], Array]:
-    """w_jk, one matrix (lower, upper) for each input of the layer, and b_k = forward(0), (upper,)."""
+    """The weights w_jk, one matrix (lower, upper) for each input of the layer, and the biases b_k = forward(0), (upper,).
+
+    Parameters
+    ----------
+    layer : a linear layer in rationals
+    shapes : the shape of each input, (1, …)
+    """
     zero = layer.forward(*(constant(0, shape) for shape in shapes))
     return unit_responses(layer, shapes), zero.reshape(-1)
 
 
 def connections(layer: Layer, shapes: Sequence[Shape], others: int = 0) -> tuple[Array, ...]:
-    """Which j feed which k, as Boolean matrices (lower, upper): a weight of 0 connects, padding does not.
+    """The connections of a layer, Boolean matrices (lower, upper), one for each input: a weight of 0 connects, padding does not.
 
-    The responses of the same layer with all weights 1. A layer without weights is asked as it is: a maximum
-    pooling answers a unit vector with 1 in exactly the windows that see it, and so does an Lp pooling with p = 1, whose
-    windows are those of every p.
+    They are where the same layer with all weights 1 responds to a unit vector. A layer without weights is asked as it is: a
+    maximum pooling answers a unit vector with 1 in exactly the windows that hold it, and so does an Lp pooling with p = 1,
+    whose windows are those of every p.
+
+    Parameters
+    ----------
+    layer : the layer, in rationals
+    shapes : the shape of each input, (1, …)
+    others : what the layer's other inputs hold meanwhile: 0; 1 for a product
     """
     ones: dict[str, Any] = {
         name: np.ones_like(layer.parameters[name]) for name in ("weight", "scale") if name in layer.parameters

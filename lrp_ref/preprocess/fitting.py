@@ -25,6 +25,7 @@ def image_shape(model: Model, name: str | None = None) -> tuple[int, int | None,
 
     Parameters
     ----------
+    model : the network
     name : which input; None: the only one
 
     Raises
@@ -134,6 +135,7 @@ def with_domain(model: Model, domain: Domain | Preprocessing | Any, name: str | 
 
     Parameters
     ----------
+    model : the network, which stays what it is
     domain : a `Domain`, a (low, high) pair, or a `Preprocessing`, whose domain is taken
     name : which input; None: the only one
     """

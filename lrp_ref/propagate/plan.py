@@ -42,7 +42,11 @@ BACKENDS: tuple[str, ...] = (REFERENCE.name, *(() if kernels is None else kernel
 
 
 def backend_named(name: str) -> Backend:
-    """One of BACKENDS.
+    """The backend of a name.
+
+    Parameters
+    ----------
+    name : one of BACKENDS
 
     Raises
     ------
@@ -55,7 +59,12 @@ def backend_named(name: str) -> Backend:
 
 
 def absent(name: object) -> LrpError:
-    """What to raise where `name` is none of BACKENDS."""
+    """The error for a backend that is not among BACKENDS: an extra is missing, or the name is unknown.
+
+    Parameters
+    ----------
+    name : what was given as backend=
+    """
     found = None if kernels is None else kernels.missing(name)
     return unknown("backend", name, BACKENDS) if found is None else found
 
@@ -97,7 +106,12 @@ class ReferenceStep(BaseStep):
 
 @lazy_dataclass(frozen=True, eq=False)
 class ForwardStep(BaseStep):
-    """A node above the start: predicted, never explained; `compute` is the backend's own way, where it has one."""
+    """A node above the start: predicted, never explained.
+
+    Parameters
+    ----------
+    compute : the backend's own function from the node's inputs to its output; None: the layer's `forward`
+    """
 
     rule: None = None
     compute: Forward | None = None
@@ -304,9 +318,13 @@ def _currencies(
 
 
 def nonnegative_nodes(model: Model) -> frozenset[str]:
-    """Nodes whose output is never negative, whatever the input: what shortcuts for a ≥ 0 may rely on.
+    """The nodes whose output is never negative, whatever the input: steps for a ≥ 0 may serve the nodes that read them.
 
     Layers are known by their exact class: a subclass may compute something else.
+
+    Parameters
+    ----------
+    model : the canonised network
     """
     found: set[str] = set()
     for node in model.nodes:
@@ -321,7 +339,12 @@ def nonnegative_nodes(model: Model) -> frozenset[str]:
 
 
 def before_maxima(model: Model) -> frozenset[str]:
-    """Nodes from which a maximum is reached: where equal windows need equal numbers, whatever is asked for."""
+    """The nodes from which a maximum is reached: equal windows need equal numbers there, or rounding would choose the winner.
+
+    Parameters
+    ----------
+    model : the canonised network
+    """
     found: set[str] = set()
     for node in reversed(model.nodes):
         if isinstance(node.layer, Selecting) or node.name in found:

@@ -118,7 +118,12 @@ class Scores:
         return bool(same and e.weight[0] > 0)
 
     def array(self, values: Mapping[str, Array]) -> Array:
-        """Scores in the output's shape, the largest of which is what the network predicts."""
+        """Scores in the output's shape, the largest of which is what the network predicts.
+
+        Parameters
+        ----------
+        values : the outputs of the nodes that are explained, and of the output node, by name
+        """
         if self._direct or not self._ordered:
             return values[self.output]
         assert self.elements is not None
@@ -127,7 +132,13 @@ class Scores:
         return np.asarray(flat[:, self.elements.element].reshape(values[self.output].shape))
 
     def split(self, model: Model, shapes: Mapping[str, Shape]) -> Scores:
-        """The same, explained below the layers that only move what the output holds: each element where it comes from."""
+        """The same scores, explained below the layers that only move elements: each element where it comes from.
+
+        Parameters
+        ----------
+        model : the canonised network
+        shapes : of every input and node, for a batch of one sample; empty where they are not known
+        """
         if not self._direct or isinstance(self.number, Probability):
             return self
         _, ends = shown(model, self.output, moves=True)
@@ -217,7 +228,18 @@ class Scores:
             )
 
     def given(self, relevance: Array, shapes: Mapping[str, Shape]) -> dict[str, Array]:
-        """A given start (N, *output) at the nodes where it begins: each element's relevance where its score is."""
+        """A given start, divided between the nodes where it begins: each element's relevance lies where its score does.
+
+        Parameters
+        ----------
+        relevance : the start, (N, *output)
+        shapes : of every input and node, batch axis included
+
+        Raises
+        ------
+        HeadError, TargetError
+            Where it is not 0 at an element that the head does not explain, such as a product of probabilities, or at a constant.
+        """
         if self._direct:
             return {self.output: relevance}
         assert self.elements is not None

@@ -116,7 +116,12 @@ class Rule(ABC):
 
 
 def spelled(value: Any) -> str:
-    """A parameter, and those inside it."""
+    """A parameter of a rule as text: short arrays are written out, long ones by shape and range.
+
+    Parameters
+    ----------
+    value : a number, an array, a rule, or anything with a `repr`
+    """
     if isinstance(value, (np.ndarray, list, tuple)) and np.size(value) > MOST_NUMBERS:
         return f"array{list(np.shape(value))} from {np.min(value)} to {np.max(value)}"
     if isinstance(value, (np.ndarray, np.generic)):

@@ -33,7 +33,12 @@ EPSILON = 1e-6
 
 @lazy_dataclass(frozen=True)
 class RelativeEpsilon:
-    """An ε that is a fraction of the root mean square of each share's z (see `relative`)."""
+    """An ε that is a fraction of the root mean square of each share's z (see `relative`).
+
+    Parameters
+    ----------
+    fraction : the ratio of ε to the root mean square of z, at least 0
+    """
 
     fraction: Number
 
@@ -122,6 +127,11 @@ class Gamma(LinearRule):
 
     The paper's rule, for a ≥ 0; on other inputs it computes the same formula and the ledger flags it. The bias is mapped like a
     weight. With ε it is the combined rule of Montavon 2019 (Eq. 13.1).
+
+    Parameters
+    ----------
+    gamma : γ ≥ 0, how much more a positive weight counts; 0 is the ε-rule, γ → ∞ is α1β0 with the bias in the pool
+    epsilon : ε ≥ 0, a number or `relative(fraction)`, added with the sign of the denominator
     """
 
     gamma: Number = GAMMA
@@ -174,6 +184,10 @@ class GeneralizedGamma(LinearRule):
     with the upper signs where z_k ≥ 0 and the lower ones where z_k < 0. For a ≥ 0 and z ≥ 0 it is `Gamma`. A pre-activation of
     exactly 0 counts as ≥ 0, so that its relevance is not dropped. For one sign it is LRP-γ as Montavon et al. 2019, §10.2.1 print
     it.
+
+    Parameters
+    ----------
+    gamma : γ ≥ 0, how much more a contribution of z's own sign counts; 0 is LRP-0
     """
 
     gamma: Number = GAMMA

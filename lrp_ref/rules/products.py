@@ -107,6 +107,10 @@ class ProportionalProduct(ProductRule):
 
     Of the factors' values as they enter the product (Samek et al. 2021, §1.4.3); Arras et al. 2019, Tab. 11.1 prints
     pre-activations.
+
+    Parameters
+    ----------
+    epsilon : ε ≥ 0, which absorbs a part of R_p; 0: nothing is absorbed, and 0/0 := 0
     """
 
     epsilon: Number = 0
@@ -128,6 +132,10 @@ class AbsoluteProduct(ProductRule):
         R_g = |x_g| / (|x_g| + |x_s| + ε) · R_p,   R_s = |x_s| / … · R_p
 
     (Arras et al. 2019, Tab. 11.1.)
+
+    Parameters
+    ----------
+    epsilon : ε ≥ 0, which absorbs a part of R_p; 0: nothing is absorbed, and 0/0 := 0
     """
 
     epsilon: Number = 0

@@ -36,7 +36,11 @@ from .terms import Share
 class Quotient:
     """A share after the division: s = λ R / (z + e), with what the ledger needs of it.
 
-    `position` holds this share once for each input of the layer; they have one denominator.
+    Parameters
+    ----------
+    position : this share once for each input of the layer; they have one denominator
+    s : the quotient, of the output's shape; 0 where the share is dead
+    e : what the stabiliser added, broadcastable against the output
     """
 
     position: tuple[Share, ...]
@@ -45,7 +49,15 @@ class Quotient:
 
 
 def denominator(layer: Linear, position: Sequence[Share], inputs: Sequence[Array], output: Array) -> Array:
-    """z^q: one share's forward pass, over all inputs of the layer and its bias."""
+    """The sum z^q of one share, of the output's shape: a forward pass with the share's features, weights and bias.
+
+    Parameters
+    ----------
+    layer : the linear layer
+    position : the share, once for each input of the layer
+    inputs : the layer's inputs, each (N, …)
+    output : the layer's output, whose shape and number type z^q has
+    """
     parts = [(a, term) for a, share in zip(inputs, position, strict=True) for term in share.terms]
     z = zeros(output.shape, output)
     for a, term in parts:
@@ -69,8 +81,11 @@ def quotients(
 
     Parameters
     ----------
+    layer : the linear layer
     shares : for each input of the layer, the rule's shares
-    output : the layer's plain pre-activation
+    inputs : the layer's inputs, each (N, …)
+    output : the layer's plain pre-activation, (N, …)
+    relevance : R_k, of the output's shape
     empty : "drop": what a dead share would take is unassigned. "renormalise": where exactly one share is alive it takes λ = 1
 
     Raises
@@ -98,7 +113,14 @@ def quotients(
 
 
 def redistribute(layer: Linear, divisions: Sequence[Quotient], inputs: Sequence[Array]) -> tuple[Array, ...]:
-    """The backward half: each input's relevance."""
+    """The backward half: the relevance of each input, feature · adjoint(s, weight), summed over all terms; each (N, …).
+
+    Parameters
+    ----------
+    layer : the linear layer
+    divisions : the quotients s = λ R / (z + e), one for each share
+    inputs : the layer's inputs, each (N, …)
+    """
     relevances = []
     for i, a in enumerate(inputs):
         parts = [(quotient.s, term) for quotient in divisions for term in quotient.position[i].terms]
@@ -120,7 +142,18 @@ def book(
     relevances: Sequence[Array],
     flags: tuple[str, ...] = (),
 ) -> Booking:
-    """What the layer accounts for. Its turnover takes a pass with absolute values, so it is only made when asked for."""
+    """The booking of a layer. Its turnover takes a pass with absolute values, so it is made only where a ledger is asked for.
+
+    Parameters
+    ----------
+    layer : the linear layer
+    divisions : the quotients, one for each share
+    unassigned : the relevance that no share took, of the output's shape
+    inputs : the layer's inputs, each (N, …)
+    relevance : R_k, of the output's shape
+    relevances : R_j of each input, as `redistribute` gives them
+    flags : remarks of the rule
+    """
     arriving, arriving_abs = per_sample(relevance), per_sample(abs(relevance))
     none = arriving * like(0, arriving)
     bias, stabiliser, turnover = none, none, arriving_abs

@@ -59,7 +59,12 @@ IDENTITY, POSITIVE, NEGATIVE, ONE = _Identity(), _Positive(), _Negative(), _One(
 
 @lazy_dataclass(frozen=True, eq=False)
 class Above(Feature):
-    """a − low: how far a is above the lower end of its domain."""
+    """a − low: how far a is above the lower end of its domain.
+
+    Parameters
+    ----------
+    low : the lower end, a number or an array that broadcasts against one sample
+    """
 
     low: Array
 
@@ -72,7 +77,12 @@ class Above(Feature):
 
 @lazy_dataclass(frozen=True, eq=False)
 class Below(Feature):
-    """a − high: how far a is below the upper end of its domain (never positive)."""
+    """a − high: how far a is below the upper end of its domain (never positive).
+
+    Parameters
+    ----------
+    high : the upper end, a number or an array that broadcasts against one sample
+    """
 
     high: Array
 
@@ -89,6 +99,10 @@ class Where:
 
     A pre-activation that is NaN has either sign, so that its relevance meets denominators, which are refused, and does not
     vanish between two shares neither of which serves it.
+
+    Parameters
+    ----------
+    name : "all", "z ≥ 0" or "z < 0"
     """
 
     name: str
@@ -109,7 +123,11 @@ ALL, NONNEGATIVE, NEGATIVE_ONLY = Where("all"), Where("z ≥ 0"), Where("z < 0")
 class Term:
     """One product of a feature of the input and a (modified) weight.
 
-    `lost` says where the weight is 0 or has lost digits because what it is made of underflowed; None: nowhere.
+    Parameters
+    ----------
+    feature : the function f of the input, such as a⁺
+    weight : the weight that f(a) is multiplied by, such as w⁺, of the shape of the layer's
+    lost : where the weight is 0 or has lost digits because what it is made of underflowed; None: nowhere
     """
 
     feature: Feature
@@ -119,7 +137,16 @@ class Term:
 
 @lazy_dataclass(frozen=True, eq=False)
 class Share:
-    """A part λ of the relevance, redistributed in proportion to its terms."""
+    """A part λ of the relevance, redistributed in proportion to its terms: R_j = Σ_k λ Σ f(a_j) w'_jk / (z_k + e_k) · R_k.
+
+    Parameters
+    ----------
+    coefficient : λ, the part of R_k that is shared: 1 in most rules, α and −β in the αβ-rule
+    terms : the products whose sum, with the bias, is z
+    bias : the bias' term of z, broadcastable against the output; None: 0
+    stabiliser : what gives e from z
+    where : which upper neurons have this share at all
+    """
 
     coefficient: Number
     terms: tuple[Term, ...]

@@ -73,6 +73,10 @@ def load(name: str) -> Model:
 def check_name(name: str) -> None:
     """Check that a network has a name.
 
+    Parameters
+    ----------
+    name : of a network of the zoo, as `names()` lists them
+
     Raises
     ------
     UnknownNameError

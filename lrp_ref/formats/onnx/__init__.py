@@ -121,6 +121,7 @@ def with_choices(model: Model, signal: Mapping[str, int] | None = None, pass_thr
 
     Parameters
     ----------
+    model : the network
     signal, pass_through : as `load` takes them
 
     Raises
