@@ -15,14 +15,25 @@ from __future__ import annotations
 from ..errors import unknown
 from .base import Cost, Method, ModelMethod
 from .gradients import Gradient, GradientTimesInput
+from .occlusion import Occlusion
+from .replacements import Blur, Deletion, Noise, Replacement, Value, data_mean
+from .rise import RISE
 
 __all__ = [
     "METHODS",
+    "RISE",
+    "Blur",
     "Cost",
+    "Deletion",
     "Gradient",
     "GradientTimesInput",
     "Method",
     "ModelMethod",
+    "Noise",
+    "Occlusion",
+    "Replacement",
+    "Value",
+    "data_mean",
     "method_named",
 ]
 
@@ -32,6 +43,8 @@ METHODS: dict[str, type[ModelMethod]] = {
     for kind in (
         Gradient,
         GradientTimesInput,
+        Occlusion,
+        RISE,
     )
 }
 
