@@ -24,7 +24,7 @@ OK, UNEXPECTED, USAGE, FILE, REFUSED, EXTRA, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 #: What each code means; shown by --help and in the documentation.
 MEANING = {
     OK: "done",
-    UNEXPECTED: "an error that nobody foresaw: please report it",
+    UNEXPECTED: "an unexpected error: please report it",
     USAGE: "the command line is wrong: an option, a value, a name that does not exist",
     FILE: "a file is missing, broken, of the wrong shape, or there already (--force overwrites)",
     REFUSED: "the explanation was refused: a node without a rule, a target or bounds that do not fit",

@@ -80,7 +80,8 @@ def show_words(out: Output, sentences: Sequence[Reading], numbers: bool, caption
         if captions:
             out.say(printable(one.caption))
         for line in _terminal_lines(one, console.width if console else WIDTH, numbers or not coloured, not coloured):
-            _print_line(one, line, console if coloured else None, numbers or not coloured)
+            with out.printing():
+                _print_line(one, line, console if coloured else None, numbers or not coloured)
 
 
 def show_legend(out: Output, numbers: bool) -> None:

@@ -48,7 +48,7 @@ def demo(out: Path | None, text: bool, force: bool, as_json: bool) -> None:
 
     With --text: sentences, whose words are coloured.
     """
-    say = Output(as_json)
+    say = Output(as_json, writes_files=True)
     folder = out or free(Path("lrp-demo"))
     if text:
         from .demo_text import demo_text
@@ -75,8 +75,7 @@ def demo(out: Path | None, text: bool, force: bool, as_json: bool) -> None:
         say.say(f"{path!s:<{width}}  {what}")
     commands = next_commands(folder)
     say.heading("What to try next")
-    for command in commands:
-        say.say(f"  {command}")
+    say.commands(commands)
     say.document(
         {
             "format": "lrp_ref.demo",

@@ -60,8 +60,7 @@ def demo_text(say: Output, folder: Path, force: bool, program: list[str]) -> Non
         say.say(f"{path!s:<{width}}  {what}")
     commands = _next(folder, program)
     say.heading("What to try next")
-    for command in commands:
-        say.say(f"  {command}")
+    say.commands(commands)
     say.document(
         {
             "format": "lrp_ref.demo",

@@ -127,7 +127,17 @@ def explain(
     changed = f" with {', '.join(assignments)}" if assignments else ""
     about = f"{model}, composite {composite}{changed}, {options['precision'] or network.model.dtype}"
     command = ExplainCommand(
-        Output(as_json, quiet), network, explainer, question, head, style, ledger, options["numbers"], force, page, about
+        Output(as_json, quiet, out is not None or page is not None),
+        network,
+        explainer,
+        question,
+        head,
+        style,
+        ledger,
+        options["numbers"],
+        force,
+        page,
+        about,
     )
     command.out.say(about)
     for remark in network.model.remarks:

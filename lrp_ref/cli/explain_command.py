@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import click
+import numpy as np
 
 from ..errors import ExistingFileError, FormatError, LrpError, ParameterError
 from ..explainer import Explainer
@@ -27,6 +27,7 @@ from .samples import NamedSample, Sample
 from .writing import DPI, Look, atomic_write, write
 
 MOST_WARNINGS = 5
+MOST_SCORES = 20  # that a journal keeps; of more it keeps the best
 
 
 @dataclass(eq=False)
@@ -152,7 +153,7 @@ class ExplainCommand:
         except LrpError as error:
             self.failed = self.failed or codes.code_of(error)
             text = codes.message(error)
-            click.echo(f"lrp-ref: error: {text if str(entry.file) in text else f'{entry.name}: {text}'}", err=True)
+            self.out.error(text if str(entry.file) in text else f"{entry.name}: {text}")
             return {"name": entry.name, "input": str(entry.file), "status": "failed", "error": str(error)}
 
     def _explain_once(self, entry: NamedSample, sample: Sample, journal: Journal | None) -> dict[str, Any]:
@@ -169,7 +170,7 @@ class ExplainCommand:
             return known | {"out": str(path), "status": "there already"}
         record = {"name": name} | self._explain(name, sample, journal.draft(name), force=True) | {"out": str(path)}
         noted = {"digests": journal.publish(name, digest)}
-        journal.add({key: value for key, value in record.items() if key != "ledger"} | noted)
+        journal.add(_kept(record) | noted)
         return record | {"status": "explained"}
 
     def _explain(self, name: str, sample: Sample, path: Path | None, force: bool | None = None) -> dict[str, Any]:
@@ -247,3 +248,9 @@ class ExplainCommand:
     def _show_ledger(self, record: dict[str, Any]) -> None:
         self.out.say()
         show_ledger(self.out, record["ledger"])
+
+
+def _kept(record: dict[str, Any]) -> dict[str, Any]:
+    """What a journal keeps of a record: no ledger, and of many scores the best alone."""
+    left_out = {"ledger"} | ({"prediction"} if np.size(record["prediction"]) > MOST_SCORES else set())
+    return {key: value for key, value in record.items() if key not in left_out}

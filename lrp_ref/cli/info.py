@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 from importlib import import_module, metadata
+from importlib.util import find_spec
 from typing import Any
 
 import click
@@ -18,14 +19,23 @@ from ..propagate.versions import PRECISIONS
 from ..resources import chosen_threads
 from .output import Output
 
-_OPTIONAL = {"click": "cli", "rich": "cli", "matplotlib": "plot", "Pillow": "plot", "numba": "numba", "threadpoolctl": None}
+_OPTIONAL = ("click", "rich", "matplotlib", "Pillow", "onnx", "numba", "torch", "scikit-learn", "threadpoolctl")
+#: What cannot be done without a module, and the extra that installs it; the core needs a compiler when lrp_ref is installed.
+_NEEDS = {
+    "pictures": ("matplotlib", "plot"),
+    "photographs": ("PIL", "plot"),
+    ".onnx": ("onnx", "onnx"),
+    "backend jit": ("numba", "numba"),
+    "PyTorch modules": ("torch", "torch"),
+}
 
 
 @click.command(short_help="Show versions, backends, precisions, threads.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def info(as_json: bool) -> None:
-    """Versions, backends, precisions, and the threads of the compiled core and of the BLAS library."""
+    """Versions, backends, precisions, the threads of the compiled core and of the BLAS library, and what is missing here."""
     out = Output(as_json)
+    missing = {what: f"pip install 'lrp_ref[{extra}]'" for what, (module, extra) in _NEEDS.items() if find_spec(module) is None}
     facts = {
         "lrp_ref": __version__,
         "python": f"{platform.python_version()} ({platform.python_implementation()}, {platform.machine()}, {sys.platform})",
@@ -37,7 +47,8 @@ def info(as_json: bool) -> None:
         "threads": chosen_threads(None),
         "precisions": list(PRECISIONS),
         "blas": _blas(),
-        "formats": list(SUFFIXES),
+        "formats": [suffix for suffix in SUFFIXES if suffix not in missing],
+        "missing": missing,
         "zoo": list(zoo.names()),
         "composites": list(PRESETS),
     }
@@ -72,6 +83,8 @@ def _fact_text(name: str, value: Any) -> str:
         return ", ".join(f"{package} {version or 'not installed'}" for package, version in value.items())
     if name == "instruction_set":
         return value or "the compiled core is not built here: explanations are the same, but slower"
+    if name == "missing":
+        return ", ".join(f"{what} ({install})" for what, install in value.items()) or "nothing"
     if name == "blas":
         if value is None:
             return "unknown: threadpoolctl is not installed"

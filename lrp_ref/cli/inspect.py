@@ -175,7 +175,7 @@ def _show(out: Output, facts: dict[str, Any], plan: bool) -> None:
         rows.append(_node_row(node, above))
         above = node["node"]
     width = len(COLUMNS) - (not plan)
-    out.table(COLUMNS[:width], [row[:width] for row in rows], right=(4,), spare=((6,) if plan else ()) + (2, 4))
+    out.table(COLUMNS[:width], [row[:width] for row in rows], right=(4,), whole=(0, 3), spare=((6,) if plan else ()) + (2, 4))
     for fold in facts["folded"][:_MOST]:
         out.say(f"{fold['node']} was folded into {', '.join(fold['into'])}")
     if len(facts["folded"]) > _MOST:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,6 +15,7 @@ from typing import Any
 import click
 
 from ..names import escaped
+from .terminal import command_lines, fitting, is_styled, terminal_table, wrapped
 
 #: What is no character of a text, such as the bytes of a file's name that is no UTF-8.
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -25,27 +28,62 @@ class Output:
     ----------
     as_json : words and tables are silent, and `document` prints; warnings and progress go to stderr in any case
     quiet : words, tables and progress are silent, too; warnings are not
+    writes_files : the command goes on in silence where whoever reads its words goes away, since it has files to write
     """
 
-    def __init__(self, as_json: bool = False, quiet: bool = False) -> None:
+    def __init__(self, as_json: bool = False, quiet: bool = False, writes_files: bool = False) -> None:
         self.as_json = as_json
         self.quiet = quiet
+        self.writes_files = writes_files
         self.terminal = sys.stdout.isatty()
+        self._complain: Callable[[str], None] = _to_stderr
 
     @property
     def silent(self) -> bool:
         """Whether words and tables are not printed."""
         return self.as_json or self.quiet
 
+    @contextmanager
+    def printing(self) -> Iterator[None]:
+        """Around what is printed: a pipe whose reader has gone away is no reason to write no files.
+
+        Raises
+        ------
+        BrokenPipeError
+            Where the reader has gone away and the command has nothing else to do.
+        """
+        try:
+            yield
+        except BrokenPipeError:
+            if not self.writes_files:
+                raise
+            discard(sys.stdout)
+
     def say(self, text: str = "") -> None:
-        """Print a line of text.
+        """Print a line of text; on a terminal it is broken between words.
 
         Parameters
         ----------
         text : the line
         """
+        text = escaped(text, "\n")
+        self._print(wrapped(text, width()) if self.terminal else text)
+
+    def _print(self, text: str) -> None:
         if not self.silent:
-            click.echo(escaped(text, "\n"))
+            with self.printing():
+                click.echo(text)
+
+    def commands(self, lines: Sequence[str]) -> None:
+        """Print commands so that they can be copied: on a terminal, long ones in lines that end with a backslash.
+
+        Parameters
+        ----------
+        lines : a command each
+        """
+        for line in lines:
+            words = [shlex.quote(escaped(word)) for word in shlex.split(line)]
+            self._print(f"  {command_lines(words, width() - 2)}" if self.terminal else f"  {line}")
 
     def heading(self, text: str) -> None:
         """Print a line that opens a part, after an empty one.
@@ -55,8 +93,7 @@ class Output:
         text : the line
         """
         self.say()
-        if not self.silent:
-            click.secho(escaped(text), bold=True)  # click drops the style in a pipe
+        self._print(_bold(wrapped(escaped(text), width())) if self.terminal else escaped(text))
 
     def warn(self, text: str) -> None:
         """Print a warning on stderr, which does not end the command.
@@ -65,16 +102,32 @@ class Output:
         ----------
         text : the warning
         """
-        click.echo(f"lrp-ref: warning: {escaped(text)}", err=True)
+        self._complain(f"lrp-ref: warning: {escaped(text)}")
+
+    def error(self, text: str) -> None:
+        """Print an error on stderr, which does not end the command either.
+
+        Parameters
+        ----------
+        text : what is wrong
+        """
+        self._complain(f"lrp-ref: error: {escaped(text)}")
 
     def table(
-        self, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Iterable[int] = (), spare: Iterable[int] = ()
+        self,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[Any]],
+        *,
+        right: Iterable[int] = (),
+        whole: Iterable[int] = (),
+        spare: Sequence[int] = (),
     ) -> None:
         """Rows under headings.
 
         Parameters
         ----------
-        right : numbers of the columns that are set to the right
+        right : numbers of the columns that are set to the right; their cells are never broken
+        whole : numbers of other columns whose cells are never broken
         spare : numbers of the columns that are left out, in this order, where a terminal is too narrow for all of them
         """
         if self.silent:
@@ -82,29 +135,17 @@ class Output:
         cells = [[escaped(str(cell)) for cell in row] for row in rows]
         rights = set(right)
         if not self.terminal:
-            click.echo(plain_table(columns, cells, rights))
+            self._print(plain_table(columns, cells, rights))
             return
-        columns_shown = _fitting(columns, cells, list(spare), shutil.get_terminal_size().columns)
-        columns_left_out = [column for i, column in enumerate(columns) if i not in columns_shown]
-        cells = [[row[i] for i in columns_shown] for row in cells]
-        self._rich([columns[i] for i in columns_shown], cells, {at for at, i in enumerate(columns_shown) if i in rights})
-        if columns_left_out:
-            self.say(f"(The terminal is too narrow for the columns {', '.join(columns_left_out)}; --json has them all.)")
-
-    @staticmethod
-    def _rich(columns: Sequence[str], rows: list[list[str]], right: set[int]) -> None:
-        from rich import box
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for i, column in enumerate(columns):
-            # Folding keeps every character where a column does not fit; an ellipsis would lose numbers.
-            table.add_column(column, justify="right" if i in right else "left", overflow="fold")
-        for row in rows:
-            table.add_row(*(Text(cell) for cell in row))  # Text: "[0, 3]" is no markup
-        Console(file=sys.stdout, highlight=False).print(table)
+        unbroken = rights | set(whole)
+        shown = fitting(columns, cells, unbroken, spare, width())
+        rights, unbroken = ({at for at, i in enumerate(shown) if i in chosen} for chosen in (rights, unbroken))
+        cells = [[row[i] for i in shown] for row in cells]
+        heading, *lines = terminal_table([columns[i] for i in shown], cells, rights, unbroken, width())
+        self._print("\n".join([_bold(heading), *lines]))
+        if len(shown) < len(columns):
+            left_out = ", ".join(column for i, column in enumerate(columns) if i not in shown)
+            self.say(f"(The terminal is too narrow for the columns {left_out}; --json has them all.)")
 
     def document(self, data: dict[str, Any]) -> None:
         """Print the JSON document of a command.
@@ -116,7 +157,8 @@ class Output:
         if self.as_json:
             wide = (sys.stdout.encoding or "ascii").lower().replace("-", "") == "utf8"
             text = json.dumps(data, indent=2, ensure_ascii=not wide)
-            click.echo(text if text.isascii() or not _SURROGATES.search(text) else json.dumps(data, indent=2))
+            with self.printing():
+                click.echo(text if text.isascii() or not _SURROGATES.search(text) else json.dumps(data, indent=2))
 
     @contextmanager
     def progress(self, title: str, total: int) -> Iterator[Callable[[int, int], None]]:
@@ -131,24 +173,57 @@ class Output:
             yield lambda _done, _more: None
             return
         from rich.console import Console
-        from rich.progress import Progress
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        with Progress(console=Console(stderr=True), transient=True) as bar:
+        shown = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        console = Console(stderr=True, highlight=False)
+        with Progress(*shown, console=console, transient=True) as bar:
+            self._complain = lambda line: console.out(wrapped(line, width()))  # above the bar
             task = bar.add_task(title, total=total)
 
             def advance(done: int, more: int) -> None:
                 bar.update(task, total=(bar.tasks[0].total or 0) + more, advance=done)
 
-            yield advance
+            try:
+                yield advance
+            finally:
+                self._complain = _to_stderr
 
 
-def _fitting(columns: Sequence[str], rows: list[list[str]], spare: list[int], width: int) -> list[int]:
-    """Which columns are shown within `width`."""
-    widths = [max(len(line[i]) for line in [columns, *rows]) for i in range(len(columns))]
-    fitting = list(range(len(columns)))
-    while spare and sum(widths[i] + 3 for i in fitting) > width:
-        fitting.remove(spare.pop(0))
-    return fitting
+def width() -> int:
+    """The columns of the terminal."""
+    return shutil.get_terminal_size().columns
+
+
+def _to_stderr(line: str) -> None:
+    """Print a line on stderr; on a terminal it is broken between words."""
+    click.echo(wrapped(line, width()) if sys.stderr.isatty() else line, err=True)
+
+
+def complain(text: str) -> None:
+    """Print on stderr what ends a command.
+
+    Parameters
+    ----------
+    text : what is wrong
+    """
+    _to_stderr(f"lrp-ref: error: {escaped(text)}")
+
+
+def discard(stream: Any) -> None:
+    """Let all that a stream is given from now on go nowhere, what it still holds included.
+
+    Parameters
+    ----------
+    stream : the standard output or error, which nobody reads any more
+    """
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def _bold(text: str) -> str:
+    return click.style(text, bold=True) if is_styled() else text
 
 
 def plain_table(columns: Sequence[str], rows: list[list[str]], right: set[int]) -> str:

@@ -196,7 +196,7 @@ def show_several(out: Output, records: Sequence[dict[str, Any]]) -> None:
             names = [output_name(record["predicted"], best), output_name(target["target"], target.get("label"))]
             rows.append((record["name"], *names, value, arrived, *totals, *ends, record["status"]))
     labelled = any(target.get("label") for record in records for target in record.get("targets", ()))
-    out.table(columns, rows, right=range(3 if labelled else 1, 9), spare=(8, 7, 6, 10, 9))
+    out.table(columns, rows, right=range(3 if labelled else 1, 9), spare=(8, 7, 6, 5, 10, 9))
     show_remarks(out, records)
 
 
@@ -236,4 +236,4 @@ def show_ledger(out: Output, accounts: Ledger | Sequence[dict[str, Any]]) -> Non
     for row in rows:
         first = [float(np.reshape(row[name], -1)[0]) for name in (*COLUMNS, "rounding", "inputs_abs")]
         lines.append((row["node"], row["rule"], *(number_text(value) for value in first)))
-    out.table(("node", "rule", *COLUMNS, "rounding", "Σ|R| below"), lines, right=range(2, 9), spare=(7, 8, 1))
+    out.table(("node", "rule", *COLUMNS, "rounding", "Σ|R| below"), lines, right=range(2, 9), spare=(8, 7, 2, 1))

@@ -3,7 +3,6 @@
 import json
 import re
 import shlex
-import sys
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from lrp_ref import layers as L
 from lrp_ref.cli import codes
 from lrp_ref.cli import coloured_words as module
 from lrp_ref.cli.input_kinds import InputKinds
+from lrp_ref.cli.output import Output
 from lrp_ref.render import Reading
 from support.cli_runner import fresh, run
 
@@ -482,13 +482,12 @@ def test_a_folder_gives_its_tables_where_the_network_reads_sequences(numbers):
 # --- on a terminal --------------------------------------------------------------------------------------------------------
 
 
-class Terminal:
+class Terminal(Output):
     """An Output that believes it is on a terminal."""
 
-    terminal, silent = True, False
-
-    def say(self, line=""):
-        sys.stdout.write(f"{line}\n")
+    def __init__(self):
+        super().__init__()
+        self.terminal = True
 
 
 def shown(reading, numbers, monkeypatch, capsys, **environment):
