@@ -1,4 +1,4 @@
-"""Sphinx configuration. The build needs no network: no intersphinx, formulas by MathJax in the reader's browser."""
+"""Sphinx configuration. The build needs no network: no intersphinx, and formulas are MathML."""
 
 import sys
 import tomllib
@@ -16,12 +16,12 @@ version = release = metadata["version"]
 
 extensions = [
     "executed",
+    "mathml",
     "plain_docstrings",
     "reference",
     "rule_formulas",
     "myst_parser",
     "sphinx.ext.autodoc",
-    "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
 ]
@@ -44,6 +44,7 @@ toc_object_entries_show_parents = "hide"
 default_role = "code"
 
 html_theme = "furo"
+html_math_renderer = "mathml"
 html_title = f"lrp_ref {version}"
 html_static_path = ["_static"]
 html_css_files = ["lrp_ref.css"]
