@@ -218,3 +218,15 @@ def test_a_key_is_equal_where_its_parts_are_and_hashes_them_once():
     assert memo.get(Key("layer", part), lambda: (None, 1)) is first  # another step's key of the same parts
     assert memo.get(Key("layer", Counted()), lambda: (None, 1)) is None
     assert Key(1) != (1,)
+
+
+def test_a_derived_model_has_the_memo_of_its_source():
+    source = Model.sequential([L.Dense([[1.0]])])
+    fresh = source.astype(np.float32)
+    derived = fresh.remembering_with(source)
+    assert derived is not fresh and derived.nodes is fresh.nodes and derived.dtype == np.float32
+    assert derived.remembering_with(source) is derived
+    derived.remember("own", sized(1, 24))
+    assert (source.remembered, fresh.remembered) == (24, 0)
+    source.forget()
+    assert derived.remembered == 0

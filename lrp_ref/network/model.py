@@ -240,6 +240,14 @@ class Model:
         found: Found = self._memo.get(key, build)
         return found
 
+    def remembering_with(self, model: Model) -> Model:
+        """The same network with the memo of `model`, from which it was derived: `model.forget()` frees what is made of it."""
+        if self._memo is model._memo:
+            return self
+        derived: Model = object.__new__(type(self))  # nothing is checked again
+        derived.__dict__.update(self.__dict__, _memo=model._memo)
+        return derived
+
     @property
     def remembered(self) -> int:
         """The bytes of what is held for this model."""

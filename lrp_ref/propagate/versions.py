@@ -55,8 +55,7 @@ def version(model: Model, key: Hashable, build: Callable[[], Model]) -> Model:
     """
 
     def sized() -> tuple[Model, int]:
-        derived = build()
-        object.__setattr__(derived, "_memo", model._memo)
+        derived = build().remembering_with(model)
         shared = {id(node.layer) for node in model.nodes}
         new = [node.layer for node in derived.nodes if id(node.layer) not in shared]
         return derived, sum(a.nbytes for layer in new for a in layer.parameters.values())
