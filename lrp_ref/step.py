@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -28,10 +28,19 @@ from .rules import Gradient, Pass, Rule, SignalTakesAll, ThroughTime, WinnerTake
 Handed: TypeAlias = "tuple[tuple[Message | None, ...], tuple[Entry | OpenEntry, ...]]"
 #: What computes a node's output from its inputs.
 Forward: TypeAlias = Callable[..., Array]
+#: What a step keeps from the way forward for its own way back: a named tuple, or None.
+Saved = TypeVar("Saved")
+
+
+class SavedNode(NamedTuple):
+    """The inputs and the output of a node: what its definition needs."""
+
+    inputs: tuple[Array, ...]
+    output: Array
 
 
 @lazy_dataclass(frozen=True, eq=False)
-class BaseStep(ABC):
+class BaseStep(ABC, Generic[Saved]):
     """What serves a node, or a chain of nodes that ends in `nodes[-1]`: one way forward and one back. A step has no state.
 
     A message has the shape (N, targets, …). It is of one of two kinds: "R", the relevance itself, or "c", the ratio with
@@ -109,7 +118,7 @@ class BaseStep(ABC):
         return "" if self.rule is None else str(self.rule)
 
     @abstractmethod
-    def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, Any]:
+    def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, Saved]:
         """The output, and what the way back needs.
 
         Parameters
@@ -119,7 +128,7 @@ class BaseStep(ABC):
         """
 
     @abstractmethod
-    def relevance(self, saved: Any, message: Array) -> Handed:
+    def relevance(self, saved: Saved, message: Array) -> Handed:
         """The messages to the inputs, and the accounts of the nodes served.
 
         Parameters
@@ -132,6 +141,10 @@ class BaseStep(ABC):
         One message for each input (None: it gets nothing, whatever arrives), and one entry for each node, from the last down; no
         entries unless `with_ledger`.
         """
+
+
+#: A step, whatever it saves: what a plan holds.
+Step: TypeAlias = BaseStep[Any]
 
 
 @lazy_dataclass(frozen=True)
@@ -147,7 +160,7 @@ def nothing_for(_context: PlanContext, _node: Node) -> None:
     """No step of a backend's own."""
 
 
-def no_slots(_: Sequence[BaseStep]) -> Mapping[str, Slot]:
+def no_slots(_: Sequence[Step]) -> Mapping[str, Slot]:
     """No outputs that are written slice by slice."""
     return {}
 
@@ -185,11 +198,11 @@ class Backend:
     """
 
     name: str
-    step_for: Callable[[PlanContext, Node], BaseStep | None] = nothing_for
+    step_for: Callable[[PlanContext, Node], Step | None] = nothing_for
     forward_for: Callable[[PlanContext, Node], Forward | None] = nothing_for
     finite: Callable[[Array, int], bool] = all_finite
     amounts: Callable[[Array, Array | None, int], Amounts] = amounts
-    slots: Callable[[Sequence[BaseStep]], Mapping[str, Slot]] = no_slots
+    slots: Callable[[Sequence[Step]], Mapping[str, Slot]] = no_slots
     output: Callable[[Shape, Any], Array] = np.empty
     block: int = 0
     spends_resources: bool = False

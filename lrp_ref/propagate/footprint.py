@@ -12,7 +12,7 @@ from ..errors import LrpError
 from ..layers.conv import Conv, ConvTranspose
 from ..layers.pooling import Selecting
 from ..rules import LinearRule
-from ..step import BaseStep
+from ..step import Step
 from .plan import Plan, ReferenceStep
 
 #: Bytes of one number; a Fraction is a pointer to an object with two integers of its own.
@@ -71,11 +71,11 @@ def forward_footprint(made: Plan, shapes: Mapping[str, Shape], done: Sequence[Co
     return item * peak
 
 
-def _around(step: BaseStep, size: Mapping[str, int]) -> tuple[int, int]:
+def _around(step: Step, size: Mapping[str, int]) -> tuple[int, int]:
     return size[step.nodes[-1].name], sum(size[name] for name in step.nodes[0].inputs)
 
 
-def _columns(step: BaseStep, shapes: Mapping[str, Shape], item: int, targets: int, block: int) -> int:
+def _columns(step: Step, shapes: Mapping[str, Shape], item: int, targets: int, block: int) -> int:
     """The columns of a convolution or a maximum: what every window sees. A block of them is so many bytes."""
     node = step.nodes[0]
     below, above = shapes[node.inputs[0]], shapes[node.name]
@@ -90,7 +90,7 @@ def _columns(step: BaseStep, shapes: Mapping[str, Shape], item: int, targets: in
     return 3 * math.prod(below) if isinstance(node.layer, Selecting) else 0
 
 
-def _modified(step: BaseStep) -> int:
+def _modified(step: Step) -> int:
     """The weights that a rule makes at every call of the reference step."""
     rule, layer = step.rule, step.nodes[0].layer
     if not isinstance(step, ReferenceStep) or not isinstance(rule, LinearRule):

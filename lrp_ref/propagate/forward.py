@@ -11,7 +11,7 @@ from ..arrays import Array, Shape, check_finite
 from ..errors import NonFiniteError
 from ..lazy_dataclass import lazy_dataclass
 from ..network.model import Model
-from ..step import BaseStep
+from ..step import Step
 from .plan import Plan
 
 
@@ -38,7 +38,7 @@ class ForwardPass:
         return next(iter(self.inputs.values()))
 
 
-def last_reads(steps: Sequence[BaseStep], wanted: Iterable[str | None]) -> tuple[tuple[str, ...], ...]:
+def last_reads(steps: Sequence[Step], wanted: Iterable[str | None]) -> tuple[tuple[str, ...], ...]:
     """For each step the nodes and inputs that it reads last, so that their outputs can be freed once it is computed.
 
     Parameters

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import field, replace
-from typing import Any
 
 import numpy as np
 
@@ -28,7 +27,7 @@ from ..messages import MessageKind
 from ..network.model import Model
 from ..resources import Resources
 from ..rules.base import Rule
-from ..step import Backend, BaseStep, Forward, Handed, PlanContext, Slot
+from ..step import Backend, BaseStep, Forward, Handed, PlanContext, SavedNode, Slot, Step
 
 try:
     from .. import kernels
@@ -75,7 +74,7 @@ def instruction_set() -> str | None:
 
 
 @lazy_dataclass(frozen=True, eq=False)
-class ReferenceStep(BaseStep):
+class ReferenceStep(BaseStep[SavedNode]):
     """One node, its layer's forward and its rule's propagate: the definition."""
 
     rule: Rule
@@ -83,11 +82,11 @@ class ReferenceStep(BaseStep):
     backend = "reference"
     label = "reference"
 
-    def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, Any]:
+    def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, SavedNode]:
         output = Model.compute(self.nodes[0], inputs)
-        return output, (inputs, output)
+        return output, SavedNode(inputs, output)
 
-    def relevance(self, saved: Any, message: Array) -> Handed:
+    def relevance(self, saved: SavedNode, message: Array) -> Handed:
         (node,), (inputs, output) = self.nodes, saved
         try:
             targets = [self._one(inputs, output, message[:, t]) for t in range(message.shape[1])]
@@ -105,7 +104,7 @@ class ReferenceStep(BaseStep):
 
 
 @lazy_dataclass(frozen=True, eq=False)
-class ForwardStep(BaseStep):
+class ForwardStep(BaseStep[None]):
     """A node above the start: predicted, never explained.
 
     Parameters
@@ -120,10 +119,10 @@ class ForwardStep(BaseStep):
     backend = "reference"
     label = "forward only"
 
-    def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, Any]:
+    def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, None]:
         return Model.compute(self.nodes[0], inputs) if self.compute is None else self.compute(*inputs), None
 
-    def relevance(self, saved: Any, message: Array) -> Handed:
+    def relevance(self, saved: None, message: Array) -> Handed:
         raise AssertionError("no relevance reaches a node above the start")
 
 
@@ -144,7 +143,7 @@ class Plan:
     """
 
     model: Model
-    steps: tuple[BaseStep, ...]
+    steps: tuple[Step, ...]
     served_by: Backend
     currency: Mapping[str, MessageKind]
     needed_activations: frozenset[str]
@@ -272,14 +271,14 @@ def plan(
     return Plan(model, steps, computes, currency, frozenset(needed), fused_into, resources, computes.slots(steps))
 
 
-def _readings(steps: tuple[BaseStep, ...]) -> dict[str, int]:
+def _readings(steps: tuple[Step, ...]) -> dict[str, int]:
     """How many messages arrive at each node and input."""
     return Counter(name for step in steps if step.explains for name in step.nodes[0].inputs)
 
 
-def _candidates(context: PlanContext, backend: Backend) -> tuple[BaseStep, ...]:
+def _candidates(context: PlanContext, backend: Backend) -> tuple[Step, ...]:
     """The steps in computing order, each as if R arrived."""
-    steps: list[BaseStep] = []
+    steps: list[Step] = []
     served: set[str] = set()
     for node in context.model.nodes:
         if node.name in served:
@@ -295,15 +294,15 @@ def _candidates(context: PlanContext, backend: Backend) -> tuple[BaseStep, ...]:
 
 
 def _currencies(
-    model: Model, steps: tuple[BaseStep, ...], needs_relevance: frozenset[str]
-) -> tuple[tuple[BaseStep, ...], dict[str, MessageKind], dict[str, set[MessageKind]]]:
+    model: Model, steps: tuple[Step, ...], needs_relevance: frozenset[str]
+) -> tuple[tuple[Step, ...], dict[str, MessageKind], dict[str, set[MessageKind]]]:
     """Decide from the output down: a node's message is c where all its readers send c and its step takes it.
 
     The steps with the kinds of their messages, the kind at each node and input, and those that its readers send.
     """
     currency: dict[str, MessageKind] = {}
     arriving: dict[str, set[MessageKind]] = {}
-    decided: list[BaseStep] = []
+    decided: list[Step] = []
     for candidate in reversed(steps):
         name = candidate.nodes[-1].name
         quotient = candidate.accepts_quotient and arriving.get(name) == {"c"}

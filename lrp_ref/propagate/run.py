@@ -15,7 +15,7 @@ from ..forks import cached_property
 from ..layers.base import Recurrent
 from ..ledger import PLACES, Amounts, Booking, Entry, Ledger, OpenEntry
 from ..messages import Inbox, Message, MessageKind, PartialMessage
-from ..step import BaseStep
+from ..step import Step
 from .doubt import doubt
 from .explanation import Explanation
 from .forward import ForwardPass, node_outputs
@@ -99,7 +99,7 @@ class Backward:
                 inbox = self.inboxes.pop(name, Inbox()) or self._zeros(name)
                 self.relevance_at[name] = self._message(name, inbox, "R", True)
 
-    def _through(self, step: BaseStep, state: Any) -> None:
+    def _through(self, step: Step, state: Any) -> None:
         """One step hands its message on."""
         name = step.nodes[-1].name
         inbox = self.inboxes.pop(name)
@@ -120,7 +120,7 @@ class Backward:
     def _inbox(self, name: str) -> Inbox:
         return self.inboxes.setdefault(name, Inbox())
 
-    def _deliver(self, step: BaseStep, messages: Sequence[Message | None]) -> None:
+    def _deliver(self, step: Step, messages: Sequence[Message | None]) -> None:
         """Add a step's messages to what has arrived in front of it."""
         for source, message in zip(step.nodes[0].inputs, messages, strict=True):
             if source not in self.idle:  # where it is 0, as everywhere below
@@ -167,7 +167,7 @@ class Backward:
 
     # --- accounts -----------------------------------------------------------------------------------------------------
 
-    def _book_nothing(self, step: BaseStep) -> None:
+    def _book_nothing(self, step: Step) -> None:
         """The accounts of a step at which nothing arrives."""
         if self.spec.with_ledger:
             names = self.spec.rule_names
@@ -178,7 +178,7 @@ class Backward:
         """The one account of all nodes at which nothing arrives."""
         return Booking.of(np.zeros((*self.start.value.shape, len(PLACES))))
 
-    def _book(self, step: BaseStep, messages: Sequence[Message | None], entries: Sequence[Entry | OpenEntry]) -> None:
+    def _book(self, step: Step, messages: Sequence[Message | None], entries: Sequence[Entry | OpenEntry]) -> None:
         """The accounts of a step. What a node hands on is what arrives at the next of its step, or in front of it."""
         self.entries += [(entry, [below.node]) for entry, below in pairwise(entries)]
         handed: list[str | Amounts] = []

@@ -15,7 +15,7 @@ from ...layers.merge import Concat
 from ...lazy_dataclass import lazy_dataclass
 from ...network.model import Node
 from ...rules import Pass
-from ...step import BaseStep, Handed, PlanContext, Slot
+from ...step import Handed, PlanContext, Slot, Step
 from ..numpy.pass_through import PassThrough, SavedPass
 from .native import _core
 from .packed import channels_first, room_like
@@ -74,7 +74,7 @@ class ConcatInPlace(PassThrough):
         return messages, self._entries(saved, message)
 
 
-def slots(steps: Sequence[BaseStep]) -> Mapping[str, Slot]:
+def slots(steps: Sequence[Step]) -> Mapping[str, Slot]:
     """For each node whose output can be computed into that of a concatenation (and for the latter itself), where."""
     writers = {step.nodes[-1].name for step in steps if step.writes_into_slice}
     found: dict[str, Slot] = {}

@@ -14,7 +14,7 @@ from ...layers.conv import Conv, ConvTranspose
 from ...lazy_dataclass import lazy_dataclass
 from ...network.model import Model, Node
 from ...rules import LinearRule, Rule, Zero
-from ...step import BaseStep, Handed, PlanContext
+from ...step import Handed, PlanContext, Step
 from ..numpy.derivatives import Derivative, ElementwiseDerivative, over
 from .elementwise import PassedFunction, function_for, times
 from .linear import Compiled
@@ -26,7 +26,7 @@ from .product_plan import product_plan
 _RULE = Zero()
 
 
-def step_for(context: PlanContext, node: Node, steps: Callable[[PlanContext, Node], BaseStep | None]) -> BaseStep | None:
+def step_for(context: PlanContext, node: Node, steps: Callable[[PlanContext, Node], Step | None]) -> Step | None:
     """The compiled step for a node under `Gradient`, else NumPy's, else None.
 
     Parameters
@@ -94,7 +94,7 @@ class SavedMask(NamedTuple):
 
 
 @lazy_dataclass(frozen=True, eq=False)
-class ProductDerivative(Derivative):
+class ProductDerivative(Derivative[SavedMask]):
     """Dense, convolution or transposed convolution, with the ReLU behind it."""
 
     inner: Compiled

@@ -159,7 +159,7 @@ def function_for(context: PlanContext, node: Node) -> Function | None:
 
 
 @lazy_dataclass(frozen=True, eq=False)
-class PassedFunction(BaseStep):
+class PassedFunction(BaseStep["Array | None"]):
     """Pass through a function of each element. Of either currency what goes on is R = y·c."""
 
     rule: Rule

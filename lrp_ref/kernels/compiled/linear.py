@@ -102,7 +102,7 @@ class SavedProduct(NamedTuple):
 
 
 @lazy_dataclass(frozen=True, eq=False)
-class Compiled(BaseStep):
+class Compiled(BaseStep[SavedProduct]):
     """Dense, convolution or transposed convolution under a rule for linear layers, with the ReLU behind it.
 
     Attributes

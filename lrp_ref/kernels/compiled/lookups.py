@@ -14,12 +14,12 @@ from ...lazy_dataclass import lazy_dataclass
 from ...ledger import PLACES, OpenEntry
 from ...network.model import Node
 from ...rules import Pass, WinnerTakesAll
-from ...step import BaseStep, Handed, PlanContext
+from ...step import BaseStep, Handed, PlanContext, Step
 from ..numpy.max_pooling import GlobalWinners, SavedWinners
 from .accounts import totals
 
 
-def step_for(context: PlanContext, node: Node) -> BaseStep | None:
+def step_for(context: PlanContext, node: Node) -> Step | None:
     """The step for an embedding whose words get what their vectors got, or for maxima of whole channels; None for others."""
     if type(node.layer) is GlobalMaxPool and context.rules[node.name] == WinnerTakesAll():
         return CompiledGlobalWinners(
@@ -31,7 +31,7 @@ def step_for(context: PlanContext, node: Node) -> BaseStep | None:
 
 
 @lazy_dataclass(frozen=True, eq=False)
-class Lookup(BaseStep):
+class Lookup(BaseStep[None]):
     """Rows of a table; each number's relevance is that of its row, added up."""
 
     threads: int = 1

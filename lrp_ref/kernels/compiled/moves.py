@@ -18,7 +18,7 @@ from ...messages import Message, PartialMessage
 from ...network.model import Model, Node
 from ...rules import Pass
 from ...step import Handed, PlanContext
-from ..numpy.pass_through import PassThrough
+from ..numpy.pass_through import PassingStep
 from .accounts import amounts
 
 #: Layers whose every cell along an axis is one of their input's, or a constant.
@@ -55,7 +55,7 @@ class SavedPick(NamedTuple):
 
 
 @lazy_dataclass(frozen=True, eq=False)
-class Picked(PassThrough):
+class Picked(PassingStep[SavedPick]):
     """Pass through a layer whose cell i along `axis` is cell `cells[i]` of its input, or a constant (−1)."""
 
     axis: int = 1
@@ -101,13 +101,13 @@ class Picked(PassThrough):
         shown = index_of(list(self.cells))
         return (*(slice(None),) * self.axis, shown) if self.once and isinstance(shown, slice) else None
 
-    def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, Any]:
+    def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, SavedPick]:
         (a,) = inputs
         output = Model.compute(self.nodes[0], inputs) if self.view is None else a[self.view]
         weighs = self.with_ledger and not self.once and self.takes == "c"
         return output, SavedPick(a.shape, *((a, output) if weighs else (None, None)))
 
-    def relevance(self, saved: Any, message: Array) -> Handed:
+    def relevance(self, saved: SavedPick, message: Array) -> Handed:
         shape, a, output = saved
         lower = self._placed(message, (*message.shape[:2], *shape[1:]))
         return (lower,), (self._entry(a, output, message, lower),) if self.with_ledger else ()

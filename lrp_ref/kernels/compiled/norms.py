@@ -59,7 +59,7 @@ class SavedNorm(NamedTuple):
 
 
 @lazy_dataclass(frozen=True, eq=False)
-class NormStep(BaseStep):
+class NormStep(BaseStep[SavedNorm]):
     """A normalisation under the ε-rule with its deviation held: R = a·c, with c = w·s less its mean over the group."""
 
     rule: Rule

@@ -34,14 +34,14 @@ from ...rules import (
 from ...rules.recurrent.over_time import backward_through_time, cell_backward
 from ...step import Handed, PlanContext
 from ..numpy import recurrent
-from ..numpy.recurrent import RecurrentStep
+from ..numpy.recurrent import RecurrentStep, UnrolledStep
 from .accounts import amounts
 from .native import _core
 
 _RETURNS = {"last": 0, "all": 1, "cell": 2}
 
 
-def step_for(context: PlanContext, node: Node) -> RecurrentStep | None:
+def step_for(context: PlanContext, node: Node) -> CompiledRecurrentStep | UnrolledStep | None:
     """The compiled step for an LSTM or a GRU, else NumPy's for a recurrent layer, else None."""
     layer, rule, model = node.layer, context.rules[node.name], context.model
     code = _code(rule) if type(rule) is ThroughTime else None
@@ -122,7 +122,7 @@ class SavedRecurrent(NamedTuple):
 
 
 @lazy_dataclass(frozen=True, eq=False, kw_only=True)
-class CompiledRecurrentStep(RecurrentStep):
+class CompiledRecurrentStep(RecurrentStep[SavedRecurrent]):
     """One pass over time and back."""
 
     prepare: Callable[[], Any]

@@ -19,11 +19,11 @@ from ...layers.window import Window, per_axis
 from ...lazy_dataclass import lazy_dataclass
 from ...ledger import PLACES, OpenEntry
 from ...network.model import Node
-from ...step import BaseStep, Handed, PlanContext
+from ...step import Handed, PlanContext, Step
 from ..numpy import linear, max_pooling
 from ..numpy import passes as numpy_passes
 from ..numpy.linear import FusedLinear, LedgerInputs, SavedLinear
-from ..numpy.max_pooling import Winners
+from ..numpy.max_pooling import MaximumStep, Winners
 from ..numpy.oddities import noted
 from ..numpy.pass_through import PASS
 from ..numpy.passes import LinearPasses, WindowPasses, folded
@@ -33,7 +33,7 @@ from .native import _core
 from .packed import channels_first, channels_last, room_like, share_of
 
 
-def step_for(context: PlanContext, node: Node) -> BaseStep | None:
+def step_for(context: PlanContext, node: Node) -> Step | None:
     """The step for a linear layer without a matrix, or for maximum pooling; None for others."""
     threads, nonnegative = context.resources.threads, all(name in context.nonnegative for name in node.inputs)
     summing = partial(CompiledSum, passes=passes_of(threads), threads=threads, nonnegative=nonnegative)
@@ -274,7 +274,7 @@ class SavedWindows(NamedTuple):
 
 
 @lazy_dataclass(frozen=True, eq=False)
-class CompiledWinners(Winners):
+class CompiledWinners(MaximumStep[SavedWindows]):
     """Winner-takes-all through maximum pooling."""
 
     threads: int = 1

@@ -8,7 +8,7 @@ from ...layers.base import Linear
 from ...layers.conv import Conv
 from ...network.model import Node
 from ...rules import Gradient, LinearRule
-from ...step import BaseStep, PlanContext
+from ...step import PlanContext, Step
 from ..numpy import derivatives, linear, max_pooling, pass_through, recurrent
 from ..numpy.linear import FusedLinear
 from ..numpy.passes import LINEAR as NUMPY
@@ -19,7 +19,7 @@ from .conv import JitConv
 from .passes import FACTORS, LINEAR, WINDOWS
 
 
-def step_for(context: PlanContext, node: Node) -> BaseStep | None:
+def step_for(context: PlanContext, node: Node) -> Step | None:
     """The step for `node` (and perhaps the ReLU behind it), None where the definition serves it.
 
     Raises

@@ -21,14 +21,14 @@ from ...layers.shape import Rearrangement
 from ...lazy_dataclass import lazy_dataclass
 from ...network.model import Model, Node
 from ...rules import Rule
-from ...step import BaseStep, Handed, PlanContext
+from ...step import BaseStep, Handed, PlanContext, Saved, SavedNode, Step
 from .linear import FusedLinear
-from .max_pooling import Winners
-from .pass_through import PassThrough
+from .max_pooling import MaximumStep
+from .pass_through import PassingStep
 from .prepared import StackedLayer
 
 
-def step_for(context: PlanContext, node: Node, steps: Callable[[PlanContext, Node], BaseStep | None]) -> BaseStep | None:
+def step_for(context: PlanContext, node: Node, steps: Callable[[PlanContext, Node], Step | None]) -> Step | None:
     """The step for a node under `Gradient`, None where the reference serves as well.
 
     Parameters
@@ -42,12 +42,12 @@ def step_for(context: PlanContext, node: Node, steps: Callable[[PlanContext, Nod
     return over(steps(context.stand_ins, node), node, context.rules[node.name])
 
 
-def over(inner: BaseStep | None, node: Node, rule: Rule) -> BaseStep | None:
+def over(inner: Step | None, node: Node, rule: Rule) -> Step | None:
     """The derivative's step over one that computes the same output; None where there is none."""
     if isinstance(inner, FusedLinear):
         return LinearDerivative(inner.nodes, rule, inner)
-    moves = isinstance(inner, PassThrough) and isinstance(node.layer, Rearrangement)
-    if isinstance(inner, BaseStep) and (moves or isinstance(inner, Winners)):
+    moves = isinstance(inner, PassingStep) and isinstance(node.layer, Rearrangement)
+    if inner is not None and (moves or isinstance(inner, MaximumStep)):
         return replace(inner, rule=rule)
     if isinstance(node.layer, Elementwise) and type(node.layer).vjp is Elementwise.vjp:
         return ElementwiseDerivative((node,), rule, inner)
@@ -55,7 +55,7 @@ def over(inner: BaseStep | None, node: Node, rule: Rule) -> BaseStep | None:
 
 
 @lazy_dataclass(frozen=True, eq=False)
-class Derivative(BaseStep):
+class Derivative(BaseStep[Saved]):
     """What the steps of derivatives have in common.
 
     Attributes
@@ -64,7 +64,7 @@ class Derivative(BaseStep):
     """
 
     rule: Rule
-    inner: BaseStep | None
+    inner: Step | None
 
     @property
     def backend(self) -> str:
@@ -90,7 +90,7 @@ class SavedDerivative(NamedTuple):
 
 
 @lazy_dataclass(frozen=True, eq=False)
-class LinearDerivative(Derivative):
+class LinearDerivative(Derivative[SavedDerivative]):
     """A linear layer, with the ReLU behind it: the products of the step under LRP-0."""
 
     inner: FusedLinear
@@ -144,7 +144,7 @@ class SavedElementwise(NamedTuple):
 
 
 @lazy_dataclass(frozen=True, eq=False)
-class ElementwiseDerivative(Derivative):
+class ElementwiseDerivative(Derivative[SavedElementwise]):
     """A function of each element: its derivative is made once for all targets."""
 
     @property
@@ -168,15 +168,8 @@ class ElementwiseDerivative(Derivative):
         return each_target_times(message, slope)
 
 
-class SavedNode(NamedTuple):
-    """The inputs and the output."""
-
-    inputs: tuple[Array, ...]
-    output: Array
-
-
 @lazy_dataclass(frozen=True, eq=False)
-class DefinedDerivative(Derivative):
+class DefinedDerivative(Derivative[SavedNode]):
     """An output by the step inside, and the layer's own derivative for the way back."""
 
     @property

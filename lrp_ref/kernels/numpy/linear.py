@@ -104,7 +104,7 @@ class SavedLinear(NamedTuple):
 
 
 @lazy_dataclass(frozen=True, eq=False)
-class FusedLinear(BaseStep):
+class FusedLinear(BaseStep[SavedLinear]):
     """A linear layer under a rule whose features are its inputs, with the ReLU behind it.
 
     Attributes

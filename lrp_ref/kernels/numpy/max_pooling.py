@@ -17,9 +17,9 @@ from ...ledger import Booking, Entry, OpenEntry
 from ...messages import MessageKind
 from ...network.model import Node
 from ...rules import AverageSurrogate, Proportional, Rule, WinnerTakesAll, Zero
-from ...step import BaseStep, Handed, PlanContext
+from ...step import BaseStep, Handed, PlanContext, Saved, Step
 from . import linear
-from .linear import FusedLinear
+from .linear import FusedLinear, SavedLinear
 from .passes import WINDOWS, WindowPasses, folded
 from .prepared import StackedLayer, prepared_sum
 
@@ -29,7 +29,7 @@ def step_for(
     node: Node,
     windows: WindowPasses = WINDOWS,
     summing: linear.Factory = FusedLinear,
-) -> BaseStep | None:
+) -> Step | None:
     """The step for maximum pooling; None for other layers.
 
     Parameters
@@ -73,8 +73,8 @@ class SavedWinners(NamedTuple):
 
 
 @lazy_dataclass(frozen=True, eq=False)
-class Winners(BaseStep):
-    """Winner-takes-all through maximum pooling; the output is the winner's value, so c goes through like R."""
+class MaximumStep(BaseStep[Saved]):
+    """What winner-takes-all through a maximum has in common: the output is the winner's value, so c goes through like R."""
 
     rule: Rule
     windows: WindowPasses = WINDOWS
@@ -106,15 +106,6 @@ class Winners(BaseStep):
         except LrpError as error:
             raise error.at(self.nodes[0].place) from None
 
-    def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, Any]:
-        (a,) = inputs
-        best, winner = self._winners(a)
-        return best, SavedWinners(winner, a.shape, (a, best) if self.with_ledger else None)
-
-    def relevance(self, saved: Any, message: Array) -> Handed:
-        lower = self.windows.to_winners(self.layer, message, saved.winner, saved.shape)
-        return (lower,), self._entries(saved.ledger_inputs, message, lower)
-
     def _entries(self, ledger_inputs: tuple[Array, Array] | None, message: Array, lower: Array) -> tuple[Entry | OpenEntry, ...]:
         if ledger_inputs is None:
             return ()
@@ -126,6 +117,20 @@ class Winners(BaseStep):
         return (Entry(self.nodes[0].name, self.rule_name, Booking.stacked(bookings)),)
 
 
+@lazy_dataclass(frozen=True, eq=False)
+class Winners(MaximumStep[SavedWinners]):
+    """Winner-takes-all through maximum pooling."""
+
+    def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, SavedWinners]:
+        (a,) = inputs
+        best, winner = self._winners(a)
+        return best, SavedWinners(winner, a.shape, (a, best) if self.with_ledger else None)
+
+    def relevance(self, saved: SavedWinners, message: Array) -> Handed:
+        lower = self.windows.to_winners(self.layer, message, saved.winner, saved.shape)
+        return (lower,), self._entries(saved.ledger_inputs, message, lower)
+
+
 class SavedTies(NamedTuple):
     """The input and the output."""
 
@@ -134,7 +139,7 @@ class SavedTies(NamedTuple):
 
 
 @lazy_dataclass(frozen=True, eq=False)
-class SplitWinners(Winners):
+class SplitWinners(MaximumStep[SavedTies]):
     """Winner-takes-all where equal cells share."""
 
     @property
@@ -175,7 +180,7 @@ class GlobalWinners(Winners):
 
 
 @lazy_dataclass(frozen=True, eq=False)
-class Surrogate(BaseStep):
+class Surrogate(BaseStep[SavedLinear]):
     """Maximum pooling whose relevance flows as through a sum over the same windows; Proportional is that, for x ≥ 0.
 
     Attributes
@@ -222,7 +227,7 @@ class Surrogate(BaseStep):
         """The step of the sum, for the messages that arrive."""
         return replace(self.inside, takes=self.takes, with_ledger=self.with_ledger)
 
-    def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, Any]:
+    def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, SavedLinear]:
         (a,), node = inputs, self.nodes[0]
         if isinstance(self.rule, Proportional) and (a < like(0, a)).any():
             refusal = "Proportional needs inputs x ≥ 0 and found negative ones; WinnerTakesAll serves any sign"
@@ -236,6 +241,6 @@ class Surrogate(BaseStep):
         output = self.windows.largest(node.layer, a)
         return output, self.summed.saved(stacked, inputs, z, output, bottoms)
 
-    def relevance(self, saved: Any, message: Array) -> Handed:
+    def relevance(self, saved: SavedLinear, message: Array) -> Handed:
         messages, entries = self.summed.relevance(saved, message)
         return messages, tuple(replace(entry, rule=self.rule_name) for entry in entries)

@@ -15,7 +15,7 @@ from ...ledger import Booking, Entry, OpenEntry
 from ...messages import MessageKind
 from ...network.model import Model, Node
 from ...rules import Pass, Rule
-from ...step import BaseStep, Handed, PlanContext
+from ...step import BaseStep, Handed, PlanContext, Saved
 from .passes import folded
 
 #: The rule of an activation behind a layer, as accounts name it.
@@ -39,20 +39,25 @@ class SavedPass(NamedTuple):
 
 
 @lazy_dataclass(frozen=True, eq=False)
-class PassThrough(BaseStep):
-    """Pass through a ReLU or a layer that only moves elements; either kind of message goes through."""
+class PassingStep(BaseStep[Saved]):
+    """What steps have in common through which a message of either kind goes as it is."""
 
     rule: Rule
 
     accepts_quotient = True
 
     @property
-    def label(self) -> str:
-        return f"numpy, pass, {self.takes}"
-
-    @property
     def emits(self) -> MessageKind:
         return self.takes
+
+
+@lazy_dataclass(frozen=True, eq=False)
+class PassThrough(PassingStep[SavedPass]):
+    """Pass through a ReLU or a layer that only moves elements."""
+
+    @property
+    def label(self) -> str:
+        return f"numpy, pass, {self.takes}"
 
     def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, SavedPass]:
         output = Model.compute(self.nodes[0], inputs)

@@ -2,40 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from ...arrays import Array
 from ...errors import LrpError
 from ...forks import cached_property
 from ...layers.recurrent import GRU, LSTM, RNN
-from ...layers.recurrent.base import Cells
+from ...layers.recurrent.base import Cells, Unrolled
 from ...lazy_dataclass import lazy_dataclass
 from ...ledger import Booking, Entry
 from ...network.model import Node
 from ...rules import ThroughTime
 from ...rules.recurrent.over_time import backward_through_time, cell_backward
-from ...step import BaseStep, Handed, PlanContext
+from ...step import BaseStep, Handed, PlanContext, Saved
 
 
-def step_for(context: PlanContext, node: Node) -> RecurrentStep | None:
+def step_for(context: PlanContext, node: Node) -> UnrolledStep | None:
     """The step for a recurrent layer, None where there is none."""
     rule = context.rules[node.name]
     if type(node.layer) not in (LSTM, GRU, RNN) or type(rule) is not ThroughTime:
         return None
-    return RecurrentStep((node,), rule, with_ledger=context.with_ledger)
+    return UnrolledStep((node,), rule, with_ledger=context.with_ledger)
 
 
 @lazy_dataclass(frozen=True, eq=False)
-class RecurrentStep(BaseStep):
-    """The reference's steps over values that the prediction has left, with their denominators made once."""
+class RecurrentStep(BaseStep[Saved]):
+    """What the steps of recurrent layers have in common."""
 
     rule: ThroughTime
-
-    @property
-    def label(self) -> str:
-        return "numpy, through time"
 
     @cached_property
     def layer(self) -> Cells:
@@ -44,14 +38,21 @@ class RecurrentStep(BaseStep):
         assert isinstance(layer, Cells)
         return layer
 
-    def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, Any]:
+
+@lazy_dataclass(frozen=True, eq=False)
+class UnrolledStep(RecurrentStep[Unrolled]):
+    """The reference's steps over values that the prediction has left, with their denominators made once."""
+
+    label = "numpy, through time"
+
+    def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, Unrolled]:
         try:
             u = self.layer.unroll(*inputs)
         except LrpError as error:
             raise error.at(self.nodes[0].place) from None
         return self.layer.output(u), u
 
-    def relevance(self, saved: Any, message: Array) -> Handed:
+    def relevance(self, saved: Unrolled, message: Array) -> Handed:
         cells = cell_backward(self.rule, self.layer, saved, self.with_ledger)
         try:
             targets = [backward_through_time(cells, np.ascontiguousarray(message[:, t])) for t in range(message.shape[1])]
