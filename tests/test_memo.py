@@ -224,7 +224,9 @@ def test_a_derived_model_has_the_memo_of_its_source():
     source = Model.sequential([L.Dense([[1.0]])])
     fresh = source.astype(np.float32)
     derived = fresh.remembering_with(source)
-    assert derived is not fresh and derived.nodes is fresh.nodes and derived.dtype == np.float32
+    assert derived is not fresh
+    assert derived.nodes is fresh.nodes
+    assert derived.dtype == np.float32
     assert derived.remembering_with(source) is derived
     derived.remember("own", sized(1, 24))
     assert (source.remembered, fresh.remembered) == (24, 0)

@@ -241,7 +241,12 @@ class Model:
         return found
 
     def remembering_with(self, model: Model) -> Model:
-        """The same network with the memo of `model`, from which it was derived: `model.forget()` frees what is made of it."""
+        """The same network with the memo of another, so that `model.forget()` frees what is made of this one.
+
+        Parameters
+        ----------
+        model : the network from which this one was derived
+        """
         if self._memo is model._memo:
             return self
         derived: Model = object.__new__(type(self))  # nothing is checked again
