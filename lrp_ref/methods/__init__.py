@@ -14,10 +14,13 @@ from __future__ import annotations
 
 from ..errors import unknown
 from .base import Cost, Method, ModelMethod
-from .gradients import Gradient, GradientTimesInput
+from .gradients import Gradient, GradientTimesInput, Sensitivity
 from .occlusion import Occlusion
+from .paths import IntegratedGradients
 from .replacements import Blur, Deletion, Noise, Replacement, Value, data_mean
 from .rise import RISE
+from .smooth import SmoothGrad
+from .taylor import SimpleTaylor
 
 __all__ = [
     "METHODS",
@@ -27,11 +30,15 @@ __all__ = [
     "Deletion",
     "Gradient",
     "GradientTimesInput",
+    "IntegratedGradients",
     "Method",
     "ModelMethod",
     "Noise",
     "Occlusion",
     "Replacement",
+    "Sensitivity",
+    "SimpleTaylor",
+    "SmoothGrad",
     "Value",
     "data_mean",
     "method_named",
@@ -42,7 +49,11 @@ METHODS: dict[str, type[ModelMethod]] = {
     kind.__name__: kind
     for kind in (
         Gradient,
+        Sensitivity,
         GradientTimesInput,
+        SimpleTaylor,
+        IntegratedGradients,
+        SmoothGrad,
         Occlusion,
         RISE,
     )

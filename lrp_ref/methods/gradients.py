@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..arrays import Array
+from ..arrays import Array, total
+from ..errors import ShapeError, unknown
 from ..explainer import Explainer
 from ..forks import cached_property
 from ..propagate.explanation import Explanation
@@ -107,3 +108,54 @@ def times_input(e: Explanation, name: str) -> Array:
     """
     x = e.activations[name]
     return np.asarray(e.relevances[name] * (x[:, None] if e.several else x))
+
+
+FORMS = ("squared", "absolute", "signed")
+CHANNELS = ("each", "max", "sum")
+
+
+@dataclass(frozen=True, eq=False)
+class Sensitivity(GradientMethod):
+    r"""Sensitivity analysis: the squared gradient (Montavon et al. 2018, §4.1; `CONV-SENSITIVITY`).
+
+    .. math:: R_i = \Big(\frac{\partial f}{\partial x_i}\Big)^2
+
+    It says what would change the output most, not what made it: the squares add up to ‖∇f‖².
+
+    Parameters
+    ----------
+    model : the network; every layer has a derivative
+    form : "squared", "absolute", or "signed"
+    channels : "each"; or the "max" or "sum" over axis 1 of the input, which is kept with one entry. Simonyan et al. (2014) take
+        form="absolute", channels="max"
+    head, output, backend, precision, threads, memory : as of every `ModelMethod`
+    """
+
+    form: str = "squared"
+    channels: str = "each"
+
+    formula: ClassVar[str] = r"R_i = \left(\frac{\partial f}{\partial x_i}\right)^2"
+    source: ClassVar[str] = "Simonyan et al. 2014; Montavon et al. 2018, §4.1"
+
+    def _check(self) -> None:
+        if self.form not in FORMS:
+            raise unknown("form", self.form, FORMS)
+        if self.channels not in CHANNELS:
+            raise unknown("choice of channels", self.channels, CHANNELS)
+        super()._check()
+
+    def __call__(self, x: Any, target: Any = None, *, targets: Any = None, contrast: Any = None) -> Explanation:
+        e = self._pass(x, target, targets=targets, contrast=contrast)
+        return self._renamed(e, relevances={name: self._of(e, name) for name in e.inputs})
+
+    def _of(self, e: Explanation, name: str) -> Array:
+        gradient = e.relevances[name]
+        found = {"squared": gradient * gradient, "absolute": abs(gradient), "signed": gradient}[self.form]
+        axis = e.value.ndim
+        if self.channels == "each":
+            return found
+        if found.ndim < axis + 2:
+            raise ShapeError(
+                f"input {name!r} of shape {e.activations[name].shape} has no channels: channels='each' takes it as it is"
+            )
+        return np.asarray(found.max(axis=axis, keepdims=True) if self.channels == "max" else total(found, (axis,), keepdims=True))

@@ -106,6 +106,15 @@ class Scorer:
         asked: _Asked = self._memo.get(tuple(shapes.items()), build)
         return asked
 
+    def explained(self, inputs: Mapping[str, Array]) -> tuple[Model, Scores]:
+        """The model for inputs of these shapes, and what is explained of every element of its output.
+
+        Parameters
+        ----------
+        inputs : (N, …) each
+        """
+        return self.model.fitted(versions.sample_shapes(inputs)), self._for(inputs).scores
+
     def inputs(self, x: Any) -> dict[str, Array]:
         """The inputs by name, checked and in the model's number type.
 
