@@ -41,6 +41,8 @@ _ZIP64 = 20  # bytes of the extra field that zipfile puts in front of members th
 _BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, LookupError, NotImplementedError, RuntimeError, ValueError)
 _HEADER = re.compile(r"\{'descr': (.+), 'fortran_order': (True|False), 'shape': \(([\d, ]*)\), \} *\n")
 _NUMBERS = ("'<f4'", "'<f8'", "'>f4'", "'>f8'")
+_INTEGERS = ("'<i8'", "'>i8'")
+_RATIONAL = re.compile(r"-?\d+(/[1-9]\d*)?")
 _TEXT = re.compile(r"'([<>])U([1-9]\d{0,8})'")
 
 
@@ -108,6 +110,20 @@ class Archive:
             data = _read_all(stream, header.size, name)
         return data.tobytes().decode("utf-32-le" if kind[1] == "<" else "utf-32-be").rstrip("\0")
 
+    def integers(self, name: str) -> Array:
+        """The whole numbers of a member, int64.
+
+        Parameters
+        ----------
+        name : the member, without its suffix
+
+        Raises
+        ------
+        FormatError
+            Where the member holds something else, or has not the size that its header states.
+        """
+        return self._numbers(name, _INTEGERS, "int64")
+
     def array(self, name: str) -> Array:
         """The numbers of a member, whose header is believed only where its data has the size that it states.
 
@@ -120,11 +136,42 @@ class Archive:
         FormatError
             Where the member holds other data than float32 or float64, or has not the size that its header states.
         """
+        return self._numbers(name, _NUMBERS, "float32 or float64")
+
+    def rationals(self, name: str) -> Array:
+        """The rationals of a member that holds them as texts, such as "7/3".
+
+        Parameters
+        ----------
+        name : the member, without its suffix
+
+        Raises
+        ------
+        FormatError
+            Where the member holds something else, or has not the size that its header states.
+        """
+        from fractions import Fraction
+
+        with self._open(name) as (header, stream):
+            kind = _TEXT.fullmatch(header.descr)
+            length = 0 if kind is None else int(kind[2])
+            if kind is None or header.size != 4 * length * math.prod(header.shape) or len(header.shape) > AXES:
+                raise FormatError(f"member {name!r} holds no texts, or others than its header states")
+            data = _read_all(stream, header.size, name)
+        texts = data.view(f"{kind[1]}U{length}")
+        wrong = [text for text in texts.tolist() if not _RATIONAL.fullmatch(text)]
+        if wrong:
+            raise FormatError(f"member {name!r} holds {wrong[0]!r}, which is no rational number")
+        numbers = np.empty(texts.size, object)
+        numbers[:] = [Fraction(text) for text in texts.tolist()]
+        return numbers.reshape(header.shape, order="F" if header.fortran else "C")
+
+    def _numbers(self, name: str, kinds: tuple[str, ...], called: str) -> Array:
         with self._open(name) as (header, stream):
             if "O" in header.descr:
                 raise FormatError(f"member {name!r} holds pickled Python objects, which are never loaded")
-            if header.descr not in _NUMBERS:
-                raise FormatError(f"member {name!r} has the number type {header.descr}, not float32 or float64")
+            if header.descr not in kinds:
+                raise FormatError(f"member {name!r} has the number type {header.descr}, not {called}")
             dtype = np.dtype(header.descr[1:-1])
             # Beside an extent of 0 the others take no data, and could be of any size if they were not counted.
             reach = math.prod(max(1, extent) for extent in header.shape) * dtype.itemsize

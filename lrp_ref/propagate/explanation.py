@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..arrays import Array, frozen, is_exact, like, total
-from ..errors import GraphError, ParameterError, ShapeError, unknown
+from ..errors import GraphError, MissingExtraError, NonFiniteError, ParameterError, ShapeError, unknown
 from ..lazy_dataclass import lazy_dataclass
 from ..ledger import Ledger, plain
 from .share import remarks, share_arrived
@@ -47,6 +47,8 @@ class Explanation:
     parameters : those of the method, by name, as numbers, texts and lists
     shared : what the relevances share out, in the shape of `value`, where a method of another name than "LRP" conserves: the
         value less that of its baseline. None: LRP shares the value itself, and other methods share nothing
+    feature_names : of the features of the only input, where they are known, such as the columns of a table
+    class_names : of the elements of the output, where they are known
     """
 
     relevances: Mapping[str, Array]
@@ -65,6 +67,8 @@ class Explanation:
     method: str = "LRP"
     parameters: Mapping[str, Any] = field(default_factory=dict)
     shared: Array | None = None
+    feature_names: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         held = self.__dict__
@@ -78,7 +82,8 @@ class Explanation:
     def __reduce__(self) -> tuple[Any, ...]:
         values = (dict(self.relevances), self.inputs, dict(self.activations), self.prediction, self.target, self.value)
         facts = (self.backend, self.precision, self.composite, self.head, self.cautions, self.doubt, self.method)
-        return Explanation, (*values, self.ledger, *facts, dict(self.parameters), self.shared)
+        names = (self.feature_names, self.class_names)
+        return Explanation, (*values, self.ledger, *facts, dict(self.parameters), self.shared, *names)
 
     @property
     def relevance(self) -> Any:
@@ -86,6 +91,25 @@ class Explanation:
         if len(self.inputs) == 1:
             return self.relevances[self.inputs[0]]
         return MappingProxyType({name: self.relevances[name] for name in self.inputs})
+
+    @property
+    def values(self) -> Any:
+        """`relevance`, by the name that SHAP's explanations have for it."""
+        return self.relevance
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        if len(self.inputs) > 1:
+            raise GraphError(f"an explanation of several inputs is no array: relevances[…] of {', '.join(self.inputs)}")
+        made = np.asarray(self.relevance, dtype=dtype)
+        return made.copy() if copy else made
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def __getitem__(self, which: Any) -> Explanation:
+        from .samples import take
+
+        return take(self, which)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -236,9 +260,8 @@ class Explanation:
     def save(self, path: str | Path, overwrite: bool = False) -> Path:
         """Write an `.npz` that `numpy.load` reads without pickle: whole or not at all, the same bytes for the same explanation.
 
-        It holds relevance/<name>, prediction, value, residual (where the method conserves), target, and "about" as JSON.
-
-        Rationals are written as strings such as "7/3".
+        It holds relevance/<name>, activation/<name> (the inputs), prediction, value, residual (where the method conserves),
+        target, and "about" as JSON. `load` reads it. Rationals are written as strings such as "7/3".
 
         Parameters
         ----------
@@ -254,29 +277,26 @@ class Explanation:
         FormatError
             Where it cannot be written.
         """
-        import json
-        from pathlib import Path
+        from .stored import write_explanation
 
-        from ..formats.archive import write
+        return write_explanation(self, path, overwrite)
 
-        target = Path(path)
-        if target.suffix != ".npz":
-            raise ParameterError(f"an explanation is saved as .npz, not {target.suffix or 'without a suffix'}: {target}")
-        about = {
-            "format": FORMAT,
-            "version": VERSION,
-            "inputs": list(self.inputs),
-            "method": self.method,
-            "parameters": dict(self.parameters),
-            "composite": self.composite,
-            "head": self.head,
-            "remarks": list(self.remarks),
-            "backend": self.backend,
-            "precision": self.precision,
-            "ledger": None if self.ledger is None else json.loads(self.ledger.to_json()),
-        }
-        write(target, {"about": np.array(json.dumps(about)), **self.arrays()}, overwrite)
-        return target
+    @classmethod
+    def load(cls, path: str | Path) -> Explanation:
+        """The explanation that `save` wrote.
+
+        Parameters
+        ----------
+        path : of the file
+
+        Raises
+        ------
+        FormatError
+            Where it is missing, broken, no explanation, or of a version that did not keep the inputs.
+        """
+        from .stored import read_explanation
+
+        return read_explanation(path)
 
     def to_json(self, indent: int | None = None) -> str:
         """The explanation as JSON: nested lists, or strings for rationals.
@@ -325,7 +345,76 @@ class Explanation:
         from html import escape
 
         body = "".join(f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in self._facts())
-        return f"<table><caption>Explanation</caption>{body}</table>"
+        return f"<table><caption>Explanation</caption>{body}</table>{self._picture()}"
+
+    def _picture(self) -> str:
+        """The first sample as a picture in a page; nothing where it cannot be drawn."""
+        from base64 import b64encode
+
+        from ..render import picture
+
+        if not len(self):
+            return ""
+        try:
+            drawn = picture(self)._repr_png_()  # type: ignore[attr-defined]
+        except (MissingExtraError, ShapeError, NonFiniteError):
+            return ""
+        of = f"<div>sample 0 of {len(self)}</div>" if len(self) > 1 else ""
+        return f'{of}<img alt="the relevance of the input" src="data:image/png;base64,{b64encode(drawn).decode()}">'
+
+    def plot(self, x: Any = None, *, ax: Any = None, **options: Any) -> Any:
+        """A picture of one sample, which a notebook displays.
+
+        Parameters
+        ----------
+        x : what to show as the input, such as the photograph before preprocessing; None: the values that were explained
+        ax : axes of matplotlib, on which one map (style="heatmap", "overlay" or "pattern") or the bars of a vector are drawn
+            alone; None: the whole picture
+        **options : sample, labels, style, cmap, percentile, vmax, smooth and (without `ax`) dpi, as `lrp_ref.render.picture`
+            takes them
+
+        Returns
+        -------
+        A `matplotlib.figure.Figure`; the axes where they were given
+
+        Raises
+        ------
+        LrpError
+            As `lrp_ref.render.picture` raises them.
+        """
+        from ..render import picture, picture_on
+
+        return picture(self, x, **options) if ax is None else picture_on(ax, self, x, **options)
+
+    def to_pandas(self, name: str | None = None) -> Any:
+        """The relevance as a `pandas.DataFrame`, a row for each sample (and target), a column for each feature.
+
+        Parameters
+        ----------
+        name : of an input or a kept node; None: the only input
+
+        Raises
+        ------
+        MissingExtraError
+            Where pandas is not installed.
+        GraphError, UnknownNameError
+            Where there are several inputs and none is named, or the node was not kept.
+        """
+        from .tables import to_pandas
+
+        return to_pandas(self, name)
+
+    def to_xarray(self) -> Any:
+        """The explanation as an `xarray.Dataset` whose axes have names.
+
+        Raises
+        ------
+        MissingExtraError
+            Where xarray is not installed.
+        """
+        from .tables import to_xarray
+
+        return to_xarray(self)
 
 
 def _without_nan(value: Any) -> Any:

@@ -1,12 +1,12 @@
 """Pictures of relevance. Colours need NumPy alone; figures need the extra `plot`, which is imported when one is drawn.
 
-Every function is pure: it returns an array or a `matplotlib.figure.Figure`, shows nothing, and leaves matplotlib's
-global state alone.
+Every function is pure: it returns an array, a page or a `matplotlib.figure.Figure`, which a notebook displays, opens no window,
+and leaves matplotlib's global state alone.
 """
 
 from .accounts import ledger
 from .colours import heatmap, scale
-from .figures import picture
+from .figures import picture, picture_on
 from .grid import grid
 from .maps import STYLES
 from .page import html
@@ -25,6 +25,7 @@ __all__ = [
     "html",
     "ledger",
     "picture",
+    "picture_on",
     "pixels",
     "png",
     "readings",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from textwrap import fill
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -34,7 +36,7 @@ SLIM = 0.25
 
 
 def figure(width: float, height: float, **options: Any) -> Figure:
-    """An empty figure of so many inches, which no pyplot knows of.
+    """An empty figure of so many inches, which no pyplot knows of, and which a notebook displays.
 
     Parameters
     ----------
@@ -47,37 +49,105 @@ def figure(width: float, height: float, **options: Any) -> Figure:
         Where matplotlib is not installed.
     """
     try:
-        from matplotlib.figure import Figure
+        from .drawing import Drawing
     except ImportError:
         raise missing_extra("matplotlib", "plot", "a picture") from None
-    return Figure(figsize=(width, height), **options)
+    return Drawing(figsize=(width, height), **options)
 
 
-def colour_scale(limit: float) -> ScalarMappable:
-    """The scale of `colours.heatmap` from −limit to limit, for colour bars.
+@dataclass(frozen=True)
+class Scale:
+    """What a colour bar shows: the signs that occur, the colours, and the ends beyond which there is relevance.
+
+    Attributes
+    ----------
+    negative, positive : whether some relevance is negative, and some positive
+    below, above : whether some is beyond the scale
+    table : the colours from −limit to limit, the bytes of (K, 3) uint8; empty: those of `colours.scale`
+    """
+
+    negative: bool = True
+    positive: bool = True
+    below: bool = False
+    above: bool = False
+    table: bytes = b""
+
+    @classmethod
+    def of(cls, maps: Iterable[Array], limit: float, table: bytes = b"") -> Scale:
+        """The scale of some maps.
+
+        Parameters
+        ----------
+        maps : of relevance
+        limit : the |R| that takes the full colour
+        table : the colours
+        """
+        low, high = 0.0, 0.0
+        for one in maps:
+            low, high = min(low, float(one.min(initial=0.0))), max(high, float(one.max(initial=0.0)))
+        both = not (low or high)
+        return cls(low < 0 or both, high > 0 or both, low < -limit, high > limit, table)
+
+    @property
+    def colours(self) -> Array:
+        """From −limit to limit, (K, 3) uint8."""
+        return np.frombuffer(self.table, np.uint8).reshape(-1, 3) if self.table else scale()
+
+    def ends(self, limit: float) -> tuple[float, float]:
+        """The smallest and the largest value of the bar.
+
+        Parameters
+        ----------
+        limit : the |R| that takes the full colour
+        """
+        return -limit if self.negative else 0.0, limit if self.positive else 0.0
+
+    @property
+    def extend(self) -> str:
+        """Which ends are pointed, as `Figure.colorbar` takes it."""
+        return {(False, False): "neither", (True, False): "min", (False, True): "max"}.get((self.below, self.above), "both")
+
+    @property
+    def label(self) -> str:
+        """What stands beside the bar."""
+        if self.negative and self.positive:
+            return "relevance: against ◂  ▸ for"
+        return "relevance: for" if self.positive else "relevance: against"
+
+
+BOTH = Scale()
+
+
+def colour_scale(limit: float, shown: Scale = BOTH) -> ScalarMappable:
+    """The scale of `colours.heatmap` from −limit to limit, or of one sign alone, for colour bars.
 
     Parameters
     ----------
     limit : the |R| that takes the full colour
+    shown : the signs and the colours
     """
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import ListedColormap, Normalize
 
-    return ScalarMappable(Normalize(-limit, limit), ListedColormap(scale() / 255, name="relevance"))
+    colours = shown.colours
+    middle = len(colours) // 2
+    part = colours[0 if shown.negative else middle : None if shown.positive else len(colours) - middle]
+    return ScalarMappable(Normalize(*shown.ends(limit)), ListedColormap(part / 255, name="relevance"))
 
 
-def colour_bar(fig: Figure, limit: float, beyond: bool, **where: Any) -> Axes:
+def colour_bar(fig: Figure, limit: float, shown: Scale, label: str = "", **where: Any) -> Axes:
     """Add the colour bar from −limit to limit to a figure.
 
     Parameters
     ----------
     fig : the figure
     limit : the |R| that takes the full colour
-    beyond : whether something is beyond it; the ends are pointed then
+    shown : which part of the scale; an end beyond which there is relevance is pointed
+    label : what stands beside it; empty: which side is which
     **where : as `Figure.colorbar` takes it
     """
-    bar = fig.colorbar(colour_scale(limit), extend="both" if beyond else "neither", extendfrac=POINTED, **where)
-    bar.set_label("relevance: against ◂  ▸ for", fontsize=9)
+    bar = fig.colorbar(colour_scale(limit, shown), extend=shown.extend, extendfrac=POINTED, **where)
+    bar.set_label(label or shown.label, fontsize=9)
     bar.ax.tick_params(labelsize=TICKS)
     bar.ax.yaxis.get_offset_text().set_fontsize(TICKS)
     return bar.ax
@@ -133,23 +203,24 @@ def remove_ticks(axes: Axes) -> None:
     axes.spines[:].set(color="0.8", linewidth=1.6, zorder=-1)
 
 
-def facts_of(explanation: Explanation, sample: int, width: int) -> str:
-    """The facts below a picture: composite, precision, backend, the share that arrives, cautions and remarks.
+def facts_of(explanation: Explanation, sample: int, width: int, notes: Sequence[str] = ()) -> str:
+    """The facts below a picture: composite, precision, backend, the share that arrives, notes, cautions and remarks.
 
     Parameters
     ----------
     explanation : what is drawn
     sample : which of the batch
     width : characters of a line
+    notes : what is to be said of the picture itself, a line each
     """
     share = explanation.share_arrived
     facts = (explanation.composite, explanation.precision, f"backend {explanation.backend}", stated(share, sample))
-    comments = (*explanation.cautions, *remarks(share, explanation.value, explanation.ledger, sample))
+    comments = (*notes, *explanation.cautions, *remarks(share, explanation.value, explanation.ledger, sample))
     lines = [" · ".join(printable(fact) for fact in facts if fact), *map(printable, comments)]
     return "\n".join(fill(line, width) for line in lines)
 
 
-def write_facts(fig: Figure, explanation: Explanation, sample: int) -> None:
+def write_facts(fig: Figure, explanation: Explanation, sample: int, notes: Sequence[str] = ()) -> None:
     """Write `facts_of` at the bottom of a picture.
 
     Parameters
@@ -157,8 +228,9 @@ def write_facts(fig: Figure, explanation: Explanation, sample: int) -> None:
     fig : the picture
     explanation : what is drawn
     sample : which of the batch
+    notes : what is to be said of the picture itself
     """
-    fig.supxlabel(facts_of(explanation, sample, characters(fig.get_figwidth())), fontsize=SMALL, color=GREY, **PLAIN)
+    fig.supxlabel(facts_of(explanation, sample, characters(fig.get_figwidth()), notes), fontsize=SMALL, color=GREY, **PLAIN)
 
 
 def characters(width: float) -> int:

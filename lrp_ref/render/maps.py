@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,9 @@ import numpy as np
 from ..arrays import Array
 from ..errors import ParameterError, ShapeError, unknown
 from ..propagate.explanation import Explanation
-from .canvas import SLIM, as_image, printable
-from .colours import heatmap, limit_of, plain_map
+from ..propagate.share import percent
+from .canvas import SLIM, Scale, as_image, printable
+from .colours import blurred, heatmap, limit_of, plain_map, table_of
 
 #: What a picture shows.
 STYLES = ("panels", "heatmap", "overlay", "pattern", "contrast")
@@ -23,6 +24,65 @@ _PANEL, _FINE_PANEL = 2.56, 3.28  # inches: 384 and 492 pixels at 150 dots
 
 
 @dataclass(frozen=True, eq=False)
+class Look:
+    """The colours of a picture and their scale.
+
+    Attributes
+    ----------
+    cmap : the colours, as `heatmap` takes them; None: ours
+    percentile : of |R| of a map's cells, 0 < p ≤ 100: what takes the full colour; None: the largest |R|, or of maps of at least
+        100 × 100 cells what one cell in 200 exceeds
+    vmax : the |R| that takes the full colour, whatever the maps hold
+    smooth : the standard deviation, in cells, of a Gaussian blur that keeps Σ R: strided layers leave a grid in a map. None: none
+
+    Raises
+    ------
+    ParameterError, UnknownNameError, MissingExtraError
+        Where two of them contradict each other, are out of range, or there are no such colours.
+    """
+
+    cmap: Any = None
+    percentile: float | None = None
+    vmax: float | None = None
+    smooth: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.percentile is not None and self.vmax is not None:
+            raise ParameterError("give percentile= or vmax=, not both: each says what takes the full colour")
+        if self.percentile is not None and not 0 < self.percentile <= 100:
+            raise ParameterError(f"percentile is above 0 and at most 100, found {self.percentile}")
+        if self.vmax is not None and not (self.vmax > 0 and np.isfinite(self.vmax)):
+            raise ParameterError(f"vmax is a positive number, found {self.vmax}")
+        object.__setattr__(self, "cmap", b"" if self.cmap is None else table_of(self.cmap).tobytes())
+
+    def limit(self, maps: Iterable[Array]) -> float:
+        """The |R| that takes the full colour.
+
+        Parameters
+        ----------
+        maps : that share a scale
+        """
+        if self.vmax is not None:
+            return float(self.vmax)
+        if self.percentile is None:
+            return max(map(_full, maps)) or 1.0
+        found = [float(np.percentile(np.abs(one), self.percentile)) if one.size else 0.0 for one in maps]
+        return max(found) or max(limit_of(one) for one in maps) or 1.0
+
+    def smoothed(self, relevance: Array) -> Array:
+        """A map as it is drawn; a vector stays what it is.
+
+        Parameters
+        ----------
+        relevance : (H, W), or (F,)
+        """
+        return relevance if self.smooth is None or relevance.ndim < 2 else blurred(relevance, self.smooth)
+
+
+PLAIN_LOOK = Look()
+
+
+@dataclass(frozen=True, eq=False)
 class Map:
     """One heatmap: of which input, for which target."""
 
@@ -30,6 +90,7 @@ class Map:
     caption: str
     relevance: Array
     x: Array
+    is_difference: bool = False
 
     @property
     def height(self) -> float:
@@ -38,25 +99,26 @@ class Map:
         ratio = rows / columns if columns else 1.0
         return min(1.6, ratio) if ratio > SLIM else 0.5
 
-    def layers(self, what: str, limit: float) -> list[Array]:
+    def layers(self, what: str, limit: float, table: Array | None = None) -> list[Array]:
         """The images of a panel, each (H, W, 3) uint8, or (H, W, 4) where it lies over the one before it.
 
         Parameters
         ----------
         what : "input", "heatmap", "overlay" or "pattern"
         limit : the |R| that takes the full colour
+        table : the colours; None: ours
         """
         if what == "input":
             return [as_image(self.x)]
         if what == "pattern":
             return [pattern(self.x, self.relevance)]
         if what != "overlay":
-            return [heatmap(self.relevance, limit=limit)]
+            return [heatmap(self.relevance, limit=limit, cmap=table)]
         base = as_image(self.x)
         grey = base.mean(axis=2, keepdims=True).repeat(3, axis=2)
         # The picture keeps a third of its contrast on a light ground, so that neither side of the scale drowns in it.
         pale = np.rint(255 - (255 - grey) * 0.45).astype(np.uint8)
-        return [pale, heatmap(self.relevance, limit=limit, transparent=True)]
+        return [pale, heatmap(self.relevance, limit=limit, transparent=True, cmap=table)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,12 +131,14 @@ class Content:
     limit : the |R| that takes the full colour
     inputs : how many there are
     style : one of `STYLES`
+    look : the colours
     """
 
     maps: tuple[Map, ...]
     limit: float
     inputs: int
     style: str
+    look: Look = PLAIN_LOOK
 
     @property
     def kind(self) -> str:
@@ -89,19 +153,57 @@ class Content:
         return _PANEL if max(np.atleast_2d(one.relevance).shape[1] for one in self.maps) < _FINE else _FINE_PANEL
 
     @property
-    def beyond(self) -> bool:
-        """Whether some relevance is larger than what takes the full colour."""
-        return max(limit_of(one.relevance) for one in self.maps) > self.limit
+    def scale(self) -> Scale:
+        """The part of the scale that occurs."""
+        return Scale.of((one.relevance for one in self.maps if not one.is_difference), self.limit, self.look.cmap)
+
+    @property
+    def table(self) -> Array:
+        """The colours from −limit to limit."""
+        return self.scale.colours
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be said of the picture: what a pattern is, how much is beyond the scale, a blur."""
+        maps = [one.relevance for one in self.maps if not one.is_difference]
+        notes = []
+        if self.style == "pattern":
+            notes.append("pattern: the input, as bright as it is relevant: x ⊙ R, with R < 0 as 0")
+            clipped = [(np.maximum(one, 0.0), _full(np.maximum(one, 0.0), 20)) for one in maps]
+        else:
+            clipped = [(one, self.limit) for one in maps]
+        notes += _clipped(clipped, "full brightness" if self.style == "pattern" else "the scale")
+        if self.look.smooth is not None:
+            notes.append(f"smoothed by a Gaussian of {self.look.smooth:g} cells")
+        return tuple(notes)
+
+
+def _clipped(maps: Sequence[tuple[Array, float]], what: str) -> tuple[str, ...]:
+    """How much is beyond what is shown of pairs of a map and its limit; nothing where nothing is."""
+    size = sum(one.size for one, _ in maps)
+    sizes = [(np.abs(one), limit) for one, limit in maps]
+    beyond = sum(int((one > limit).sum()) for one, limit in sizes)
+    if not beyond:
+        return ()
+    held = sum(float(one[one > limit].sum()) for one, limit in sizes) / sum(float(one.sum()) for one, _ in sizes)
+    return (f"beyond {what}: {percent(beyond / size)} of the cells, which hold {percent(held)} of Σ |R|",)
 
 
 def content_of(
-    explanation: Explanation, x: Any = None, *, sample: int = 0, labels: Sequence[str] | None = None, style: str = "panels"
+    explanation: Explanation,
+    x: Any = None,
+    *,
+    sample: int = 0,
+    labels: Sequence[str] | None = None,
+    style: str = "panels",
+    look: Look = PLAIN_LOOK,
 ) -> Content:
     """The content of a picture of one sample: its maps, their common limit, and the style.
 
     Parameters
     ----------
     explanation, x, sample, labels, style : as `picture` takes them
+    look : the colours and their scale
 
     Raises
     ------
@@ -117,15 +219,16 @@ def content_of(
     count = explanation.value.shape[0]
     if not 0 <= sample < count:
         raise ParameterError(f"there is no sample {sample} in an explanation of {count}")
-    maps = _maps(explanation, x, sample, labels, style == "contrast")
-    limit = max(_full(m.relevance) for m in maps) or 1.0
-    content = Content(tuple(maps), limit, len(explanation.inputs), style)
+    labels = labels_of(explanation, labels)
+    maps = _maps(explanation, x, sample, labels, style == "contrast", look)
+    limit = look.limit([m.relevance for m in maps if not m.is_difference])
+    content = Content(tuple(maps), limit, len(explanation.inputs), style, look)
     if content.kind == "bars" and style in ("overlay", "pattern"):
         raise ParameterError(f"style {style!r} is for images; vectors are drawn as bars")
     return content
 
 
-def _maps(explanation: Explanation, x: Any, sample: int, labels: Sequence[str] | None, contrast: bool) -> list[Map]:
+def _maps(explanation: Explanation, x: Any, sample: int, labels: Sequence[str] | None, contrast: bool, look: Look) -> list[Map]:
     values = np.atleast_1d(explanation.value[sample])
     if contrast and values.size < 2:
         raise ParameterError('style "contrast" compares two targets: explain with targets=(one, another)')
@@ -146,7 +249,7 @@ def _maps(explanation: Explanation, x: Any, sample: int, labels: Sequence[str] |
             one = relevance[t] if explanation.several else relevance
             target = None if targets is None else int(targets[t])
             caption = caption_of(target, float(values[t]), explanation.prediction[sample], labels)
-            one = one if one.ndim == 1 else plain_map(one)
+            one = one if one.ndim == 1 else look.smoothed(plain_map(one))
             several.append(Map(name, caption, np.asarray(one, dtype=np.float64), shown))
         maps += [*several, _difference(*several)] if contrast else several
     return maps
@@ -154,8 +257,20 @@ def _maps(explanation: Explanation, x: Any, sample: int, labels: Sequence[str] |
 
 def _difference(first: Map, second: Map) -> Map:
     """What speaks for the first rather than for the second."""
-    caption = "the first minus the second"
-    return Map(first.name, caption, first.relevance - second.relevance, first.x)
+    names = [one.caption.partition("\n")[0] for one in (first, second)]
+    caption = f"{names[0]}\nminus {names[1]}"
+    return Map(first.name, caption, first.relevance - second.relevance, first.x, True)
+
+
+def labels_of(explanation: Explanation, labels: Sequence[str] | None) -> Sequence[str] | None:
+    """The names of the classes: those that are given, or those that the explanation has; None: there are none.
+
+    Parameters
+    ----------
+    explanation : what is drawn
+    labels : what was given
+    """
+    return labels if labels is not None else explanation.class_names or None
 
 
 def caption_of(target: int | None, value: float, prediction: Array, labels: Sequence[str] | None) -> str:

@@ -21,7 +21,18 @@ h1 { font-size: 1.3em } h2 { font-size: 0.95em; font-weight: 600; margin: 1.6em 
 """
 
 
-def html(readings: Sequence[Reading], *, title: str = "Relevance of words", facts: str = "") -> str:
+class Page(str):
+    """A page of HTML: a text, which a notebook displays as what it says."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        # A frame of its own: the page's styles are none of the notebook's.
+        height = min(800, 200 + 110 * self.count("<section>"))
+        return f'<iframe srcdoc="{escape(self)}" style="width: 100%; height: {height}px; border: 0"></iframe>'
+
+
+def html(readings: Sequence[Reading], *, title: str = "Relevance of words", facts: str = "") -> Page:
     """A page with sentences whose words are coloured by their relevance: orange speaks for, blue against, white is zero.
 
     The page needs no other file and no script. Each sentence has a scale of its own, ±max |R| of its words; a number
@@ -46,7 +57,7 @@ def html(readings: Sequence[Reading], *, title: str = "Relevance of words", fact
         *(_section(one) for one in readings),
         "</main>\n</body>\n</html>\n",
     ]
-    return "\n".join(part for part in parts if part)
+    return Page("\n".join(part for part in parts if part))
 
 
 def _section(reading: Reading) -> str:

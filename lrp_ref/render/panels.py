@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..arrays import Array
 from ..forks import cached_property
 from ..propagate.explanation import Explanation
-from .canvas import GREY, PLAIN, SMALL, characters, colour_bar, facts_of, figure, is_slim, printable, remove_ticks, show
+from .canvas import GREY, PLAIN, SMALL, Scale, characters, colour_bar, facts_of, figure, is_slim, printable, remove_ticks, show
 from .maps import Content, shorten
 
 if TYPE_CHECKING:
@@ -41,8 +41,7 @@ class Frame:
     titles : above the columns; none where there is one panel
     names : of the rows; none where there is one
     lines : those of the heading and those of the facts
-    bar : whether there is a scale
-    beyond : whether it has pointed ends
+    bar : the part of the scale that is shown; None: there is none
     """
 
     shapes: tuple[tuple[tuple[int, int], ...], ...]
@@ -51,13 +50,12 @@ class Frame:
     titles: tuple[str, ...]
     names: tuple[str, ...]
     lines: tuple[int, int]
-    bar: bool
-    beyond: bool
+    bar: Scale | None
 
     @property
     def size(self) -> tuple[float, float]:
         """Width and height in inches."""
-        width = width_of(self.side, len(self.shapes[0]), self.names, self.bar)
+        width = width_of(self.side, len(self.shapes[0]), self.names, self.bar is not None)
         # A little more: 10.9 inches of 150 dots are 1635 pixels, and not 1634.999….
         return width + 1e-9, _whole(self._top + self._rows + self._bottom) + 1e-9
 
@@ -90,7 +88,7 @@ class Frame:
         return self.size[0] - _RIGHT - _BAR[1], self._bottom + 0.1 * self._rows, _BAR[1], 0.8 * self._rows
 
     def figure(self, limit: float = 1.0) -> tuple[Figure, list[list[Axes]], Axes | None]:
-        """A figure with axes for the panels and for the scale, which goes from −limit to limit.
+        """A figure with axes for the panels and for the scale, which goes from −limit to limit or shows one sign.
 
         Parameters
         ----------
@@ -104,9 +102,9 @@ class Frame:
             axis.set_title(title, fontsize=10)
         for row, name in zip(axes, self.names, strict=False):
             row[0].set_ylabel(name, **PLAIN)
-        if not self.bar:
+        if self.bar is None:
             return fig, axes, None
-        scale = colour_bar(fig, limit, self.beyond, cax=fig.add_axes(self.part(self.scale)))
+        scale = colour_bar(fig, limit, self.bar, cax=fig.add_axes(self.part(self.scale)))
         scale.yaxis.set_label_coords(1 + _LABEL / _BAR[1], 0.5)
         return fig, axes, scale
 
@@ -200,10 +198,10 @@ def panels_of(content: Content, explanation: Explanation, sample: int) -> Panels
     """
     titles = ("input", "relevance", "overlay") if content.style == "panels" else (content.style,)
     several, bar = len(titles) > 1, content.style != "pattern"
-    layers = tuple(tuple(one.layers(title, content.limit) for title in titles) for one in content.maps)
+    layers = tuple(tuple(one.layers(title, content.limit, content.table) for title in titles) for one in content.maps)
     names = tuple(shorten(printable(one.name)) for one in content.maps) if content.inputs > 1 else ()
     heading = fill(", ".join(content.maps[0].caption.splitlines()), 80 if several else 40)
-    facts = facts_of(explanation, sample, characters(width_of(content.side, len(titles), names, bar)))
+    facts = facts_of(explanation, sample, characters(width_of(content.side, len(titles), names, bar)), content.notes)
     frame = Frame(
         shapes=tuple(tuple(images[0].shape[:2] for images in row) for row in layers),
         side=content.side,
@@ -211,7 +209,6 @@ def panels_of(content: Content, explanation: Explanation, sample: int) -> Panels
         titles=titles if several else (),
         names=names,
         lines=(heading.count("\n") + 1, facts.count("\n") + 1),
-        bar=bar,
-        beyond=bar and content.beyond,
+        bar=content.scale if bar else None,
     )
     return Panels(frame, layers, heading, facts, content.limit)

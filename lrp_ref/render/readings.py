@@ -12,7 +12,7 @@ from ..errors import ParameterError, ShapeError
 from ..propagate.explanation import Explanation
 from ..propagate.share import percent
 from .colours import heatmap, limit_of
-from .maps import caption_of
+from .maps import caption_of, labels_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +85,7 @@ def readings(
     sentences = []
     for t, row in enumerate(steps):
         target = None if targets is None else int(targets[t])
-        caption = caption_of(target, float(values[t]), explanation.prediction[sample], labels)
+        caption = caption_of(target, float(values[t]), explanation.prediction[sample], labels_of(explanation, labels))
         caption = ", ".join((*caption.splitlines(), *arrival_note(None if share is None else float(share[t]))))
         sentences.append(Reading(tuple(words), row, caption, limit))
     return tuple(sentences)

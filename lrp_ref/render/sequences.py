@@ -10,9 +10,9 @@ import numpy as np
 from ..arrays import Array
 from ..errors import ParameterError, ShapeError
 from ..propagate.explanation import Explanation
-from .canvas import as_image, colour_scale, figure, printable, write_facts
+from .canvas import Scale, as_image, colour_bar, figure, printable, write_facts
 from .colours import NEGATIVE, POSITIVE, heatmap, limit_of
-from .maps import MOST_TARGETS, caption_of
+from .maps import MOST_TARGETS, caption_of, labels_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,7 +77,7 @@ def _caption(explanation: Explanation, sample: int, t: int, labels: Sequence[str
     targets = explanation.target
     target = None if targets is None else int(np.atleast_1d(targets[sample])[t])
     value = float(np.atleast_1d(explanation.value[sample])[t])
-    return ", ".join(caption_of(target, value, explanation.prediction[sample], labels).splitlines())
+    return ", ".join(caption_of(target, value, explanation.prediction[sample], labels_of(explanation, labels)).splitlines())
 
 
 def _figure(
@@ -99,9 +99,7 @@ def _figure(
     for axes in panels:
         axes.set_xlim(-0.5, maps[0].shape[0] - 0.5)
     _name_steps(panels, maps[0].shape[0], steps)
-    bar = fig.colorbar(colour_scale(limit), ax=panels, shrink=0.8, aspect=25, pad=0.01)
-    bar.set_label("relevance: against ◂  ▸ for", fontsize=9)
-    bar.ax.tick_params(labelsize=8)
+    colour_bar(fig, limit, Scale.of(maps, limit), ax=panels, shrink=0.8, aspect=25, pad=0.01)
     return fig
 
 

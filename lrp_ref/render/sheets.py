@@ -13,7 +13,7 @@ from ..memo import Memo
 from ..propagate.explanation import Explanation
 from .canvas import PLAIN, TICKS, figure, has_small_cells
 from .figures import figure_of
-from .maps import content_of
+from .maps import Look, content_of
 from .panels import Box, Frame, Panels, panels_of
 
 if TYPE_CHECKING:
@@ -56,19 +56,21 @@ class Sheets:
         sample: int = 0,
         labels: Sequence[str] | None = None,
         style: str = "panels",
+        **look: Any,
     ) -> Array:
         """The pixels (H, W, 3) uint8 of what `picture` draws.
 
         Parameters
         ----------
         explanation, x, sample, labels, style : as `picture` takes them
+        **look : the attributes of a `Look` that `picture` takes by name: cmap, percentile, vmax, smooth
 
         Raises
         ------
         ShapeError, NonFiniteError, ParameterError, UnknownNameError
             As `picture` raises them.
         """
-        content = content_of(explanation, x, sample=sample, labels=labels, style=style)
+        content = content_of(explanation, x, sample=sample, labels=labels, style=style, look=Look(**look))
         if content.kind != "panels":
             return pixels(figure_of(content, explanation, sample), self.dpi)
         panels = panels_of(content, explanation, sample)
@@ -142,12 +144,15 @@ def _write_scale(fig: Figure, frame: Frame, axis: Box, limit: float) -> None:
     formatter = ScalarFormatter()
     formatter.create_dummy_axis()
     assert formatter.axis is not None
-    formatter.axis.set_view_interval(-limit, limit)
+    assert frame.bar is not None
+    ends = frame.bar.ends(limit)
+    formatter.axis.set_view_interval(*ends)
     right, base, up = axis[0] + axis[2], axis[1], axis[3]
     locator = AutoLocator()
     locator.set_params(nbins=min(9, max(1, int(72 * up * frame.size[1] / (2 * TICKS)))))  # as many as axes have room for
-    numbers = [value for value in locator.tick_values(-limit, limit) if abs(value) <= limit * (1 + 1e-10)]
-    heights = [base + up * (value / limit + 1) / 2 for value in numbers]
+    slack = limit * 1e-10
+    numbers = [value for value in locator.tick_values(*ends) if ends[0] - slack <= value <= ends[1] + slack]
+    heights = [base + up * (value - ends[0]) / (ends[1] - ends[0]) for value in numbers]
     ticks = Line2D([right] * len(heights), heights, linestyle="", color="black", marker=_TICK, markersize=_LONG, mew=0.8)
     fig.add_artist(ticks)
     across, high = (1 / (72 * inches) for inches in frame.size)  # a point

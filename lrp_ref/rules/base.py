@@ -109,6 +109,11 @@ class Rule(ABC):
         if not self.fits(layer):
             raise RuleError(f"{self} serves {self.serves}, not {type(layer).__name__}")
 
+    def _repr_latex_(self) -> str:
+        """The rule with its parameters, and its formula, as a notebook sets it."""
+        name = str(self).replace("_", r"\_")
+        return rf"$\displaystyle \mathtt{{{name}}}\colon\quad {self.formula}$" if self.formula else rf"$\mathtt{{{name}}}$"
+
     def __str__(self) -> str:
         # All parameters, the usual ones too: tables, plans and ledgers must say what was done.
         given: tuple[Field[Any], ...] = fields(self) if is_dataclass(self) else ()

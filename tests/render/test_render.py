@@ -338,16 +338,21 @@ def test_styles_of_several_targets_and_inputs(style, tmp_path):
     assert "class 3\nscore 5.265" in [axes.get_title() for axes in figure.axes]
 
 
-def test_the_contrast_is_the_difference_of_the_first_two_targets_on_one_scale(tmp_path):
+def test_the_contrast_names_the_classes_and_its_difference_has_a_scale_of_its_own(tmp_path):
     e = explained(targets=[[8, 3], [8, 3]])
     figure = render.picture(e, style="contrast")
     drawn(figure, tmp_path)
     titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
-    assert [title.splitlines()[0] for title in titles] == ["input", "class 8", "class 3", "the first minus the second"]
+    assert [title.splitlines()[0] for title in titles] == ["input", "class 8", "class 3", "class 8"]
+    assert titles[-1] == "class 8\nminus class 3"
     one, two = e.relevance[0].sum(axis=1).astype(np.float64)
-    limit = max(np.abs(m).max() for m in (one, two, one - two))
-    for axes, expected in zip(figure.axes[1:], (one, two, one - two), strict=False):
+    limit = max(np.abs(m).max() for m in (one, two))
+    for axes, expected in zip(figure.axes[1:3], (one, two), strict=True):
         assert np.array_equal(images(axes)[0], render.heatmap(expected, limit=limit))
+    assert np.array_equal(images(figure.axes[3])[0], render.heatmap(one - two))
+    bars = [axes.get_ylim() for axes in figure.axes[4:]]
+    assert max(max(np.abs(ends)) for ends in bars) == pytest.approx(max(limit, np.abs(one - two).max()))
+    assert len(bars) == 2
 
 
 def test_styles_that_do_not_fit_say_so():
@@ -364,13 +369,14 @@ def test_in_fine_maps_single_cells_do_not_outshine_the_rest(tmp_path):
     values[0, 0, :2, :10] = 100.0  # 20 of 14400 cells
     model = Model.sequential([L.Flatten(), L.Dense(np.ones((14400, 1)))])
     figure = render.picture(lrp_ref.explain(model, values, rule=rules.Zero()), style="heatmap")
-    drawn(figure, tmp_path)
+    texts = drawn(figure, tmp_path)
     map_, bar = figure.axes
-    assert bar.get_ylim() == (-1, 1)
+    assert bar.get_ylim() == (0, 1)  # the sign that occurs
+    assert any("beyond the scale: 0.139 % of the cells, which hold 12.2 % of Σ |R|" in text for text in texts)
     assert (images(map_)[0][5, 5] == render.scale()[-1]).all()
     small = render.picture(lrp_ref.explain(model_of(60), values[..., :60, :60], rule=rules.Zero()), style="heatmap")
     drawn(small, tmp_path)
-    assert small.axes[1].get_ylim() == (-100, 100)
+    assert small.axes[1].get_ylim() == (0, 100)
 
 
 def model_of(side):
@@ -478,6 +484,7 @@ def test_without_matplotlib_a_figure_names_the_extra_and_heatmaps_work(monkeypat
     e = explained()
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.delitem(sys.modules, "lrp_ref.render.drawing", raising=False)
     assert render.heatmap(e.relevance[0]).shape == (8, 8, 3)
     for draw in (lambda: render.picture(e), lambda: render.ledger(e.ledger)):
         with pytest.raises(errors.MissingExtraError, match=r"a picture needs matplotlib: pip install 'lrp_ref\[plot\]'"):

@@ -1,0 +1,102 @@
+"""Some samples of an explanation, and explanations of several batches as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array
+from ..booking import AMOUNTS, COLUMNS
+from ..errors import ParameterError, ShapeError
+from ..ledger import Booking, Entry, Ledger
+from .explanation import Explanation
+
+#: Attributes of an explanation that have an axis of samples; the mappings have it in each of their arrays.
+_MAPPINGS = ("relevances", "activations")
+_ARRAYS = ("prediction", "target", "value", "doubt", "shared")
+
+
+def take(explanation: Explanation, which: Any) -> Explanation:
+    """The explanation of some of its samples, which keep their axis.
+
+    Parameters
+    ----------
+    explanation : of a batch
+    which : an int (one sample, as a batch of one), a slice, a mask of truth values or a list of ints
+
+    Raises
+    ------
+    IndexError
+        Where there is no such sample; a loop over the samples ends there.
+    ParameterError
+        Where it is no choice of samples.
+    """
+    places = _places(which, explanation.value.shape[0])
+    return _mapped([explanation], lambda arrays: arrays[0][places])
+
+
+def _places(which: Any, count: int) -> Array:
+    if isinstance(which, slice):
+        return np.arange(count)[which]
+    chosen = np.asarray(which)
+    if chosen.dtype == bool and chosen.shape == (count,):
+        return np.flatnonzero(chosen)
+    if (chosen.dtype.kind not in "iu" and chosen.size) or chosen.ndim > 1:
+        raise ParameterError(f"samples are chosen by an int, a slice, a list of ints or a mask of {count}, found {which!r}")
+    chosen = np.atleast_1d(chosen).astype(np.intp)
+    if chosen.size and not -count <= chosen.min() <= chosen.max() < count:
+        raise IndexError(f"there is no sample {which} in an explanation of {count}")
+    return chosen % count if count else chosen
+
+
+def join(parts: Sequence[Explanation]) -> Explanation:
+    """Explanations of batches, made in the same way, as one explanation of all their samples.
+
+    Parameters
+    ----------
+    parts : at least one; what is not an array is that of the first
+
+    Raises
+    ------
+    ShapeError
+        Where their arrays do not fit.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    try:
+        joined = _mapped(list(parts), np.concatenate)
+    except (ValueError, KeyError) as error:
+        raise ShapeError(f"the explanations do not fit each other: {error}") from None
+    return replace(joined, cautions=tuple(dict.fromkeys(caution for part in parts for caution in part.cautions)))
+
+
+def _mapped(parts: list[Explanation], change: Callable[[list[Array]], Array]) -> Explanation:
+    """An explanation of what `change` makes of the arrays that have an axis of samples."""
+    first = parts[0]
+    changed: dict[str, Any] = {
+        name: {key: change([getattr(part, name)[key] for part in parts]) for key in getattr(first, name)} for name in _MAPPINGS
+    }
+    for name in _ARRAYS:
+        held = [array for part in parts if (array := getattr(part, name)) is not None]
+        changed[name] = change(held) if len(held) == len(parts) else None
+    ledgers = [part.ledger for part in parts if part.ledger is not None]
+    if len(ledgers) == len(parts):
+        changed["ledger"] = Ledger.of(lambda: _settled(ledgers, change), change([ledger.start for ledger in ledgers]))
+    return replace(first, **changed)
+
+
+def _settled(ledgers: list[Ledger], change: Callable[[list[Array]], Array]) -> tuple[tuple[Entry, ...], Array]:
+    """The entries of the accounts, and what reaches the inputs."""
+    entries = []
+    for each in zip(*ledgers, strict=True):
+        bookings = [entry.booking for entry in each]
+        columns = {name: change([getattr(booking, name) for booking in bookings]) for name in (*COLUMNS, *AMOUNTS)}
+        details: Mapping[str, Array] = {
+            name: change([booking.details[name] for booking in bookings]) for name in bookings[0].details
+        }
+        flags = tuple(dict.fromkeys(flag for booking in bookings for flag in booking.flags))
+        entries.append(Entry(each[0].node, each[0].rule, Booking(**columns, flags=flags, details=details)))
+    return tuple(entries), change([ledger.relevance for ledger in ledgers])
