@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from ..errors import unknown
 from .base import Cost, Method, ModelMethod
+from .games import Shapley, ShapleyValues
 from .gradients import Gradient, GradientTimesInput, Sensitivity
 from .occlusion import Occlusion
 from .paths import IntegratedGradients
@@ -37,6 +38,8 @@ __all__ = [
     "Occlusion",
     "Replacement",
     "Sensitivity",
+    "Shapley",
+    "ShapleyValues",
     "SimpleTaylor",
     "SmoothGrad",
     "Value",
@@ -56,6 +59,7 @@ METHODS: dict[str, type[ModelMethod]] = {
         SmoothGrad,
         Occlusion,
         RISE,
+        Shapley,
     )
 }
 
