@@ -13,6 +13,7 @@ of them that `lrp-ref methods` prints.
 from __future__ import annotations
 
 from ..errors import unknown
+from .activations import CAM, GradCAM, GuidedGradCAM
 from .base import Cost, Method, ModelMethod
 from .games import Shapley, ShapleyValues
 from .gradients import Gradient, GradientTimesInput, Sensitivity
@@ -24,13 +25,16 @@ from .smooth import SmoothGrad
 from .taylor import SimpleTaylor
 
 __all__ = [
+    "CAM",
     "METHODS",
     "RISE",
     "Blur",
     "Cost",
     "Deletion",
+    "GradCAM",
     "Gradient",
     "GradientTimesInput",
+    "GuidedGradCAM",
     "IntegratedGradients",
     "Method",
     "ModelMethod",
@@ -59,6 +63,9 @@ METHODS: dict[str, type[ModelMethod]] = {
         SmoothGrad,
         Occlusion,
         RISE,
+        CAM,
+        GradCAM,
+        GuidedGradCAM,
         Shapley,
     )
 }
