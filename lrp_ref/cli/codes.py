@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from shlex import quote
 
 from ..errors import (
     DomainError,
@@ -44,6 +45,8 @@ _OPTIONS = {
 #: Arguments whose values a message gives, and the options that take them.
 _VALUED = {"batch_axis": "--batch-axis", "fix": "--fix", "signal": "--signal"}
 _MAPPING = re.compile(r"\b(batch_axis|fix|signal)=\{([^{}]*)\}")
+#: The values that a network may end at, as Python would have them.
+_ENDS = re.compile(r"end the model before it with outputs=(\([^()]*\)|'[^']*')")
 #: What cannot be done here, what can be done instead.
 _INSTEAD = tuple(
     (re.compile(found), instead)
@@ -58,7 +61,7 @@ _INSTEAD = tuple(
         ),
         (r"explain the score before it, or end the model there", "lrp-ref inspect lists the ends and heads that leave it out"),
         (r"[;,](?: and)? batched=False [^;,.]*", ""),
-        (r"end the model before it with outputs=", "--output NODE ends the network before it"),
+        (r"end the model before it with outputs=(?![('])", "--output NODE ends the network before it"),
         (r"; load\(…, batch_axis=1\) reads", "; --batch-axis 1 reads"),
         (r"batch_axis= says", "--batch-axis NAME=N says"),
         (r"\boutputs=", "--output NODE"),
@@ -85,7 +88,7 @@ def message(error: BaseException) -> str:
         return f"{text} (--low and --high give the bounds, and so does --preprocess)"
     if not isinstance(error, LrpError):
         return text
-    text = _MAPPING.sub(_typed, text)
+    text = _ENDS.sub(_ended, _MAPPING.sub(_typed, text))
     for pattern, instead in _INSTEAD:
         text = pattern.sub(instead, text)
     options = [option for name, option in _OPTIONS.items() if name in text]
@@ -97,6 +100,12 @@ def _typed(match: re.Match[str]) -> str:
     option = _VALUED[match[1]]
     pairs = re.findall(r"'([^']+)': ([^,]+)", match[2])
     return " ".join(f"{option} {name}={value}" for name, value in pairs) or f"{option} NAME=VALUE"
+
+
+def _ended(match: re.Match[str]) -> str:
+    """outputs=('a', 'b') as it is typed: --output a --output b."""
+    names = re.findall(r"'([^']*)'", match[1])
+    return f"{' '.join(f'--output {quote(name)}' for name in names)} ends the network before it"
 
 
 def code_of(error: BaseException) -> int:

@@ -353,7 +353,7 @@ def test_einsum_refusals(equation, shapes, constants, message):
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda m, x: m.op("CumSum", x, np.array(1)), r"\(CumSum\): it is read between constants only.*outputs="),
+        (lambda m, x: m.op("CumSum", x, np.array(1)), r"\(CumSum\): it is computed of constants alone.*outputs="),
         (
             lambda m, x: m.op("Mul", x, m.op("ReduceMean", np.zeros((0, 5), F), np.array([0]))),
             r"\(ReduceMean\): a mean over an array of shape \(0, 5\)",

@@ -159,7 +159,7 @@ def simplify_nodes(request: LoadRequest, outputs: Sequence[str]) -> tuple[tuple[
     """
     graph = request.graph
     nodes = needed_nodes(graph, outputs)
-    versions = versions_of(nodes, graph.opset, graph.ml_opset)
+    versions = versions_of(nodes, graph.opset, graph.ml_opset, [value.name for value in graph.inputs])
     nodes = remove_negative_indices(graph, nodes, _constants_of(request, versions))
     nodes = needed_nodes(replace(graph, nodes=nodes), outputs)
     if request.batched:

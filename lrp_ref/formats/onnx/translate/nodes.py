@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from ....network.model import Model
 from ..read.onnx_graph import Branch, OpNode
 from .batch_axis import move_batch_first
 from .builder import Builder, Tensor, Value
+from .ends import END, with_ends
 from .folded_batch import has_folded_batch, unfold_batch
 from .integers import check_integers, kind_of
 from .operator_call import Call
@@ -47,6 +48,7 @@ def translate_nodes(
     version_of: Mapping[str, int],
     operators: Mapping[tuple[str, int], Operator],
     fold: Callable[[Call], Sequence[Value | None] | None],
+    within: Collection[str] = (),
 ) -> None:
     """Translate nodes into layers or constants, one after the other.
 
@@ -58,6 +60,7 @@ def translate_nodes(
     version_of : the schema version of each operator
     operators : by name and schema version
     fold : computes a node of constants
+    within : values of a branch, which no model ends at
 
     Raises
     ------
@@ -83,7 +86,8 @@ def translate_nodes(
                     else:
                         results = _translate_node(call, operators, fold)
             except _NODE_ERRORS as error:
-                complaints.append(f"{node.place}: {_message_of(error)}")
+                ends = [name for name in node.inputs if name not in within and _is_computed(values.get(name), builder)]
+                complaints.append(f"{node.place}: {with_ends(_message_of(error), ends)}")
         for index, name in enumerate(node.outputs):
             value = results[index] if index < len(results) else None
             values[name] = (
@@ -115,8 +119,14 @@ def _take_branch(
     if not isinstance(branch, Branch) or len(branch.outputs) != len(call.node.outputs):
         raise FormatError("its branch is missing, or has another number of outputs")
     inner = {**values, **branch.constants}
-    translate_nodes(branch.nodes, inner, call.builder, version_of, operators, fold)
+    own = [name for node in branch.nodes for name in node.outputs]
+    translate_nodes(branch.nodes, inner, call.builder, version_of, operators, fold, own)
     return [inner.get(name) for name in branch.outputs]
+
+
+def _is_computed(value: Value | MissingValue | None, builder: Builder) -> bool:
+    """Whether a value depends on the network's input, and is not one."""
+    return isinstance(value, Tensor) and value.name in builder.nodes
 
 
 def _message_of(error: Exception) -> str:
@@ -134,10 +144,7 @@ def _translate_node(
     if operator is None and not call.version:
         raise FormatError(f"{call.node.op} is not read")
     if operator is None:
-        raise FormatError(
-            "it is read between constants only, and its input depends on the network's input; "
-            "end the model before it with outputs="
-        )
+        raise FormatError(f"it is computed of constants alone, and here it reads what depends on the network's input; {END}")
     kind = kind_of(call)
     changed: dict[str, Any] = {} if kind is None else {"kind": kind}
     if has_folded_batch(call) and not operator.finds_folded:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from ....errors import FormatError
 from ..read.onnx_graph import Branch, OpNode
 from ..read.reader import ML_DOMAIN
+from .ends import ends_before, with_ends
 from .operators import FOLDED, FOREIGN, HINTS, OPERATORS, OTHERS
 
 
-def versions_of(nodes: Sequence[OpNode], opset: int, ml_opset: int = 0) -> dict[str, int]:
+def versions_of(nodes: Sequence[OpNode], opset: int, ml_opset: int = 0, inputs: Collection[str] = ()) -> dict[str, int]:
     """The schema version of every operator, for the versions of ONNX's own and of ai.onnx.ml's operators.
 
     Operators inside branches that are not read have the version 0: whether a branch is taken is not known yet.
@@ -20,6 +21,7 @@ def versions_of(nodes: Sequence[OpNode], opset: int, ml_opset: int = 0) -> dict[
     ----------
     nodes : those that the outputs need
     opset, ml_opset : the versions that the file imports
+    inputs : the names of the network's inputs, from which it follows where the network may end instead
 
     Raises
     ------
@@ -33,7 +35,8 @@ def versions_of(nodes: Sequence[OpNode], opset: int, ml_opset: int = 0) -> dict[
             _look_up(node.op, opset, ml_opset, versions, wrong)
     if wrong:
         counts = Counter(node.op for node in nodes)
-        listed = [f"{op} ({counts[op]}×: {hint})" for op, hint in sorted(wrong.items())]
+        advised = {op: with_ends(hint, ends_before(op, nodes, wrong, inputs)) for op, hint in wrong.items()}
+        listed = [f"{op} ({counts[op]}×: {hint})" for op, hint in sorted(advised.items())]
         raise FormatError(f"the network uses operators that are not read: {'; '.join(listed)}")
     for op in {node.op for node in _inside(nodes)} - versions.keys():
         _look_up(op, opset, ml_opset, versions, wrong)
