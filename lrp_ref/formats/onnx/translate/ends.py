@@ -34,7 +34,8 @@ def ends_before(op: str, nodes: Sequence[OpNode], refused: Collection[str], inpu
     refused : the operators that are not read
     inputs : the names of the network's inputs
     """
-    signals, unread, found = set(inputs), set(), []
+    signals, unread = set(inputs), set[str]()
+    found: list[str] = []
     for node in nodes:
         if node.op == op:
             found += [name for name in node.inputs if name in signals and name not in unread and name not in inputs]
