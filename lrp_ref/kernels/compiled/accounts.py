@@ -86,14 +86,18 @@ def size_term(term: Term, nonnegative: bool) -> tuple[Feature, Array]:
 
 
 def accounting(
-    size_methods: Sequence[SizeMethod], shares: Sequence[Any], biases: Sequence[Array | None], own: Array | None, quotient: bool
+    size_methods: Sequence[SizeMethod],
+    shares: Sequence[Any],
+    biases: Sequence[Array | None],
+    layer_bias: Array | None,
+    quotient: bool,
 ) -> Any:
-    """What the core knows of the shares; biases channels last, `own` the layer's."""
-    found = []
+    """What the core knows of the shares; biases channels last, `layer_bias` the layer's."""
+    coded = []
     for method, share, bias in zip(size_methods, shares, biases, strict=True):
         kind, epsilon = _coded(share.stabiliser)
-        found.append((bias, kind, epsilon, float(share.coefficient), method.alike, method.tilt, method.sign))
-    return _core.Accounting(own, quotient, found)
+        coded.append((bias, kind, epsilon, float(share.coefficient), method.alike, method.tilt, method.sign))
+    return _core.Accounting(layer_bias, quotient, coded)
 
 
 def _coded(stabiliser: Stabiliser) -> tuple[int, float]:

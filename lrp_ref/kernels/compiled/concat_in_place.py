@@ -44,7 +44,7 @@ class ConcatInPlace(PassThrough):
     columns = "none"
 
     @cached_property
-    def parts(self) -> tuple[slice, ...]:
+    def slices(self) -> tuple[slice, ...]:
         """Where each input lies along the axis."""
         return tuple(slice(*ends) for ends in pairwise(accumulate(self.extents, initial=0)))
 
@@ -62,32 +62,32 @@ class ConcatInPlace(PassThrough):
             return output, SavedPass(None, tuple(a.shape for a in inputs), output if self.with_ledger else None)
         first = 0
         for a in inputs:
-            part = into[:, first : first + a.shape[1]]
-            if a.ctypes.data != part.ctypes.data or a.strides != part.strides:
-                part[...] = a
+            slice_view = into[:, first : first + a.shape[1]]
+            if a.ctypes.data != slice_view.ctypes.data or a.strides != slice_view.strides:
+                slice_view[...] = a
             first += a.shape[1]
         return into, SavedPass(None, tuple(a.shape for a in inputs), into if self.with_ledger else None)
 
     def relevance(self, saved: SavedPass, message: Array) -> Handed:
         front = (slice(None),) * (self.axis + 1)
-        messages = tuple(message[(*front, part)] for part in self.parts)
+        messages = tuple(message[(*front, part)] for part in self.slices)
         return messages, self._entries(saved, message)
 
 
 def slots(steps: Sequence[Step]) -> Mapping[str, Slot]:
     """For each node whose output can be computed into that of a concatenation (and for the latter itself), where."""
     writers = {step.nodes[-1].name for step in steps if step.writes_into_slice}
-    found: dict[str, Slot] = {}
+    slot_of: dict[str, Slot] = {}
     for step in steps:
         if not isinstance(step, ConcatInPlace) or step.axis != 1:
             continue
         node, first = step.nodes[0], 0
         for name, channels in zip(node.inputs, step.extents, strict=True):
-            if name in writers and name not in found:
-                found[name] = Slot(node.name, first, channels)
-                found[node.name] = Slot(node.name, 0, sum(step.extents))
+            if name in writers and name not in slot_of:
+                slot_of[name] = Slot(node.name, first, channels)
+                slot_of[node.name] = Slot(node.name, 0, sum(step.extents))
             first += channels
-    return found
+    return slot_of
 
 
 def output(shape: Shape, dtype: Any) -> Array:

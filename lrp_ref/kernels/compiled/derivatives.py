@@ -63,9 +63,9 @@ def upward(model: Model, node: Node, rule: LinearRule, choice: ConvAlgorithm, th
     """The layer's own products, packed once for a model."""
 
     def build() -> tuple[PackedLayer, int]:
-        made = product_plan(node.layer, rule, False, model.dtype, False)  # type: ignore[arg-type]
-        assert made is not None
-        return packed(node.layer, replace(made, columns=()), choice, threads)
+        plan = product_plan(node.layer, rule, False, model.dtype, False)  # type: ignore[arg-type]
+        assert plan is not None
+        return packed(node.layer, replace(plan, columns=()), choice, threads)
 
     return model.remember(("upward", node.layer, choice), build)
 
@@ -76,13 +76,13 @@ class Downward(Taps):
     def __init__(self, layer: Conv | ConvTranspose, dtype: Any, algorithm: int, threads: int) -> None:
         super().__init__(layer)
         weight = self._upward(like(layer.weight, np.empty(0, dtype))).swapaxes(1, 2)
-        self._product_down = self._product([weight], not self._transposed, algorithm, threads)
-        self.nbytes: int = self._product_down.nbytes
+        self._adjoint = self._product([weight], not self._transposed, algorithm, threads)
+        self.nbytes: int = self._adjoint.nbytes
 
     def __call__(self, cells: Array, mask: Array | None, shape: Shape, threads: int) -> Array:
         """What comes down, channels last: of cells (N·T, …), where the mask (N, …), if there is one, is not 0."""
         part = (cells, _core.COPY, None) if mask is None else (cells, _core.TIMES, mask)
-        found: Array = self._run(self._product_down, [part], not self._transposed, shape, None, threads)[0]
+        found: Array = self._run(self._adjoint, [part], not self._transposed, shape, None, threads)[0]
         return found
 
 
@@ -126,16 +126,18 @@ class ProductDerivative(Derivative[SavedMask]):
     def relevance(self, saved: SavedMask, message: Array) -> Handed:
         output, shape = saved
         mask = None if output is None else (output > 0).astype(output.dtype)
-        return (self._down_dense(message, mask) if self.inner.dense else self._down(message, mask, shape),), ()
+        return (
+            self._messages_below_dense(message, mask) if self.inner.dense else self._messages_below(message, mask, shape),
+        ), ()
 
-    def _down_dense(self, message: Array, mask: Array | None) -> Array:
+    def _messages_below_dense(self, message: Array, mask: Array | None) -> Array:
         layer = self.inner.layer
         s = message if mask is None else each_target_times(message, mask)
         rows = np.ascontiguousarray(s).reshape(-1, s.shape[-1])
         found: Array = _core.dense(rows, _matrix(layer, s).T, self.inner.threads)
         return found.reshape(*s.shape[:-1], found.shape[-1])
 
-    def _down(self, message: Array, mask: Array | None, shape: Shape) -> Array:
+    def _messages_below(self, message: Array, mask: Array | None, shape: Shape) -> Array:
         layer, threads, choice = self.inner.layer, self.inner.threads, self.inner.choice
         assert isinstance(layer, (Conv, ConvTranspose))
 
@@ -160,6 +162,6 @@ class CompiledElementwise(ElementwiseDerivative):
         return times(message, np.ascontiguousarray(slope)[:, None] if 0 in slope.strides else slope[:, None], self.threads)
 
 
-def _matrix(layer: Linear, some: Array) -> Array:
-    w = like(layer.weights[0], some)
+def _matrix(layer: Linear, template: Array) -> Array:
+    w = like(layer.weights[0], template)
     return w if w.flags.c_contiguous or w.flags.f_contiguous else np.ascontiguousarray(w)

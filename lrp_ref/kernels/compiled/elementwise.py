@@ -81,12 +81,12 @@ def function_of(layer: Layer, dtype: Any, ndim: int | None, threads: int) -> Fun
     dtype : of the model
     ndim : axes of the input, None where they are not known
     """
-    made, constants = _pointwise(layer, dtype, ndim)
-    if made is None:
+    pointwise, constants = _pointwise(layer, dtype, ndim)
+    if pointwise is None:
         return None
 
     def function(*inputs: Array, into: Array | None = None) -> Array:
-        found: Array = made(*inputs, *constants, threads=threads, into=into)
+        found: Array = pointwise(*inputs, *constants, threads=threads, into=into)
         return found
 
     return function
@@ -94,19 +94,19 @@ def function_of(layer: Layer, dtype: Any, ndim: int | None, threads: int) -> Fun
 
 def _pointwise(layer: Layer, dtype: Any, ndim: int | None) -> tuple[Any, tuple[Array, ...]]:
     """A function of the core, and the arrays that it takes beside the inputs."""
-    some, kind = np.empty(0, dtype), type(layer)
+    template, kind = np.empty(0, dtype), type(layer)
     if kind in _FUNCTIONS:
-        found = _numbered(layer)
-        return (None if found is None else _core.Pointwise(*found)), ()
+        numbers = _numbered(layer)
+        return (None if numbers is None else _core.Pointwise(*numbers)), ()
     if type(layer) is E.PReLU:
-        return _core.Pointwise(_core.PRELU), (like(layer.slope, some),)
+        return _core.Pointwise(_core.PRELU), (like(layer.slope, template),)
     if type(layer) is Multiply:
-        return _core.Pointwise(_core.PRODUCT), () if layer.constant is None else (like(layer.constant, some),)
+        return _core.Pointwise(_core.PRODUCT), () if layer.constant is None else (like(layer.constant, template),)
     if kind is Scale or (kind is BatchNorm and ndim is not None):
         assert isinstance(layer, Linear)
         offset = layer.offset(ndim or 0)
-        weight = like(layer.weights[0] if offset is None or kind is Scale else layer.weights[0].reshape(offset.shape), some)
-        constants = (weight,) if offset is None else (weight, like(offset, some))
+        weight = like(layer.weights[0] if offset is None or kind is Scale else layer.weights[0].reshape(offset.shape), template)
+        constants = (weight,) if offset is None else (weight, like(offset, template))
         return _core.Pointwise(_core.PRODUCT if offset is None else _core.AFFINE), constants
     return None, ()
 

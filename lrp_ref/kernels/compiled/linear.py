@@ -185,7 +185,7 @@ class Compiled(BaseStep[SavedProduct]):
         return not self.dense
 
     def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, SavedProduct]:
-        made, (a,) = self.prepared, inputs
+        packed, (a,) = self.prepared, inputs
         if self.checks:
             try:
                 self.rule.check(a)  # type: ignore[attr-defined]
@@ -193,40 +193,40 @@ class Compiled(BaseStep[SavedProduct]):
                 raise error.at(self.nodes[0].place) from None
         x = self._last(a)
         spent: list[Array | None] = []
-        if made.relative:
-            output, factors, odd, spent = self._finished(made, made.products.up(x, None, self.threads))
-        elif isinstance(made.products, Rows):
-            output, factors, odd = made.products.up(x, self._epilogue(made), self.threads)
+        if packed.relative:
+            output, factors, odd, spent = self._finished(packed, packed.products.forward(x, None, self.threads))
+        elif isinstance(packed.products, Rows):
+            output, factors, odd = packed.products.forward(x, self._epilogue(packed), self.threads)
         else:
-            room = None if into is None else channels_turned(into)
-            output, factors, odd = made.products.up(x, self._epilogue(made), self.threads, room)
+            slice_view = None if into is None else channels_turned(into)
+            output, factors, odd = packed.products.forward(x, self._epilogue(packed), self.threads, slice_view)
         output = self._first(output)
         # R = a·c is 0 wherever a = 0, so a dense layer skips those columns of c: behind a ReLU about half of the weight.
         needed = a if self.with_ledger or self.weighs or (self.emits_quotient and self.dense) else None
         ledger_inputs = LedgerInputs(output, spent) if self.with_ledger else None
-        return output, SavedProduct(made, factors, a.shape, needed, ledger_inputs, noted(odd, inputs, output))
+        return output, SavedProduct(packed, factors, a.shape, needed, ledger_inputs, noted(odd, inputs, output))
 
-    def _epilogue(self, made: PackedLayer) -> Any:
-        return made.usual[self.relu_follows, self.takes == "c"]
+    def _epilogue(self, packed: PackedLayer) -> Any:
+        return packed.usual[self.relu_follows, self.takes == "c"]
 
-    def _finished(self, made: PackedLayer, products: list[Array]) -> tuple[Array, list[Array], int, list[Array | None]]:
+    def _finished(self, packed: PackedLayer, products: list[Array]) -> tuple[Array, list[Array], int, list[Array | None]]:
         """Output, factors, what is odd, and each share's ε of each sample, where a stabiliser needs the whole sample."""
-        plain = made.epilogue((), False, False)
+        plain = packed.epilogue((), False, False)
         z = self._first(_core.epilogue(plain, products[:1], self.threads)[0])
-        output = _core.epilogue(made.epilogue((), self.relu_follows, True), products[:1], self.threads)[0]
-        found = [self._factor(made, place, products, z, self._first(output)) for place in range(len(made.shares))]
-        factors, kinds, spent = (list(column) for column in zip(*found, strict=True)) if found else ([], [], [])
+        output = _core.epilogue(packed.epilogue((), self.relu_follows, True), products[:1], self.threads)[0]
+        by_share = [self._factor(packed, position, products, z, self._first(output)) for position in range(len(packed.shares))]
+        factors, kinds, spent = (list(column) for column in zip(*by_share, strict=True)) if by_share else ([], [], [])
         return output, factors, reduce(or_, kinds, 0), spent
 
     def _factor(
-        self, made: PackedLayer, place: int, products: list[Array], z: Array, output: Array
+        self, packed: PackedLayer, position: int, products: list[Array], z: Array, output: Array
     ) -> tuple[Array, int, Array | None]:
         """A share's factor, what is odd about its denominators, and its ε of each sample where that is its own."""
-        column = made.shares[place]
+        column = packed.shares[position]
         share = column.share
         bottom = z
         if not column.plain:
-            bottom = self._first(products[made.places[place]]) if place in made.places else np.zeros_like(z)
+            bottom = self._first(products[packed.product_of[position]]) if position in packed.product_of else np.zeros_like(z)
             bottom = bottom if share.bias is None else bottom + share.bias
         spent = None
         if not isinstance(share.stabiliser, Exact):
@@ -244,22 +244,22 @@ class Compiled(BaseStep[SavedProduct]):
         return any(feature is not IDENTITY for feature in self.features)
 
     def relevance(self, saved: SavedProduct, message: Array) -> Handed:
-        made, factors, shape, a, ledger_inputs, odd = saved
-        own = None if odd is None else self._settled(odd, made, factors, message)
-        if own is not None:
-            return own, self._defined_entries(a, message, own[0]) if self.with_ledger else ()
+        packed, factors, shape, a, ledger_inputs, odd = saved
+        defined_messages = None if odd is None else self._settled(odd, packed, factors, message)
+        if defined_messages is not None:
+            return defined_messages, self._defined_entries(a, message, defined_messages[0]) if self.with_ledger else ()
         cells = self._last(message, 2)
-        below = self._down(made, factors, shape, a, cells)
-        return (below,), self._entries(made, factors, ledger_inputs, a, cells)
+        below = self._messages_below(packed, factors, shape, a, cells)
+        return (below,), self._entries(packed, factors, ledger_inputs, a, cells)
 
     @cached_property
     def definition(self) -> Definition:
         """What says what becomes of denominators out of range."""
         return Definition(self.rule, self.layer, self.nodes[0].place, partial(least_size, threads=self.threads))
 
-    def _settled(self, odd: Oddity, made: PackedLayer, factors: list[Array], message: Array) -> tuple[Array, ...] | None:
-        coefficients = [float(column.share.coefficient) for column in made.shares]
-        shares = [(self._first(factor), own) for factor, own in zip(factors, coefficients, strict=True)]
+    def _settled(self, odd: Oddity, packed: PackedLayer, factors: list[Array], message: Array) -> tuple[Array, ...] | None:
+        coefficients = [float(column.share.coefficient) for column in packed.shares]
+        shares = [(self._first(factor), coefficient) for factor, coefficient in zip(factors, coefficients, strict=True)]
         return self.definition.settled(odd, shares, message, self.takes, self.emits)
 
     def _defined_entries(self, a: Array | None, message: Array, below: Array) -> tuple[Entry, ...]:
@@ -268,74 +268,74 @@ class Compiled(BaseStep[SavedProduct]):
         lower = each_target_times(below, a) if self.emits_quotient else below
         z = self.layer.forward(a)
         output = np.maximum(z, like(0, z)) if self.relu_follows else z
-        whole = each_target_times(message, output) if self.takes == "c" else message
-        return defined(self.nodes, self.rule, self.layer, (a,), z, whole, (lower,))
+        relevance = each_target_times(message, output) if self.takes == "c" else message
+        return defined(self.nodes, self.rule, self.layer, (a,), z, relevance, (lower,))
 
-    def _down(self, made: PackedLayer, factors: list[Array], shape: Shape, a: Array | None, cells: Array) -> Array:
+    def _messages_below(self, packed: PackedLayer, factors: list[Array], shape: Shape, a: Array | None, cells: Array) -> Array:
         """The message below, from one with its channels last."""
         targets = cells.shape[1]
         lower = (shape[0] * targets, *shape[1:])
-        found = made.products.down(cells, self.takes, factors, lower, a if self.emits_quotient else None, self.threads)
-        if self.emits_quotient and made.features == (POSITIVE, NEGATIVE):  # where a = 0 any c serves, for R = a·c
+        products = packed.products.backward(cells, self.takes, factors, lower, a if self.emits_quotient else None, self.threads)
+        if self.emits_quotient and packed.features == (POSITIVE, NEGATIVE):  # where a = 0 any c serves, for R = a·c
             assert a is not None
-            yes, no = (p.reshape(lower[0], *p.shape[2:]) for p in found)
+            yes, no = (p.reshape(lower[0], *p.shape[2:]) for p in products)
             chosen = _core.choose(self._last(a), yes, no, self.threads)
-            return self._first(chosen.reshape(found[0].shape), 2)
-        parts = [self._first(p, 2) for p in found]
-        return self._lower(made, parts, a, (shape[0], targets, *shape[1:]))
+            return self._first(chosen.reshape(products[0].shape), 2)
+        features_first = [self._first(p, 2) for p in products]
+        return self._lower(packed, features_first, a, (shape[0], targets, *shape[1:]))
 
-    def _lower(self, made: PackedLayer, parts: list[Array], a: Array | None, shape: Shape) -> Array:
+    def _lower(self, packed: PackedLayer, products: list[Array], a: Array | None, shape: Shape) -> Array:
         """c, or R = Σ_f f(a)·part, from what comes down for each feature."""
-        if not parts:
+        if not products:
             return np.zeros(shape, self.nodes[0].layer.parameters["weight"].dtype)
         if not self.weighs:
-            return parts[0]
+            return products[0]
         assert a is not None
-        found = None
-        for feature, p in zip(made.features, parts, strict=True):
+        lower = None
+        for feature, p in zip(packed.features, products, strict=True):
             if self.emits_quotient:
                 sign = a[:, None] > 0 if feature is POSITIVE else a[:, None] < 0
                 term = p if feature is IDENTITY else np.where(sign, p, like(0, p))
             else:
                 term = feature(a)[:, None] * p
-            found = term if found is None else found + term
-        assert found is not None
-        return found
+            lower = term if lower is None else lower + term
+        assert lower is not None
+        return lower
 
     def _entries(
-        self, made: PackedLayer, factors: list[Array], ledger_inputs: LedgerInputs | None, a: Array | None, cells: Array
+        self, packed: PackedLayer, factors: list[Array], ledger_inputs: LedgerInputs | None, a: Array | None, cells: Array
     ) -> tuple[OpenEntry, ...]:
         if ledger_inputs is None:
             return ()
         assert a is not None
         output, spent = ledger_inputs
         quotient = self.takes == "c"
-        core, spent = made.accounting[quotient], spent or [None] * len(made.shares)
+        core, spent = packed.accounting[quotient], spent or [None] * len(packed.shares)
         shown = self._last(output) if quotient or not self.relu_follows else None
-        columns = core(cells, shown, factors, spent, self._sizes(made, a), self.threads)
+        columns = core(cells, shown, factors, spent, self._sizes(packed, a), self.threads)
         flags = () if self.nonnegative else self.rule.flags((a,))
         account = OpenEntry(self.nodes[0].name, self.rule_name, columns, flags)
         return (OpenEntry(self.nodes[1].name, PASS), account) if self.relu_follows else (account,)
 
-    def _sizes(self, made: PackedLayer, a: Array) -> list[Array | None]:
+    def _sizes(self, packed: PackedLayer, a: Array) -> list[Array | None]:
         """For each share the sizes of its denominators, where they take a product of their own."""
-        asked = made.sizes[self.relu_follows, self.takes == "c"]
+        asked = packed.sizes[self.relu_follows, self.takes == "c"]
         if self.checks and not self.rule.bounds.contains(a):  # type: ignore[attr-defined]
-            asked = tuple(range(len(made.size_methods)))
+            asked = tuple(range(len(packed.size_methods)))
         if not asked:
-            return [None] * len(made.size_methods)
-        if any(made.size_methods[place] is None for place in asked) or self.checks:
-            return self._defined(made, a)
+            return [None] * len(packed.size_methods)
+        if any(packed.size_methods[position] is None for position in asked) or self.checks:
+            return self._defined(packed, a)
         x = self._last(a)
-        if isinstance(made.products, Rows):
-            terms = [method.terms if method is not None and i in asked else () for i, method in enumerate(made.size_methods)]
-            return made.products.sizes(x, terms, self.threads)
+        if isinstance(packed.products, Rows):
+            terms = [method.terms if method is not None and i in asked else () for i, method in enumerate(packed.size_methods)]
+            return packed.products.sizes(x, terms, self.threads)
         return self.sizes(self.takes == "c" and self.relu_follows)(x, asked, self.threads)
 
-    def _defined(self, made: PackedLayer, a: Array) -> list[Array | None]:
+    def _defined(self, packed: PackedLayer, a: Array) -> list[Array | None]:
         """The sizes by their definition, with what no product was made ready for."""
-        bias = None if made.bias is None else like(made.bias, a)
+        bias = None if packed.bias is None else like(packed.bias, a)
         shares = self.rule.shares(like(self.layer.weights[0], a), bias)
-        kept = [s for s in shares if len(made.shares) == len(shares) or s.where is not NEGATIVE_ONLY]
-        found = [sum(self.layer.map_absolute(t.feature(a), t.weight) for t in share.terms) for share in kept]
-        return [self._last(np.asarray(size)) for size in found]
+        served = [s for s in shares if len(packed.shares) == len(shares) or s.where is not NEGATIVE_ONLY]
+        magnitudes = [sum(self.layer.map_absolute(t.feature(a), t.weight) for t in share.terms) for share in served]
+        return [self._last(np.asarray(size)) for size in magnitudes]

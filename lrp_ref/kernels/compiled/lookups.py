@@ -44,13 +44,13 @@ class Lookup(BaseStep[None]):
     def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, None]:
         layer, (a,) = self.nodes[0].layer, inputs
         assert isinstance(layer, Embedding)
-        table, found = like(layer.weight, a), a.astype(np.intp)
-        if not ((found == a) & (found >= -len(table)) & (found < len(table))).all():
+        table, indices = like(layer.weight, a), a.astype(np.intp)
+        if not ((indices == a) & (indices >= -len(table)) & (indices < len(table))).all():
             try:
                 return layer.forward(a), None  # which says what is wrong
             except LrpError as error:
                 raise error.at(self.nodes[0].place) from None
-        return table[found], None
+        return table[indices], None
 
     def relevance(self, saved: None, message: Array) -> Handed:
         lower = np.ascontiguousarray(message).sum(axis=-1)

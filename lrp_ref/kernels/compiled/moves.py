@@ -72,18 +72,18 @@ class Picked(PassingStep[SavedPick]):
     @cached_property
     def turns(self) -> tuple[Turn, ...]:
         """All cells that are no constants, so that none of the input's comes twice in one turn."""
-        seen: Counter[int] = Counter()
-        found: list[tuple[list[int], list[int]]] = []
-        for place, cell in enumerate(self.cells):
+        occurrences: Counter[int] = Counter()
+        turns: list[tuple[list[int], list[int]]] = []
+        for position, cell in enumerate(self.cells):
             if cell < 0:
                 continue
-            if seen[cell] == len(found):
-                found.append(([], []))
-            above, below = found[seen[cell]]
-            above.append(place)
+            if occurrences[cell] == len(turns):
+                turns.append(([], []))
+            above, below = turns[occurrences[cell]]
+            above.append(position)
             below.append(cell)
-            seen[cell] += 1
-        return tuple((index_of(above), index_of(below)) for above, below in found)
+            occurrences[cell] += 1
+        return tuple((index_of(above), index_of(below)) for above, below in turns)
 
     @cached_property
     def once(self) -> bool:

@@ -86,14 +86,16 @@ class NormStep(BaseStep[SavedNorm]):
         """ε of the rule."""
         return float(self.rule.epsilon)  # type: ignore[attr-defined]
 
-    def _rows(self, shape: tuple[int, ...], some: Array) -> tuple[int, list[Array | None]]:
+    def _rows(self, shape: tuple[int, ...], template: Array) -> tuple[int, list[Array | None]]:
         """How many numbers a group has, and γ and β as rows of so many that come again with every sample, or sooner."""
         layer = self.layer
         grouped, axes = layer._grouped(shape)
         width = math.prod(grouped[axis] for axis in axes)
-        whole = shape[-layer.axes :] if isinstance(layer, LastAxes) else shape[1:]
+        affine_shape = shape[-layer.axes :] if isinstance(layer, LastAxes) else shape[1:]
         return width, [
-            None if value is None else np.ascontiguousarray(np.broadcast_to(like(value, some), whole)).reshape(-1, width)
+            None
+            if value is None
+            else np.ascontiguousarray(np.broadcast_to(like(value, template), affine_shape)).reshape(-1, width)
             for value in layer._affine(shape)
         ]
 
@@ -145,9 +147,11 @@ class NormStep(BaseStep[SavedNorm]):
             raise error.at(self.nodes[0].place) from None
 
     def _by_definition(self, a: Array, output: Array, message: Array) -> Handed:
-        whole = each_target_times(message, output) if self.takes == "c" else message
-        found = [self._defined(self.rule.propagate, self.layer, (a,), output, whole[:, t]) for t in range(message.shape[1])]
-        lower = np.stack([part for (part,), _ in found], axis=1)
+        relevance = each_target_times(message, output) if self.takes == "c" else message
+        targets = [self._defined(self.rule.propagate, self.layer, (a,), output, relevance[:, t]) for t in range(message.shape[1])]
+        lower = np.stack([part for (part,), _ in targets], axis=1)
         wide = np.broadcast_to(a[:, None], lower.shape)
-        entries = (Entry(self.nodes[0].name, self.rule_name, Booking.stacked([b for _, b in found])),) if self.with_ledger else ()
+        entries = (
+            (Entry(self.nodes[0].name, self.rule_name, Booking.stacked([b for _, b in targets])),) if self.with_ledger else ()
+        )
         return (divide(lower, wide, wide != 0),), entries  # R = a·c

@@ -1,4 +1,4 @@
-"""Weights as the C core takes them, and the products over them: `up`, a layer's denominators; `down`, their adjoints.
+"""Weights as the C core takes them, and the products over them: `forward`, a layer's denominators; `backward`, their adjoints.
 
 Arrays in here are channels last: (N, *spatial, C), contiguous, or a slice of the channels of what is. Outside, a step's arrays
 have the layers' order, (N, C, *spatial), and keep this memory: the next step finds it as it is, and any other code reads it like
@@ -104,16 +104,16 @@ def channels_first(x: Array, axis: int = 1) -> Array:
     return x if x.ndim <= axis + 1 else x.transpose(_BACK[axis, x.ndim])
 
 
-def channels_last_constant(value: Any, some: Array, ndim: int) -> Array:
+def channels_last_constant(value: Any, template: Array, ndim: int) -> Array:
     """A constant that broadcasts against one sample (C, *spatial), as one that broadcasts against (*spatial, C)."""
-    array = like(value, some)
+    array = like(value, template)
     if array.ndim == 0:
         return array
     array = array.reshape((1,) * (ndim - array.ndim) + array.shape)
     return np.ascontiguousarray(array.transpose((*range(1, ndim), 0)))
 
 
-def part(x: Array, feature: Feature) -> tuple[Array, int, Any]:
+def product_input(x: Array, feature: Feature) -> tuple[Array, int, Any]:
     """One part of a product's input, for the C core."""
     for known, code in _CODES:
         if feature is known:
@@ -139,10 +139,10 @@ def epilogue(
 ) -> Any:
     """What the C core does with the products: `products` says where each column's is."""
     shares = []
-    for place, column in enumerate(columns):
-        own = None if column.plain or column.share.bias is None else offset_last(column.share.bias)
-        index = 0 if column.plain else products.get(place, -1)
-        shares.append(share_of(column.share, index, own, column.from_magnitudes))
+    for position, column in enumerate(columns):
+        bias_last = None if column.plain or column.share.bias is None else offset_last(column.share.bias)
+        index = 0 if column.plain else products.get(position, -1)
+        shares.append(share_of(column.share, index, bias_last, column.from_magnitudes))
     return _core.Epilogue(None if bias is None else offset_last(bias), relu_follows, quotient, shares)
 
 
@@ -158,30 +158,30 @@ def offset_last(offset: Array) -> Array:
 class Rows:
     """Dense: products over the last axis. Holds the shares' own weights; the layer's is not copied."""
 
-    def __init__(self, made: ProductPlan) -> None:
-        self._groups = [(g.features, [[_as_matrix(w) for w in weights] for weights in g.weights]) for g in made.groups]
-        self._down = [[None if w is None else _as_matrix(w) for w in weights] for weights in made.downward]
+    def __init__(self, plan: ProductPlan) -> None:
+        self._groups = [(g.features, [[_as_matrix(w) for w in weights] for weights in g.weights]) for g in plan.groups]
+        self._backward = [[None if w is None else _as_matrix(w) for w in weights] for weights in plan.downward]
         self._held = [w for _, products in self._groups for weights in products for w in weights]
-        self._held += [w for weights in self._down for w in weights if w is not None]
+        self._held += [w for weights in self._backward for w in weights if w is not None]
 
     def arrays(self) -> list[Array]:
         """What is held beside the layer's own weight, and may be shared with it."""
         return self._held
 
-    def up(self, x: Array, epilogue: Any, threads: int) -> Any:
+    def forward(self, x: Array, epilogue: Any, threads: int) -> Any:
         """(output, factors, what is odd), or the products where `epilogue` is None."""
         products = []
         for features, weights in self._groups:
             inputs = [np.ascontiguousarray(feature(x)).reshape(-1, x.shape[-1]) for feature in features]
-            for own in weights:
+            for group_weights in weights:
                 total = None
-                for a, w in zip(inputs, own, strict=True):
+                for a, w in zip(inputs, group_weights, strict=True):
                     total = _core.dense(a, w, threads, total)
                 assert total is not None
                 products.append(total.reshape(*x.shape[:-1], total.shape[-1]))
         return products if epilogue is None else _core.epilogue(epilogue, products, threads)
 
-    def down(
+    def backward(
         self, message: Array, takes: MessageKind, factors: Sequence[Array], shape: Shape, wanted: Array | None, threads: int
     ) -> list[Array]:
         """For each feature what comes down; message (N, T, …), factors (N, …), shape (N·T, *sample).
@@ -190,26 +190,26 @@ class Rows:
         """
         asked = None if wanted is None else self._asked(wanted, message.shape[1])
         quotients = [np.ascontiguousarray(weighed(message, factor, takes)).reshape(-1, message.shape[-1]) for factor in factors]
-        found = []
-        for weights in self._down:
+        messages = []
+        for weights in self._backward:
             total = None
             for s, w in zip(quotients, weights, strict=True):
                 if w is not None:
                     total = _core.dense(s, w.T, threads, total, asked)
             assert total is not None
-            found.append(total.reshape(*message.shape[:-1], total.shape[-1]))
-        return found
+            messages.append(total.reshape(*message.shape[:-1], total.shape[-1]))
+        return messages
 
     def sizes(self, x: Array, terms: Sequence[Sequence[Any]], threads: int) -> list[Array | None]:
         """For each share Σ |terms| of its denominators; None where it has no terms here. Nothing is copied."""
-        found: list[Array | None] = []
-        for own in terms:
+        sizes: list[Array | None] = []
+        for share_terms in terms:
             total = None
-            for term in own:
+            for term in share_terms:
                 a = np.ascontiguousarray(term.feature(x)).reshape(-1, x.shape[-1])
                 total = _core.dense(a, _as_matrix(term.weight), threads, total, None, True)
-            found.append(None if total is None else total.reshape(*x.shape[:-1], total.shape[-1]))
-        return found
+            sizes.append(None if total is None else total.reshape(*x.shape[:-1], total.shape[-1]))
+        return sizes
 
     def _asked(self, wanted: Array, targets: int) -> Array:
         """A row for each sample, or where a sample has several rows of its own for each target as well."""
@@ -265,17 +265,17 @@ class Taps:
     def _run(
         self,
         product: Any,
-        parts: list[Any],
+        inputs: list[Any],
         spreads: bool,
         out: Shape,
         epilogue: Any,
         threads: int,
         into: Array | None = None,
-        given: Sequence[Array] = (),
+        earlier: Sequence[Array] = (),
     ) -> Any:
         if spreads and isinstance(product, _core.Scatter):
-            return product(parts, self._before, out, threads)
-        return product(parts, self._turned if spreads else self._before, out, epilogue, threads, into, given)
+            return product(inputs, self._before, out, threads)
+        return product(inputs, self._turned if spreads else self._before, out, epilogue, threads, into, earlier)
 
 
 class Windows(Taps):
@@ -288,50 +288,50 @@ class Windows(Taps):
     """
 
     def __init__(
-        self, layer: Conv | ConvTranspose, made: ProductPlan, algorithms: tuple[int, int], threads: int, ties: bool = False
+        self, layer: Conv | ConvTranspose, plan: ProductPlan, algorithms: tuple[int, int], threads: int, ties: bool = False
     ) -> None:
         super().__init__(layer)
         transposed, upward = self._transposed, self._upward
-        self._features = [group.features for group in made.groups]
-        self._up = []
-        for group in made.groups:
-            weights = [_side_by_side([upward(w) for w in own]) for own in group.weights]
-            self._up.append(self._product(weights, transposed, algorithms[0], threads, ties))
+        self._features = [group.features for group in plan.groups]
+        self._forward = []
+        for group in plan.groups:
+            weights = [_side_by_side([upward(w) for w in group_weights]) for group_weights in group.weights]
+            self._forward.append(self._product(weights, transposed, algorithms[0], threads, ties))
         downward = [
-            _side_by_side([upward(np.zeros_like(made.own) if w is None else w).swapaxes(1, 2) for w in weights])
-            for weights in made.downward
+            _side_by_side([upward(np.zeros_like(plan.layer_weight) if w is None else w).swapaxes(1, 2) for w in weights])
+            for weights in plan.downward
             if weights
         ]
-        self._down = self._product(downward, not transposed, algorithms[1], threads) if downward else None
-        self.nbytes = sum(found.nbytes for found in [*self._up, self._down] if found is not None)
+        self._backward = self._product(downward, not transposed, algorithms[1], threads) if downward else None
+        self.nbytes = sum(product.nbytes for product in [*self._forward, self._backward] if product is not None)
 
-    def up(self, x: Array, epilogue: Any, threads: int, into: Array | None = None) -> Any:
+    def forward(self, x: Array, epilogue: Any, threads: int, into: Array | None = None) -> Any:
         """(output, factors, what is odd), or the products where `epilogue` is None.
 
         The output goes into `into`, unless scatters make it.
         """
         out = self._layer._outputs(x.shape[1:-1])
         spreads = isinstance(self._layer, ConvTranspose)
-        gathers = epilogue is not None and not isinstance(self._up[-1], _core.Scatter)
+        gathers = epilogue is not None and not isinstance(self._forward[-1], _core.Scatter)
         products: list[Array] = []
-        for features, product in list(zip(self._features, self._up, strict=True))[: -1 if gathers else None]:
-            products += self._run(product, [part(x, f) for f in features], spreads, out, None, threads)
+        for features, product in list(zip(self._features, self._forward, strict=True))[: -1 if gathers else None]:
+            products += self._run(product, [product_input(x, f) for f in features], spreads, out, None, threads)
         if gathers:
-            parts = [part(x, f) for f in self._features[-1]]
-            return self._run(self._up[-1], parts, spreads, out, epilogue, threads, into, products)
+            inputs = [product_input(x, f) for f in self._features[-1]]
+            return self._run(self._forward[-1], inputs, spreads, out, epilogue, threads, into, products)
         return products if epilogue is None else _core.epilogue(epilogue, products, threads)
 
-    def down(
+    def backward(
         self, message: Array, takes: MessageKind, factors: Sequence[Array], shape: Shape, wanted: Array | None, threads: int
     ) -> list[Array]:
         """For each feature what comes down, channels last; message (N, T, …), factors (N, …), shape (N·T, C, *spatial)."""
-        if self._down is None:
+        if self._backward is None:
             return []
         folded = message.reshape(shape[0], *message.shape[2:])
-        parts = [(folded, _core.TIMES if takes == "c" else _core.OVER, factor) for factor in factors]
+        inputs = [(folded, _core.TIMES if takes == "c" else _core.OVER, factor) for factor in factors]
         spreads = isinstance(self._layer, Conv)
-        found: list[Array] = self._run(self._down, parts, spreads, shape[2:], None, threads)
-        return [p.reshape(*message.shape[:2], *p.shape[1:]) for p in found]
+        messages: list[Array] = self._run(self._backward, inputs, spreads, shape[2:], None, threads)
+        return [p.reshape(*message.shape[:2], *p.shape[1:]) for p in messages]
 
 
 class Sizes(Taps):
@@ -342,17 +342,17 @@ class Sizes(Taps):
     ) -> None:
         super().__init__(layer)
         self._shares: list[Any] = []
-        for own in terms:
-            weights = [_side_by_side([self._upward(weight) for _, weight in own])] if own else []
-            made = self._product(weights, self._transposed, algorithm, threads) if weights else None
-            self._shares.append(([feature for feature, _ in own], made))
-        self.nbytes = sum(made.nbytes for _, made in self._shares if made is not None)
+        for share_terms in terms:
+            weights = [_side_by_side([self._upward(weight) for _, weight in share_terms])] if share_terms else []
+            product = self._product(weights, self._transposed, algorithm, threads) if weights else None
+            self._shares.append(([feature for feature, _ in share_terms], product))
+        self.nbytes = sum(product.nbytes for _, product in self._shares if product is not None)
 
     def __call__(self, x: Array, asked: Sequence[int], threads: int) -> list[Array | None]:
         """Channels last, for the shares that are asked for."""
         out = self._layer._outputs(x.shape[1:-1])
-        found: list[Array | None] = [None] * len(self._shares)
-        for place in asked:
-            features, product = self._shares[place]
-            (found[place],) = self._run(product, [part(x, f) for f in features], self._transposed, out, None, threads)
-        return found
+        sizes: list[Array | None] = [None] * len(self._shares)
+        for position in asked:
+            features, product = self._shares[position]
+            (sizes[position],) = self._run(product, [product_input(x, f) for f in features], self._transposed, out, None, threads)
+        return sizes

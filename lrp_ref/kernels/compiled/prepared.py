@@ -32,13 +32,13 @@ class PackedLayer:
     shares: tuple[PlannedShare, ...]
     features: tuple[Feature, ...]
     bias: Array | None
-    places: dict[int, int]  # where among the products each column's is
+    product_of: dict[int, int]  # for each column the index of its product
     products: Rows | Windows
     size_methods: tuple[SizeMethod | None, ...]  # how the sizes of the shares' denominators are found
 
     def epilogue(self, shares: tuple[PlannedShare, ...], relu_follows: bool, quotient: bool) -> Any:
         """The epilogue that turns matrix products into the output and each share's factors."""
-        return epilogue(shares, self.places, self.bias, relu_follows, quotient)
+        return epilogue(shares, self.product_of, self.bias, relu_follows, quotient)
 
     @cached_property
     def relative(self) -> bool:
@@ -64,10 +64,10 @@ class PackedLayer:
     def accounting(self) -> dict[bool, Any]:
         """What the core knows of the shares, by whether c arrives."""
         known = [SizeMethod(False, 0.0, 1, ()) if method is None else method for method in self.size_methods]
-        own = None if self.bias is None else offset_last(self.bias)
+        layer_bias = None if self.bias is None else offset_last(self.bias)
         shares = [column.share for column in self.shares]
         biases = [None if share.bias is None else offset_last(share.bias) for share in shares]
-        return {q: accounting(known, shares, biases, own, q) for q in (False, True)}
+        return {q: accounting(known, shares, biases, layer_bias, q) for q in (False, True)}
 
     @cached_property
     def usual(self) -> dict[tuple[bool, bool], Any]:
@@ -114,8 +114,8 @@ def supported_features(
     """
 
     def build() -> tuple[tuple[tuple[Feature, ...], bool, bool] | None, int]:
-        made = product_plan(node.layer, rule, nonnegative, model.dtype, False)  # type: ignore[arg-type]
-        return (None if made is None else (made.features, made.keeps_quotient, made.even)), 0
+        plan = product_plan(node.layer, rule, nonnegative, model.dtype, False)  # type: ignore[arg-type]
+        return (None if plan is None else (plan.features, plan.keeps_quotient, plan.even)), 0
 
     return model.remember(("supported features", node.layer, rule, nonnegative), build)
 
@@ -139,27 +139,27 @@ def prepared(
 
     def build() -> tuple[PackedLayer, int]:
         halves = isinstance(node.layer, Conv) and choice.upward == _core.DIRECT  # the two products are added up alike
-        made = product_plan(node.layer, rule, nonnegative, model.dtype, relu_follows, halves)  # type: ignore[arg-type]
-        assert made is not None
-        return packed(node.layer, made, choice, threads)
+        plan = product_plan(node.layer, rule, nonnegative, model.dtype, relu_follows, halves)  # type: ignore[arg-type]
+        assert plan is not None
+        return packed(node.layer, plan, choice, threads)
 
     return model.remember(key, build)
 
 
-def packed(layer: Any, made: ProductPlan, choice: ConvAlgorithm, threads: int) -> tuple[PackedLayer, int]:
+def packed(layer: Any, plan: ProductPlan, choice: ConvAlgorithm, threads: int) -> tuple[PackedLayer, int]:
     """The layer under the rule that was planned, and the bytes that were packed."""
-    order = [place for group in made.groups for place in group.places]
-    places = {place: index for index, place in enumerate(order) if place >= 0}
-    lean = tuple(replace(c, share=replace(c.share, terms=()), terms=()) for c in made.columns)
-    size_methods = tuple(size_method_of(column, made.rule, made.nonnegative, fan_in(layer)) for column in made.columns)
+    order = [column for group in plan.groups for column in group.columns]
+    product_of = {column: index for index, column in enumerate(order) if column >= 0}
+    without_weights = tuple(replace(c, share=replace(c.share, terms=()), terms=()) for c in plan.columns)
+    size_methods = tuple(size_method_of(column, plan.rule, plan.nonnegative, fan_in(layer)) for column in plan.columns)
     if isinstance(layer, Dense):
-        rows = Rows(made)
-        own = {id(root(w)) for w in layer.weights}
-        extra = {id(root(w)): root(w).nbytes for w in rows.arrays() if id(root(w)) not in own}
-        return PackedLayer(lean, made.features, made.bias, places, rows, size_methods), sum(extra.values())
-    windows = Windows(layer, made, (choice.upward, choice.downward), threads, choice.ties)
-    lean_methods = tuple(method and replace(method, terms=()) for method in size_methods)
-    return PackedLayer(lean, made.features, made.bias, places, windows, lean_methods), windows.nbytes
+        rows = Rows(plan)
+        layer_weights = {id(root(w)) for w in layer.weights}
+        extra = {id(root(w)): root(w).nbytes for w in rows.arrays() if id(root(w)) not in layer_weights}
+        return PackedLayer(without_weights, plan.features, plan.bias, product_of, rows, size_methods), sum(extra.values())
+    windows = Windows(layer, plan, (choice.upward, choice.downward), threads, choice.ties)
+    methods_without_weights = tuple(method and replace(method, terms=()) for method in size_methods)
+    return PackedLayer(without_weights, plan.features, plan.bias, product_of, windows, methods_without_weights), windows.nbytes
 
 
 def sizes(
@@ -168,13 +168,13 @@ def sizes(
     """The products of sizes of a convolution under the rule, packed once for a model, when it is first asked for its accounts."""
 
     def build() -> tuple[Sizes, int]:
-        made = product_plan(node.layer, rule, nonnegative, model.dtype, relu_follows)  # type: ignore[arg-type]
-        assert made is not None
-        size_methods = [size_method_of(column, rule, nonnegative, fan_in(node.layer)) for column in made.columns]
+        plan = product_plan(node.layer, rule, nonnegative, model.dtype, relu_follows)  # type: ignore[arg-type]
+        assert plan is not None
+        size_methods = [size_method_of(column, rule, nonnegative, fan_in(node.layer)) for column in plan.columns]
         terms = [
             () if method is None else tuple(size_term(term, nonnegative) for term in method.terms) for method in size_methods
         ]
-        found = Sizes(node.layer, terms, choice.upward, threads)  # type: ignore[arg-type]
-        return found, found.nbytes
+        products = Sizes(node.layer, terms, choice.upward, threads)  # type: ignore[arg-type]
+        return products, products.nbytes
 
     return model.remember(("sizes", node.layer, rule, nonnegative, relu_follows, choice), build)

@@ -60,10 +60,10 @@ class PlannedShare:
 
 @lazy_dataclass(frozen=True, eq=False)
 class Group:
-    """Products of the same features: for each its place among the columns (−1: the layer's own), and one weight a feature."""
+    """Products of the same features: for each the index of its column (−1: the layer's own), and one weight a feature."""
 
     features: tuple[Feature, ...]
-    places: tuple[int, ...]
+    columns: tuple[int, ...]
     weights: tuple[tuple[Array, ...], ...]
 
 
@@ -73,13 +73,13 @@ class ProductPlan:
 
     Attributes
     ----------
-    own : the layer's weight, in the number type that is computed in
+    layer_weight : the layer's weight, in the number type that is computed in
     bias : of the layer, as its `offset` gives it
     columns : the shares
     rule, nonnegative : that declares them, and whether the input is known to be ≥ 0
     """
 
-    own: Array
+    layer_weight: Array
     bias: Array | None
     columns: tuple[PlannedShare, ...]
     rule: LinearRule
@@ -88,23 +88,23 @@ class ProductPlan:
     @property
     def groups(self) -> tuple[Group, ...]:
         """The products on the way up, the layer's own first."""
-        found: dict[tuple[int, ...], tuple[tuple[Feature, ...], list[int], list[tuple[Array, ...]]]] = {
-            (id(IDENTITY),): ((IDENTITY,), [-1], [(self.own,)])
+        by_features: dict[tuple[int, ...], tuple[tuple[Feature, ...], list[int], list[tuple[Array, ...]]]] = {
+            (id(IDENTITY),): ((IDENTITY,), [-1], [(self.layer_weight,)])
         }
-        for place, column in enumerate(self.columns):
+        for position, column in enumerate(self.columns):
             if column.plain or not column.terms:
                 continue
             features = (MAGNITUDE,) if column.from_magnitudes else column.features
-            _, places, weights = found.setdefault(tuple(map(id, features)), (features, [], []))
-            places.append(place)
-            weights.append((abs(self.own),) if column.from_magnitudes else tuple(term.weight for term in column.terms))
-        return tuple(Group(features, tuple(places), tuple(weights)) for features, places, weights in found.values())
+            _, positions, weights = by_features.setdefault(tuple(map(id, features)), (features, [], []))
+            positions.append(position)
+            weights.append((abs(self.layer_weight),) if column.from_magnitudes else tuple(term.weight for term in column.terms))
+        return tuple(Group(features, tuple(positions), tuple(weights)) for features, positions, weights in by_features.values())
 
     @property
     def features(self) -> tuple[Feature, ...]:
         """What the relevance below is made of: R = Σ_f f(a)·(what comes down for f)."""
-        found = {id(feature): feature for column in self.columns for feature in column.features}
-        return tuple(found.values())
+        by_identity = {id(feature): feature for column in self.columns for feature in column.features}
+        return tuple(by_identity.values())
 
     @property
     def downward(self) -> tuple[tuple[Array | None, ...], ...]:
@@ -138,14 +138,14 @@ def product_plan(
     relu_follows : whether no relevance reaches z ≤ 0, so that shares for z < 0 alone can be left out
     halves : whether denominators may be made from the layer's own product, added up in the same order
     """
-    own = type(rule)
-    more = any(getattr(own, name) is not getattr(LinearRule, name) for name in ("propagate", "relevances"))
-    checked = own.divided is LinearRule.divided or own is ZBox  # what ZBox adds is a check of its bounds
+    kind = type(rule)
+    more = any(getattr(kind, name) is not getattr(LinearRule, name) for name in ("propagate", "relevances"))
+    checked = kind.divided is LinearRule.divided or kind is ZBox  # what ZBox adds is a check of its bounds
     if more or not checked or rule.empty != "drop":
         return None
-    some = np.empty(0, dtype)
-    weight, offset = like(layer.weights[0], some), layer.offset(0)
-    bias = None if offset is None else like(offset, some)
+    template = np.empty(0, dtype)
+    weight, offset = like(layer.weights[0], template), layer.offset(0)
+    bias = None if offset is None else like(offset, template)
     try:
         shares = rule.shares(weight, bias)
     except LrpError:
@@ -179,5 +179,5 @@ def _is_half(share: Share, terms: tuple[Term, ...], weight: Array, bias: Array |
 def _simplified(terms: tuple[Term, ...], nonnegative: bool) -> tuple[Term, ...]:
     if not nonnegative:
         return terms
-    kept = [term for term in terms if term.feature is not NEGATIVE]
-    return tuple(Term(IDENTITY, term.weight) if term.feature is POSITIVE else term for term in kept)
+    terms_left = [term for term in terms if term.feature is not NEGATIVE]
+    return tuple(Term(IDENTITY, term.weight) if term.feature is POSITIVE else term for term in terms_left)

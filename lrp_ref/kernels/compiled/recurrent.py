@@ -98,10 +98,10 @@ def _prepared(layer: Cells, all_gates: bool, with_ledger: bool, dtype: Any) -> t
     backwards = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}[layer.direction]
     if isinstance(layer, GRU):
         inner = None if layer.bias_recurrent is None else np.ascontiguousarray(layer.bias_recurrent, dtype)
-        made: _core.LSTM = _core.GRU(weight, recurrent_weight, bias, inner, backwards, layer.linear_before_reset, with_ledger)
+        packed: _core.LSTM = _core.GRU(weight, recurrent_weight, bias, inner, backwards, layer.linear_before_reset, with_ledger)
     else:
-        made = _core.LSTM(weight, recurrent_weight, bias, backwards, all_gates, with_ledger)
-    return made, made.nbytes
+        packed = _core.LSTM(weight, recurrent_weight, bias, backwards, all_gates, with_ledger)
+    return packed, packed.nbytes
 
 
 class SavedRecurrent(NamedTuple):
@@ -145,14 +145,14 @@ class CompiledRecurrentStep(RecurrentStep[SavedRecurrent]):
             except LrpError as error:
                 raise error.at(self.nodes[0].place) from None
         states = [_state(layer, name, read, a) if name in layer.states else None for name in ("hidden", "cell")]
-        given = (np.ascontiguousarray(a), lengths, states, _RETURNS[layer.returns], self.code)
-        made = self.prepare()
-        output, kept, odd = made.forward(*given, self.threads)
-        return output, SavedRecurrent(made, kept, given, inputs if odd else None)
+        call = (np.ascontiguousarray(a), lengths, states, _RETURNS[layer.returns], self.code)
+        packed = self.prepare()
+        output, factors, odd = packed.forward(*call, self.threads)
+        return output, SavedRecurrent(packed, factors, call, inputs if odd else None)
 
     def relevance(self, saved: SavedRecurrent, message: Array) -> Handed:
-        made, kept, given, inputs = saved
-        lower, hidden, cell, accounts = made.relevance(kept, np.ascontiguousarray(message), *given, self.threads)
+        packed, factors, call, inputs = saved
+        lower, hidden, cell, accounts = packed.relevance(factors, np.ascontiguousarray(message), *call, self.threads)
         states = {"hidden": hidden, "cell": cell}
         messages: tuple[Array, ...] = (lower,)
         if self.layer.reads:

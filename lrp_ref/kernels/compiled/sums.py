@@ -74,10 +74,10 @@ class CompiledSum(FusedLinear):
     @cached_property
     def epilogue(self) -> Any:
         """What becomes of the products."""
-        places = accumulate((not share.is_preactivation for share in self.prepared.shares), initial=0)
+        positions = accumulate((not share.is_preactivation for share in self.prepared.shares), initial=0)
         shares = [
-            share_of(share, 0 if share.is_preactivation else place + 1)
-            for place, share in zip(places, self.prepared.shares, strict=False)
+            share_of(share, 0 if share.is_preactivation else position + 1)
+            for position, share in zip(positions, self.prepared.shares, strict=False)
         ]
         return _core.Epilogue(None, self.relu_follows, self.takes == "c", shares)
 
@@ -89,12 +89,12 @@ class CompiledSum(FusedLinear):
     @cached_property
     def alike(self) -> tuple[bool, ...]:
         """For each share whether all terms of a denominator, and its bias, are known to have one sign."""
-        found = []
+        alike = []
         for share in self.prepared.shares:
-            parts = [part for part in (*share.weights, share.bias) if part is not None]
+            weights = [part for part in (*share.weights, share.bias) if part is not None]
             single = type(self.layer) is Upsample and share.bias is None
-            found.append(single or (self.nonnegative and all(sign_of(part) == 1 for part in parts)))
-        return tuple(found)
+            alike.append(single or (self.nonnegative and all(sign_of(part) == 1 for part in weights)))
+        return tuple(alike)
 
     @cached_property
     def unit(self) -> bool:
@@ -112,29 +112,29 @@ class CompiledSum(FusedLinear):
         return accounting(size_methods, self.prepared.shares, biases, None, self.takes == "c")
 
     def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, SavedLinear]:
-        made = self.prepared
+        stacked = self.prepared
         if self.relative:
             return super().forward(*inputs)
-        z, bottoms = self.products(made, inputs)
+        z, bottoms = self.products(stacked, inputs)
         if z.ndim == 1:  # a sum over everything but the batch leaves the core no channels
             output = np.maximum(z, z.dtype.type(0)) if self.relu_follows else z
-            return output, self.saved(made, inputs, z, output, bottoms)
-        output, factors, odd = self._epilogue(made, z, bottoms)
-        return output, self.saved_of(made, factors, inputs, z, output, noted(odd, inputs, output))
+            return output, self.saved(stacked, inputs, z, output, bottoms)
+        output, factors, odd = self._epilogue(stacked, z, bottoms)
+        return output, self.saved_of(stacked, factors, inputs, z, output, noted(odd, inputs, output))
 
     def relevance(self, saved: SavedLinear, message: Array) -> Handed:
-        own = None if saved.oddity is None else self._settled(saved.oddity, saved, message)
-        if own is not None or saved.ledger_inputs is None or self.relative:
+        defined_messages = None if saved.oddity is None else self._settled(saved.oddity, saved, message)
+        if defined_messages is not None or saved.ledger_inputs is None or self.relative:
             return super().relevance(saved, message)
         messages = self.messages(saved.layer, saved.factors, saved.shapes, message)
         return messages, self._accounts(saved.layer, saved.factors, saved.ledger_inputs, message)
 
     def _accounts(
-        self, made: StackedLayer, factors: list[Array], ledger_inputs: LedgerInputs, message: Array
+        self, stacked: StackedLayer, factors: list[Array], ledger_inputs: LedgerInputs, message: Array
     ) -> tuple[OpenEntry, ...]:
         """Sums have few terms: their sizes are found anew, unless all of them are known to have one sign."""
         inputs, _, output = ledger_inputs
-        pairs = zip(made.shares, self.alike, strict=True)
+        pairs = zip(stacked.shares, self.alike, strict=True)
         sizes = [None if alike else self._size(inputs, share) for share, alike in pairs]
         turn = output.ndim > 2 and not output.flags.c_contiguous
 
@@ -145,11 +145,11 @@ class CompiledSum(FusedLinear):
         def spread(bias: Array | None) -> Array | None:
             return None if bias is None else ordered(np.broadcast_to(bias, (1, *output.shape[1:])))[0]
 
-        core = self.core if self.core is not None else self._accounting([spread(share.bias) for share in made.shares])
-        given = [None if size is None else ordered(size) for size in sizes]
+        core = self.core if self.core is not None else self._accounting([spread(share.bias) for share in stacked.shares])
+        sizes_last = [None if size is None else ordered(size) for size in sizes]
         shown = ordered(output) if self.takes == "c" else None
         divided = [ordered(factor) for factor in factors]
-        columns = core(ordered(message, 2), shown, divided, [None] * len(sizes), given, self.threads)
+        columns = core(ordered(message, 2), shown, divided, [None] * len(sizes), sizes_last, self.threads)
         account = OpenEntry(self.nodes[0].name, self.rule_name, columns, self.rule.flags(inputs))
         return (OpenEntry(self.nodes[1].name, PASS), account) if self.relu_follows else (account,)
 
@@ -161,14 +161,14 @@ class CompiledSum(FusedLinear):
         sizes = [self.layer.map_absolute(a, w) for a, w in pairs]
         return np.asarray(sum(sizes[1:], sizes[0])) if sizes else np.zeros_like(inputs[0])
 
-    def _epilogue(self, made: StackedLayer, z: Array, bottoms: list[Array]) -> tuple[Array, list[Array], int]:
+    def _epilogue(self, stacked: StackedLayer, z: Array, bottoms: list[Array]) -> tuple[Array, list[Array], int]:
         """The biases are in the products already, so any order of the elements serves."""
         turn = not z.flags.c_contiguous
 
         def ordered(x: Array) -> Array:
             return channels_last(x) if turn else np.ascontiguousarray(x)
 
-        pairs = zip(made.shares, bottoms, strict=True)
+        pairs = zip(stacked.shares, bottoms, strict=True)
         products = [ordered(z), *(ordered(bottom) for share, bottom in pairs if not share.is_preactivation)]
         output, factors, odd = _core.epilogue(self.epilogue, products, self.threads)
         return (channels_first(output), [channels_first(factor) for factor in factors], odd) if turn else (output, factors, odd)
