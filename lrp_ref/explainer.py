@@ -167,7 +167,7 @@ class Explainer:
         )
         self._set(_model=model, _prepared=prepared)
         rewritten = prepared.canonized()
-        prepared.kept(rewritten, prepared.route(rewritten).scores)
+        prepared.names_to_keep(rewritten, prepared.route(rewritten).scores)
 
     def _check_derivatives(self, composite: Composite) -> None:
         """Refuse what makes no sense of a gradient: a start that is no 1 unasked, and accounts."""
@@ -309,8 +309,8 @@ class Explainer:
         shapes = dict(shape) if isinstance(shape, Mapping) else {self._model.inputs[0]: tuple(shape)}
         samples = {name: tuple(extents[1:]) for name, extents in shapes.items()}
         plan = self.plan(samples)
-        kept = self._prepared.kept(plan.model, self._prepared.route(plan.model, samples).scores)
-        return footprint(plan, plan.model.shapes(shapes), kept, targets) + plan.model.remembered
+        observed = self._prepared.names_to_keep(plan.model, self._prepared.route(plan.model, samples).scores)
+        return footprint(plan, plan.model.shapes(shapes), observed, targets) + plan.model.remembered
 
     def _rows(self) -> tuple[str, list[tuple[str, ...]]]:
         plan, rules = self.plan(), self.rules

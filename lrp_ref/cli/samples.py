@@ -267,7 +267,7 @@ def _choose(stored: Mapping[str, Array], model: Model) -> dict[str, Array]:
     listed = ", ".join(f"{name} {array.dtype}{list(array.shape)}" for name, array in stored.items())
     if len(model.inputs) > 1:
         raise FormatError(f"the model takes {', '.join(model.inputs)}; the file holds {listed or 'nothing'}")
-    types = "fiub" if model.whole else "f"
+    types = "fiub" if model.integer_inputs else "f"
     fitting = [name for name, array in stored.items() if array.dtype.kind in types and _fits(array, model)]
     if len(fitting) != 1:
         raise FormatError(

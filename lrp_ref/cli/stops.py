@@ -109,7 +109,7 @@ def _unsaid(model: Model, composite: Composite, output: str, head: str | None) -
     rules = Explainer(model, composite, output=output, head=head).rules
     open_ones = [folded[name] for name, rule in rules.items() if isinstance(rule, SignalTakesAll)]
     return [
-        Stop(f"{node.place} does not say which of its inputs is the signal", tuple(_choices(node)))
+        Stop(f"{node.title} does not say which of its inputs is the signal", tuple(_choices(node)))
         for node in open_ones
         if isinstance(node.layer, Multiply) and node.layer.signal is None
     ]
@@ -120,7 +120,7 @@ def _of_rules(model: Model, output: str, error: RuleError) -> list[Stop]:
     folded = canonized(model)[0]
     nodes = [folded[name] for name, _ in dict.fromkeys(_PLACE.findall(str(error))) if name in folded]
     names = {node.name for node in nodes}
-    reasons = [Stop(f"{node.place} has no rule", tuple(_choices(node)) or ("none for this node alone",)) for node in nodes]
+    reasons = [Stop(f"{node.title} has no rule", tuple(_choices(node)) or ("none for this node alone",)) for node in nodes]
     below, behind = ancestors(folded, output), set(names)
     for node in folded.nodes:
         if not behind.isdisjoint(node.inputs):

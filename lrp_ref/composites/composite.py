@@ -112,7 +112,7 @@ class Composite:
         asked = {node.name for node in nodes} if starts is None else reached(model, fitting, starts)
         wrong = [node for node in nodes if node.name in asked and node.name not in fitting]
         if wrong:
-            complaints = [f"{node.place}: {_complaint(found.get(node.name), node.layer)}" for node in wrong]
+            complaints = [f"{node.title}: {_complaint(found.get(node.name), node.layer)}" for node in wrong]
             raise RuleError("no rule for " + "; ".join(complaints))
         for node in nodes:
             if node.name in fitting and node.name not in asked and not fitting[node.name].decides(node.layer):
@@ -282,7 +282,7 @@ def _boxed(model: Model, node: Node, shapes: Mapping[str, Shape]) -> ZBox:
         if not all(first.same_as(other) for other in others):
             raise DomainError(f"ZBox() has one pair of bounds and the inputs have {first}, {', '.join(map(repr, others))}")
     except LrpError as error:
-        raise error.at(node.place) from None
+        raise error.at(node.title) from None
     return ZBox(first.low, first.high)
 
 
@@ -292,7 +292,7 @@ def _domain_at(model: Model, name: str, shapes: Mapping[str, Shape], rank: int |
     while name not in model.inputs:
         node = model[name]
         if len(node.inputs) > 1 or not isinstance(node.layer, (Scale, BatchNorm, Rearrangement)):
-            raise DomainError(f"ZBox() stands behind {node.place}, whose values the domain does not bound: give ZBox(low, high)")
+            raise DomainError(f"ZBox() stands behind {node.title}, whose values the domain does not bound: give ZBox(low, high)")
         name = node.inputs[0]
         rank = len(shapes[name]) + 1 if name in shapes else rank if isinstance(node.layer, _RANK_KEPT) else None
         passed.append((node, rank))
@@ -305,5 +305,5 @@ def _domain_at(model: Model, name: str, shapes: Mapping[str, Shape], rank: int |
         try:
             domain = domain.behind(node.layer, shapes.get(node.inputs[0]), rank)
         except LrpError as error:
-            raise error.at(f"behind {node.place}") from None
+            raise error.at(f"behind {node.title}") from None
     return domain

@@ -31,7 +31,7 @@ def cut_at(model: Model, ends: Sequence[str]) -> Model:
     inputs = tuple(name for name in model.inputs if name in read)
     shapes = {name: shape for name, shape in model.input_shape.items() if name in read}
     domain = {name: bounds for name, bounds in model.domain.items() if name in read}
-    integer_inputs = tuple(name for name in model.whole if name in read)
+    integer_inputs = tuple(name for name in model.integer_inputs if name in read)
     return replace(
-        model, nodes=nodes, inputs=inputs, outputs=tuple(ends), input_shape=shapes, domain=domain, whole=integer_inputs
+        model, nodes=nodes, inputs=inputs, outputs=tuple(ends), input_shape=shapes, domain=domain, integer_inputs=integer_inputs
     )

@@ -109,7 +109,7 @@ def describe(model: Model) -> tuple[dict[str, Any], dict[str, Array]]:
         "input_shape": {name: list(shape) for name, shape in model.input_shape.items()},
         "domain": domain,
         "default_dtype": None if model.default_dtype is None else model.default_dtype.name,
-        **({"whole": list(model.whole)} if model.whole else {}),
+        **({"whole": list(model.integer_inputs)} if model.integer_inputs else {}),
         "layers": described,
         "nodes": nodes,
     }
@@ -131,17 +131,17 @@ def _describe_domain(model: Model, arrays: dict[str, Array]) -> dict[str, dict[s
 def _describe_layer(node: Node, index: int, arrays: dict[str, Array]) -> dict[str, Any]:
     kind = type(node.layer).__name__
     if LAYERS.get(kind) is not type(node.layer):
-        raise FormatError(f"{node.place}: the .npz format does not know this layer")
+        raise FormatError(f"{node.title}: the .npz format does not know this layer")
     options, members = {}, {}
     for field in fields(node.layer):
         value = getattr(node.layer, field.name)
         if isinstance(value, np.ndarray):
             member = f"layers/{index}/{field.name}"
-            arrays[member] = _storable(value, node.place)
+            arrays[member] = _storable(value, node.title)
             members[field.name] = member
         elif field.name not in node.layer.parameter_names:
             # Written even where it is the default, so that another default one day changes no stored network.
-            options[field.name] = _json_value(value, f"{node.place}: {field.name}")
+            options[field.name] = _json_value(value, f"{node.title}: {field.name}")
     return {"kind": kind, "options": options, "arrays": members}
 
 

@@ -79,31 +79,31 @@ def canonized(model: Model, input_shape: Mapping[str, Shape] | Shape | None = No
     draft = Draft(model)
     merges: list[Merge] = []
     # The first that can be folded is, as often as there is one. A fold changes this for its neighbours alone.
-    waiting = [place for place, node in enumerate(model.nodes) if isinstance(node.layer, (BatchNorm, Scale))]
+    waiting = [position for position, node in enumerate(model.nodes) if isinstance(node.layer, (BatchNorm, Scale))]
     while waiting:
         node = draft.at(heappop(waiting))
         merge = None if node is None else _fold(draft, node, shapes)
         if merge is not None:
             merges.append(merge)
-            for place in draft.beside(merge.into, (BatchNorm, Scale), Transpose):
-                heappush(waiting, place)
-    return draft.made() if merges else model, tuple(merges)
+            for position in draft.beside(merge.into, (BatchNorm, Scale), Transpose):
+                heappush(waiting, position)
+    return draft.to_model() if merges else model, tuple(merges)
 
 
 def _known(model: Model, input_shape: Mapping[str, Shape] | Shape | None) -> dict[str, Shape]:
     """The shape of one sample of every input; none where one is missing."""
     if input_shape is None:
-        found = dict(model.input_shape)
+        shapes = dict(model.input_shape)
     elif isinstance(input_shape, Mapping):
-        found = {name: tuple(shape) for name, shape in input_shape.items()}
+        shapes = {name: tuple(shape) for name, shape in input_shape.items()}
     elif len(model.inputs) == 1:
-        found = {model.inputs[0]: tuple(input_shape)}
+        shapes = {model.inputs[0]: tuple(input_shape)}
     else:
         raise GraphError(f"the model has several inputs; give a mapping from {', '.join(model.inputs)} to shapes")
-    for name in found:
+    for name in shapes:
         if name not in model.inputs:
             raise unknown("input", name, model.inputs)
-    return found if len(found) == len(model.inputs) else {}
+    return shapes if len(shapes) == len(model.inputs) else {}
 
 
 def _fold(model: Draft, node: Node, shapes: Mapping[str, Shape]) -> Merge | None:
@@ -116,10 +116,10 @@ def _fold(model: Draft, node: Node, shapes: Mapping[str, Shape]) -> Merge | None
     except NonFiniteError:
         return None
     except LrpError as error:
-        raise error.at(node.place) from None
+        raise error.at(node.title) from None
 
 
-def _parts(affine: Affine, layer: Weighted, channels: int, shape: Shape | None) -> tuple[Array, Array] | None:
+def _factor_and_translation(affine: Affine, layer: Weighted, channels: int, shape: Shape | None) -> tuple[Array, Array] | None:
     """(factor, translation), each (channels,), in the number type of the merged layer; None where they are not of that kind.
 
     `shape` is that of the array between the two layers, None where it is not known.
@@ -173,10 +173,10 @@ def _fold_after(model: Draft, node: Node, affine: Affine, shapes: Mapping[str, S
     if not isinstance(layer, (Dense, Conv, ConvTranspose)):
         return None
     upper = int(layer.weight.shape[1]) if isinstance(layer, Dense) else layer.upper
-    parts = _parts(affine, layer, upper, shapes.get(name))
-    if parts is None:
+    affine_map = _factor_and_translation(affine, layer, upper, shapes.get(name))
+    if affine_map is None:
         return None
-    model.put(name, _scaled_above(layer, *parts))
+    model.put(name, _scaled_above(layer, *affine_map))
     model.drop(node)
     return Merge(node.name, (name,))
 
@@ -235,10 +235,12 @@ def _scaled_below(layer: Layer, affine: Affine, shape: Shape | None) -> Weighted
     """`layer` with the affine map in front of it, or None where that cannot be done exactly."""
     if not isinstance(layer, (Dense, Conv, ConvTranspose)):
         return None
-    parts = _parts(affine, layer, int(layer.weight.shape[0]) if isinstance(layer, Dense) else layer.lower, shape)
-    if parts is None:
+    factor_and_translation = _factor_and_translation(
+        affine, layer, int(layer.weight.shape[0]) if isinstance(layer, Dense) else layer.lower, shape
+    )
+    if factor_and_translation is None:
         return None
-    s, t = parts
+    s, t = factor_and_translation
     bias = layer.bias
     if (t != like(0, t)).any():
         bias = _translated(layer, t, shape)

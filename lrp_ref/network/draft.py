@@ -17,19 +17,19 @@ class Draft:
         self.inputs, self.outputs = model.inputs, model.outputs
         self._model = model
         self._nodes = {node.name: node for node in model.nodes}
-        self._places = {node.name: place for place, node in enumerate(model.nodes)}
+        self._positions = {node.name: position for position, node in enumerate(model.nodes)}
         self._readers = {name: {n.name for n in model.readers(name)} for name in (*model.inputs, *self._nodes)}
 
     def __getitem__(self, name: str) -> Node:
         return self._nodes[name]
 
-    def at(self, place: int) -> Node | None:
+    def at(self, position: int) -> Node | None:
         """The node at a place of the model; None where it was dropped."""
-        return self._nodes.get(self._model.nodes[place].name)
+        return self._nodes.get(self._model.nodes[position].name)
 
     def readers(self, name: str) -> tuple[Node, ...]:
         """The nodes that read the node or input `name`."""
-        return tuple(self._nodes[reader] for reader in sorted(self._readers[name], key=self._places.__getitem__))
+        return tuple(self._nodes[reader] for reader in sorted(self._readers[name], key=self._positions.__getitem__))
 
     def private(self, name: str) -> bool:
         """Whether `name` is a node that is read once, and no output."""
@@ -56,17 +56,17 @@ class Draft:
 
     def beside(self, names: Iterable[str], kinds: tuple[type, ...], through: type) -> set[int]:
         """Places of the nodes of some kinds that are neighbours of `names`, or of a neighbour of the kind `through`."""
-        found: set[int] = set()
+        positions: set[int] = set()
         for name in names:
             near = self._neighbours(name)
             near += [n for node in near if isinstance(node.layer, through) for n in self._neighbours(node.name)]
-            found.update(self._places[node.name] for node in near if isinstance(node.layer, kinds))
-        return found
+            positions.update(self._positions[node.name] for node in near if isinstance(node.layer, kinds))
+        return positions
 
     def _neighbours(self, name: str) -> list[Node]:
         """What a node reads, inputs of the model left out, and what reads it."""
         return [self._nodes[n] for n in (*self._nodes[name].inputs, *self._readers[name]) if n in self._nodes]
 
-    def made(self) -> Model:
-        """The model."""
+    def to_model(self) -> Model:
+        """The rewritten model."""
         return replace(self._model, nodes=tuple(self._nodes.values()), outputs=self.outputs)

@@ -31,45 +31,45 @@ def number_type(dtype: Any) -> np.dtype[Any]:
 def cast_input(value: Any, name: str, dtype: np.dtype[Any], takes_integers: bool = False) -> Array:
     """One input, checked, in the model's number type; `takes_integers`: whether whole numbers are, too."""
     is_rational = dtype.hasobject
-    place = f"input {name!r}"
+    title = f"input {name!r}"
     try:
-        array = np.asarray(unmasked(value, place))
+        array = np.asarray(unmasked(value, title))
     except ValueError as error:
-        raise ShapeError(f"{place} is no array of numbers: {error}") from None
+        raise ShapeError(f"{title} is no array of numbers: {error}") from None
     if array.dtype.kind in "iub" and takes_integers:
-        return _of_integers(array, place, dtype)
+        return _of_integers(array, title, dtype)
     if array.dtype.kind in "iub":
         to = "object" if is_rational else f"np.{dtype.name}"
-        raise NumberTypeError(f"{place} has the number type {array.dtype}; convert it, as in x.astype({to})")
+        raise NumberTypeError(f"{title} has the number type {array.dtype}; convert it, as in x.astype({to})")
     if array.dtype.kind not in "fO":
-        raise NumberTypeError(f"{place} has the number type {array.dtype}; floating point numbers (or Fractions) are needed")
+        raise NumberTypeError(f"{title} has the number type {array.dtype}; floating point numbers (or Fractions) are needed")
     if is_exact(array) and not is_rational:
         raise NumberTypeError(
-            f"{place} holds Python objects and the model computes in {dtype}: model.astype(object) computes in exact "
+            f"{title} holds Python objects and the model computes in {dtype}: model.astype(object) computes in exact "
             f"rationals, x.astype(np.{dtype.name}) rounds the input"
         )
-    check_finite(array, place)
+    check_finite(array, title)
     if is_rational:
         try:
             return fractions(array)
         except LrpError as error:
-            raise error.at(place) from None
+            raise error.at(title) from None
     if array.dtype == dtype:
         return np.array(array, order="C")  # a copy: what is computed and kept must not follow the caller's buffer
     with np.errstate(over="ignore"):
         cast = np.asarray(array, dtype=dtype, order="C")
-    check_finite(cast, f"{place}, cast to {dtype},")
+    check_finite(cast, f"{title}, cast to {dtype},")
     return cast
 
 
-def _of_integers(array: Array, place: str, dtype: np.dtype[Any]) -> Array:
+def _of_integers(array: Array, title: str, dtype: np.dtype[Any]) -> Array:
     """Integers in the model's number type, which must hold each of them."""
     if dtype.hasobject:
         return fractions(array.astype(object))
     cast = np.asarray(array, dtype=dtype, order="C")
     most = 2 ** (np.finfo(dtype).nmant + 1)
     if array.dtype.itemsize > 2 and array.size and not -most <= int(array.min()) <= int(array.max()) <= most:
-        raise NumberTypeError(f"{place} holds integers beyond ±{most}, which {dtype} cannot tell apart; model.astype(np.float64)")
+        raise NumberTypeError(f"{title} holds integers beyond ±{most}, which {dtype} cannot tell apart; model.astype(np.float64)")
     return cast
 
 

@@ -64,7 +64,7 @@ class Model:
     domain : for each input a (low, high) pair, or one pair for the only input
     input_shape : for each input the shape of one sample, or one shape for the only input
     default_dtype : the number type where no layer has parameters, which otherwise say it; None: float64
-    whole : the inputs that hold whole numbers (or truth values), and are taken as integers too
+    integer_inputs : the inputs that hold whole numbers (or truth values), and are taken as integers too
     remarks : what is otherwise in this network than in the file that it comes from
     extents : how the network is laid out for inputs of other shapes; None: it is the same for all
 
@@ -82,7 +82,7 @@ class Model:
     domain: Mapping[str, Domain] = None  # type: ignore[assignment]
     input_shape: Mapping[str, Shape] = None  # type: ignore[assignment]
     default_dtype: Any = None
-    whole: tuple[str, ...] = ()
+    integer_inputs: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     extents: Extents | None = None
     _named: Mapping[str, Node] = field(init=False)
@@ -102,10 +102,10 @@ class Model:
         outputs = check_outputs((outputs,) if isinstance(outputs, str) else tuple(outputs), nodes)
         shapes = {name: sample_shape(shape, name) for name, shape in by_input(self.input_shape, inputs).items()}
         domain = {name: Domain.of(pair) for name, pair in by_input(self.domain, inputs).items()}
-        for name, found in domain.items():
-            if name in shapes and not found.fits(shapes[name]):
-                raise DomainError(f"the domain {found} of input {name!r} does not fit samples of shape {shapes[name]}")
-        for name in self.whole:
+        for name, bounds in domain.items():
+            if name in shapes and not bounds.fits(shapes[name]):
+                raise DomainError(f"the domain {bounds} of input {name!r} does not fit samples of shape {shapes[name]}")
+        for name in self.integer_inputs:
             if name not in inputs:
                 raise unknown("input", name, inputs)
         for name, value in (
@@ -116,14 +116,14 @@ class Model:
             ("input_shape", MappingProxyType(shapes)),
             ("default_dtype", None if self.default_dtype is None else number_type(self.default_dtype)),
             ("_named", {node.name: node for node in nodes}),
-            ("_readers", {name: tuple(found) for name, found in readers.items()}),
+            ("_readers", {name: tuple(reading) for name, reading in readers.items()}),
             ("_memo", Memo(light=4 * len(nodes) + 64)),  # what some explainers of one model need at a time
         ):
             object.__setattr__(self, name, value)
 
     def __reduce__(self) -> tuple[Any, ...]:
         domain, shapes = dict(self.domain), dict(self.input_shape)
-        rest = (self.default_dtype, self.whole, self.remarks, self.extents)
+        rest = (self.default_dtype, self.integer_inputs, self.remarks, self.extents)
         return Model, (self.nodes, self.inputs, self.outputs, domain, shapes, *rest)
 
     @classmethod
@@ -222,10 +222,10 @@ class Model:
         asked, extents = {name: tuple(int(extent) for extent in shapes[name]) for name in self.inputs}, self.extents
 
         def build() -> tuple[Model, int]:
-            found: Model = extents.fitted(self.nodes, asked).astype(self.dtype)
-            found = replace(found, outputs=self.outputs, domain=self.domain)
-            own = {id(a) for node in self.nodes for a in node.layer.parameters.values()}
-            return found, sum(a.nbytes for n in found.nodes for a in n.layer.parameters.values() if id(a) not in own)
+            laid_out: Model = extents.fitted(self.nodes, asked).astype(self.dtype)
+            laid_out = replace(laid_out, outputs=self.outputs, domain=self.domain)
+            shared = {id(a) for node in self.nodes for a in node.layer.parameters.values()}
+            return laid_out, sum(a.nbytes for n in laid_out.nodes for a in n.layer.parameters.values() if id(a) not in shared)
 
         return self.remember(("fitted", self.dtype, tuple(asked.items())), build)
 
@@ -237,8 +237,8 @@ class Model:
         key : what is made, and from what; models that were derived from one share its memo
         build : gives it with its size in bytes
         """
-        found: Found = self._memo.get(key, build)
-        return found
+        value: Found = self._memo.get(key, build)
+        return value
 
     def remembering_with(self, model: Model) -> Model:
         """The same network with the memo of another, so that `model.forget()` frees what is made of this one.
@@ -276,13 +276,13 @@ class Model:
         UnknownNameError
             Where an input is missing, or there is none of that name.
         """
-        found: dict[str, Shape] = {name: tuple(shape) for name, shape in self._given(inputs).items()}
-        for node in self.fitted({name: shape[1:] for name, shape in found.items()}).nodes:
+        shapes: dict[str, Shape] = {name: tuple(shape) for name, shape in self._by_input(inputs).items()}
+        for node in self.fitted({name: shape[1:] for name, shape in shapes.items()}).nodes:
             try:
-                found[node.name] = node.layer.shape(*(found[name] for name in node.inputs))
+                shapes[node.name] = node.layer.shape(*(shapes[name] for name in node.inputs))
             except LrpError as error:
-                raise error.at(node.place) from None
-        return found
+                raise error.at(node.title) from None
+        return shapes
 
     def sample_shapes(self, inputs: Mapping[str, Shape] | Shape) -> Shapes:
         """The shape of one sample at every input and node, worked out once for inputs of these shapes, batch axis included.
@@ -296,7 +296,7 @@ class Model:
         ShapeError
             Where a layer does not fit what it reads; the node is named.
         """
-        by_name = {name: tuple(shape) for name, shape in self._given(inputs).items()}
+        by_name = {name: tuple(shape) for name, shape in self._by_input(inputs).items()}
         # By the names of the nodes, too: a rewritten model has the memo of the one that it was made from.
         key = ("shapes", tuple(self._named), tuple(shape[1:] for shape in by_name.values()))
         return self.remember(key, lambda: (Shapes({name: shape[1:] for name, shape in self.shapes(by_name).items()}), 0))
@@ -319,9 +319,11 @@ class Model:
 
     def _cast(self, x: Any) -> dict[str, Array]:
         """`prepare` without the check of the shapes."""
-        return {name: cast_input(value, name, self.dtype, name in self.whole) for name, value in self._given(x).items()}
+        return {
+            name: cast_input(value, name, self.dtype, name in self.integer_inputs) for name, value in self._by_input(x).items()
+        }
 
-    def _given(self, x: Any) -> dict[str, Any]:
+    def _by_input(self, x: Any) -> dict[str, Any]:
         """What is given for each input, from a mapping or, where there is one input, from what is given for it."""
         if isinstance(x, Mapping):
             for name in x:
@@ -375,10 +377,10 @@ class Model:
         ExactnessError
             Where the model computes in rationals and a layer has no rational form; the node is named.
         """
-        found = self.prepare(x)
-        for node in self._fitting(found).nodes:
-            found[node.name] = self.compute(node, [found[name] for name in node.inputs])
-        return Trace(MappingProxyType({name: frozen(array) for name, array in found.items()}))
+        activations = self.prepare(x)
+        for node in self._fitting(activations).nodes:
+            activations[node.name] = self.compute(node, [activations[name] for name in node.inputs])
+        return Trace(MappingProxyType({name: frozen(array) for name, array in activations.items()}))
 
     def _fitting(self, arrays: Mapping[str, Array]) -> Model:
         return self.fitted({name: array.shape[1:] for name, array in arrays.items()})
@@ -400,7 +402,7 @@ class Model:
         try:
             return node.layer.forward(*inputs)
         except LrpError as error:
-            raise error.at(node.place) from None
+            raise error.at(node.title) from None
 
     def __call__(self, x: Any) -> Any:
         """The output for a batch of inputs (a mapping, where there are several outputs): the definition, layer by layer.
@@ -409,8 +411,8 @@ class Model:
 
         What no output depends on is not computed, and an activation is dropped when its last reader has seen it.
         """
-        found = self.prepare(x)
-        all_nodes = self._fitting(found).nodes
+        activations = self.prepare(x)
+        all_nodes = self._fitting(activations).nodes
         needed = set(self.outputs)
         for node in reversed(all_nodes):
             if node.name in needed:
@@ -418,14 +420,14 @@ class Model:
         nodes = [node for node in all_nodes if node.name in needed]
         left = Counter(name for node in nodes for name in set(node.inputs))
         for node in nodes:
-            found[node.name] = self.compute(node, [found[name] for name in node.inputs])
+            activations[node.name] = self.compute(node, [activations[name] for name in node.inputs])
             for name in set(node.inputs):
                 left[name] -= 1
                 if not left[name] and name not in self.outputs:
-                    del found[name]
+                    del activations[name]
         if len(self.outputs) == 1:
-            return found[self.outputs[0]]
-        return {name: found[name] for name in self.outputs}
+            return activations[self.outputs[0]]
+        return {name: activations[name] for name in self.outputs}
 
     def rows(self) -> list[tuple[str, str, str, int]]:
         """For each node: name, layer, what it reads, how many parameters."""
@@ -467,12 +469,12 @@ def ancestors(model: Model, *names: str) -> frozenset[str]:
     UnknownNameError
         Where there is no such node.
     """
-    found: set[str] = set()
+    names_above: set[str] = set()
     waiting = list(names)
     while waiting:
         current = waiting.pop()
-        if current in model.inputs or current in found:
+        if current in model.inputs or current in names_above:
             continue
-        found.add(current)
+        names_above.add(current)
         waiting += model[current].inputs
-    return frozenset(found)
+    return frozenset(names_above)

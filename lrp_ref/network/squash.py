@@ -81,14 +81,14 @@ class Elements:
         """
         return cls(np.full(size, source), np.arange(size), np.ones(size), np.zeros(size))
 
-    def at(self, places: Array) -> Elements:
+    def at(self, indices: Array) -> Elements:
         """Some of the elements, in a new order.
 
         Parameters
         ----------
-        places : indices of elements, of any shape
+        indices : indices of elements, of any shape
         """
-        return Elements(self.source[places], self.element[places], self.weight[places], self.shift[places])
+        return Elements(self.source[indices], self.element[indices], self.weight[indices], self.shift[indices])
 
     def where(self, mask: Array, others: Elements) -> Elements:
         """These elements where a mask holds, others elsewhere.
@@ -116,23 +116,23 @@ def shown(model: Model, output: str, moves: bool = False) -> tuple[tuple[Node, .
     moves : True: only layers that move elements are between, and a squash is a source like others; False: layers that scale or
         combine elements are between as well, and a squash is a source of probabilities
     """
-    found: dict[str, Source] = {}
+    sources: dict[str, Source] = {}
     between: set[str] = set()
     waiting = [output]
     while waiting:
         name = waiting.pop()
-        if name in found or name in between:
+        if name in sources or name in between:
             continue
         layer = model[name].layer if name in model else None
         if layer is not None and is_squash(layer) and not moves:
-            found[name] = Source(name, "squash", model[name].inputs[0])
+            sources[name] = Source(name, "squash", model[name].inputs[0])
         elif layer is None or not (isinstance(layer, Rearrangement) if moves else _hands_on(layer)):
-            found[name] = Source(name, "number", name)
+            sources[name] = Source(name, "number", name)
         else:
             between.add(name)
             waiting += model[name].inputs
     order = (*model.inputs, *(node.name for node in model.nodes))
-    return tuple(node for node in model.nodes if node.name in between), tuple(found[name] for name in order if name in found)
+    return tuple(node for node in model.nodes if node.name in between), tuple(sources[name] for name in order if name in sources)
 
 
 def is_squash(layer: Layer) -> bool:
@@ -203,10 +203,10 @@ class _Survey:
         self.sources.append(source)
         return Elements.of(len(self.sources) - 1, self.size(source.node))
 
-    def kinds(self, found: Elements, kind: Kind) -> Array:
+    def kinds(self, elements: Elements, kind: Kind) -> Array:
         """Which elements come from a source of this kind."""
         known = np.array([source.kind == kind for source in self.sources] + [False])  # the last is that of constants
-        return known[np.maximum(found.source, CONSTANT)]
+        return known[np.maximum(elements.source, CONSTANT)]
 
     def hand_on(self, node: Node) -> Elements:
         """The elements of a node's output from those of its inputs."""
@@ -223,9 +223,9 @@ class _Survey:
         ones = np.ones(self.shapes[node.inputs[0]])
         weight = np.broadcast_to(layer.map(ones, like(layer.weights[0], ones)), ones.shape).reshape(-1)
         shift = np.asarray(layer.forward(0 * ones)).reshape(-1)
-        made = replace(below, weight=below.weight * weight, shift=below.shift * weight + shift)
-        made = replace(made, source=np.where(self.kinds(below, "squash") & (weight == 0), CONSTANT, made.source))
-        return self._numbers(node, self.kinds(below, "number"), made)
+        elements = replace(below, weight=below.weight * weight, shift=below.shift * weight + shift)
+        elements = replace(elements, source=np.where(self.kinds(below, "squash") & (weight == 0), CONSTANT, elements.source))
+        return self._numbers(node, self.kinds(below, "number"), elements)
 
     def _numbers(self, node: Node, mask: Array, others: Elements) -> Elements:
         """Numbers of the node's own where `mask` holds, the others elsewhere."""
@@ -233,18 +233,18 @@ class _Survey:
 
     def _picked(self, node: Node, below: list[Elements]) -> Elements:
         """What a layer that moves, copies or pools hands on."""
-        whole = Elements(*(np.concatenate(parts) for parts in zip(*(b._columns for b in below), strict=True)))
+        inputs = Elements(*(np.concatenate(parts) for parts in zip(*(b._columns for b in below), strict=True)))
         shapes = [self.shapes[name] for name in node.inputs]
-        places = picks(node.layer, shapes)
-        made = whole.at(np.maximum(places, 0))
-        made = replace(made, source=np.where(places == CONSTANT, CONSTANT, made.source))
-        several = places == SEVERAL
+        picked = picks(node.layer, shapes)
+        elements = inputs.at(np.maximum(picked, 0))
+        elements = replace(elements, source=np.where(picked == CONSTANT, CONSTANT, elements.source))
+        several = picked == SEVERAL
         if not several.any():
-            return made
-        numbers = _parted(self.kinds(whole, "number").astype(np.float64), shapes)
+            return elements
+        numbers = _parted(self.kinds(inputs, "number").astype(np.float64), shapes)
         touched = np.asarray(node.layer.forward(*numbers)).reshape(-1) != 0
-        made = self._combined(node, several & ~touched, made)
-        return self._numbers(node, several & touched, made)
+        elements = self._combined(node, several & ~touched, elements)
+        return self._numbers(node, several & touched, elements)
 
     def _combined(self, node: Node, mask: Array, others: Elements) -> Elements:
         return self.add_source(Source(node.name, "combined", node.name)).where(mask, others) if mask.any() else others
@@ -252,17 +252,17 @@ class _Survey:
     def _grown(self, node: Node, below: Elements) -> Elements:
         """Behind a function of each element: a probability where the function grows with it, or falls."""
         squash = self.kinds(below, "squash")
-        made = self._numbers(node, self.kinds(below, "number"), below)
+        elements = self._numbers(node, self.kinds(below, "number"), below)
         if not squash.any():
-            return made
+            return elements
         same, span = np.zeros(squash.shape, dtype=bool), np.ones(squash.shape)
         if not _grows(node.layer):
             same, span = _course(lambda z: _applied(node.layer, z, self.shapes[node.inputs[0]]), below)
         plain = np.isnan(below.shift) | (below.shift == 0)
         ends = np.where(squash & (span == 0), CONSTANT, below.source)
         moved = Elements(ends, below.element, np.sign(below.weight) * span, np.where(plain, np.nan, np.inf))
-        made = moved.where(squash & ~same, made)
-        return self._combined(node, squash & ~same & np.isnan(span), made)
+        elements = moved.where(squash & ~same, elements)
+        return self._combined(node, squash & ~same & np.isnan(span), elements)
 
     def _joined(self, node: Node, below: list[Elements]) -> Elements:
         """Several signals element by element: numbers where one of them is, else a combination of probabilities.
@@ -275,10 +275,10 @@ class _Survey:
         signals = _signals(node)
         for index in signals:
             name, elements = node.inputs[index], below[index]
-            own = self.kinds(elements, "number") | ((elements.source == CONSTANT) & (len(signals) > 1))
-            numbers |= np.broadcast_to(own.reshape(self.shapes[name]), shape).reshape(-1)
-        made = Elements(np.full(size, CONSTANT), np.zeros(size, dtype=np.intp), np.ones(size), np.zeros(size))
-        return self._numbers(node, numbers, self._combined(node, ~numbers, made))
+            is_number = self.kinds(elements, "number") | ((elements.source == CONSTANT) & (len(signals) > 1))
+            numbers |= np.broadcast_to(is_number.reshape(self.shapes[name]), shape).reshape(-1)
+        constants = Elements(np.full(size, CONSTANT), np.zeros(size, dtype=np.intp), np.ones(size), np.zeros(size))
+        return self._numbers(node, numbers, self._combined(node, ~numbers, constants))
 
 
 def _course(function: Callable[[Array], Array], below: Elements) -> tuple[Array, Array]:
@@ -291,10 +291,10 @@ def _course(function: Callable[[Array], Array], below: Elements) -> tuple[Array,
         last = function(low)
         for t in np.linspace(0, 1, PROBES):
             z = low + t * (high - low)
-            found = function(z)
-            same = same & (np.abs(found - z) <= TOLERANCE * (high - low))
-            up, down, span = up & (found >= last), down & (found <= last), span + (found - last)
-            last = found
+            value = function(z)
+            same = same & (np.abs(value - z) <= TOLERANCE * (high - low))
+            up, down, span = up & (value >= last), down & (value <= last), span + (value - last)
+            last = value
     return same, np.where(up | down, span, np.nan)
 
 
@@ -338,18 +338,18 @@ def survey(model: Model, output: str, shapes: Mapping[str, Shape], moves: bool =
     moves : as for `shown`
     """
     between, ends = shown(model, output, moves)
-    made = _Survey(model, shapes)
+    tracing = _Survey(model, shapes)
     for source in ends:
-        found = made.add_source(source)
+        reached = tracing.add_source(source)
         logarithm = source.node in model and isinstance(model[source.node].layer, (LogSigmoid, LogSoftmax))
-        made.elements[source.node] = replace(found, shift=found.shift + np.nan) if logarithm else found
+        tracing.elements[source.node] = replace(reached, shift=reached.shift + np.nan) if logarithm else reached
     for node in between:
-        made.elements[node.name] = made.hand_on(node)
-    found = made.elements[output]
-    used = [index for index in range(len(made.sources)) if (found.source == index).any()]
-    new = np.full(len(made.sources) + 1, CONSTANT)
+        tracing.elements[node.name] = tracing.hand_on(node)
+    reached = tracing.elements[output]
+    used = [index for index in range(len(tracing.sources)) if (reached.source == index).any()]
+    new = np.full(len(tracing.sources) + 1, CONSTANT)
     new[used] = np.arange(len(used))
-    return tuple(made.sources[index] for index in used), replace(found, source=new[found.source])
+    return tuple(tracing.sources[index] for index in used), replace(reached, source=new[reached.source])
 
 
 def squashes(model: Model, output: str) -> Iterator[Node]:

@@ -36,14 +36,14 @@ class Node:
     inputs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        given = (self.inputs,) if isinstance(self.inputs, str) else tuple(self.inputs)
-        object.__setattr__(self, "inputs", given)
-        for name in (self.name, *given):
+        inputs = (self.inputs,) if isinstance(self.inputs, str) else tuple(self.inputs)
+        object.__setattr__(self, "inputs", inputs)
+        for name in (self.name, *inputs):
             _check_name(name)
         check_layer(self.layer, f"node {self.name!r}")
 
     @property
-    def place(self) -> str:
+    def title(self) -> str:
         """How error messages call the node."""
         return f"node {self.name!r} ({type(self.layer).__name__})"
 
@@ -55,12 +55,12 @@ def _check_name(name: Any) -> None:
         raise GraphError(f"the name {name[:40]!r}{'…' if len(name) > 40 else ''} {wrong}")
 
 
-def check_layer(layer: Any, place: str) -> None:
+def check_layer(layer: Any, title: str) -> None:
     """Raise `GraphError` unless `layer` is a layer; the class of one is a common slip."""
     if isinstance(layer, Layer):
         return
     hint = f"; did you mean {layer.__name__}(…)?" if isinstance(layer, type) and issubclass(layer, Layer) else ""
-    raise GraphError(f"{place} needs a layer, found {layer!r}{hint}")
+    raise GraphError(f"{title} needs a layer, found {layer!r}{hint}")
 
 
 def check_names(nodes: tuple[Node, ...], inputs: tuple[str, ...]) -> None:
@@ -77,9 +77,9 @@ def check_names(nodes: tuple[Node, ...], inputs: tuple[str, ...]) -> None:
     for node in nodes:
         for name in node.inputs:
             if name not in counts:
-                raise GraphError(f"{node.place} reads what does not exist: {unknown('node or input', name, counts)}")
+                raise GraphError(f"{node.title} reads what does not exist: {unknown('node or input', name, counts)}")
         if node.layer.arity != len(node.inputs):
-            raise GraphError(f"{node.place} has {node.layer.arity} input(s) and reads {len(node.inputs)}: {node.inputs}")
+            raise GraphError(f"{node.title} has {node.layer.arity} input(s) and reads {len(node.inputs)}: {node.inputs}")
 
 
 def ordered(nodes: tuple[Node, ...], inputs: tuple[str, ...]) -> tuple[Node, ...]:
@@ -126,7 +126,7 @@ def underflow_remarks(nodes: Iterable[Node], cast: Iterable[Node]) -> tuple[str,
         for name, value in node.layer.parameters.items():
             lost = 0 if value.dtype == theirs[name].dtype else int(np.count_nonzero((value != 0) & (theirs[name] == 0)))
             if lost:
-                remarks.append(f"{node.place}: {lost} of {value.size} numbers of {name} are 0 in {theirs[name].dtype}")
+                remarks.append(f"{node.title}: {lost} of {value.size} numbers of {name} are 0 in {theirs[name].dtype}")
     return tuple(remarks)
 
 

@@ -76,20 +76,20 @@ def doubt(origins: Mapping[str, Origin], values: Mapping[str, Array], starts: Ma
     return np.asarray(sum(known[1:], known[0])) if known else None
 
 
-def _doubt(found: Origin, values: Mapping[str, Array], start: Array, size: Array, unit: float) -> Array | None:
+def _doubt(origin: Origin, values: Mapping[str, Array], start: Array, size: Array, unit: float) -> Array | None:
     """That of the scores of one node, for values of these sizes; `unit` is 4u."""
-    if not all(name in values for name in found.node.inputs):
+    if not all(name in values for name in origin.node.inputs):
         return None
-    inputs = tuple(values[name] for name in found.node.inputs)
-    if found.heaviest is not None:
-        fan, heavy, bias = found.heaviest
+    inputs = tuple(values[name] for name in origin.node.inputs)
+    if origin.heaviest is not None:
+        fan, heavy, bias = origin.heaviest
         if size.min() > 2 * unit * fan * (heavy * float(abs(inputs[0]).max(initial=0)) + bias):
             return None
-    layer = found.node.layer
+    layer = origin.node.layer
     assert isinstance(layer, Linear)
-    fan = _fan(layer, inputs) if found.heaviest is None else found.heaviest[0]
+    fan = _fan(layer, inputs) if origin.heaviest is None else origin.heaviest[0]
     terms = unit * fan * _terms(layer, inputs)
-    for move in found.moves:
+    for move in origin.moves:
         terms = move.forward(terms)
     used = np.where(start != 0, terms[:, None], 0).reshape(*size.shape, -1)
     # A score has one sum, a contrast two; the log-odds are as uncertain as the two largest.
@@ -100,9 +100,9 @@ def _terms(layer: Linear, inputs: tuple[Array, ...]) -> Array:
     """Σ|terms| of every output, float64."""
     wide = [a.astype(np.float64) for a in inputs]
     parts = [layer.map_absolute(a, like(w, a)) for a, w in zip(wide, layer.weights, strict=True)]
-    found = np.asarray(sum(parts[1:], parts[0]))
-    bias = layer.offset(found.ndim)
-    return found if bias is None else found + abs(like(bias, found))
+    terms = np.asarray(sum(parts[1:], parts[0]))
+    bias = layer.offset(terms.ndim)
+    return terms if bias is None else terms + abs(like(bias, terms))
 
 
 def _fan(layer: Linear, inputs: tuple[Array, ...]) -> int:

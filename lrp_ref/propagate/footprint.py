@@ -19,52 +19,52 @@ from .plan import Plan, ReferenceStep
 FRACTION = 120
 
 
-def footprint(made: Plan, shapes: Mapping[str, Shape], observed: Collection[str], targets: int) -> int:
+def footprint(plan: Plan, shapes: Mapping[str, Shape], observed: Collection[str], targets: int) -> int:
     """The largest number of bytes that a run holds at once, beside the weights: saved arrays and one step's work.
 
     Parameters
     ----------
-    made : the plan
+    plan : the plan
     shapes : of every input and node, batch axis included
     observed : whose relevance is kept
     targets : how many targets are explained at once
     """
     size = {name: math.prod(shape) for name, shape in shapes.items()}
-    item = FRACTION if made.model.dtype == object else made.model.dtype.itemsize
-    block = made.served_by.block
-    held = sum(size[name] for name in made.model.inputs)
+    item = FRACTION if plan.model.dtype == object else plan.model.dtype.itemsize
+    block = plan.served_by.block
+    held = sum(size[name] for name in plan.model.inputs)
     peak, saved = 0, []
-    for step in made.steps:
+    for step in plan.steps:
         end, below = _around(step, size)
         shares = step.share_count
         columns = _columns(step, shapes, item, 1, block)
         peak = max(peak, held + below + end * (1 + shares) + columns)
-        saved.append(end * (max(shares, 1) + (shares > 0 and step.nodes[-1].name in made.needed_activations)))
+        saved.append(end * (max(shares, 1) + (shares > 0 and step.nodes[-1].name in plan.needed_activations)))
         held += saved[-1]
-    for step, kept in zip(reversed(made.steps), reversed(saved), strict=True):
+    for step, step_bytes in zip(reversed(plan.steps), reversed(saved), strict=True):
         end, below = _around(step, size)
         columns = _columns(step, shapes, item, targets, block)
         quotients = 0 if step.columns == "none" else step.share_count
         work = targets * (end * (1 + quotients) + 2 * below) + columns + _modified(step)
         peak = max(peak, held + work)
-        held += targets * sum(size[node.name] for node in step.nodes[-1:] if node.name in observed) - kept
+        held += targets * sum(size[node.name] for node in step.nodes[-1:] if node.name in observed) - step_bytes
     return item * peak
 
 
-def forward_footprint(made: Plan, shapes: Mapping[str, Shape], done: Sequence[Collection[str]]) -> int:
+def forward_footprint(plan: Plan, shapes: Mapping[str, Shape], dead_after: Sequence[Collection[str]]) -> int:
     """The largest number of bytes that a forward pass alone holds at once, beside the weights.
 
     Parameters
     ----------
-    made : the plan
+    plan : the plan
     shapes : of every input and node, batch axis included
-    done : for each step the nodes and inputs that are dropped behind it
+    dead_after : for each step the nodes and inputs that are dropped behind it
     """
     size = {name: math.prod(shape) for name, shape in shapes.items()}
-    item = FRACTION if made.model.dtype == object else made.model.dtype.itemsize
-    block = made.served_by.block
-    held = peak = sum(size[name] for name in made.model.inputs)
-    for step, dropped in zip(made.steps, done, strict=True):
+    item = FRACTION if plan.model.dtype == object else plan.model.dtype.itemsize
+    block = plan.served_by.block
+    held = peak = sum(size[name] for name in plan.model.inputs)
+    for step, dropped in zip(plan.steps, dead_after, strict=True):
         held += size[step.nodes[-1].name]
         peak = max(peak, held + _columns(step, shapes, item, 1, block))
         held -= sum(size[name] for name in dropped)

@@ -47,19 +47,19 @@ def last_reads(steps: Sequence[Step], wanted: Iterable[str | None]) -> tuple[tup
     wanted : nodes and inputs whose outputs are needed in the end, and are never freed
     """
     later = set(wanted)
-    found: list[tuple[str, ...]] = []
+    dead: list[tuple[str, ...]] = []
     for step in reversed(steps):
         reads = dict.fromkeys(step.nodes[0].inputs)
-        found.append(tuple(name for name in reads if name not in later))
+        dead.append(tuple(name for name in reads if name not in later))
         later.update(reads)
-    return tuple(reversed(found))
+    return tuple(reversed(dead))
 
 
 def node_outputs(
     plan: Plan,
     inputs: Mapping[str, Array],
     shapes: Mapping[str, Shape],
-    done: Sequence[Collection[str]],
+    dead_after: Sequence[Collection[str]],
     saved: list[Any] | None = None,
 ) -> dict[str, Array]:
     """The outputs, by node, that are still there in the end.
@@ -69,19 +69,19 @@ def node_outputs(
     plan : the steps
     inputs : (N, …) each
     shapes : of every input and node, batch axis included
-    done : for each step what is dropped behind it (`last_reads`)
+    dead_after : for each step what is dropped behind it (`last_reads`)
     saved : gets what each step keeps for the way back; None: nothing goes back, and nothing is kept
     """
     values = dict(inputs)
     owners: dict[str, Array] = {}
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # checked at the end, by node
-        for step, dropped in zip(plan.steps, done, strict=True):
+        for step, dropped in zip(plan.steps, dead_after, strict=True):
             name = step.nodes[-1].name
             into = _slot_view(plan, name, shapes, owners) if name in plan.slots else None
-            values[name], kept = step.forward(*[values[source] for source in step.nodes[0].inputs], into=into)
+            values[name], state = step.forward(*[values[source] for source in step.nodes[0].inputs], into=into)
             if saved is not None:
-                saved.append(kept)
-            del kept
+                saved.append(state)
+            del state
             for last in dropped:
                 del values[last]
     return values

@@ -64,11 +64,11 @@ def by_rules(rules: Mapping[str, Rule]) -> AtNode:
     def at_node(node: Node, inputs: tuple[Array, ...], output: Array, relevance: Array) -> tuple[Array, ...]:
         if node.name not in rules:
             if relevance.any():
-                raise RuleError(f"relevance arrives at {node.place}, which has no rule: composite.assign gives it one")
+                raise RuleError(f"relevance arrives at {node.title}, which has no rule: composite.assign gives it one")
             return tuple(zeros(a.shape, a) for a in inputs)
         try:
             return rules[node.name].relevances(node.layer, inputs, output, relevance)
         except LrpError as error:
-            raise error.at(node.place) from None
+            raise error.at(node.title) from None
 
     return at_node

@@ -160,32 +160,32 @@ class LogOdds(Head):
         if scores.ndim <= axis or scores.shape[axis] < 2:
             raise HeadError(f'head="log-odds" needs scores (N, classes) of at least two classes, found {scores.shape}')
         classes = _classes(scores.shape[1:], axis % scores.ndim - 1)
-        found = np.empty(classes.size, dtype=np.intp)
-        found[classes] = np.arange(len(classes))[:, None]
-        members = classes[found[targets]]  # (N, T, classes), flat indices
+        class_of = np.empty(classes.size, dtype=np.intp)
+        class_of[classes] = np.arange(len(classes))[:, None]
+        members = classes[class_of[targets]]  # (N, T, classes), flat indices
         rows = np.arange(len(scores))[:, None, None]
         z = np.asarray(scores, order="C").reshape(len(scores), classes.size)[rows, members]
         return z, members == targets[:, :, None], members
 
     def _weights(self, z: Array, chosen: Array) -> tuple[Array, Array, Array]:
         """The contrasts z_c − z_c' of scores (N, T, classes), their weights q, and η (N, T, 1)."""
-        own = like(chosen.astype(np.int8), z)
-        z_c = total(own * z, (2,), keepdims=True)
+        is_target = like(chosen.astype(np.int8), z)
+        z_c = total(is_target * z, (2,), keepdims=True)
         contrast = np.where(chosen, np.inf, z_c - z).astype(z.dtype)
         nearest = contrast.min(axis=2, keepdims=True)
         powers = np.exp(nearest - contrast)
-        whole = total(powers, (2,), keepdims=True)
-        return contrast, powers / whole, nearest - np.log(whole)
+        sum_of_powers = total(powers, (2,), keepdims=True)
+        return contrast, powers / sum_of_powers, nearest - np.log(sum_of_powers)
 
     def _shares(self, z: Array, chosen: Array) -> tuple[Array, Array]:
         """R and η (N, T) of scores (N, T, classes), where `chosen` marks the class of each."""
         contrast, q, eta = self._weights(z, chosen)
-        own = like(chosen.astype(np.int8), z)
-        z_c = total(own * z, (2,), keepdims=True)
+        is_target = like(chosen.astype(np.int8), z)
+        z_c = total(is_target * z, (2,), keepdims=True)
         if not self.conserve:
-            return own * z_c - q * z, eta[:, :, 0]
+            return is_target * z_c - q * z, eta[:, :, 0]
         s = np.divide(q * eta, contrast, out=np.zeros_like(q), where=(contrast != 0) & ~chosen)
-        return own * (z_c * total(s, (2,), keepdims=True)) - s * z, eta[:, :, 0]
+        return is_target * (z_c * total(s, (2,), keepdims=True)) - s * z, eta[:, :, 0]
 
 
 def _put(shares: Array, members: Array, scores: Array, targets: Array) -> Array:

@@ -64,8 +64,8 @@ def absent(name: object) -> LrpError:
     ----------
     name : what was given as backend=
     """
-    found = None if kernels is None else kernels.missing(name)
-    return unknown("backend", name, BACKENDS) if found is None else found
+    error = None if kernels is None else kernels.missing(name)
+    return unknown("backend", name, BACKENDS) if error is None else error
 
 
 def instruction_set() -> str | None:
@@ -91,7 +91,7 @@ class ReferenceStep(BaseStep[SavedNode]):
         try:
             targets = [self._one(inputs, output, message[:, t]) for t in range(message.shape[1])]
         except LrpError as error:
-            raise error.at(node.place) from None
+            raise error.at(node.title) from None
         messages = tuple(np.stack(parts, axis=1) for parts in zip(*(lower for lower, _ in targets), strict=True))
         bookings = [booking for _, booking in targets if booking is not None]
         return messages, (Entry(node.name, self.rule_name, Booking.stacked(bookings)),) if self.with_ledger else ()
@@ -287,9 +287,9 @@ def _candidates(context: PlanContext, backend: Backend) -> tuple[Step, ...]:
             steps.append(ForwardStep((node,), compute=backend.forward_for(context, node)))
             continue
         step = backend.step_for(context, node)
-        own = ReferenceStep((node,), context.rules[node.name], with_ledger=context.with_ledger) if step is None else step
-        steps.append(own)
-        served |= {n.name for n in own.nodes}
+        chosen = ReferenceStep((node,), context.rules[node.name], with_ledger=context.with_ledger) if step is None else step
+        steps.append(chosen)
+        served |= {n.name for n in chosen.nodes}
     return tuple(steps)
 
 
@@ -325,16 +325,16 @@ def nonnegative_nodes(model: Model) -> frozenset[str]:
     ----------
     model : the canonised network
     """
-    found: set[str] = set()
+    names: set[str] = set()
     for node in model.nodes:
         nonnegative = (
             type(node.layer) in _KEEPS_SIGN
-            and all(name in found for name in node.inputs)
+            and all(name in names for name in node.inputs)
             and all((value >= 0).all() for value in node.layer.parameters.values())  # a constant factor
         )
         if nonnegative or type(node.layer) in _NONNEGATIVE:
-            found.add(node.name)
-    return frozenset(found)
+            names.add(node.name)
+    return frozenset(names)
 
 
 def before_maxima(model: Model) -> frozenset[str]:
@@ -344,11 +344,11 @@ def before_maxima(model: Model) -> frozenset[str]:
     ----------
     model : the canonised network
     """
-    found: set[str] = set()
+    names: set[str] = set()
     for node in reversed(model.nodes):
-        if isinstance(node.layer, Selecting) or node.name in found:
-            found.update(node.inputs)
-    return frozenset(found)
+        if isinstance(node.layer, Selecting) or node.name in names:
+            names.update(node.inputs)
+    return frozenset(names)
 
 
 #: Layers whose output is never negative.

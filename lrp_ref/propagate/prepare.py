@@ -54,7 +54,7 @@ class Preparation:
     resources: Resources
     memo: Memo
 
-    def own(self, samples: Mapping[str, Shape] | None) -> dict[str, Shape]:
+    def sample_shapes_or_own(self, samples: Mapping[str, Shape] | None) -> dict[str, Shape]:
         """The shapes of one sample of each input: those given, or the model's own.
 
         Parameters
@@ -81,7 +81,7 @@ class Preparation:
         ----------
         samples : by input, without the batch axis; None: the model's own
         """
-        return versions.canonized(self.model, self.own(samples)) if self.canonize else self.model
+        return versions.canonized(self.model, self.sample_shapes_or_own(samples)) if self.canonize else self.model
 
     def scores(self, model: Model, samples: Mapping[str, Shape] | None = None) -> Scores:
         """The scores that are explained: what of every element of the output, and at which node.
@@ -96,7 +96,7 @@ class Preparation:
         HeadError
             Where the output is a probability and no head is chosen, or the head does not fit.
         """
-        known = self.own(samples)
+        known = self.sample_shapes_or_own(samples)
 
         def build() -> tuple[Scores, int]:
             output = model.outputs[self.model.outputs.index(self.output)]
@@ -121,7 +121,7 @@ class Preparation:
         RuleError
             Where relevance reaches a node without a rule.
         """
-        known, explained = self.own(samples), self.scores(model, samples)
+        known, explained = self.sample_shapes_or_own(samples), self.scores(model, samples)
         if start_at is not None and start_at not in ancestors(model, *explained.explained_nodes):
             start_at = None  # whoever starts there says what is wrong with it
 
@@ -142,7 +142,7 @@ class Preparation:
         rules: dict[str, Rule] = self.memo.get(("rules", model, needed, tuple(others), starts), build)
         return rules
 
-    def kept(self, model: Model, explained: Scores) -> tuple[str, ...]:
+    def names_to_keep(self, model: Model, explained: Scores) -> tuple[str, ...]:
         """The nodes and inputs of a canonised model whose relevance the explanation keeps.
 
         Parameters
@@ -183,7 +183,7 @@ class Preparation:
         Raises
         ------
         RuleError, HeadError, UnknownNameError
-            As of `route` and `kept`.
+            As of `route` and `names_to_keep`.
         """
         every = frozenset(barriers if start_at is None else (*barriers, start_at))
 
@@ -197,7 +197,7 @@ class Preparation:
         model = self.canonized(samples)
         served = self.route(model, samples, start_at)
         begins = served.scores.explained_nodes
-        observed = frozenset((*self.kept(model, served.scores), *begins))
+        observed = frozenset((*self.names_to_keep(model, served.scores), *begins))
         # Where relevance starts at several nodes, one of them may lie below another.
         barriers |= frozenset(begins) if len(begins) > 1 else frozenset()
         backend = versions.backend_for(model, self.backend)
@@ -233,7 +233,7 @@ class Preparation:
     def _spec(self, samples: Mapping[str, Shape], barriers: Sequence[str], start_at: str | None) -> ExplainSpec:
         plan = self.plan(samples, barriers, start_at)
         served = self.route(plan.model, samples, start_at)
-        keep, composite = self.kept(plan.model, served.scores), self.composite
+        keep, composite = self.names_to_keep(plan.model, served.scores), self.composite
         method = "LRP" if composite.conserves else composite.name
         ends = (served.scores.output, *served.scores.explained_nodes, *((start_at,) if start_at in plan.model else ()))
         needed = plan.pruned(ancestors(plan.model, *ends))

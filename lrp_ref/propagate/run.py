@@ -148,12 +148,12 @@ class Backward:
 
     def _filtered(self, name: str, message: Array) -> Array:
         """What a filter leaves of a message."""
-        rest = message * self.masks[name]
+        filtered = message * self.masks[name]
         if self.spec.with_ledger:
-            pairs = [(message[:, t], rest[:, t]) for t in range(message.shape[1])]
+            pairs = [(message[:, t], filtered[:, t]) for t in range(message.shape[1])]
             bookings = [Booking.handed_on(before, (after,), unassigned=before - after) for before, after in pairs]
             self.entries.append((Entry(f"filter at {name}", "filter", Booking.stacked(bookings)), []))
-        return rest
+        return filtered
 
     def _check(self, message: Array, name: str) -> None:
         if not self.plan.finite(message):
@@ -205,7 +205,7 @@ class Backward:
         """What has arrived."""
         spec, start, run = self.spec, self.start, self.run
         single, value, targets = start.single, start.value, start.targets
-        relevances = self._kept()
+        relevances = self._kept_relevances()
         doubts = None if targets is None else doubt(spec.origins, run.values, start.relevances, value)
         return Explanation(
             relevances={name: array[:, 0] for name, array in relevances.items()} if single else relevances,
@@ -224,7 +224,7 @@ class Backward:
             doubt=doubts[:, 0] if single and doubts is not None else doubts,
         )
 
-    def _kept(self) -> dict[str, Array]:
+    def _kept_relevances(self) -> dict[str, Array]:
         """The relevances that the explanation keeps, 0 where none arrives."""
         ends = {name: self.plan.fused_into.get(name, name) for name in self.spec.keep}
         kept = {name: self.relevance_at[end] for name, end in ends.items() if end in self.relevance_at}

@@ -34,7 +34,7 @@ class Scores:
     Attributes
     ----------
     output : the node whose output is the prediction
-    place : what messages call it
+    title : what messages call it
     head : as it was chosen; None: it was not
     sources : where the elements come from; none where no element is a probability
     layers : the softmax and sigmoid layers that the output shows, by node
@@ -43,7 +43,7 @@ class Scores:
     """
 
     output: str
-    place: str
+    title: str
     head: Head | None
     sources: tuple[Source, ...] = ()
     layers: Mapping[str, Layer] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class Scores:
         kinds = {source.kind for source in self.sources}
         if isinstance(self.number, Probability) and not kinds & {"squash", "combined"}:
             raise HeadError(
-                f"head='probability': no softmax or sigmoid is behind {self.place}, so that it is no probability; head='logit' "
+                f"head='probability': no softmax or sigmoid is behind {self.title}, so that it is no probability; head='logit' "
                 "explains it as the score that it is"
             )
         if self.sure and kinds and "number" not in kinds and (self.number is None or "squash" not in kinds):
@@ -66,10 +66,10 @@ class Scores:
             return
         squash = next((source for source in self.sources if source.kind == "squash"), None)
         if squash is None:
-            raise HeadError(_combined(f"the output of {self.place}", self.sources[0]))
+            raise HeadError(_combined(f"the output of {self.title}", self.sources[0]))
         layer = type(self.layers[squash.node]).__name__
         behind = "" if squash.node == self.output else f", of node {squash.node!r} ({layer})"
-        raise HeadError(f"the output of {self.place} is a probability{behind}: {_CHOICES}")
+        raise HeadError(f"the output of {self.title} is a probability{behind}: {_CHOICES}")
 
     @property
     def number(self) -> Head | None:
@@ -163,12 +163,12 @@ class Scores:
             Where an element that is asked for is a probability and no head was chosen, or has no score of the chosen kind.
         """
         if not self.sources:
-            found, value = self.explained.start(values[self.output], targets)
-            return {self.output: found}, value
+            relevance, value = self.explained.start(values[self.output], targets)
+            return {self.output: relevance}, value
         self._check(targets)
         if isinstance(self.number, Probability):
-            found, value = self.explained.start(values[self.output], targets)
-            return {self.output: found}, value
+            relevance, value = self.explained.start(values[self.output], targets)
+            return {self.output: relevance}, value
         assert self.elements is not None
         e = self.elements
         turned = (e.weight < 0) & (e.source != CONSTANT)
@@ -182,11 +182,13 @@ class Scores:
                 if not mask.any():
                     continue
                 elements = np.where(mask, e.element[targets], 0)
-                found, own = self._start_at_source(source, opposite, values[source.explained_node], elements)
-                sign = like(np.where(turned[targets], -1, 1) * mask, found)
-                found = found * sign.reshape(*sign.shape, *(1,) * (found.ndim - 2))
-                total[source.explained_node] = total[source.explained_node] + found if source.explained_node in total else found
-                value = value + own * sign
+                relevance, source_value = self._start_at_source(source, opposite, values[source.explained_node], elements)
+                sign = like(np.where(turned[targets], -1, 1) * mask, relevance)
+                relevance = relevance * sign.reshape(*sign.shape, *(1,) * (relevance.ndim - 2))
+                total[source.explained_node] = (
+                    total[source.explained_node] + relevance if source.explained_node in total else relevance
+                )
+                value = value + source_value * sign
         return total, value
 
     def _start_at_source(self, source: Source, complement: bool, scores: Array, elements: Array) -> tuple[Array, Array]:
@@ -205,7 +207,7 @@ class Scores:
         if e is None or not targets.size:
             return
         for index in np.unique(targets).tolist():
-            what = f"element {index} of the output of {self.place}"
+            what = f"element {index} of the output of {self.title}"
             if e.source[index] == CONSTANT:
                 raise TargetError(f"{what} is a constant: it depends on no input")
             self._check_one(what, self.sources[e.source[index]])
@@ -227,7 +229,7 @@ class Scores:
                 f"head={head.name!r} does not serve it"
             )
 
-    def given(self, relevance: Array, shapes: Mapping[str, Shape]) -> dict[str, Array]:
+    def distribute(self, relevance: Array, shapes: Mapping[str, Shape]) -> dict[str, Array]:
         """A given start, divided between the nodes where it begins: each element's relevance lies where its score does.
 
         Parameters
@@ -247,15 +249,17 @@ class Scores:
         self._check(np.flatnonzero((flat != like(0, flat)).any(axis=0))[None])
         total: dict[str, Array] = {}
         for index, source in enumerate(self.sources):
-            places = np.flatnonzero(e.source == index)
-            if source.kind == "combined" or not places.size:
+            elements = np.flatnonzero(e.source == index)
+            if source.kind == "combined" or not elements.size:
                 continue
             shape = shapes[source.explained_node]
-            own = zeros((len(flat), math.prod(shape[1:])), flat)
-            where: Any = (slice(None), e.element[places])
-            np.add.at(own, where, flat[:, places])
-            own = own.reshape(len(flat), *shape[1:])
-            total[source.explained_node] = total[source.explained_node] + own if source.explained_node in total else own
+            relevance_at = zeros((len(flat), math.prod(shape[1:])), flat)
+            where: Any = (slice(None), e.element[elements])
+            np.add.at(relevance_at, where, flat[:, elements])
+            relevance_at = relevance_at.reshape(len(flat), *shape[1:])
+            total[source.explained_node] = (
+                total[source.explained_node] + relevance_at if source.explained_node in total else relevance_at
+            )
         return total
 
     @property
@@ -295,12 +299,12 @@ def scores(model: Model, output: str, shapes: Mapping[str, Shape], head: Head | 
         Where no element can be explained under this head.
     """
     between, ends = shown(model, output)
-    place = model[output].place
+    title = model[output].title
     if all(source.kind == "number" for source in ends):
-        return Scores(output, place, head)
+        return Scores(output, title, head)
     layers = {source.node: model[source.node].layer for source in ends if source.kind == "squash"}
     sources, elements = survey(model, output, shapes) if shapes else (ends, None)
     if all(source.kind == "number" for source in sources):
-        return Scores(output, place, head)
+        return Scores(output, title, head)
     moved = all(isinstance(node.layer, (Rearrangement, Scale)) for node in between)
-    return Scores(output, place, head, sources, layers, elements, bool(shapes) or moved)
+    return Scores(output, title, head, sources, layers, elements, bool(shapes) or moved)

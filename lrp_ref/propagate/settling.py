@@ -33,37 +33,37 @@ def settled(
     single : the accounts of the first target alone
     amounts : Σ R and Σ|R| of a relevance
     """
-    arrived = {name: amounts(part, None) for name, part in reached.items()}
-    first, *rest = [inputs for inputs, _ in arrived.values()]
-    whole = np.asarray(sum(rest, first))
-    found: list[Entry] = []
+    arrived = {name: amounts(relevance, None) for name, relevance in reached.items()}
+    first, *others = [inputs for inputs, _ in arrived.values()]
+    reached_sum = np.asarray(sum(others, first))
+    settled_entries: list[Entry] = []
     for entry, handed in reversed(entries):
         if isinstance(entry, Entry):
             arrived[entry.node] = entry.booking.amounts()
-            found.append(Entry(entry.node, entry.rule, entry.booking.first()) if single else entry)
+            settled_entries.append(Entry(entry.node, entry.rule, entry.booking.first()) if single else entry)
         elif entry.columns is None:
             arrived[entry.node] = amount = added(handed, arrived)
-            found.append(entry.unchanged(amount, single))
+            settled_entries.append(entry.unchanged(amount, single))
         else:
             columns = entry.settled(*added(handed, arrived))
             arrived[entry.node] = columns[..., ARRIVING], columns[..., ARRIVING_ABS]
-            found.append(entry.entry(columns, single))
+            settled_entries.append(entry.entry(columns, single))
     if head_start is not None:
         relevances, head, value = head_start
-        inputs, sizes = added([amounts(part, None) for part in relevances.values()], {})
+        inputs, sizes = added([amounts(relevance, None) for relevance in relevances.values()], {})
         none, size = value * like(0, value), abs(value)
         # What its relevance adds up to beyond the explained value is unassigned (negative: too much).
         columns = account_table(value, inputs, none, none, value - inputs, size + sizes, size, sizes)
-        found.append(OpenEntry(f"start at {', '.join(relevances)}", str(head)).entry(columns, single))
-    return tuple(found[::-1]), whole[:, 0] if single else whole
+        settled_entries.append(OpenEntry(f"start at {', '.join(relevances)}", str(head)).entry(columns, single))
+    return tuple(settled_entries[::-1]), reached_sum[:, 0] if single else reached_sum
 
 
-def added(parts: Sequence[Handed], arrived: Mapping[str, Amounts]) -> Amounts:
+def added(handed: Sequence[Handed], arrived: Mapping[str, Amounts]) -> Amounts:
     """Σ R and Σ|R| over a step's messages."""
-    if len(parts) == 1:
-        (part,) = parts
-        return arrived[part] if isinstance(part, str) else part
-    (inputs, sizes), *rest = [arrived[part] if isinstance(part, str) else part for part in parts]
-    for more, larger in rest:
+    if len(handed) == 1:
+        (amount,) = handed
+        return arrived[amount] if isinstance(amount, str) else amount
+    (inputs, sizes), *others = [arrived[amount] if isinstance(amount, str) else amount for amount in handed]
+    for more, larger in others:
         inputs, sizes = inputs + more, sizes + larger
     return inputs, sizes

@@ -64,9 +64,9 @@ def remarks(share: Array | None, value: Array, ledger: Ledger | None, sample: in
     return tuple(_remark(wide, value, ledger, kind, found, sign) for kind, found, sign in kinds if found.any())
 
 
-def _remark(share: Array, value: Array, ledger: Ledger | None, kind: str, found: Array, sign: int) -> str:
+def _remark(share: Array, value: Array, ledger: Ledger | None, kind: str, is_kind: Array, sign: int) -> str:
     """What is said of the worst of the explanations of one kind."""
-    flat = int(np.argmin(np.where(found, sign * share, np.inf)))
+    flat = int(np.argmin(np.where(is_kind, sign * share, np.inf)))
     n, t = (int(i) for i in np.unravel_index(flat, share.shape))
     amount = percent(float(share[n, t]))
     text = {
@@ -77,7 +77,7 @@ def _remark(share: Array, value: Array, ledger: Ledger | None, kind: str, found:
     known = int((~np.isnan(share)).sum())
     if known > 1:
         where = f"sample {n}" + (f", its target number {t}" if share.shape[1] > 1 else "")
-        text = f"{text} at {where}, the worst of {int(found.sum())} such in {known}"
+        text = f"{text} at {where}, the worst of {int(is_kind.sum())} such in {known}"
     return f"{text}; {_reason(value, ledger, n, t)}"
 
 
@@ -87,12 +87,12 @@ class _Keeper:
 
     node: str
     rule: str
-    kept: float
+    amount: float
     column: str
 
     def of(self, value: float) -> str:
         """What the node did to the value, in words."""
-        part = self.kept / value
+        part = self.amount / value
         return f"{self.node} {'keeps' if part > 0 else 'adds'} {percent(abs(part))} {_PLACES[self.column]}"
 
     @property
@@ -117,17 +117,17 @@ def _reason(values: Array, ledger: Ledger | None, n: int, t: int) -> str:
 
 def _keepers(ledger: Ledger, n: int, t: int) -> list[_Keeper]:
     """The nodes that kept most, until four fifths of all that was kept are named; at most three."""
-    found = []
+    keepers = []
     for entry in ledger:
         columns = {name: getattr(entry.booking, name) for name in _KEPT}
         amounts = {name: float(np.atleast_1d(a[n])[t]) for name, a in columns.items()}
         column = max(amounts, key=lambda name: abs(amounts[name]))
-        found.append(_Keeper(entry.node, entry.rule, sum(amounts.values()), column))
-    found.sort(key=lambda keeper: -abs(keeper.kept))
-    whole = sum(abs(keeper.kept) for keeper in found)
+        keepers.append(_Keeper(entry.node, entry.rule, sum(amounts.values()), column))
+    keepers.sort(key=lambda keeper: -abs(keeper.amount))
+    whole = sum(abs(keeper.amount) for keeper in keepers)
     named: list[_Keeper] = []
-    for keeper in found[:_NODES]:
-        if abs(keeper.kept) <= 0.05 * whole or sum(abs(k.kept) for k in named) >= 0.8 * whole:
+    for keeper in keepers[:_NODES]:
+        if abs(keeper.amount) <= 0.05 * whole or sum(abs(k.amount) for k in named) >= 0.8 * whole:
             break
         named.append(keeper)
     return named

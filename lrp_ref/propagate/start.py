@@ -106,7 +106,7 @@ def _of_relevance(spec: ExplainSpec, run: ForwardPass, given: Any, start_at: str
     if relevance.shape != run.shapes[at]:
         raise ShapeError(f"start must have the shape of {at!r}, {run.shapes[at]}, found {relevance.shape}")
     relevance = np.array(like(relevance, run.template))  # a copy: it is kept, and the caller's buffer may change
-    parts = {at: relevance} if start_at is not None else spec.scores.given(relevance, run.shapes)
+    parts = {at: relevance} if start_at is not None else spec.scores.distribute(relevance, run.shapes)
     value = like(per_sample(relevance), relevance)[:, None]
     spec.route.require(*parts)
     _refuse_infinite(run, parts)

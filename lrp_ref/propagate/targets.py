@@ -47,15 +47,17 @@ def indices(value: Any, scores: Array, what: str = "target") -> Array:
         return np.full((count, 1), value, dtype=np.intp)
     if isinstance(value, str):
         return _named(value, scores.reshape(count, size), what)
-    found = _whole_numbers(value, what)
-    if found.ndim == 0:
-        return np.full((count, 1), _flat(found, outputs, what))
+    numbers = _whole_numbers(value, what)
+    if numbers.ndim == 0:
+        return np.full((count, 1), _flat(numbers, outputs, what))
     rank = len(outputs)
-    if rank > 1 and found.shape in ((rank,), (count, rank)):
-        return np.broadcast_to(_joined(found, outputs, what), (count,))[:, None]
-    if found.shape == (count,) and (rank < 2 or not count):
-        return _flat(found, outputs, what)[:, None]
-    raise TargetError(f"{what} of shape {found.shape} {_wanted(count, rank)}; targets= takes several{_hint(found, count, rank)}")
+    if rank > 1 and numbers.shape in ((rank,), (count, rank)):
+        return np.broadcast_to(_joined(numbers, outputs, what), (count,))[:, None]
+    if numbers.shape == (count,) and (rank < 2 or not count):
+        return _flat(numbers, outputs, what)[:, None]
+    raise TargetError(
+        f"{what} of shape {numbers.shape} {_wanted(count, rank)}; targets= takes several{_hint(numbers, count, rank)}"
+    )
 
 
 def _wanted(count: int, rank: int) -> str:
@@ -67,8 +69,8 @@ def _wanted(count: int, rank: int) -> str:
     )
 
 
-def _hint(found: Array, count: int, rank: int) -> str:
-    flat = rank > 1 and found.shape == (count,)
+def _hint(numbers: Array, count: int, rank: int) -> str:
+    flat = rank > 1 and numbers.shape == (count,)
     return ". Flat indices, one per sample: np.stack(np.unravel_index(flat, output.shape[1:]), axis=-1)" if flat else ""
 
 
@@ -86,29 +88,29 @@ def several(value: Any, scores: Array) -> Array:
         As `indices`, and where there is no target at all.
     """
     count, outputs = scores.shape[0], scores.shape[1:]
-    found, rank = _whole_numbers(value, "targets"), len(outputs)
-    if found.ndim == 1 and len(found):
-        return np.tile(_flat(found, outputs, "targets"), (count, 1))
-    flat = found
-    if rank > 1 and found.ndim in (2, 3) and found.shape[-1] == rank:
-        flat = _joined(found, outputs, "targets")
+    numbers, rank = _whole_numbers(value, "targets"), len(outputs)
+    if numbers.ndim == 1 and len(numbers):
+        return np.tile(_flat(numbers, outputs, "targets"), (count, 1))
+    flat = numbers
+    if rank > 1 and numbers.ndim in (2, 3) and numbers.shape[-1] == rank:
+        flat = _joined(numbers, outputs, "targets")
         flat = np.tile(flat, (count, 1)) if flat.ndim == 1 else flat
-    elif rank < 2 and found.ndim == 2:
-        flat = _flat(found, outputs, "targets")
+    elif rank < 2 and numbers.ndim == 2:
+        flat = _flat(numbers, outputs, "targets")
     else:
-        raise _unfit(found, count, rank)
+        raise _unfit(numbers, count, rank)
     if flat.shape[0] != count or not flat.shape[1]:
-        raise _unfit(found, count, rank)
+        raise _unfit(numbers, count, rank)
     return flat
 
 
-def _unfit(found: Array, count: int, rank: int) -> TargetError:
+def _unfit(numbers: Array, count: int, rank: int) -> TargetError:
     ways = (
         f"({count}, T) of them"
         if rank < 2
         else f"flat (T,), or with the index as the last axis (T, {rank}) or ({count}, T, {rank})"
     )
-    return TargetError(f"targets must be indices for all samples, or {ways}, found shape {found.shape}")
+    return TargetError(f"targets must be indices for all samples, or {ways}, found shape {numbers.shape}")
 
 
 def spelled(flat: Array, outputs: Shape) -> Array:
@@ -135,27 +137,27 @@ def _whole_numbers(value: Any, what: str) -> Array:
     """An array of integers; nothing at all counts as none."""
     value = unmasked(value, what)
     try:
-        found = np.asarray(value)
+        numbers = np.asarray(value)
     except (ValueError, TypeError, OverflowError) as error:
         raise TargetError(f"{what} must be integer, all indices of the same length: {error}") from None
-    if found.dtype.kind not in "iu" and found.size:
-        raise TargetError(f"{what} must be integer, found {found.dtype}: {value!r}")
-    return found if found.size else found.astype(np.intp)
+    if numbers.dtype.kind not in "iu" and numbers.size:
+        raise TargetError(f"{what} must be integer, found {numbers.dtype}: {value!r}")
+    return numbers if numbers.size else numbers.astype(np.intp)
 
 
-def _flat(found: Array, outputs: Shape, what: str) -> Array:
+def _flat(numbers: Array, outputs: Shape, what: str) -> Array:
     """Flat indices, none out of range."""
     size = math.prod(outputs)
-    if found.size and (found.min() < 0 or found.max() >= size):
-        bad = int(found.min() if found.min() < 0 else found.max())
+    if numbers.size and (numbers.min() < 0 or numbers.max() >= size):
+        bad = int(numbers.min() if numbers.min() < 0 else numbers.max())
         raise TargetError(f"{what} {bad} is out of range: the output has {size} element(s), 0 to {size - 1}")
-    return found.astype(np.intp)
+    return numbers.astype(np.intp)
 
 
-def _joined(found: Array, outputs: Shape, what: str) -> Array:
+def _joined(numbers: Array, outputs: Shape, what: str) -> Array:
     """Flat indices (…) from indices (…, r)."""
-    wrong = np.argwhere(((found < 0) | (found >= np.array(outputs))).any(axis=-1))
+    wrong = np.argwhere(((numbers < 0) | (numbers >= np.array(outputs))).any(axis=-1))
     if len(wrong):
-        index = tuple(int(i) for i in found[tuple(wrong[0])])
+        index = tuple(int(i) for i in numbers[tuple(wrong[0])])
         raise TargetError(f"{what} {index} is out of range of an output of shape {outputs}")
-    return np.asarray(np.ravel_multi_index(tuple(np.moveaxis(found.astype(np.intp), -1, 0)), outputs))
+    return np.asarray(np.ravel_multi_index(tuple(np.moveaxis(numbers.astype(np.intp), -1, 0)), outputs))

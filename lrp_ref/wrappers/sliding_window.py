@@ -177,7 +177,7 @@ class _Windows:
     corners: tuple[Shape, ...]
 
     @property
-    def places(self) -> list[Place]:
+    def window_indices(self) -> list[Place]:
         """Every window of every sample, in the order in which they are added."""
         return list(itertools.product(range(self.x.shape[0]), range(len(self.corners))))
 
@@ -188,17 +188,17 @@ class _Windows:
             slices[axis - 1] = slice(corner, corner + extent)
         return tuple(slices)
 
-    def contents(self, places: Sequence[Place]) -> Array:
+    def contents(self, indices: Sequence[Place]) -> Array:
         """What is in some windows, as a batch."""
-        if places:
-            return np.stack([self.x[(n, *self.cells(s))] for n, s in places])
+        if indices:
+            return np.stack([self.x[(n, *self.cells(s))] for n, s in indices])
         return self.x[(slice(0), *self.cells(0))]
 
     def chunks(self, size: int) -> Iterator[tuple[list[Place], Array]]:
         """Windows and their contents, `size` at a time; one empty chunk where there is nothing."""
-        places = self.places
-        for begin in range(0, len(places), size) or (0,):
-            yield places[begin : begin + size], self.contents(places[begin : begin + size])
+        indices = self.window_indices
+        for begin in range(0, len(indices), size) or (0,):
+            yield indices[begin : begin + size], self.contents(indices[begin : begin + size])
 
 
 # --- what they explain -----------------------------------------------------------------------------------------------
@@ -227,8 +227,8 @@ def _choose(explainer: Explainer, windows: _Windows, target: Any, targets: Any, 
     scores = zeros((windows.x.shape[0], *empty.shape[1:]), empty)
     wanted = "predicted" if target is None and targets is None else target
     if isinstance(wanted, str) and wanted == "predicted":
-        for places, contents in windows.chunks(size):
-            for (n, _), score in zip(places, _scores(explainer, contents), strict=True):
+        for chunk, contents in windows.chunks(size):
+            for (n, _), score in zip(chunk, _scores(explainer, contents), strict=True):
                 scores[n] += score
     flat = several(targets, scores) if targets is not None else indices(wanted, scores)
     single = targets is None and not (isinstance(wanted, str) and wanted == "all")
@@ -253,25 +253,25 @@ def _summed(
     x, count = windows.x, windows.x.shape[0]
     lead = () if explained.single else (explained.flat.shape[1],)
     sums: dict[str, Any] = {}
-    done, parts = 0, {"values": "value", "residuals": "residual"}
-    for places, contents in windows.chunks(size):
-        e = explainer(contents, **explained.of([n for n, _ in places]))
+    windows_done, fields = 0, {"values": "value", "residuals": "residual"}
+    for chunk, contents in windows.chunks(size):
+        e = explainer(contents, **explained.of([n for n, _ in chunk]))
         if not sums:
             shapes: dict[str, Shape] = {"relevance": x.shape[1:], "value": ()}
             sums = {key: zeros((count, *lead, *shape), e.value) for key, shape in shapes.items()}
-            parts = parts if e.conserves else {"values": "value"}
-            sums |= {key: zeros((count, len(windows.corners), *lead), e.value) for key in parts}
+            fields = fields if e.conserves else {"values": "value"}
+            sums |= {key: zeros((count, len(windows.corners), *lead), e.value) for key in fields}
             sums["prediction"] = zeros((count, *e.prediction.shape[1:]), e.prediction)
             sums["activation"] = like(x, e.value)
             sums |= {key: getattr(e, key) for key in ("backend", "precision", "composite", "head", "cautions", "method")}
-        parts_of_window = {key: getattr(e, name) for key, name in parts.items()}
-        for i, (n, s) in enumerate(places):
+        parts_of_window = {key: getattr(e, name) for key, name in fields.items()}
+        for i, (n, s) in enumerate(chunk):
             sums["relevance"][(n, *(slice(None) for _ in lead), *windows.cells(s))] += e.relevance[i]
             sums["value"][n] += e.value[i]
             for key, array in parts_of_window.items():
                 sums[key][n, s] = array[i]
             sums["prediction"][n] += e.prediction[i]
-        done += len(places)
+        windows_done += len(chunk)
         if progress is not None:
-            progress(done, count * len(windows.corners))
+            progress(windows_done, count * len(windows.corners))
     return sums

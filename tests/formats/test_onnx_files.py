@@ -257,7 +257,7 @@ def test_declared_integers_are_taken_as_they_are():
     for kind, dtype in ((T.INT64, np.int64), (T.INT32, np.int32)):
         proto = network(nodes, {"ids": (kind, ("N", 6))}, e=table, w=kernel, to=ints(0, 6))
         model, ids = reader.load(proto), RNG.integers(0, 10, (2, 6)).astype(dtype)
-        assert model.whole == ("ids",)
+        assert model.integer_inputs == ("ids",)
         same(model(ids), runtime(proto, ids=ids)[0])
         np.testing.assert_array_equal(model(ids), model(ids.astype(np.float32)))
         e = lrp_ref.explain(model, ids, rule=rules.Zero(), target=2)
@@ -280,7 +280,7 @@ def test_integers_that_floats_cannot_tell_apart_are_refused(tmp_path):
     with pytest.raises(NumberTypeError, match="cannot tell apart"):
         model(ints([1, 2**24 + 1]))
     np.testing.assert_array_equal(model.astype(np.float64)(ints([1, 2**24 + 1])), [[1, 2**24 + 1]])
-    assert npz.load(npz.save(model, tmp_path / "whole.npz")).whole == ("x",)
+    assert npz.load(npz.save(model, tmp_path / "whole.npz")).integer_inputs == ("x",)
 
 
 @pytest.mark.parametrize(

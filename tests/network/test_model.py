@@ -352,7 +352,7 @@ def test_shapes_that_do_not_fit_name_the_node(model, sample, wrong, said):
     for call in (model, model.trace, lambda x: explain(model, x)):
         with pytest.raises(errors.ShapeError) as caught:
             call(np.ones(wrong))
-        assert str(caught.value).startswith(f"{node.place}: {said}")
+        assert str(caught.value).startswith(f"{node.title}: {said}")
     if sample is not None:
         with pytest.raises(errors.ShapeError, match=r"The batch axis is required: x\[None\] adds it to a single sample"):
             model(np.ones(sample))

@@ -46,7 +46,7 @@ def outside_the_bound(e: Explanation, made: Plan) -> list[str]:
         n = fan(node.layer, [shapes[name] for name in node.inputs], shapes[node.name])
         rounding, allowed = abs(entry.booking.rounding), 4 * n * u * entry.booking.turnover
         if not (rounding <= allowed).all():
-            wrong.append(f"{node.place}: {rounding.max():.3g} of at most {allowed.min():.3g}")
+            wrong.append(f"{node.title}: {rounding.max():.3g} of at most {allowed.min():.3g}")
     return wrong
 
 

@@ -157,12 +157,12 @@ def _with_signal(node: Node, index: int) -> list[Node]:
     if isinstance(node.layer, Divide) and index == 0:  # a/b is a times the gate 1/b
         gate = f"{node.name}/reciprocal"
         return [Node(gate, Reciprocal(), node.inputs[1:]), Node(node.name, Multiply(signal=0), (node.inputs[0], gate))]
-    raise FormatError(f"signal= is for products of two signals (and quotients, whose signal is 0), and {node.place} is none")
+    raise FormatError(f"signal= is for products of two signals (and quotients, whose signal is 0), and {node.title} is none")
 
 
 def _pass_layer(node: Node) -> Layer:
     if isinstance(node.layer, (Activation, Rearrangement)):
         return node.layer  # which relevance passes as it is
     if node.layer.arity != 1:
-        raise FormatError(f"pass_through= is for nodes of one input, and {node.place} has {node.layer.arity}")
+        raise FormatError(f"pass_through= is for nodes of one input, and {node.title} has {node.layer.arity}")
     return PassThrough(node.layer)

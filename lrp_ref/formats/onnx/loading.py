@@ -295,7 +295,9 @@ def assemble(network: Network, builder: Builder, values: Mapping[str, Value | Mi
         *builder.remarks,
     )
     try:
-        return Model(tuple(nodes), tuple(shapes), network.outputs, input_shape=shapes, whole=integer_inputs, remarks=remarks)
+        return Model(
+            tuple(nodes), tuple(shapes), network.outputs, input_shape=shapes, integer_inputs=integer_inputs, remarks=remarks
+        )
     except LrpError as error:
         raise FormatError(str(error)) from None
 

@@ -56,7 +56,7 @@ class ConcatInPlace(PassThrough):
         try:
             shape = self.nodes[0].layer.shape(*(a.shape for a in inputs))
         except LrpError as error:
-            raise error.at(self.nodes[0].place) from None
+            raise error.at(self.nodes[0].title) from None
         if into is None:
             output = np.concatenate(inputs, axis=self.axis, out=room_like(max(inputs, key=lambda a: a.nbytes), shape))
             return output, SavedPass(None, tuple(a.shape for a in inputs), output if self.with_ledger else None)

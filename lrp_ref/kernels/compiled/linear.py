@@ -190,7 +190,7 @@ class Compiled(BaseStep[SavedProduct]):
             try:
                 self.rule.check(a)  # type: ignore[attr-defined]
             except LrpError as error:
-                raise error.at(self.nodes[0].place) from None
+                raise error.at(self.nodes[0].title) from None
         x = self._last(a)
         spent: list[Array | None] = []
         if packed.relative:
@@ -255,7 +255,7 @@ class Compiled(BaseStep[SavedProduct]):
     @cached_property
     def definition(self) -> Definition:
         """What says what becomes of denominators out of range."""
-        return Definition(self.rule, self.layer, self.nodes[0].place, partial(least_size, threads=self.threads))
+        return Definition(self.rule, self.layer, self.nodes[0].title, partial(least_size, threads=self.threads))
 
     def _settled(self, odd: Oddity, packed: PackedLayer, factors: list[Array], message: Array) -> tuple[Array, ...] | None:
         coefficients = [float(column.share.coefficient) for column in packed.shares]

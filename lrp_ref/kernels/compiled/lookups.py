@@ -49,7 +49,7 @@ class Lookup(BaseStep[None]):
             try:
                 return layer.forward(a), None  # which says what is wrong
             except LrpError as error:
-                raise error.at(self.nodes[0].place) from None
+                raise error.at(self.nodes[0].title) from None
         return table[indices], None
 
     def relevance(self, saved: None, message: Array) -> Handed:

@@ -104,7 +104,7 @@ class NormStep(BaseStep[SavedNorm]):
         try:
             layer.shape(a.shape)
         except LrpError as error:
-            raise error.at(self.nodes[0].place) from None
+            raise error.at(self.nodes[0].title) from None
         width, (scale, shift) = self._rows(a.shape, a)
         statistics = (float(layer.epsilon), float(layer.outside), int(layer.correction), layer.centred)
         how = (*statistics, self.epsilon, self.takes == "c", self.with_ledger, self.threads)
@@ -144,7 +144,7 @@ class NormStep(BaseStep[SavedNorm]):
         try:
             return call(*arguments)
         except LrpError as error:
-            raise error.at(self.nodes[0].place) from None
+            raise error.at(self.nodes[0].title) from None
 
     def _by_definition(self, a: Array, output: Array, message: Array) -> Handed:
         relevance = each_target_times(message, output) if self.takes == "c" else message

@@ -143,7 +143,7 @@ class CompiledRecurrentStep(RecurrentStep[SavedRecurrent]):
             try:
                 lengths = ends(read["lengths"], a.shape[1])
             except LrpError as error:
-                raise error.at(self.nodes[0].place) from None
+                raise error.at(self.nodes[0].title) from None
         states = [_state(layer, name, read, a) if name in layer.states else None for name in ("hidden", "cell")]
         call = (np.ascontiguousarray(a), lengths, states, _RETURNS[layer.returns], self.code)
         packed = self.prepare()
@@ -185,7 +185,7 @@ class CompiledRecurrentStep(RecurrentStep[SavedRecurrent]):
             cells = cell_backward(self.rule, self.layer, self.layer.unroll(*inputs), with_ledger=False)
             backward_through_time(cells, np.ascontiguousarray(relevance))
         except LrpError as error:
-            raise error.at(self.nodes[0].place) from None
+            raise error.at(self.nodes[0].title) from None
 
 
 def _state(layer: Cells, name: str, read: dict[str, Array], a: Array) -> Array | None:

@@ -40,7 +40,7 @@ class JitConv(FusedLinear):
         try:
             shape = layer.shape(a.shape)
         except LrpError as error:
-            raise error.at(self.nodes[0].place) from None
+            raise error.at(self.nodes[0].title) from None
         mapped = self.before_maximum and layer.bias is not None and layer.bias.ndim > 1  # a bias for each window
         if None in options or 0 in a.shape or 0 in shape or mapped:
             return super().forward(*inputs)
@@ -58,16 +58,16 @@ class JitConv(FusedLinear):
         assert stacked.forward is not None
         form = Form.of(layer, arrays[0].shape)
         z, output, *factors = (form.of_array(x) for x in arrays)
-        own = form.of_bias(stacked.bias, a.dtype)
-        biases = [own if share.is_preactivation else form.of_bias(share.bias, a.dtype) for share in stacked.shares]
-        places, odd = _places(stacked), 0
-        for n, start, found in up(layer, a, stacked.forward, out):
+        layer_bias = form.of_bias(stacked.bias, a.dtype)
+        biases = [layer_bias if share.is_preactivation else form.of_bias(share.bias, a.dtype) for share in stacked.shares]
+        indices, odd = _product_indices(stacked), 0
+        for n, start, products in up(layer, a, stacked.forward, out):
             if arrays[0] is not arrays[1]:
-                loops.activated(found, own, False, start, z[n])
-            loops.activated(found, own, self.relu_follows, start, output[n])
-            for q, bias, factor, how in zip(places, biases, factors, options, strict=True):
-                products = found if q is not None else np.zeros_like(found)
-                odd |= loops.factors(products, q or 0, bias, start, z[n], output[n], factor[n], *how)
+                loops.activated(products, layer_bias, False, start, z[n])
+            loops.activated(products, layer_bias, self.relu_follows, start, output[n])
+            for q, bias, factor, how in zip(indices, biases, factors, options, strict=True):
+                bottoms = products if q is not None else np.zeros_like(products)
+                odd |= loops.factors(bottoms, q or 0, bias, start, z[n], output[n], factor[n], *how)
         if self.before_maximum:
             layer.settle(a, *arrays[int(arrays[0] is arrays[1]) :])
         return odd
@@ -82,21 +82,21 @@ class JitConv(FusedLinear):
             return super().messages(stacked, factors, shapes, message)
         form = Form.of(layer, (message.shape[0], *message.shape[2:]))
         used = [factor for factor, share in zip(factors, stacked.shares, strict=True) if share.weights[0] is not None]
-        s = np.empty((*message.shape[:2], form.groups, len(used), form.part, form.cells), message.dtype)
-        arriving = message.reshape(*message.shape[:2], form.groups, form.part, form.cells)
+        s = np.empty((*message.shape[:2], form.groups, len(used), form.channels, form.cells), message.dtype)
+        arriving = message.reshape(*message.shape[:2], form.groups, form.channels, form.cells)
         weigh = np.multiply if self.takes == "c" else np.divide  # as in passes.weighed
         for q, factor in enumerate(used):
             weigh(arriving, form.of_array(factor)[:, None], out=s[:, :, :, q])
-        wide = s.reshape(shape[0] * targets, form.groups, len(used) * form.part, form.cells)
+        wide = s.reshape(shape[0] * targets, form.groups, len(used) * form.channels, form.cells)
         lower = down(layer, wide, stacked.backward, (shape[0] * targets, *shape[1:]), message.shape[3:])
         return (lower.reshape(shape[0], targets, *shape[1:]),)
 
 
-def _places(stacked: StackedLayer) -> list[int | None]:
+def _product_indices(stacked: StackedLayer) -> list[int | None]:
     """Where among the stacked products each share's denominators are; None where it has no term."""
-    places: list[int | None] = []
+    positions: list[int | None] = []
     extra = 0
     for share in stacked.shares:
         extra += not share.is_preactivation and share.weighted
-        places.append(0 if share.is_preactivation else extra if share.weighted else None)
-    return places
+        positions.append(0 if share.is_preactivation else extra if share.weighted else None)
+    return positions

@@ -46,18 +46,18 @@ def compiled(function: Function) -> Function:
     # NumPy's division by zero gives an infinity or NaN; Python's raises, and no loop with such a check is fast.
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
     try:
-        made: Function = numba.njit(cache=True, **options)(function)
+        loop: Function = numba.njit(cache=True, **options)(function)
     except RuntimeError:  # nothing can be written, neither beside this file nor in the user's cache directory
-        made = numba.njit(**options)(function)
-    return made
+        loop = numba.njit(**options)(function)
+    return loop
 
 
 def inlined(function: Function) -> Function:
     """A part of several loops; called instead, it would count references to every row that it is given."""
     if numba is None:
         return function
-    made: Function = numba.njit(inline="always", error_model="numpy")(function)
-    return made
+    loop: Function = numba.njit(inline="always", error_model="numpy")(function)
+    return loop
 
 
 # ---- windows -----------------------------------------------------------------------------------------------------------
@@ -139,18 +139,18 @@ def ties(a: Array, best: Array, table: Array, step: int, count: Array) -> None:
 
 
 @compiled
-def to_ties(part: Array, a: Array, best: Array, table: Array, step: int, lower: Array) -> None:
+def to_ties(shares: Array, a: Array, best: Array, table: Array, step: int, lower: Array) -> None:
     """The rest of SplitWinners.relevance, a part to each of them; backwards, as in `to_winners`."""
     lower[:] = 0
-    for n in range(part.shape[0]):
-        for t in range(part.shape[1]):
-            for c in range(part.shape[2]):
+    for n in range(shares.shape[0]):
+        for t in range(shares.shape[1]):
+            for c in range(shares.shape[2]):
                 for row in range(table.shape[0] - 1, -1, -1):
                     for tap in range(table.shape[1]):
                         o, i = table[row, tap, OUTPUT], table[row, tap, INPUT]
                         for k in range(table[row, tap, COUNT]):
                             if a[n, c, i + k * step] == best[n, c, o + k]:
-                                lower[n, t, c, i + k * step] += part[n, t, c, o + k]
+                                lower[n, t, c, i + k * step] += shares[n, t, c, o + k]
 
 
 # ---- sums over windows, and their transpose ----------------------------------------------------------------------------
@@ -302,26 +302,26 @@ def activated(products: Array, bias: Array, rectified: bool, start: int, output:
     for n in range(output.shape[0]):
         for g in range(output.shape[1]):
             for p in range(output.shape[2]):
-                made = output[n, g, p, start : start + cells]
-                _biased(products[n, g, p], bias[g, p], start, made)
+                sums = output[n, g, p, start : start + cells]
+                _biased(products[n, g, p], bias[g, p], start, sums)
                 if rectified:
                     for k in range(cells):
-                        z = made[k]
-                        made[k] = z if (z > zero) | (z != z) else zero  # a NaN stays
+                        z = sums[k]
+                        sums[k] = z if (z > zero) | (z != z) else zero  # a NaN stays
 
 
 @inlined
-def _biased(row: Array, bias: Array, start: int, made: Array) -> None:
+def _biased(row: Array, bias: Array, start: int, sums: Array) -> None:
     if bias.size == 0:
-        for k in range(made.size):
-            made[k] = row[k]
+        for k in range(sums.size):
+            sums[k] = row[k]
     elif bias.size == 1:
-        for k in range(made.size):
-            made[k] = row[k] + bias[0]
+        for k in range(sums.size):
+            sums[k] = row[k] + bias[0]
     else:
-        part = bias[start:]
-        for k in range(made.size):
-            made[k] = row[k] + part[k]
+        biases = bias[start:]
+        for k in range(sums.size):
+            sums[k] = row[k] + biases[k]
 
 
 @compiled
@@ -339,18 +339,18 @@ def factors(
     for n in range(factor.shape[0]):
         for g in range(factor.shape[1]):
             for p in range(factor.shape[2]):
-                made, top = factor[n, g, p, start : start + cells], output[n, g, p, start : start + cells]
-                _biased(products[n, g, q * factor.shape[2] + p], bias[g, p], start, made)
-                _stabilised(made, kind, epsilon)
+                bottoms, top = factor[n, g, p, start : start + cells], output[n, g, p, start : start + cells]
+                _biased(products[n, g, q * factor.shape[2] + p], bias[g, p], start, bottoms)
+                _stabilised(bottoms, kind, epsilon)
                 sign = z[n, g, p, start : start + cells]
-                odd |= _oddities(made, top, sign, where, quotient)
+                odd |= _oddities(bottoms, top, sign, where, quotient)
                 if where != EVERYWHERE:
                     for k in range(cells):
-                        made[k] = made[k] if (sign[k] >= zero) == (where == NONNEGATIVE) else zero
+                        bottoms[k] = bottoms[k] if (sign[k] >= zero) == (where == NONNEGATIVE) else zero
                 for k in range(cells):
-                    size = abs(made[k])
-                    bottom = made[k] if (size > zero) & (size < never) else never
-                    made[k] = (top[k] / bottom) * coefficient if quotient else bottom / coefficient
+                    size = abs(bottoms[k])
+                    bottom = bottoms[k] if (size > zero) & (size < never) else never
+                    bottoms[k] = (top[k] / bottom) * coefficient if quotient else bottom / coefficient
     return odd
 
 

@@ -43,7 +43,7 @@ class Form:
     """The output of a convolution as (samples, groups, channels, cells): its last three extents."""
 
     groups: int
-    part: int
+    channels: int
     cells: int
 
     @classmethod
@@ -53,13 +53,13 @@ class Form:
 
     def of_array(self, x: Array, axes: int = 1) -> Array:
         """The array, of which the first `axes` are left as they are."""
-        return plain(x).reshape(*x.shape[:axes], self.groups, self.part, self.cells)
+        return plain(x).reshape(*x.shape[:axes], self.groups, self.channels, self.cells)
 
     def of_bias(self, bias: Array | None, dtype: np.dtype) -> Array:
         """(groups, channels, 0, 1 or cells): nothing, one number for a channel, or one for a cell."""
         if bias is None:
-            return np.empty((self.groups, self.part, 0), dtype)
-        return plain(bias.reshape(self.groups, self.part, bias.size // (self.groups * self.part)))
+            return np.empty((self.groups, self.channels, 0), dtype)
+        return plain(bias.reshape(self.groups, self.channels, bias.size // (self.groups * self.channels)))
 
 
 def direct(layer: Conv) -> tuple[bool, bool]:

@@ -161,7 +161,7 @@ class ElementwiseDerivative(Derivative[SavedElementwise]):
         try:
             slope = np.broadcast_to(layer.derivative(saved.z, saved.output), saved.z.shape)
         except LrpError as error:
-            raise error.at(self.nodes[0].place) from None
+            raise error.at(self.nodes[0].title) from None
         return (self._weighed(message, slope),), ()
 
     def _weighed(self, message: Array, slope: Array) -> Array:
@@ -185,5 +185,5 @@ class DefinedDerivative(Derivative[SavedNode]):
         try:
             targets = [self.rule.relevances(node.layer, *saved, message[:, t]) for t in range(message.shape[1])]
         except LrpError as error:
-            raise error.at(node.place) from None
+            raise error.at(node.title) from None
         return tuple(np.stack(parts, axis=1) for parts in zip(*targets, strict=True)), ()

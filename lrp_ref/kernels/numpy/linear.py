@@ -166,7 +166,7 @@ class FusedLinear(BaseStep[SavedLinear]):
         try:
             self.layer.shape(*(a.shape for a in inputs))
         except LrpError as error:
-            raise error.at(self.nodes[0].place) from None
+            raise error.at(self.nodes[0].title) from None
         stacked = self.prepared
         z, bottoms = self.products(stacked, inputs)
         output = np.maximum(z, like(0, z)) if self.relu_follows else z
@@ -229,7 +229,7 @@ class FusedLinear(BaseStep[SavedLinear]):
     @cached_property
     def definition(self) -> Definition:
         """What says what becomes of denominators out of range."""
-        return Definition(self.rule, self.layer, self.nodes[0].place)
+        return Definition(self.rule, self.layer, self.nodes[0].title)
 
     def _settled(self, oddity: Oddity, saved: SavedLinear, message: Array) -> tuple[Array, ...] | None:
         shares = [(factor, float(share.coefficient)) for factor, share in zip(saved.factors, saved.layer.shares, strict=True)]

@@ -104,7 +104,7 @@ class MaximumStep(BaseStep[Saved]):
         try:
             return self.windows.winners(self.layer, a)
         except LrpError as error:
-            raise error.at(self.nodes[0].place) from None
+            raise error.at(self.nodes[0].title) from None
 
     def _entries(self, ledger_inputs: tuple[Array, Array] | None, message: Array, lower: Array) -> tuple[Entry | OpenEntry, ...]:
         if ledger_inputs is None:
@@ -164,7 +164,7 @@ class GlobalWinners(Winners):
         try:
             shape: Shape = self.nodes[0].layer.shape(a.shape)
         except LrpError as error:
-            raise error.at(self.nodes[0].place) from None
+            raise error.at(self.nodes[0].title) from None
         cells = a.reshape(*a.shape[:2], math.prod(a.shape[2:]))
         winner = cells.argmax(axis=2)[:, :, None]
         best = np.take_along_axis(cells, winner, axis=2).reshape(shape)
@@ -231,11 +231,11 @@ class Surrogate(BaseStep[SavedLinear]):
         (a,), node = inputs, self.nodes[0]
         if isinstance(self.rule, Proportional) and (a < like(0, a)).any():
             refusal = "Proportional needs inputs x ≥ 0 and found negative ones; WinnerTakesAll serves any sign"
-            raise RuleError(refusal).at(node.place)
+            raise RuleError(refusal).at(node.title)
         try:
             node.layer.shape(a.shape)
         except LrpError as error:
-            raise error.at(node.place) from None
+            raise error.at(node.title) from None
         stacked = self.prepared
         z, bottoms = self.summed.products(stacked, inputs)
         output = self.windows.largest(node.layer, a)

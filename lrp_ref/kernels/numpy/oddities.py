@@ -59,13 +59,13 @@ class Definition:
     Attributes
     ----------
     rule, layer : these
-    place : where the layer is in its model
+    title : what messages call the layer in its model
     look : what finds the least size of an array's numbers that are not 0
     """
 
     rule: LinearRule
     layer: Linear
-    place: str
+    title: str
     look: Callable[[Array], float] = least
 
     def settled(
@@ -85,24 +85,24 @@ class Definition:
             self._is_sure(inputs) or not _met(shares, output, message, takes) or self._exact(inputs, output.ndim)
         ):
             return None
-        found = []
+        by_target = []
         try:
             z = self.layer.forward(*inputs)
             for t in range(message.shape[1]):
                 relevance = message[:, t] * output if takes == "c" else message[:, t]
                 if oddity.kinds & OVERFLOWED:
-                    found.append(self.rule.relevances(self.layer, inputs, z, relevance))
+                    by_target.append(self.rule.relevances(self.layer, inputs, z, relevance))
                 else:
                     self.rule.divided(self.layer, inputs, z, relevance)
         except LrpError as error:
-            raise error.at(self.place) from None
-        if not found:
+            raise error.at(self.title) from None
+        if not by_target:
             return None
-        whole = tuple(np.stack(parts, axis=1) for parts in zip(*found, strict=True))
+        messages = tuple(np.stack(lowers, axis=1) for lowers in zip(*by_target, strict=True))
         if emits == "R":
-            return whole
-        wide = [np.broadcast_to(a[:, None], part.shape) for a, part in zip(inputs, whole, strict=True)]
-        return tuple(divide(part, a, a != 0) for a, part in zip(wide, whole, strict=True))  # R = a·c
+            return messages
+        wide = [np.broadcast_to(a[:, None], message_below.shape) for a, message_below in zip(inputs, messages, strict=True)]
+        return tuple(divide(message_below, a, a != 0) for a, message_below in zip(wide, messages, strict=True))  # R = a·c
 
     def _is_sure(self, inputs: tuple[Array, ...]) -> bool:
         """Whether one look at each input tells that no product can underflow."""
@@ -120,24 +120,26 @@ class Definition:
 
         A part of an input has no smaller number than it, but for those that a bound is taken from.
         """
-        found: dict[str, tuple[float, ...]] = {}
-        for some in (np.zeros((1, 1), np.float32), np.zeros((1, 1), np.float64)):
-            shares = self._shares(some, 2 + getattr(self.layer, "dims", 0))
-            terms = [[term for share in own for term in share.terms] for own in shares]
-            plain = all(term.lost is None and term.feature in _PARTS for own in terms for term in own)
-            if plain and not self._loses(list(zip(*shares, strict=True)), some):
-                found[some.dtype.char] = tuple(min((least(term.weight) for term in own), default=np.inf) for own in terms)
-        return found
+        least_by_type: dict[str, tuple[float, ...]] = {}
+        for template in (np.zeros((1, 1), np.float32), np.zeros((1, 1), np.float64)):
+            shares = self._shares(template, 2 + getattr(self.layer, "dims", 0))
+            terms = [[term for share in terms_of_input for term in share.terms] for terms_of_input in shares]
+            plain = all(term.lost is None and term.feature in _PARTS for terms_of_input in terms for term in terms_of_input)
+            if plain and not self._loses(list(zip(*shares, strict=True)), template):
+                least_by_type[template.dtype.char] = tuple(
+                    min((least(term.weight) for term in terms_of_input), default=np.inf) for terms_of_input in terms
+                )
+        return least_by_type
 
-    def _shares(self, some: Array, ndim: int) -> list[tuple[Share, ...]]:
+    def _shares(self, template: Array, ndim: int) -> list[tuple[Share, ...]]:
         bias: Any = self.layer.offset(ndim)
-        bias = None if bias is None else like(bias, some)
-        return [self.rule.shares(like(w, some), bias) for w in self.layer.weights]
+        bias = None if bias is None else like(bias, template)
+        return [self.rule.shares(like(w, template), bias) for w in self.layer.weights]
 
     @staticmethod
-    def _loses(positions: Sequence[tuple[Share, ...]], some: Array) -> bool:
+    def _loses(positions: Sequence[tuple[Share, ...]], template: Array) -> bool:
         """Whether a stabiliser is too small for the number type."""
-        none = np.zeros((1, 1), some.dtype)
+        none = np.zeros((1, 1), template.dtype)
         return any(bool(np.any(position[0].stabiliser.lost(none, none))) for position in positions)
 
 

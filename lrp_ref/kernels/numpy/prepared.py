@@ -56,8 +56,8 @@ def prepared(
         return None  # a rule that does more than declare shares takes the reference step
 
     def build() -> tuple[StackedLayer | None, int]:
-        made = _prepare(node.layer, rule, nonnegative, model.dtype, relu_follows)  # type: ignore[arg-type]
-        return made, 0 if made is None else _size(made, node.layer)
+        stacked = _prepare(node.layer, rule, nonnegative, model.dtype, relu_follows)  # type: ignore[arg-type]
+        return stacked, 0 if stacked is None else _size(stacked, node.layer)
 
     if type(rule).__hash__ is None:
         return build()[0]
@@ -75,28 +75,28 @@ def declares(rule: LinearRule) -> bool:
     return not more and rule.empty == "drop"
 
 
-def _size(made: StackedLayer, layer: Layer) -> int:
+def _size(stacked: StackedLayer, layer: Layer) -> int:
     """The bytes that preparing took beyond the layer's own parameters."""
-    arrays = [made.forward, made.backward, *(w for share in made.shares for w in share.weights)]
-    whole = {id(base): base for a in arrays if a is not None for base in [root(a)]}
-    own = {id(root(w)) for w in layer.parameters.values()}
-    return sum(base.nbytes for key, base in whole.items() if key not in own)
+    arrays = [stacked.forward, stacked.backward, *(w for share in stacked.shares for w in share.weights)]
+    bases = {id(base): base for a in arrays if a is not None for base in [root(a)]}
+    layer_arrays = {id(root(w)) for w in layer.parameters.values()}
+    return sum(base.nbytes for key, base in bases.items() if key not in layer_arrays)
 
 
 def _prepare(
     layer: Linear, rule: LinearRule, nonnegative: tuple[bool, ...], dtype: Any, relu_follows: bool
 ) -> StackedLayer | None:
-    some = np.empty(0, dtype)
-    weights = tuple(like(w, some) for w in layer.weights)
+    template = np.empty(0, dtype)
+    weights = tuple(like(w, template) for w in layer.weights)
     offset = layer.offset(0)  # of these layers it does not depend on the rank
-    bias = None if offset is None else like(offset, some)
+    bias = None if offset is None else like(offset, template)
     try:
         positions = list(zip(*(rule.shares(w, bias) for w in weights), strict=True))
     except LrpError:
         return None  # the reference step says what is wrong, with the data at hand
     shares = []
     for position in positions:
-        reduced = _reduce(position, weights, bias, nonnegative, some)
+        reduced = _reduce(position, weights, bias, nonnegative, template)
         if reduced is None:
             return None
         if not (relu_follows and reduced.where is NEGATIVE_ONLY):
@@ -106,31 +106,39 @@ def _prepare(
     return StackedLayer(tuple(shares), bias, weights)
 
 
-def _stacked(layer: Dense | Conv, shares: tuple[Reduced, ...], bias: Array | None, own: tuple[Array, ...]) -> StackedLayer:
+def _stacked(
+    layer: Dense | Conv, shares: tuple[Reduced, ...], bias: Array | None, layer_weights: tuple[Array, ...]
+) -> StackedLayer:
     """The layer's own weight and the shares' in one array, and the part of it that the way back needs: a view, if it can be."""
     upward = [(s, w) for s in shares if (w := s.weights[0]) is not None]
     extra = [w for s, w in upward if not s.is_preactivation]
-    forward = stack(layer, [own[0], *extra])
+    forward = stack(layer, [layer_weights[0], *extra])
     if len(extra) == len(upward):
         backward = forward[:, forward.shape[1] // (1 + len(extra)) :]
     else:
         backward = stack(layer, [w for _, w in upward])
     # From here on the stacked arrays hold the numbers; a share has to know only that it has a weight.
-    lean = tuple(s if s.is_preactivation or s.weights[0] is None else replace(s, weights=(forward[:0],)) for s in shares)
-    return StackedLayer(lean, bias, own, forward, backward if upward else None)
+    without_weights = tuple(
+        s if s.is_preactivation or s.weights[0] is None else replace(s, weights=(forward[:0],)) for s in shares
+    )
+    return StackedLayer(without_weights, bias, layer_weights, forward, backward if upward else None)
 
 
 def _reduce(
-    position: tuple[Share, ...], own: tuple[Array, ...], bias: Array | None, nonnegative: tuple[bool, ...], some: Array
+    position: tuple[Share, ...],
+    layer_weights: tuple[Array, ...],
+    bias: Array | None,
+    nonnegative: tuple[bool, ...],
+    template: Array,
 ) -> Reduced | None:
     """Simplify a share for inputs known to be ≥ 0 (a⁺ → a, a⁻ → dropped); None if its features do not all reduce to a."""
     weights: list[Array | None] = []
     for share, known in zip(position, nonnegative, strict=True):
-        kept = [t.weight for t in share.terms if not (known and t.feature is NEGATIVE)]
+        terms = [t.weight for t in share.terms if not (known and t.feature is NEGATIVE)]
         features = [t.feature for t in share.terms if not (known and t.feature is NEGATIVE)]
-        if any(not (f is IDENTITY or (known and f is POSITIVE)) for f in features) or len(kept) > 1:
+        if any(not (f is IDENTITY or (known and f is POSITIVE)) for f in features) or len(terms) > 1:
             return None
-        weights.append(kept[0] if kept else None)
+        weights.append(terms[0] if terms else None)
     first = position[0]
-    plain = first.bias is bias and all(w is o for w, o in zip(weights, own, strict=True))
-    return Reduced(like(first.coefficient, some), tuple(weights), first.bias, first.stabiliser, first.where, plain)
+    plain = first.bias is bias and all(w is o for w, o in zip(weights, layer_weights, strict=True))
+    return Reduced(like(first.coefficient, template), tuple(weights), first.bias, first.stabiliser, first.where, plain)

@@ -42,19 +42,19 @@ def maps(layer: Dense | Conv, a: Array, stacked: Array, count: int) -> list[Arra
     return _correlate(a, stacked, layer, out, count)
 
 
-def multiplied(stacked: Array, columns: Array, part: int) -> Array:
-    """The product (N, groups, q·part, cells) of stacked weights (groups, q·part, terms) with columns (N, groups, terms, cells).
+def multiplied(stacked: Array, columns: Array, channels: int) -> Array:
+    """The product (N, groups, q·channels, cells) of weights (groups, q·channels, terms) and columns (N, groups, terms, cells).
 
-    The first `part` channels, the layer's own, have a product of their own: how many others there are depends on what is asked
-    for, and BLAS adds in an order that fits the size of the whole. In one with the others, z would have other bits where a node
+    The first `channels`, the layer's own, have a product of their own: how many others there are depends on what is asked for,
+    and BLAS adds in an order that fits the size of the whole. In one with the others, z would have other bits where a node
     behind it is filtered. Equal filters of the layer have equal numbers.
     """
-    found = np.empty((*columns.shape[:2], stacked.shape[1], columns.shape[3]), columns.dtype)
-    for some in (slice(0, part), slice(part, None)):
-        if stacked[:, some].size:
-            np.matmul(stacked[:, some], columns, out=found[:, :, some])
-    settle_filters(found[:, :, :part], stacked[:, :part])
-    return found
+    products = np.empty((*columns.shape[:2], stacked.shape[1], columns.shape[3]), columns.dtype)
+    for chosen in (slice(0, channels), slice(channels, None)):
+        if stacked[:, chosen].size:
+            np.matmul(stacked[:, chosen], columns, out=products[:, :, chosen])
+    settle_filters(products[:, :, :channels], stacked[:, :channels])
+    return products
 
 
 def adjoints(layer: Dense | Conv, quotients: Sequence[Array], stacked: Array, shape: Shape) -> Array:
@@ -97,10 +97,10 @@ def _taps(window: Window, out: Shape, rows: slice) -> Iterator[tuple[slice, ...]
 
 
 def _zero_padded(x: Array, window: Window, out: Shape) -> Array:
-    whole = window.padded(out)
-    if whole == x.shape[2:] and not any(before for before, _ in window.padding):
+    extents = window.padded(out)
+    if extents == x.shape[2:] and not any(before for before, _ in window.padding):
         return x
-    padded = np.zeros(x.shape[:2] + whole, x.dtype)
+    padded = np.zeros(x.shape[:2] + extents, x.dtype)
     in_input, in_padded = window.inside(x.shape[2:], out)
     padded[in_padded] = x[in_input]
     return padded
@@ -108,8 +108,8 @@ def _zero_padded(x: Array, window: Window, out: Shape) -> Array:
 
 def _correlate(a: Array, stacked: Array, layer: Conv, out: Shape, count: int) -> list[Array]:
     window, groups, (samples, lower) = layer.window, layer.groups, a.shape[:2]
-    part = layer.upper // groups
-    z = [np.empty((samples, groups, part, *out), a.dtype) for _ in range(count)]
+    channels = layer.upper // groups
+    z = [np.empty((samples, groups, channels, *out), a.dtype) for _ in range(count)]
     if 0 in a.shape or 0 in out:
         return [np.zeros((samples, layer.upper, *out), a.dtype) for _ in z]
     padded = _zero_padded(a, window, out)
@@ -122,9 +122,9 @@ def _correlate(a: Array, stacked: Array, layer: Conv, out: Shape, count: int) ->
             for tap, cells in enumerate(_taps(window, out, rows)):
                 columns[:, :, tap] = padded[n][cells]
             columns = columns.reshape(many, groups, lower // groups * window.taps, -1)
-        found = multiplied(stacked, columns, part).reshape(many, groups, count * part, height, *out[1:])
+        products = multiplied(stacked, columns, channels).reshape(many, groups, count * channels, height, *out[1:])
         for q, array in enumerate(z):
-            array[n, :, :, rows] = found[:, :, q * part : (q + 1) * part]
+            array[n, :, :, rows] = products[:, :, q * channels : (q + 1) * channels]
     return [array.reshape(samples, layer.upper, *out) for array in z]
 
 

@@ -49,7 +49,7 @@ class UnrolledStep(RecurrentStep[Unrolled]):
         try:
             u = self.layer.unroll(*inputs)
         except LrpError as error:
-            raise error.at(self.nodes[0].place) from None
+            raise error.at(self.nodes[0].title) from None
         return self.layer.output(u), u
 
     def relevance(self, saved: Unrolled, message: Array) -> Handed:
@@ -57,7 +57,7 @@ class UnrolledStep(RecurrentStep[Unrolled]):
         try:
             targets = [backward_through_time(cells, np.ascontiguousarray(message[:, t])) for t in range(message.shape[1])]
         except LrpError as error:
-            raise error.at(self.nodes[0].place) from None
+            raise error.at(self.nodes[0].title) from None
         messages = tuple(np.stack(parts, axis=1) for parts in zip(*(lower for lower, _ in targets), strict=True))
         return messages, self._entries([booking for _, booking in targets if booking is not None])
 

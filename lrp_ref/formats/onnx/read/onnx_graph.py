@@ -28,7 +28,7 @@ class OpNode:
         return (*self.inputs, *(name for branch in branches for name in branch.captured))
 
     @property
-    def place(self) -> str:
+    def title(self) -> str:
         """The node's name and operator, for error messages."""
         return f"node {self.name!r} ({self.op})"
 

@@ -211,7 +211,7 @@ def _sort_nodes(nodes: Sequence[OpNode], sources: set[str]) -> tuple[OpNode, ...
         for name in set(node.reads) - {""} - sources:
             if name not in maker:
                 raise FormatError(
-                    f"{node.place} reads {name!r}, which is neither an input, nor an initializer, nor computed by a node"
+                    f"{node.title} reads {name!r}, which is neither an input, nor an initializer, nor computed by a node"
                 )
             readers[maker[name]].append(index)
             missing[index] += 1

@@ -189,7 +189,7 @@ class _Reader:
         if node.op == "ConvInteger" and number.ndim == 1:
             number = number.reshape(-1, *(1,) * (weight.ndim - 1))
         if number.size != 1 and np.broadcast_shapes(number.shape, weight.shape) != weight.shape:
-            raise FormatError(f"{node.place}: {name!r} of shape {number.shape} does not fit weights of shape {weight.shape}")
+            raise FormatError(f"{node.title}: {name!r} of shape {number.shape} does not fit weights of shape {weight.shape}")
         return number.reshape(()) if number.size == 1 else number
 
     def _product(self, node: OpNode, x: str, weight: str | None, bias: str) -> Replacements | None:

@@ -47,10 +47,12 @@ def gate_masks(model: Model, truths: frozenset[str]) -> Model:
     ----------
     truths : the inputs that hold truth values
     """
-    if not model.whole:
+    if not model.integer_inputs:
         return model
     shapes = model.shapes({name: (1, *shape) for name, shape in model.input_shape.items()})
-    reader = _Reader({node.name: node for node in model.nodes}, shapes, frozenset(model.whole), truths, _find_masks(model))
+    reader = _Reader(
+        {node.name: node for node in model.nodes}, shapes, frozenset(model.integer_inputs), truths, _find_masks(model)
+    )
     nodes = [replacement for node in model.nodes for replacement in reader.read(node)]
     names = set(model.outputs)
     for node in reversed(nodes):  # what is read no more is left out
@@ -61,7 +63,7 @@ def gate_masks(model: Model, truths: frozenset[str]) -> Model:
 
 def _find_masks(model: Model) -> frozenset[str]:
     """The nodes that depend on integer and boolean inputs alone, and are no signals: no rows of a table, no weighted sums."""
-    masks = set(model.whole)
+    masks = set(model.integer_inputs)
     for node in model.nodes:
         if isinstance(node.layer, _KEEPS) and masks.issuperset(node.inputs):
             masks.add(node.name)

@@ -74,9 +74,9 @@ def translate_nodes(
         broken = [value for value in inputs if isinstance(value, MissingValue)]
         results = [MissingValue()] * len(node.outputs)
         if broken:
-            complaints += [f"{node.place}: {value.why}" for value in broken if value.why]
+            complaints += [f"{node.title}: {value.why}" for value in broken if value.why]
             if node.op == "If":
-                complaints.append(f"{node.place}: which branch it takes is not known")
+                complaints.append(f"{node.title}: which branch it takes is not known")
         else:
             call = Call(node, tuple(inputs), version_of[node.op], builder)  # type: ignore[arg-type]
             try:
@@ -87,11 +87,11 @@ def translate_nodes(
                         results = _translate_node(call, operators, fold)
             except _NODE_ERRORS as error:
                 ends = [name for name in node.inputs if name not in within and _is_computed(values.get(name), builder)]
-                complaints.append(f"{node.place}: {with_ends(_message_of(error), ends)}")
+                complaints.append(f"{node.title}: {with_ends(_message_of(error), ends)}")
         for index, name in enumerate(node.outputs):
             value = results[index] if index < len(results) else None
             values[name] = (
-                MissingValue(f"it reads {name!r}, an output of {node.place} that is not supported") if value is None else value
+                MissingValue(f"it reads {name!r}, an output of {node.title} that is not supported") if value is None else value
             )
     if complaints:
         shown = "; ".join(complaints[:20]) + (f"; and {len(complaints) - 20} more" if len(complaints) > 20 else "")

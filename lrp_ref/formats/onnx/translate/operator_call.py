@@ -284,7 +284,7 @@ class Call:
         if array.dtype.kind == "f" and array.dtype.itemsize > parameter.dtype.itemsize:
             lost = int(np.count_nonzero((array != 0) & (parameter == 0)))
             if lost:
-                self.builder.remark(f"{self.node.place}: {lost} of {array.size} constants are 0 in {parameter.dtype}")
+                self.builder.remark(f"{self.node.title}: {lost} of {array.size} constants are 0 in {parameter.dtype}")
         return adopt(parameter)
 
     def finite_mask(self, constant: Array) -> Array:
@@ -293,7 +293,7 @@ class Call:
             return constant
         least = float(np.finfo(np.float32).min) / 2  # two of them may be added
         self.builder.remark(
-            f"{self.node.place}: a mask of −inf holds {least:.3g} here, which softmax and maximum leave out as well; where all "
+            f"{self.node.title}: a mask of −inf holds {least:.3g} here, which softmax and maximum leave out as well; where all "
             "elements are masked the file gives NaN, and the model a number"
         )
         return np.where(np.isneginf(constant), np.asarray(least, constant.dtype), constant)
