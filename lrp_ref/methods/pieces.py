@@ -80,7 +80,7 @@ class _Walk:
                 self._bend(node, moving)
             self.values[node.name] = node.layer.forward(*(self.values[name] for name in node.inputs))
         except LrpError as error:
-            raise error.at(node.place) from None
+            raise error.at(node.title) from None
 
     def forget(self, read: set[str]) -> None:
         """Drop what nothing reads any more."""
