@@ -148,14 +148,14 @@ class CAM(ActivationMethod):
         model = self._network
         dense = _score_node(self)
         if not isinstance(model[dense].layer, Dense):
-            raise GraphError(f"CAM needs scores of a dense layer, and {model[dense].place} is none: GradCAM needs no such end")
+            raise GraphError(f"CAM needs scores of a dense layer, and {model[dense].title} is none: GradCAM needs no such end")
         name = model[dense].inputs[0]
         while name in model and isinstance(model[name].layer, (Flatten, Identity, Reshape)):
             name = model[name].inputs[0]
         if name not in model or not isinstance(model[name].layer, GlobalAvgPool):
-            found = model[name].place if name in model else "the input"
+            found = model[name].title if name in model else "the input"
             raise GraphError(
-                f"CAM needs a global average in front of {model[dense].place}, and there is {found}: GradCAM serves this network"
+                f"CAM needs a global average in front of {model[dense].title}, and there is {found}: GradCAM serves this network"
             )
         return name
 
@@ -258,7 +258,7 @@ def last_maps(model: Model, explained: str, method: str) -> str:
     found = [node.name for node in model.nodes if node.name in below and isinstance(node.layer, (Conv, ConvTranspose))]
     if not found:
         raise GraphError(
-            f"{method} weights feature maps, and no convolution is below {model[explained].place}: layer= names another node of "
+            f"{method} weights feature maps, and no convolution is below {model[explained].title}: layer= names another node of "
             "maps (N, C, *spatial); Occlusion needs none"
         )
     name = found[-1]
