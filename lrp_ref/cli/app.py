@@ -16,6 +16,7 @@ from .demo import demo
 from .explain import explain
 from .info import info
 from .inspect import inspect
+from .methods import methods
 from .output import complain, discard
 from .rules import rules
 
@@ -87,5 +88,5 @@ def commands() -> None:
     """
 
 
-for _command in (demo, explain, inspect, convert, rules, info):
+for _command in (demo, explain, inspect, convert, rules, methods, info):
     commands.add_command(_command)

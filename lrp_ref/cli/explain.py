@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from .. import __version__, preprocess
 from ..errors import LrpError, ParameterError, missing_extra
 from ..explainer import Explainer
+from ..propagate.method import Method
 from ..propagate.plan import BACKENDS
 from ..render import STYLES
 from . import digests, parsing
@@ -28,7 +30,7 @@ from .samples import files_of, samples_of
 from .writing import PICTURES, SUFFIXES, check_suffix
 
 #: Parameters of the command that change no output, or stand among the settings by another name.
-UNSEEN = ("inputs", "out", "force", "as_json", "quiet", "ledger", "threads", "assignments")
+UNSEEN = ("inputs", "out", "force", "as_json", "quiet", "ledger", "threads", "assignments", "method", "method_settings")
 
 
 @click.command(cls=GroupedCommand, short_help="Explain what a network predicts for one input, or for many.")
@@ -63,6 +65,14 @@ UNSEEN = ("inputs", "out", "force", "as_json", "quiet", "ledger", "threads", "as
     help="What a picture shows: input, heatmap and overlay side by side (panels); one of them; the input where it is relevant "
     "(pattern); or the target, the runner-up (or --contrast K), and their difference (contrast).  [default: panels]",
 )
+@click.option("--method", metavar="NAME", help="Explain by another method than LRP; `lrp-ref methods` shows them.")
+@click.option(
+    "--set",
+    "method_settings",
+    multiple=True,
+    metavar="PARAMETER=VALUE",
+    help="A parameter of --method, such as steps=20. Can be repeated.",
+)
 @click.option("--quiet", "-q", is_flag=True, help="Print warnings and errors alone.")
 @click.option("--ledger", is_flag=True, help="Print the whole ledger, not its total alone.")
 @click.option("--allow-negative", is_flag=True, help="Let deep Taylor decomposition start from a negative score.")
@@ -79,6 +89,8 @@ def explain(
     labels: Path | None,
     out: Path | None,
     style: str | None,
+    method: str | None,
+    method_settings: tuple[str, ...],
     quiet: bool,
     ledger: bool,
     allow_negative: bool,
@@ -102,19 +114,25 @@ def explain(
     typed.check()
     network = read_network_to_explain(model, options | {"labels": labels})
     question = Question.asked(typed, network.labels, output_node)
-    explainer = Explainer(
-        network.model,
-        parsing.composite(composite, assignments),
-        head=head,
-        output=output_node,
-        keep=tuple(network.kinds.tables.values()),
-        ledger=True,
-        allow_negative=allow_negative,
-        **resources(options),
-    )
+    choices = {"head": head, "output": output_node, **resources(options)}
+    if method is None and method_settings:
+        raise ParameterError("--set gives parameters of --method NAME: name the method")
+    explainer: Method
+    if method is not None:
+        _refuse_lrp_options(ledger, allow_negative, assignments)
+        explainer = parsing.method_of(method, method_settings, network.model, **choices)
+    else:
+        explainer = Explainer(
+            network.model,
+            parsing.composite(composite, assignments),
+            keep=tuple(network.kinds.tables.values()),
+            ledger=True,
+            allow_negative=allow_negative,
+            **choices,
+        )
     files = files_of(inputs, network)
     settings = {
-        "lrp_ref": __version__, "model": model, "composite": composite, "rules": list(assignments),
+        "lrp_ref": __version__, "model": model, **_way(explainer, composite, assignments),
         "target": target or "predicted", "targets": targets, "top": top, "contrast": question.contrast,
         "head": head, "output_node": output_node,
         "precision": options["precision"], "low": options["low"], "high": options["high"], "style": style,
@@ -125,7 +143,8 @@ def explain(
     page = out if out is not None and out.suffix == ".html" else None
     out = out if page is None else None
     changed = f" with {', '.join(assignments)}" if assignments else ""
-    about = f"{model}, composite {composite}{changed}, {options['precision'] or network.model.dtype}"
+    by = f"composite {composite}{changed}" if method is None else f"method {_described(explainer)}"
+    about = f"{model}, {by}, {options['precision'] or network.model.dtype}"
     command = ExplainCommand(
         Output(as_json, quiet, out is not None or page is not None),
         network,
@@ -153,6 +172,34 @@ def explain(
     command.out.document({"format": "lrp_ref.explain", "version": 1, **settings, "explanations": records})
     if command.failed:
         click.get_current_context().exit(command.failed)
+
+
+def _refuse_lrp_options(ledger: bool, allow_negative: bool, assignments: tuple[str, ...]) -> None:
+    """Raise `ParameterError` where options of LRP are typed beside --method."""
+    source = click.get_current_context().get_parameter_source("composite")
+    typed = {
+        "--composite": source is not ParameterSource.DEFAULT,
+        "--rule": bool(assignments),
+        "--ledger": ledger,
+        "--allow-negative": allow_negative,
+    }
+    wrong = [option for option, given in typed.items() if given]
+    if wrong:
+        raise ParameterError(f"{', '.join(wrong)} is of LRP, and --method explains by another method: give one of them")
+
+
+def _way(explainer: Method, composite: str, assignments: tuple[str, ...]) -> dict[str, Any]:
+    """What explains, among the settings: composite and rules, or the method and its parameters."""
+    if isinstance(explainer, Explainer):
+        return {"composite": composite, "rules": list(assignments)}
+    about: Any = explainer
+    return {"method": about.name, "parameters": about.parameters}
+
+
+def _described(explainer: Any) -> str:
+    """A method with its parameters."""
+    given = ", ".join(f"{name}={value}" for name, value in explainer.parameters.items())
+    return f"{explainer.name}({given})" if given else str(explainer.name)
 
 
 def _option_value(value: Any) -> Any:
@@ -206,7 +253,7 @@ def _resolved(command: ExplainCommand) -> dict[str, Any]:
         "model": network.model, "preprocess": network.images.stated, "vocab": network.text, "labels": network.labels
     }  # fmt: skip
     return {
-        "backend": explainer.backend or BACKENDS[-1],
-        "precision": explainer.precision or str(network.model.dtype),
+        "backend": getattr(explainer, "backend", None) or BACKENDS[-1],
+        "precision": getattr(explainer, "precision", None) or str(network.model.dtype),
         "digests": {name: digests.of(content) for name, content in contents.items()},
     }

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import ExistingFileError, FormatError, LrpError, ParameterError
-from ..explainer import Explainer
 from ..preprocess import misfit
 from ..propagate.explanation import Explanation
+from ..propagate.method import Method
 from ..render import Sheets, html, readings
 from . import codes, digests
 from .coloured_words import add_words, readings_of
@@ -50,7 +50,7 @@ class ExplainCommand:
 
     out: Output
     network: Network
-    explainer: Explainer
+    explainer: Method
     question: Question
     head: str | None
     style: str | None

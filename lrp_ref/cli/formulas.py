@@ -9,7 +9,7 @@ _WORDS = {
     "tau": "τ", "delta": "δ", "kappa": "κ", "mu": "μ", "pm": "±", "mp": "∓", "to": "→", "ge": "≥", "le": "≤", "ne": "≠",
     "in": "∈", "odot": "⊙", "cdot": "·", "times": "×", "ldots": "…", "infty": "∞", "partial": "∂", "tanh": "tanh",
     "exp": "exp", "log": "log", "max": "max", "min": "min", "quad": "\t", "qquad": "\t", "left": "", "right": "",
-    "Big": "", "big": "", "Bigg": "", "bigg": "",
+    "int": "∫", "sim": "~", "Big": "", "big": "", "Bigg": "", "bigg": "",
 }  # fmt: skip
 _RAISED = {"+": "⁺", "-": "⁻", "2": "²", "B": "ᴮ", "T": "ᵀ", "\\top": "ᵀ"}
 
@@ -57,8 +57,11 @@ def _command(latex: str, at: int) -> tuple[str, int]:
         # The dot keeps what follows a fraction out of its denominator.
         dot = " ·" if re.match(r" *(\\Big\(|[\w(]|\\frac)", latex[end:]) else ""
         return f"{_bracketed(upper)} / {_bracketed(lower, strict=True)}{dot}", end
-    if name in ("text", "operatorname", "mathrm"):
+    if name in ("text", "operatorname", "mathrm", "mathcal"):
         return _argument(latex, end)
+    if name == "tilde":
+        letter, end = _argument(latex, end)
+        return f"{letter}\N{COMBINING TILDE}", end
     if name in (",", ";", ":", " "):
         return " ", end
     return _WORDS.get(name, name), end

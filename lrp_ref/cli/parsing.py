@@ -7,7 +7,7 @@ import fnmatch
 import inspect
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from .. import rules
@@ -148,6 +148,56 @@ def _value_of(node: ast.expr, text: str) -> Any:
         # A wrong argument of a constructor; its own message speaks of __init__.
         takes = [str(p.replace(annotation=p.empty)) for p in inspect.signature(makers[name.id]).parameters.values()]
         raise ParameterError(f"{text!r}: {name.id} takes {', '.join(takes) or 'no arguments'}") from None
+
+
+def method_of(name: str, settings: Sequence[str], model: Model, **choices: Any) -> Any:
+    """The method of a name with parameters such as "steps=20".
+
+    Parameters
+    ----------
+    name : of one of `lrp_ref.methods`, in any spelling
+    settings : texts PARAMETER=VALUE; values are literals, and what is none is a text
+    model : the network
+    choices : what every method takes: head, output, backend, precision, threads, memory
+
+    Raises
+    ------
+    ParameterError
+        Where a text is no setting, or the method does not take its value.
+    UnknownNameError
+        Where there is no such method or parameter.
+    """
+    from ..methods import ModelMethod, method_named  # a second of explanations by LRP need not wait for them
+
+    kind = method_named(name)
+    common = {field.name for field in fields(ModelMethod)} | {"progress"}
+    known = [field.name for field in fields(kind) if field.name not in common]
+    given: dict[str, Any] = {}
+    for text in settings:
+        key, sign, value = text.partition("=")
+        key = key.strip().replace("-", "_")
+        if not sign or not key:
+            raise ParameterError(f"--set takes PARAMETER=VALUE, such as steps=20, found {text!r}")
+        if key not in known:
+            raise unknown(f"parameter of {kind.__name__}", key, known)
+        if key in given:
+            raise ParameterError(f"--set gives {key} twice")
+        given[key] = _literal(value.strip())
+    try:
+        return kind(model, **choices, **given)
+    except LrpError:
+        raise
+    except TypeError as error:
+        raise ParameterError(f"{kind.__name__} takes {', '.join(known) or 'no parameters'}: {error}") from None
+
+
+def _literal(text: str) -> Any:
+    """A number, a list, True, None; anything else is a text."""
+    plain = {"true": "True", "false": "False", "none": "None"}.get(text.lower(), text)
+    try:
+        return ast.literal_eval(plain)
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        return text
 
 
 def target_of(text: str, labels: Sequence[str] | None = None, option: str = "--target") -> Any:

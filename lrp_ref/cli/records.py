@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..arrays import Array
+from ..ledger import Ledger
 from ..propagate.explanation import Explanation
 
 STRONGEST = 5
@@ -38,6 +39,8 @@ def record_of(explanation: Explanation, ledger: bool, labels: Sequence[str] | No
         "backend": explanation.backend,
         "precision": explanation.precision,
     }
+    if explanation.method != "LRP":
+        record |= {"method": explanation.method, "parameters": dict(explanation.parameters)}
     if ledger and explanation.ledger:
         record["ledger"] = explanation.ledger.rows()
     return record
@@ -48,24 +51,34 @@ def _target(explanation: Explanation, t: int, labels: Sequence[str] | None) -> d
         return float(np.atleast_1d(array[0])[t])
 
     accounts = explanation.ledger
-    assert accounts is not None, "the command line always asks for the ledger"
-    totals = (accounts.relevance, accounts.bias, accounts.stabiliser, accounts.unassigned, accounts.rounding)
     relevance = {name: explanation.relevances[name][0] for name in explanation.inputs}
     if explanation.several:
         relevance = {name: array[t] for name, array in relevance.items()}
     values = {name: explanation.activations[name][0] for name in explanation.inputs}
     up, down = strongest(relevance, values)
-    share = explanation.share_arrived
+    share = explanation.share_arrived if explanation.method == "LRP" else None
     target = None if explanation.target is None else np.atleast_1d(explanation.target[0])[t]
     return {
         "target": None if target is None else _index_of(int(target), explanation.prediction.shape[1:]),
         "label": None if target is None or labels is None else labels[int(target)],
         "value": pick(explanation.value),
         "share_arrived": None if share is None or np.isnan(pick(share)) else pick(share),
-        "ledger": {"start": pick(accounts.start), **{n: pick(a) for n, a in zip(TOTALS, totals, strict=True)}},
+        "ledger": None if accounts is None else _totals(accounts, pick),
+        **({} if explanation.method == "LRP" else {"total": pick(explanation.total), "shared": _shared(explanation, pick)}),
         "positive": up,
         "negative": down,
     }
+
+
+def _totals(accounts: Ledger, pick: Callable[[Array], float]) -> dict[str, float]:
+    """The columns of a ledger, added up, of one target."""
+    totals = (accounts.relevance, accounts.bias, accounts.stabiliser, accounts.unassigned, accounts.rounding)
+    return {"start": pick(accounts.start), **{n: pick(a) for n, a in zip(TOTALS, totals, strict=True)}}
+
+
+def _shared(explanation: Explanation, pick: Callable[[Array], float]) -> float | None:
+    """What the relevances of a method share out; None: nothing."""
+    return None if explanation.shared is None else pick(explanation.shared)
 
 
 def _index_of(flat: int, shape: tuple[int, ...]) -> int | list[int]:
@@ -86,9 +99,11 @@ def strongest(
     features: list[dict[str, Any]] = []
     for name, array in relevance.items():
         flat = np.asarray(array, dtype=np.float64).reshape(-1)
+        # A method may have one number for all channels, which has no x of its own.
+        x_of = values[name].reshape(-1) if values[name].shape == array.shape else np.full(flat.shape, np.nan)
         for i in sorted({*smallest(flat, count), *smallest(-flat, count)}):
             index = [int(k) for k in np.unravel_index(i, array.shape)]
-            x = float(values[name].reshape(-1)[i])
+            x = None if np.isnan(x_of[i]) else float(x_of[i])
             features.append({"input": name, "feature": index, "x": x, "relevance": float(flat[i])})
     features.sort(key=lambda entry: -entry["relevance"])
     up = [entry for entry in features if entry["relevance"] > 0][:count]

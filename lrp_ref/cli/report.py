@@ -102,7 +102,7 @@ def _show_target(out: Output, record: dict[str, Any], target: dict[str, Any], se
     else:
         _show_strongest(out, target, bool(record.get("sequence")))
     out.say()
-    out.say(f"ledger      {balance(target['ledger'])}")
+    out.say(f"{'sum' if target['ledger'] is None else 'ledger':<10}  {_accounts(target)}")
 
 
 def _show_block(out: Output, record: dict[str, Any], target: dict[str, Any], sentence: list[Reading], numbers: bool) -> None:
@@ -113,7 +113,7 @@ def _show_block(out: Output, record: dict[str, Any], target: dict[str, Any], sen
     else:
         for title, side, sign in (("for", "positive", 1), ("against", "negative", -1)):
             out.say(f"  {title:<8}  {_strongest_text(target, side, sign)}")
-    out.say(f"  {'ledger':<8}  {balance(target['ledger'])}")
+    out.say(f"  {'sum' if target['ledger'] is None else 'ledger':<8}  {_accounts(target)}")
 
 
 def _strongest_text(target: dict[str, Any], side: str, sign: int) -> str:
@@ -139,8 +139,21 @@ def _show_strongest(out: Output, target: dict[str, Any], sequence: bool) -> None
     for title, side in (("The strongest features for it", "positive"), ("The strongest against it", "negative")):
         out.heading(title if target[side] else f"{title}: none")
         if target[side]:
-            rows = [(feature_name(e, several), number_text(e["x"]), number_text(e["relevance"])) for e in target[side]]
+            rows = [
+                (feature_name(e, several), "–" if e["x"] is None else number_text(e["x"]), number_text(e["relevance"]))
+                for e in target[side]
+            ]
             out.table((f"feature{axes}", "x", "relevance"), rows, right=(1, 2))
+
+
+def _accounts(target: dict[str, Any]) -> str:
+    """The totals of a target's ledger; of a method without one what its relevances add up to."""
+    if target["ledger"] is not None:
+        return balance(target["ledger"])
+    total, shared = target["total"], target["shared"]
+    if shared is None:
+        return f"{number_text(total, 6)}: this method shares nothing out"
+    return f"{number_text(total, 6)} of {number_text(shared, 6)}, what the method shares out"
 
 
 def balance(totals: dict[str, float]) -> str:
@@ -188,7 +201,8 @@ def show_several(out: Output, records: Sequence[dict[str, Any]]) -> None:
             rows.append((record["name"], *("",) * (len(columns) - 2), record["status"]))
         for target in record.get("targets", ()):
             ends = [_strongest_name(target, side, sign) for side, sign in (("positive", 1), ("negative", -1))]
-            totals = [number_text(target["ledger"][name]) for name in TOTALS[:-1]]
+            known = target["ledger"] or dict.fromkeys(TOTALS) | {"inputs": target.get("total")}
+            totals = ["–" if known[name] is None else number_text(known[name]) for name in TOTALS[:-1]]
             value = number_text(target["value"])
             share = target.get("share_arrived")
             arrived = "–" if share is None else percent(share)

@@ -13,8 +13,9 @@ of them that `lrp-ref methods` prints.
 from __future__ import annotations
 
 from ..errors import unknown
+from ..propagate.method import Method
 from .activations import CAM, GradCAM, GuidedGradCAM
-from .base import Cost, Method, ModelMethod
+from .base import Cost, ModelMethod
 from .games import Shapley, ShapleyValues
 from .gradients import Gradient, GradientTimesInput, Sensitivity
 from .occlusion import Occlusion

@@ -10,7 +10,7 @@ import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, fields, replace
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -25,18 +25,6 @@ from ..propagate.heads import Head, Unit, head_of
 from .scoring import Answer, Scorer, shapes_match, with_output
 
 MOST_NUMBERS = 16  # of an array that an explanation writes out among the parameters
-
-
-@runtime_checkable
-class Method(Protocol):
-    """Anything that explains: it has a model, and answers (x, target) with an `Explanation`."""
-
-    @property
-    def model(self) -> Model:
-        """The network that is explained."""
-
-    def __call__(self, x: Any, target: Any = None, *, targets: Any = None, contrast: Any = None) -> Explanation:
-        """Explain the prediction for a batch of inputs, as `Explainer.__call__` says."""
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from ..arrays import Array, check_number, integer, like, zeros
 from ..errors import ParameterError, unknown
 from ..forks import cached_property
 from ..propagate.explanation import Explanation
+from ..propagate.method import Method
 from ..propagate.targets import spelled
-from .base import Cost, Method, ModelMethod
+from .base import Cost, ModelMethod
 from .draws import check_seed, checked_keys, generator
 from .gradients import Gradient
 from .scoring import Progress

@@ -319,7 +319,7 @@ class Explanation:
     def _facts(self) -> list[tuple[str, str]]:
         with np.printoptions(precision=4, threshold=8, edgeitems=2):
             facts = [("composite", self.composite)] if self.composite or self.method == "LRP" else []
-            facts += [] if self.method == "LRP" else [("method", self._described)]
+            facts += [] if self.method == "LRP" else [("method", self.described)]
             facts += [("target", "a given start" if self.target is None else str(self.target))]
             facts += [("head", self.head)] if self.head else []
             facts += [("value", str(self.value))]
@@ -331,7 +331,7 @@ class Explanation:
         return [*facts, *(("remark", remark) for remark in self.remarks)]
 
     @property
-    def _described(self) -> str:
+    def described(self) -> str:
         """The method with its parameters."""
         given = ", ".join(f"{name}={value}" for name, value in self.parameters.items())
         return f"{self.method}({given})" if given else self.method

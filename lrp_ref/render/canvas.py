@@ -213,8 +213,13 @@ def facts_of(explanation: Explanation, sample: int, width: int, notes: Sequence[
     width : characters of a line
     notes : what is to be said of the picture itself, a line each
     """
-    share = explanation.share_arrived
-    facts = (explanation.composite, explanation.precision, f"backend {explanation.backend}", stated(share, sample))
+    share = explanation.share_arrived if explanation.method == "LRP" else None
+    facts = (
+        explanation.composite or explanation.described,
+        explanation.precision,
+        f"backend {explanation.backend}",
+        stated(share, sample),
+    )
     comments = (*notes, *explanation.cautions, *remarks(share, explanation.value, explanation.ledger, sample))
     lines = [" · ".join(printable(fact) for fact in facts if fact), *map(printable, comments)]
     return "\n".join(fill(line, width) for line in lines)

@@ -80,7 +80,7 @@ def readings(
     limit = limit_of(steps)
     values = np.atleast_1d(explanation.value[sample])
     targets = None if explanation.target is None else np.atleast_1d(explanation.target[sample])
-    share = explanation.share_arrived
+    share = explanation.share_arrived if explanation.method == "LRP" else None
     share = None if share is None else np.atleast_1d(share[sample])
     sentences = []
     for t, row in enumerate(steps):

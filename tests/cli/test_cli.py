@@ -21,7 +21,7 @@ from lrp_ref.cli.output import Output, plain_table
 from lrp_ref.resources import chosen_threads
 from support.cli_runner import CALL, ROOT, fresh, run
 
-COMMANDS = ("convert", "demo", "explain", "info", "inspect", "rules")
+COMMANDS = ("convert", "demo", "explain", "info", "inspect", "methods", "rules")
 
 # --- as a whole ----------------------------------------------------------------------------------------------------------
 
