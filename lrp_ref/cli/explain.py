@@ -158,6 +158,7 @@ def explain(
         page,
         about,
     )
+    command.first_layer = preprocess.FirstLayer.of(network.model)
     command.out.say(about)
     for remark in network.model.remarks:
         command.out.say(remark)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ExistingFileError, FormatError, LrpError, ParameterError
-from ..preprocess import misfit
+from ..preprocess import FirstLayer, misfit
 from ..propagate.explanation import Explanation
 from ..propagate.method import Method
 from ..render import Sheets, html, readings
@@ -27,6 +27,7 @@ from .samples import NamedSample, Sample
 from .writing import DPI, Look, atomic_write, write
 
 MOST_WARNINGS = 5
+GUESS = "nothing says how this network wants its images: pixels became 0 to 1, which is a guess (--preprocess says it)"
 MOST_SCORES = 20  # that a journal keeps; of more it keeps the best
 
 
@@ -46,6 +47,7 @@ class ExplainCommand:
     warned : how many samples do not fit the model's domain
     names : of the samples until now
     sheets : what the pictures of one call share
+    first_layer : what tells an input that was not preprocessed for the network, where something does
     """
 
     out: Output
@@ -63,6 +65,7 @@ class ExplainCommand:
     warned: int = 0
     names: set[str] = field(default_factory=set)
     sheets: Sheets = field(default_factory=lambda: Sheets(DPI))
+    first_layer: FirstLayer | None = None
 
     def single(self, entry: NamedSample, path: Path | None) -> dict[str, Any]:
         """Explain the only sample, and say all about it.
@@ -177,8 +180,12 @@ class ExplainCommand:
         """Explain a sample, write the explanation, and return its record."""
         model, arrays = self.network.model, sample.arrays
         warnings = [text for key, array in arrays.items() if (text := misfit(array, model.domain.get(key)))]
+        if self.first_layer is not None and (text := self.first_layer.misfit(arrays[model.inputs[0]], sample.shown)):
+            warnings.append(text)
         for warning in warnings:
             self._warn(f"{name}: {warning}")
+        if sample.shown is not None and self.network.images.guessed:
+            warnings.append(GUESS)  # said once for all on stderr
         self._check_words(sample)
         explanation = self.explainer(arrays, **self.question.call(model, arrays))
         self._check_labels(explanation.prediction[0].size)

@@ -89,6 +89,8 @@ def show_one(out: Output, record: dict[str, Any], numbers: bool = False) -> None
         out.say(f"remark      {remark}")
     for note in record["notes"]:
         out.say(f"note        {note}")
+    for warning in record.get("warnings", ()):
+        out.heading(f"WARNING     {warning}")  # last, where nobody can miss it
 
 
 def _show_target(out: Output, record: dict[str, Any], target: dict[str, Any], sentence: list[Reading], numbers: bool) -> None:
@@ -235,6 +237,11 @@ def show_remarks(out: Output, records: Sequence[dict[str, Any]]) -> None:
             out.say(f"remark  {record['name']}: {remark}")
     if len(remarked) > MOST_REMARKS:
         out.say(f"{len(remarked) - MOST_REMARKS} more samples have remarks; --json lists them")
+    warned = [(record["name"], warning) for record in records for warning in record.get("warnings", ())]
+    for warning in dict.fromkeys(text for _, text in warned):
+        names = [name for name, text in warned if text == warning]
+        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+        out.heading(f"WARNING  {', '.join(names[:MOST_NAMED])}{more}: {warning}")
 
 
 def show_ledger(out: Output, accounts: Ledger | Sequence[dict[str, Any]]) -> None:

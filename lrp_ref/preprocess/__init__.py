@@ -7,6 +7,7 @@ says which row of a network's table each word is.
 
 from .checks import domain_text
 from .csv_table import TABLE_SUFFIXES, read_table
+from .first_layer import FirstLayer
 from .fitting import array_of, fitted, image_shape, misfit, with_domain
 from .image_presets import MEANING, PRESETS, described
 from .images import SUFFIXES, read_image
@@ -21,6 +22,7 @@ __all__ = [
     "SUFFIXES",
     "TABLE_SUFFIXES",
     "TEXT_SUFFIXES",
+    "FirstLayer",
     "ImageInput",
     "Preprocessing",
     "Stretched",

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import lrp_ref
-from lrp_ref import Model, Node, preprocess
+from lrp_ref import Model, Node, preprocess, zoo
 from lrp_ref import layers as L
 from lrp_ref.cli import codes, inspect, labels
 from support.cli_runner import fresh, run
@@ -414,3 +414,28 @@ def test_a_photograph_has_the_same_picture_alone_and_anywhere_in_a_folder(tmp_pa
     for name in "bd":
         run("explain", model, folder / f"{name}.png", *common, tmp_path / f"{name}.png")
         assert (tmp_path / f"{name}.png").read_bytes() == found[name]
+
+
+# --- a preprocessing that does not fit ------------------------------------------------------------------------------------
+
+
+def test_an_input_that_the_first_layer_never_saw_is_the_last_line_of_the_report(tmp_path):
+    for label in (3, 4):
+        np.save(tmp_path / f"{label}.npy", 255 * zoo.digits().images[label])
+    wide = ("--low", "0", "--high", "255")  # so that the domain says nothing
+    done = run("explain", "zoo:digits_bn", tmp_path / "3.npy", *wide)
+    assert re.match(r"WARNING     the values at the first layer \(batchnorm1\) are \d+ times as large", done.out.splitlines()[-1])
+    assert "lrp-ref: warning: 3.npy: the values at the first layer" in done.err
+    (record,) = run("explain", "zoo:digits_bn", tmp_path / "3.npy", *wide, "--json").document["explanations"]
+    assert len(record["warnings"]) == 1
+    several = run("explain", "zoo:digits_bn", tmp_path / "3.npy", tmp_path / "4.npy", *wide).out
+    assert re.search(r"^WARNING  3: the values .*\n\nWARNING  4: the values ", several, re.MULTILINE)
+    np.save(tmp_path / "3.npy", zoo.digits().images[3])
+    assert "WARNING" not in run("explain", "zoo:digits_bn", tmp_path / "3.npy").out
+
+
+def test_a_guess_is_the_last_line_of_the_report(model, photo):
+    assert (
+        run("explain", model, photo).out.splitlines()[-1].startswith("WARNING     nothing says how this network wants its images")
+    )
+    assert "WARNING" not in run("explain", model, photo, "--preprocess", "unit").out
