@@ -20,6 +20,18 @@ class LrpError(Exception):
         """
         return type(self)(f"{place}: {self}")
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: the message first, then the lines of the caller's; the library's own are left out."""
+        import traceback
+        from pathlib import Path
+
+        package = str(Path(__file__).parent)
+        lines = [f"{type(self).__name__}: {self}", ""]
+        for frame in reversed(traceback.extract_tb(self.__traceback__)):
+            if not frame.filename.startswith(package) and "/IPython/" not in frame.filename.replace("\\", "/"):
+                lines += [f"in {frame.filename}, line {frame.lineno}, {frame.name}:", f"    {frame.line}"]
+        return [*lines, "", "(the library's own lines: import traceback; traceback.print_exc() in an except clause)"]
+
 
 class ShapeError(LrpError, ValueError):
     """An array has a rank, an extent or a channel count that does not fit."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -13,6 +14,7 @@ from .lazy_dataclass import lazy_dataclass
 from .memo import Memo
 from .network.model import COLUMN, Model
 from .propagate import versions
+from .propagate.blocks import blocks, reporter
 from .propagate.explanation import Explanation
 from .propagate.footprint import footprint
 from .propagate.heads import head_of
@@ -20,16 +22,18 @@ from .propagate.plan import Plan
 from .propagate.prepare import Preparation
 from .propagate.route import Route
 from .propagate.run import Execution
+from .propagate.samples import join
 from .propagate.start import Request, masks, start_of
 from .resources import Resources, chosen_threads
 from .rules import LinearRule, Rule
+from .sources import column_names, input_of, require_model, source_of
 
 #: Plans that an explainer keeps: one for each shape of its inputs and set of nodes that are cut.
 PLANS = 32
 
 
 def explain(
-    model: Model,
+    model: Any,
     x: Any,
     *,
     target: Any = None,
@@ -50,26 +54,47 @@ def explain(
     allow_negative: bool = False,
     threads: int | None = None,
     memory: str = "normal",
+    batch_size: int | None = None,
+    progress: Any = None,
 ) -> Explanation:
     """Explain a prediction: an `Explainer` made and called once.
 
     Parameters
     ----------
-    model : the network
-    x : the input, (N, …), or a mapping from input names
+    model : the network; or what stands for one and is read first: a path, a fitted estimator or pipeline of scikit-learn, a
+        module of PyTorch. Who explains often reads it once, by `lrp_ref.load` or `lrp_ref.formats`
+    x : the input, (N, …), as in a call of an `Explainer`, or a mapping from input names
     target, targets, contrast, start, start_at, filter : what of the output is explained, as in a call of an `Explainer`
     composite, rule, head, output, keep, ledger : what explains it, and what is kept, as of an `Explainer`
     backend, precision, canonize, allow_negative, threads, memory : how it is computed, as of an `Explainer`
+    batch_size, progress : as in a call of an `Explainer`
 
     Raises
     ------
     LrpError
-        What an `Explainer` and its call raise.
+        What the loaders, an `Explainer` and its call raise.
     """
+    source = source_of(model, x)
     explainer = Explainer(
-        *(model, composite, rule, head, output, keep, ledger, backend, precision, canonize, allow_negative, threads, memory)
+        *(
+            source.model,
+            composite,
+            rule,
+            head,
+            output,
+            keep,
+            ledger,
+            backend,
+            precision,
+            canonize,
+            allow_negative,
+            threads,
+            memory,
+        )
     )
-    return explainer(x, target, targets=targets, contrast=contrast, start=start, start_at=start_at, filter=filter)
+    choices: dict[str, Any] = {"start": start, "start_at": start_at, "filter": filter}
+    choices |= {"batch_size": batch_size, "progress": progress}
+    return source.named(explainer(x, target, targets=targets, contrast=contrast, **choices))
 
 
 @lazy_dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -136,6 +161,7 @@ class Explainer:
         if composite is not None and rule is not None:
             raise ParameterError("give composite= or rule=, not both: rule= means composites.uniform(rule)")
         versions.check_computing(backend, precision)
+        require_model(model)
         self._set(model=model, composite=composite, rule=rule, head=head, output=output, ledger=ledger, backend=backend)
         self._set(precision=precision, canonize=canonize, allow_negative=allow_negative)
         if not isinstance(keep, (str, Iterable)) or isinstance(keep, bytes):
@@ -261,12 +287,15 @@ class Explainer:
         start: Any = None,
         start_at: str | None = None,
         filter: Mapping[str, Any] | None = None,
+        batch_size: int | None = None,
+        progress: Any = None,
     ) -> Explanation:
         """Explain the prediction for a batch of inputs.
 
         Parameters
         ----------
-        x : the input, (N, …), or a mapping from input names
+        x : the input, (N, …): an array, a tensor of PyTorch, a table of pandas, whose columns name the features, or images of
+            Pillow, where the model's domain says what it wants of them (`CONV-DTYPE`); or a mapping from input names
         target : "predicted" (the default), "all", an int, or integers (N,), one per sample. Of an output of r > 1 axes beside
             the batch: one index (r,) for all samples, or (N, r), one per sample; an int is flat
         targets : integers (T,) for all samples, or (N, T), T per sample. For r > 1: (T, r), or (N, T, r); (T,) is flat.
@@ -276,6 +305,8 @@ class Explainer:
         start_at : the node whose output `start` is the relevance of
         filter : for each node the channels (an int or a list), the neuron (a tuple), or a boolean mask of a sample's
             shape, whose relevance alone flows on (Montavon et al. 2018, §4.4)
+        batch_size : samples that are explained at a time; None: all at once. It changes no bit (`CONV-BATCH-BITS`)
+        progress : True: a line on the standard error says how many are done; or a function of (done, all)
 
         Raises
         ------
@@ -284,7 +315,29 @@ class Explainer:
         TargetError, HeadError, RuleError, ParameterError
             Where what is asked for contradicts itself, is not there, or cannot be explained.
         """
-        return self._explained(x, Request(target, targets, contrast, start, start_at, filter))
+        request = Request(target, targets, contrast, start, start_at, filter)
+        names = column_names(x)
+        x = input_of(self._model, x)
+        if batch_size is None and not progress:
+            explanation = self._explained(x, request)
+        else:
+            explanation = self._explained_in_blocks(x, request, batch_size, reporter(progress))
+        return replace(explanation, feature_names=names) if names else explanation
+
+    explain = __call__
+
+    def _explained_in_blocks(self, x: Any, request: Request, size: int | None, report: Any) -> Explanation:
+        """The explanation of a batch, so many samples at a time."""
+        arrays = self._model._cast(x)
+        model = self._model if self.model.extents is None else self._model.fitted(versions.sample_shapes(arrays))
+        count = len(next(iter(arrays.values())))
+        output = (count, *model.shapes_of(arrays)[_or(self.output, model.outputs[0])])
+        done, found = 0, []
+        for part, asked in blocks(arrays, request, output, count or 1 if size is None else size):
+            found.append(self._explained(part, asked))
+            done += len(found[-1])
+            report(done, count)
+        return join(found) if found else self._explained(x, request)
 
     def _explained(self, x: Any, request: Request) -> Explanation:
         arrays = self._model._cast(x)

@@ -70,11 +70,6 @@ ROWS = {
         errors.ShapeError,
         r"^node 'conv1' .*The batch axis is required: x\[None\] adds it to a single sample",
     ),
-    "integers": (
-        explained(np.ones((1, 1, 4, 4), int)),
-        errors.NumberTypeError,
-        r"^input 'input' has the number type int64; convert it, as in x\.astype\(np\.float64\)$",
-    ),
     "pixels": (
         explained(np.ones((1, 1, 4, 4), np.uint8)),
         errors.NumberTypeError,

@@ -32,6 +32,7 @@ from lrp_ref.errors import (
     TargetError,
     UnknownNameError,
 )
+from lrp_ref.sources import Source
 from support.random_nets import NETS, conv, dense, network
 
 each_backend = pytest.mark.parametrize("backend", lrp_ref.BACKENDS)
@@ -604,12 +605,12 @@ def test_activations_that_overflow_name_the_node(backend):
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        ([[1, 2]], "number type int"),
+        (np.ones((1, 2), np.uint8), "number type uint8"),
         ([[np.nan, 1.0]], r"input 'input' has 1 value\(s\) that are NaN or infinite, the first nan at \(0, 0\)"),
         ([[1.0, 2.0, 3.0]], r"node 'dense1' \(Dense\): expected 2 features on the last axis, found shape \(1, 3\)"),
         ([1.0, 2.0], r"x\[None\]"),
     ],
-    ids=["integers", "NaN", "features", "batch axis"],
+    ids=["bytes", "NaN", "features", "batch axis"],
 )
 def test_inputs_that_do_not_fit(backend, x, message):
     """CONV-FINITE, CONV-BATCH-AXIS."""
@@ -643,6 +644,8 @@ def test_explain_hands_every_choice_on(monkeypatch):
     real = Explainer.__init__
     monkeypatch.setattr(Explainer, "__init__", init)
     monkeypatch.setattr(Explainer, "__call__", lambda self, x, target=None, **named: made.update(named, x=x, target=target))
+    monkeypatch.setattr("lrp_ref.explainer.source_of", lambda model, x: Source(model))
+    monkeypatch.setattr(Source, "named", lambda self, explanation: explanation)
     wanted = {name: object() for name in inspect.signature(lrp_ref.explain).parameters}
     lrp_ref.explain(**wanted)
     del made["self"]

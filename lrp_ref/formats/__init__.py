@@ -12,6 +12,21 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 SUFFIXES = (".npz", ".onnx")
+_TORCH = """{file}: a file of PyTorch holds Python objects, which are never loaded. Three lines make a model of the module:
+    module.load_state_dict(torch.load("weights.pt", weights_only=True))
+    model = lrp_ref.formats.torch.load(module, example_input)
+    lrp_ref.save(model, "network.npz")"""
+_KERAS = """{file}: a file of Keras is read through ONNX. Three lines export it:
+    keras_model = keras.saving.load_model("network.keras")
+    keras_model.export("network.onnx", format="onnx")
+    model = lrp_ref.load("network.onnx")"""
+_SKLEARN = """{file}: a pickle runs what it holds, and is never loaded. Three lines make a model of the estimator:
+    estimator = joblib.load("estimator.joblib")  # if you trust who wrote it
+    model = lrp_ref.formats.sklearn.load(estimator)
+    lrp_ref.save(model, "network.npz")"""
+#: What is said of files that are not read, by suffix.
+_EXPORTS = dict.fromkeys((".pt", ".pth"), _TORCH) | dict.fromkeys((".h5", ".hdf5", ".keras"), _KERAS)
+_EXPORTS |= dict.fromkeys((".pkl", ".pickle", ".joblib"), _SKLEARN)
 _MODULES = ("npz", "onnx", "sklearn", "torch")  # imported when asked for: `lrp_ref.formats.onnx.load`
 
 
@@ -31,6 +46,8 @@ def load(path: str | Path, **options: Any) -> Model:
     from pathlib import Path  # here, because it costs as much to import as all rules together
 
     source = Path(path)
+    if source.suffix.lower() in _EXPORTS:
+        raise FormatError(_EXPORTS[source.suffix.lower()].format(file=source))
     if source.suffix.lower() not in SUFFIXES:
         raise FormatError(
             f"{source}: files of kind {source.suffix or '(no suffix)'!r} are not read; known: {', '.join(SUFFIXES)}"

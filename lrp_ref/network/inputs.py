@@ -33,14 +33,17 @@ def cast_input(value: Any, name: str, dtype: np.dtype[Any], takes_integers: bool
     is_rational = dtype.hasobject
     title = f"input {name!r}"
     try:
-        array = np.asarray(unmasked(value, title))
+        array = np.asarray(unmasked(_on_host(value, title), title))
     except ValueError as error:
         raise ShapeError(f"{title} is no array of numbers: {error}") from None
-    if array.dtype.kind in "iub" and takes_integers:
+    if array.dtype.kind in "iub" and (takes_integers or array.dtype != np.uint8):
         return _of_integers(array, title, dtype)
-    if array.dtype.kind in "iub":
+    if array.dtype == np.uint8:
         to = "object" if is_rational else f"np.{dtype.name}"
-        raise NumberTypeError(f"{title} has the number type {array.dtype}; convert it, as in x.astype({to})")
+        raise NumberTypeError(
+            f"{title} has the number type uint8; convert it, as in x.astype({to}), or x / 255 where the network was trained on "
+            "pixels from 0 to 1"
+        )
     if array.dtype.kind not in "fO":
         raise NumberTypeError(f"{title} has the number type {array.dtype}; floating point numbers (or Fractions) are needed")
     if is_exact(array) and not is_rational:
@@ -60,6 +63,20 @@ def cast_input(value: Any, name: str, dtype: np.dtype[Any], takes_integers: bool
         cast = np.asarray(array, dtype=dtype, order="C")
     check_finite(cast, f"{title}, cast to {dtype},")
     return cast
+
+
+def _on_host(value: Any, title: str) -> Any:
+    """The array behind a tensor of PyTorch or a table of pandas; neither package is imported."""
+    package = type(value).__module__.partition(".")[0]
+    if package == "torch" and hasattr(value, "detach"):
+        tensor = value.detach().cpu()
+        return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
+    if package == "pandas" and hasattr(value, "dtypes") and hasattr(value, "columns"):
+        wrong = [str(name) for name, kind in zip(value.columns, value.dtypes, strict=True) if kind.kind not in "iufb"]
+        if wrong:
+            raise NumberTypeError(f"{title}: columns of the table hold no numbers: {', '.join(wrong[:10])}")
+        return value.to_numpy(dtype=np.float64) if len({kind.kind for kind in value.dtypes}) > 1 else value.to_numpy()
+    return value
 
 
 def _of_integers(array: Array, title: str, dtype: np.dtype[Any]) -> Array:

@@ -234,7 +234,7 @@ def test_an_image_is_scaled_into_the_domain(tmp_path):
             r"takes samples of shape (1, 8, 8), alone or as (N, …); the file holds (3, 3)",
         ),
         (lambda p: save(p / "x.npy", np.array(1.0)), "the file holds ()"),
-        (lambda p: save(p / "x.npy", np.ones((8, 8), int)), "convert it, as in x.astype(np.float32)"),
+        (lambda p: save(p / "x.npy", np.ones((8, 8), np.uint8)), "convert it, as in x.astype(np.float32)"),
         (lambda p: save(p / "x.npy", np.full((8, 8), np.nan)), "NaN"),
         (lambda p: save(p / "x.npy", np.array([None], dtype=object)), "no readable .npy file"),
         (lambda p: save(p / "x.npy", np.zeros((0, 1, 8, 8))), "holds no samples"),

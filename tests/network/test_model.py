@@ -233,18 +233,23 @@ def test_inputs_are_rows_in_memory_whatever_they_were():
     assert Model.sequential([relu]).prepare(x)["input"].flags.c_contiguous
 
 
-@pytest.mark.parametrize("kind", [np.int64, np.uint8, np.bool_])
-def test_an_integer_input_is_refused_with_what_to_type(kind):
+@pytest.mark.parametrize("kind", [np.int64, np.int8, np.uint16, np.bool_])
+def test_whole_numbers_are_the_numbers_that_they_are(kind):
+    """CONV-DTYPE."""
     x = np.ones((1, 3), kind)
-    with pytest.raises(errors.NumberTypeError) as caught:
-        chain()(x)
-    name = np.dtype(kind).name
-    assert str(caught.value) == f"input 'input' has the number type {name}; convert it, as in x.astype(np.float64)"
-    with pytest.raises(errors.NumberTypeError, match=r"convert it, as in x\.astype\(np\.float32\)$"):
-        explain(chain().astype(np.float32), x)
-    with pytest.raises(errors.NumberTypeError, match=r"convert it, as in x\.astype\(object\)$"):
-        chain().astype(object)(x)
-    assert chain().astype(object)(x.astype(object)).tolist() == [[Fraction(4)]]
+    assert chain()(x).tolist() == [[4.0]]
+    assert chain().astype(np.float32)(x).dtype == np.float32
+    assert chain().astype(object)(x).tolist() == [[Fraction(4)]]
+    with pytest.raises(errors.NumberTypeError, match="integers beyond ±16777216, which float32 cannot tell apart"):
+        chain().astype(np.float32)(np.full((1, 3), 2**24 + 1))
+
+
+def test_bytes_are_refused_with_what_to_type():
+    x = np.ones((1, 3), np.uint8)
+    for dtype, name in ((np.float64, "np.float64"), (np.float32, "np.float32"), (object, "object")):
+        with pytest.raises(errors.NumberTypeError) as caught:
+            chain().astype(dtype)(x)
+        assert f"has the number type uint8; convert it, as in x.astype({name}), or x / 255" in str(caught.value)
 
 
 def test_fractions_are_refused_by_a_float_model_with_what_to_do():
