@@ -200,11 +200,11 @@ class Explainer:
         if composite.conserves:
             return
         if self.head is None:
-            raise HeadError(f"composite {composite.name!r} has derivatives for rules: a gradient starts with 1, head='unit'")
+            raise HeadError(f"composite {composite.name!r} computes derivatives, which start with 1: give head='unit'")
         if self.ledger:
             raise ParameterError(
-                f"ledger=True books how relevance is shared out, and composite {composite.name!r} has derivatives for rules, "
-                "which share nothing: leave the ledger out"
+                f"ledger=True records how relevance is redistributed, and composite {composite.name!r} computes derivatives, "
+                "which redistribute nothing: leave ledger=True out"
             )
 
     _model: Model

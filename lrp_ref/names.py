@@ -13,7 +13,7 @@ def complaint(name: str) -> str:
     if name.isprintable():
         return ""
     bad = next((c for c in name if _controls(c)), "")
-    return f"holds {bad!a}, which is no letter: {escaped(name)!a} would do" if bad else ""
+    return f"holds {bad!a}, a control character: {escaped(name)!a} is allowed" if bad else ""
 
 
 def escaped(text: str, kept: str = "") -> str:

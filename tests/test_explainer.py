@@ -519,11 +519,11 @@ def test_an_input_outside_the_box(backend):
         ({"target": 2}, TargetError, r"target 2 is out of range: the output has 2 element\(s\), 0 to 1"),
         ({"target": [0]}, TargetError, r"target of shape \(1,\) is not one index for each of 2 sample\(s\)"),
         ({"target": 0, "targets": [1]}, TargetError, "give target= or targets=, not both"),
-        ({"target": 0, "start": X}, TargetError, "start= is a whole starting relevance: give it without target="),
+        ({"target": 0, "start": X}, TargetError, "start= is the relevance of the whole output: give it without target="),
         ({"targets": [0], "start": X}, TargetError, "give it without target="),
         ({"contrast": 0, "start": X}, TargetError, "give it without target="),
-        ({"start_at": "relu1"}, TargetError, "start_at='relu1' says where start= begins, and start= is missing"),
-        ({"start_at": "relu1", "target": 0}, TargetError, "start= is missing"),
+        ({"start_at": "relu1"}, TargetError, "start_at='relu1' needs start=, the relevance that starts there"),
+        ({"start_at": "relu1", "target": 0}, TargetError, "needs start="),
         ({"start": X[:1]}, ShapeError, r"start must have the shape of 'dense2', \(2, 2\), found \(1, 2\)"),
         ({"start": X[0], "start_at": "relu1"}, ShapeError, r"the shape of 'relu1', \(2, 2\), found \(2,\)"),
         ({"start": X * np.nan}, NonFiniteError, "start has 4 value"),
@@ -579,7 +579,9 @@ def test_relevance_that_is_not_finite_names_the_node(backend):
     """z = 1e-300 under LRP-0, and relevance of 1e300 from a start or from the other terms of a sum."""
     model = Model.sequential([L.Dense([[1e-300, 1.0], [0.0, 1.0]]), L.Dense([[1.0], [1.0]])], names=["tiny", "top"])
     explainer = Explainer(model, rule=rules.Zero(), backend=backend)
-    with pytest.raises(NonFiniteError, match=r"the relevance at 'input' is not finite: a denominator above it is tiny"):
+    with pytest.raises(
+        NonFiniteError, match=r"the relevance at 'input' is not finite, as where a denominator above it is close to 0"
+    ):
         explainer([[1e-8, 1.0]], start=[[1e308, 0.0]], start_at="tiny")
 
 

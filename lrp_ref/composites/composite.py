@@ -292,7 +292,7 @@ def _domain_at(model: Model, name: str, shapes: Mapping[str, Shape], rank: int |
     while name not in model.inputs:
         node = model[name]
         if len(node.inputs) > 1 or not isinstance(node.layer, (Scale, BatchNorm, Rearrangement)):
-            raise DomainError(f"ZBox() stands behind {node.title}, whose values the domain does not bound: give ZBox(low, high)")
+            raise DomainError(f"ZBox() follows {node.title}, whose output the domain gives no bounds for: give ZBox(low, high)")
         name = node.inputs[0]
         rank = len(shapes[name]) + 1 if name in shapes else rank if isinstance(node.layer, _RANK_KEPT) else None
         passed.append((node, rank))

@@ -158,7 +158,7 @@ def _refuse_hinge(z: Array, R: Array, chosen: Array, shape: Shape) -> None:
     if bad.size:
         index = tuple(int(i) for i in np.unravel_index(int(chosen[bad[0]]), shape[1:]))
         raise DomainError(
-            f"neuron {index} has z_k = 0 and R_k = {R[bad[0]]}: no c_k solves R_k = z_k c_k, there is nothing to expand"
+            f"neuron {index} has z_k = 0 and R_k = {R[bad[0]]}: no c_k solves R_k = z_k c_k, so there is no expansion"
         )
 
 

@@ -124,7 +124,9 @@ def without_support_or_bias(rule: rules.AlphaBeta, k: Neurons) -> Line:
             "keeps in their domain; deep Taylor decomposition has α = 1, β = 0 alone"
         )
     if rule.empty != "drop":
-        raise RuleError(f"{rule} has no root point: it fills an empty pool from the other; empty='drop' has one")
+        raise RuleError(
+            f"{rule} has no root point: it gives the relevance of an empty pool to the other pool; empty='drop' has one"
+        )
     line = without_support(rules.ZPlus(), k)
     return Line(line.d, k.where(k.b > like(0, k.a)) if rule.bias == "pool" else line.d_0, line.low)
 

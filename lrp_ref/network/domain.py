@@ -128,7 +128,7 @@ class Domain:
             return self._padded(layer, sample, rank)
         if isinstance(layer, Rearrangement) and layer.arity == 1:
             return self._moved(layer, sample)
-        raise DomainError("its values are not bounded by the domain: give ZBox(low, high)")
+        raise DomainError("the domain gives no bounds for its output: give ZBox(low, high)")
 
     def _padded(self, layer: Pad, sample: Shape | None, rank: int | None) -> Domain:
         if any(self._varies(bound, rank) for bound in (self.low, self.high)):
@@ -146,8 +146,8 @@ class Domain:
     def _moved(self, layer: Rearrangement, sample: Shape | None) -> Domain:
         if sample is None:
             raise DomainError(
-                "where it puts the elements that the bounds speak of is not known: give the model input_shape=, or "
-                "ZBox(low, high)"
+                "the bounds differ between elements, and without the input's shape it is not known where the layer moves them: "
+                "give the model input_shape=, or ZBox(low, high)"
             )
         return Domain(*(layer.forward(np.broadcast_to(b, (1, *sample)))[0] for b in (self.low, self.high)))
 
@@ -174,5 +174,7 @@ def _on_sample(values: Array, rank: int | None) -> Array:
     if values.size == 1:
         return values.reshape(())
     if rank is None:
-        raise DomainError("which of the sample's axes are channels is not known: give the model input_shape=, or ZBox(low, high)")
+        raise DomainError(
+            "without the input's shape it is not known which axis has channels: give the model input_shape=, or ZBox(low, high)"
+        )
     return values.reshape(-1, *(1,) * (rank - 2))

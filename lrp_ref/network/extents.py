@@ -37,13 +37,13 @@ class Extents:
         mine = {node.name: node.layer for node in self.nodes}
         if len(nodes) != len(mine) or any(mine.get(node.name) is not node.layer for node in nodes):
             raise GraphError(
-                "the nodes of a network with open extents were changed, and it is laid out anew for every shape: load it for one "
-                "shape with input_shape= first, and change that"
+                "a network with open extents is read from its file again for every input shape, so its nodes cannot be changed: "
+                "load it with input_shape=, and change the network for that shape"
             )
         try:
             return self.read(shapes)
         except LrpError as error:
             listed = ", ".join(f"{name!r}: {shape}" for name, shape in shapes.items())
             raise ShapeError(
-                f"the network has no layout for samples of shape {listed}: {error}; input_shape= lays it out for one shape"
+                f"the network cannot take samples of shape {listed}: {error}; input_shape= loads it for one shape"
             ) from None

@@ -77,7 +77,7 @@ def check_names(nodes: tuple[Node, ...], inputs: tuple[str, ...]) -> None:
     for node in nodes:
         for name in node.inputs:
             if name not in counts:
-                raise GraphError(f"{node.title} reads what does not exist: {unknown('node or input', name, counts)}")
+                raise GraphError(f"{node.title} reads a node that does not exist: {unknown('node or input', name, counts)}")
         if node.layer.arity != len(node.inputs):
             raise GraphError(f"{node.title} has {node.layer.arity} input(s) and reads {len(node.inputs)}: {node.inputs}")
 

@@ -140,7 +140,7 @@ def winner_takes_all(rule: rules.WinnerTakesAll, k: Upper) -> Pools:
 def proportional(_: rules.Proportional, k: Upper) -> Pools:
     """In proportion to x_j ≥ 0 (Montavon et al. 2018, §5.3)."""
     if min(k.a.values(), default=Fraction(0)) < 0:  # an Lp pooling's window may see nothing but padding
-        raise RuleError("Proportional is defined for x ≥ 0 and found a negative x")
+        raise RuleError("Proportional is defined for x ≥ 0, found a negative x")
     return (Pool("x", dict(k.a)),)
 
 
@@ -202,7 +202,7 @@ def local_taylor(rule: rules.LocalTaylor, k: Upper) -> Pools:
     """In proportion to the first-order terms of a_k / (κ + α/n Σ a²)^β between a and (0, …, a_k, …, 0) (Binder et al. 2016)."""
     layer, own = k.layer, (0, k.number)
     if not isinstance(layer, LRN) or layer.beta != int(layer.beta):
-        raise ExactnessError("the terms of LocalTaylor are rational where beta is a whole number alone")
+        raise ExactnessError("the terms of LocalTaylor are rational only where beta is a whole number")
     b, kappa, beta, x = exact(layer.alpha) / layer.size, exact(layer.k), int(layer.beta), k.a[own]
     whole = kappa + b * sum(a * a for a in k.a.values())
     terms = {j: -2 * beta * b * x * a * a / whole ** (beta + 1) for j, a in k.a.items()}

@@ -157,7 +157,7 @@ class Explanation:
             Where the method conserves nothing, so that the difference means nothing.
         """
         if not self.conserves:
-            raise ParameterError(f"the relevance of a {self.method} is no share of the value: there is no residual")
+            raise ParameterError(f"{self.method} does not conserve relevance, so there is no residual")
         return np.asarray((self.value if self.shared is None else self.shared) - self.total)
 
     @property

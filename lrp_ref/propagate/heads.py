@@ -56,7 +56,7 @@ class Head(ABC):
         HeadError
             Where the head says no derivative.
         """
-        raise HeadError(f"head {self.name} says no derivative: its class needs a method slopes(scores, targets, axis)")
+        raise HeadError(f"head {self.name} has no derivative: its class needs a method slopes(scores, targets, axis)")
 
     @property
     def name(self) -> str:

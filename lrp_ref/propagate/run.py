@@ -158,8 +158,8 @@ class Backward:
     def _check(self, message: Array, name: str) -> None:
         if not self.plan.finite(message):
             raise NonFiniteError(
-                f"the relevance at {name!r} is not finite: a denominator above it is tiny beside its relevance. A rule with "
-                "an ε, or float64, helps; ledger=True shows the last nodes before"
+                f"the relevance at {name!r} is not finite, as where a denominator above it is close to 0: use a rule with an ε "
+                "there, or float64"
             )
 
     def _relevance(self, name: str, message: Array, kind: MessageKind) -> Array:

@@ -54,8 +54,8 @@ class Scores:
         kinds = {source.kind for source in self.sources}
         if isinstance(self.number, Probability) and not kinds & {"squash", "combined"}:
             raise HeadError(
-                f"head='probability': no softmax or sigmoid is behind {self.title}, so that it is no probability; head='logit' "
-                "explains it as the score that it is"
+                f"head='probability' needs a probability, and the output of {self.title} comes from no softmax or sigmoid; "
+                "head='logit' explains it as a score"
             )
         if self.sure and kinds and "number" not in kinds and (self.number is None or "squash" not in kinds):
             self._refuse_all()
@@ -225,8 +225,8 @@ class Scores:
             )
         if source.kind == "number" and isinstance(head, (LogOdds, Probability)):
             raise HeadError(
-                f"{what} is no probability: no head, or head='logit', explains it as the number that it is, and "
-                f"head={head.name!r} does not serve it"
+                f"{what} is not a probability, which head={head.name!r} needs: leave head= out, or give head='logit', to explain "
+                "the number itself"
             )
 
     def distribute(self, relevance: Array, shapes: Mapping[str, Shape]) -> dict[str, Array]:
@@ -278,8 +278,8 @@ def _same_kind(head: Head, other: Head | None) -> Head:
 
 def _combined(what: str, source: Source) -> str:
     return (
-        f"{what} is a product, a sum or another function of several probabilities, put together in node {source.node!r}, and has "
-        "no score of its own: head='probability' explains the number itself, and a model that ends below that node each of them"
+        f"{what} is a function of several probabilities, which node {source.node!r} combines, and has no score of its own: "
+        "head='probability' explains the number itself; a model that ends below that node has each probability as an output"
     )
 
 

@@ -37,11 +37,14 @@ class Request:
 
     def __post_init__(self) -> None:
         if self.start is None and self.start_at is not None:
-            raise TargetError(f"start_at={self.start_at!r} says where start= begins, and start= is missing")
+            raise TargetError(f"start_at={self.start_at!r} needs start=, the relevance that starts there")
         if self.filter is not None and not isinstance(self.filter, Mapping):
-            raise ParameterError(f"filter is a mapping from nodes to what of them flows on, found {type(self.filter).__name__}")
+            raise ParameterError(
+                "filter= must be a mapping from node names to the channels, neuron or mask that relevance flows through, found "
+                f"{type(self.filter).__name__}"
+            )
         if self.start is not None and not (self.target is None and self.targets is None and self.contrast is None):
-            raise TargetError("start= is a whole starting relevance: give it without target=, targets= or contrast=")
+            raise TargetError("start= is the relevance of the whole output: give it without target=, targets= or contrast=")
         if self.targets is not None and not (self.target is None and self.contrast is None):
             raise TargetError("give target= or targets=, not both (contrast= goes with target=)")
 

@@ -104,8 +104,8 @@ def _refuse_overflow(bottom: Array, wanted: Array) -> None:
 def _refuse_underflow(bottom: Array, wrong: Array) -> None:
     if wrong.any():
         raise UnderflowError(
-            f"{_found(bottom, wrong)}, because its terms, or its ε, are too small for {bottom.dtype}: it shares nothing. "
-            f"{_way_out(bottom)}"
+            f"{_found(bottom, wrong)}, because its terms, or its ε, are too small for {bottom.dtype}: no relevance can be "
+            f"divided by it. {_way_out(bottom)}"
         )
 
 
@@ -118,7 +118,7 @@ def _found(bottom: Array, wrong: Array) -> str:
 
 def _way_out(bottom: Array) -> str:
     wider = "float64 (precision='float64')" if bottom.dtype == np.float32 else "rationals (precision='exact')"
-    return f"A network whose weights and inputs have a usual scale, or {wider}, helps"
+    return f"Rescale the weights and inputs, or compute in {wider}"
 
 
 # ---- can products have vanished? ---------------------------------------------------------------------------------------------

@@ -118,5 +118,5 @@ class Proportional(_PoolRule):
         self.require(layer)
         if (inputs[0] < like(0, inputs[0])).any():
             other = "WinnerTakesAll" if isinstance(layer, Selecting) else "AverageSurrogate(Epsilon())"
-            raise RuleError(f"Proportional needs inputs x ≥ 0 and found negative ones; {other} serves any sign")
+            raise RuleError(f"Proportional needs inputs x ≥ 0, found negative ones; {other} takes inputs of any sign")
         return AverageSurrogate(Zero()).propagate(layer, inputs, output, relevance)

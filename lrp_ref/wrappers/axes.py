@@ -26,7 +26,7 @@ def only_input(explainer: Explainer) -> str:
     """
     names = explainer.model.inputs
     if len(names) != 1:
-        raise GraphError(f"this is for models of one input; this one has {len(names)}: {', '.join(names)}")
+        raise GraphError(f"the model must have one input; it has {len(names)}: {', '.join(names)}")
     return names[0]
 
 

@@ -130,12 +130,12 @@ def _moves(shifts: Any, extents: Sequence[int], fill: Any) -> tuple[Shift, ...]:
         reach = integer(shifts, "shifts", 0)
         moves = list(itertools.product(range(-reach, reach + 1), repeat=len(extents)))
     if not moves or len(set(moves)) < len(moves):
-        raise ParameterError(f"shifts must be translations, each of them once, found {shifts!r}")
+        raise ParameterError(f"shifts must hold at least one translation, and none twice, found {shifts!r}")
     for shift in moves:
         if len(shift) != len(extents):
             raise ParameterError(f"a translation has one entry for each of {len(extents)} axes, found {shift}")
         if fill is not None and any(abs(s) >= extent > 0 for s, extent in zip(shift, extents, strict=True)):
-            raise ParameterError(f"the translation {shift} moves all of an input of extents {tuple(extents)} out")
+            raise ParameterError(f"the translation {shift} moves the whole input, of extents {tuple(extents)}, out of the frame")
     return tuple(moves)
 
 

@@ -391,8 +391,8 @@ def test_open_extents_of_a_file_are_given_by_an_option(tmp_path, photo):
         proto.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = "any"
     onnx.save(proto, tmp_path / "open.onnx")
     done = run("explain", tmp_path / "open.onnx", photo, "--preprocess", "unit", code=codes.FILE)
-    assert "the network has no layout for samples of shape 'image': (3, 30, 40)" in done.err
-    assert "input_shape= lays it out for one shape (--input-shape)" in done.err
+    assert "the network cannot take samples of shape 'image': (3, 30, 40)" in done.err
+    assert "input_shape= loads it for one shape (--input-shape)" in done.err
     side = vgg().graph.input[0].type.tensor_type.shape.dim[2].dim_value
     options = ("--preprocess", "unit", "--input-shape", f"3x{side}x{side}")
     assert len(explained(tmp_path / "open.onnx", photo, *options)["targets"]) == 1

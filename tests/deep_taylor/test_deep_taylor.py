@@ -422,7 +422,7 @@ def test_every_rule_has_a_root_or_is_refused():
     [
         (rules.Flat(), "inputs of weight 0"),
         (rules.AlphaBeta(2, 1), "α = 1, β = 0 alone"),
-        (rules.AlphaBeta(1, 0, empty="renormalise"), "fills an empty pool"),
+        (rules.AlphaBeta(1, 0, empty="renormalise"), "gives the relevance of an empty pool"),
         (rules.WinnerTakesAll(), "a maximum is no ReLU"),
         (rules.Proportional(), "a maximum is no ReLU"),
         (rules.AverageSurrogate(), "SumPool of the same windows"),

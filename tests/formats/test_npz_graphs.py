@@ -41,7 +41,7 @@ GRAPHS = {
     "a node that reads itself": (edit("nodes", 1, "inputs", value=["conv"]), "the graph has a cycle: conv → conv"),
     "an input that does not exist": (
         edit("nodes", 1, "inputs", value=["scal"]),
-        "reads what does not exist: .*Did you mean 'scale'",
+        "reads a node that does not exist: .*Did you mean 'scale'",
     ),
     "too many inputs": (edit("nodes", 1, "inputs", value=["scale", "scale"]), "has 1 input"),
     "no inputs": (edit("nodes", 1, "inputs", value=[]), "has 1 input"),

@@ -116,7 +116,7 @@ WIRINGS = {
     "a node that reads itself": (lambda: Model((Node("a", L.Add(), ("input", "a")),)), "^the graph has a cycle: a → a$"),
     "what does not exist": (
         lambda: Model((Node("conv1", relu, "input"), Node("b", relu, "conv2"))),
-        r"^node 'b' \(ReLU\) reads what does not exist: unknown node or input 'conv2'\. Did you mean 'conv1'\? Known: input",
+        r"^node 'b' \(ReLU\) reads a node that does not exist: unknown node or input 'conv2'\. Did you mean 'conv1'\? Known: ",
     ),
     "a name twice": (lambda: Model((Node("a", relu, "input"), Node("a", relu, "input"))), "^the name 'a' is used 2 times$"),
     "a name of an input": (lambda: Model((Node("input", relu, "input"),)), "^the name 'input' is used 2 times$"),

@@ -83,7 +83,7 @@ def test_what_only_a_hidden_unit_does():
 
 
 def test_a_function_that_neither_grows_nor_falls_has_no_score():
-    with pytest.raises(HeadError, match="put together in node 'abs1'"):
+    with pytest.raises(HeadError, match="which node 'abs1' combines"):
         explain(chain(L.Sigmoid(), L.Scale(1.0, -0.5), L.Abs()), "logit", target=3)
 
 
@@ -117,7 +117,7 @@ def test_a_mean_of_numbers_and_probabilities_is_a_number():
     nodes = detector().nodes[:-1]
     halves = Model((*nodes, Node("mean", L.AvgPool((2,), (1,)), "turned"), Node("turned", L.Transpose((0, 2, 1)), "anchors")))
     assert explain(halves, target=0).value.tolist() == halves(X)[:, 0, 0].tolist()
-    with pytest.raises(HeadError, match=r"element 1 .* put together in node 'mean'"):
+    with pytest.raises(HeadError, match=r"element 1 .* which node 'mean' combines"):
         explain(halves, target=1)
 
 
@@ -189,9 +189,9 @@ def test_the_elements_that_are_asked_for_decide():
         explain(model, target=(1, 1))
     with pytest.raises(HeadError, match="element 1 of the output"):  # one sample of a batch is enough
         explain(model, target=np.array([[0, 0], [0, 1]]))
-    with pytest.raises(HeadError, match=r"element 0 .* is no probability"):
+    with pytest.raises(HeadError, match=r"element 0 .* is not a probability"):
         explain(model, "log-odds", target=0)
-    with pytest.raises(HeadError, match=r"element 3 .* is no probability"):
+    with pytest.raises(HeadError, match=r"element 3 .* is not a probability"):
         explain(model, "probability", target=3)
 
 
@@ -311,7 +311,7 @@ def ensemble(layer: L.Layer, squash: L.Layer) -> Model:
 @pytest.mark.parametrize("layer", [L.Multiply(signal=0), L.Add(), L.Maximum(), L.Minimum(), L.Divide()], ids=repr)
 @pytest.mark.parametrize("head", [None, "logit", "log-odds"])
 def test_what_is_made_of_several_probabilities_is_refused_by_name(layer, head):
-    with pytest.raises(HeadError, match=r"put together in node 'joint', .* head='probability' explains the number itself"):
+    with pytest.raises(HeadError, match=r"which node 'joint' combines, .* head='probability' explains the number itself"):
         Explainer(
             lrp_ref.Model(ensemble(layer, L.Sigmoid()).nodes, ("input", "input2"), input_shape={"input": (2,), "input2": (4,)}),
             rule=rules.Zero(),
@@ -343,7 +343,7 @@ def test_the_number_itself_is_explained_under_its_name(squash):
 
 
 def test_a_head_that_the_output_has_not_is_refused():
-    with pytest.raises(HeadError, match=r"no softmax or sigmoid is behind node 'dense1' \(Dense\)"):
+    with pytest.raises(HeadError, match=r"the output of node 'dense1' \(Dense\) comes from no softmax or sigmoid"):
         Explainer(chain(), head="probability")
     with pytest.raises(TargetError, match=r"element 0 .* is a constant"):
         explain(chain(L.Sigmoid(), L.Attach(before=np.ones(1))), "logit", target=0)

@@ -67,7 +67,7 @@ def test_the_start_is_chosen():
 
 
 def test_there_are_no_accounts():
-    with pytest.raises(ParameterError, match="leave the ledger out"):
+    with pytest.raises(ParameterError, match="leave ledger=True out"):
         explainer(N1, ledger=True)
 
 
@@ -88,7 +88,7 @@ def test_one_derivative_among_rules_is_no_lrp():
     mixed = composites.epsilon_plus().with_rules({"dense1": rules.Gradient()})
     assert not mixed.conserves
     assert composites.epsilon_plus().conserves
-    with pytest.raises(HeadError, match="a gradient starts with 1"):
+    with pytest.raises(HeadError, match="derivatives, which start with 1"):
         Explainer(N1, mixed)
 
 

@@ -128,7 +128,7 @@ def test_pass_on_a_layer_that_changes_the_shape():
 @pytest.mark.parametrize("below", [1.0, 1e-9])
 def test_proportional_pooling_of_negative_inputs(below):
     a = np.array([[[1.0, -below]]])
-    with refuses(RuleError, "Proportional needs inputs x ≥ 0 and found negative ones; WinnerTakesAll serves any sign"):
+    with refuses(RuleError, "Proportional needs inputs x ≥ 0, found negative ones; WinnerTakesAll takes inputs of any sign"):
         rules.Proportional().propagate(POOL, (a,), POOL.forward(a), np.ones((1, 1, 1)))
 
 

@@ -422,7 +422,7 @@ TWO = Model(
 @pytest.mark.parametrize(
     ("error", "message", "arguments"),
     [
-        (GraphError, "models of one input; this one has 2: x, y", {"explainer": Explainer(TWO, EPSILON)}),
+        (GraphError, "the model must have one input; it has 2: x, y", {"explainer": Explainer(TWO, EPSILON)}),
         (ShapeError, r"shape \(N, C, \*spatial\), found shape \(1, 2\)", {"x": X[:, :, 0, 0]}),
         (ShapeError, "with axes", {"axes": 0}),
         (ShapeError, "with axes", {"axes": (2, -2)}),
@@ -430,10 +430,10 @@ TWO = Model(
         (ParameterError, "shifts must be an integer", {"shifts": 0.5}),
         (ParameterError, "at least 0", {"shifts": -1}),
         (ParameterError, "an entry of shifts must be an integer", {"shifts": [(0, 0.5)]}),
-        (ParameterError, "each of them once", {"shifts": []}),
-        (ParameterError, "each of them once", {"shifts": [(0, 1), (0, 1)]}),
+        (ParameterError, "at least one translation, and none twice", {"shifts": []}),
+        (ParameterError, "at least one translation, and none twice", {"shifts": [(0, 1), (0, 1)]}),
         (ParameterError, "one entry for each of 2 axes", {"shifts": [1]}),
-        (ParameterError, r"moves all of an input of extents \(5, 4\) out", {"shifts": [(0, -4)], "fill": 0}),
+        (ParameterError, r"moves the whole input, of extents \(5, 4\), out of the frame", {"shifts": [(0, -4)], "fill": 0}),
         (ParameterError, "fill must be a number", {"fill": "black"}),
         (ParameterError, "fill must be finite", {"fill": np.inf}),
         (NumberTypeError, "number type int", {"x": np.zeros((1, 2, 5, 4), int)}),
@@ -456,7 +456,7 @@ UNKNOWING = Explainer(Model.sequential([L.Conv(np.ones((1, 2, 2, 2))), L.Flatten
 @pytest.mark.parametrize(
     ("error", "message", "arguments"),
     [
-        (GraphError, "models of one input", {"explainer": Explainer(TWO, EPSILON)}),
+        (GraphError, "the model must have one input", {"explainer": Explainer(TWO, EPSILON)}),
         (ShapeError, r"shape \(N, C, \*spatial\)", {"x": X[0, 0]}),
         (ShapeError, "a window of 5 cells does not fit into 4", {"x": X[:, :, :4]}),
         (ShapeError, "input 'input' must have shape", {"window": 3, "edges": "flush"}),
