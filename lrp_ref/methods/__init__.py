@@ -18,6 +18,7 @@ from .activations import CAM, GradCAM, GuidedGradCAM
 from .base import Cost, ModelMethod
 from .games import Shapley, ShapleyValues
 from .gradients import Gradient, GradientTimesInput, Sensitivity
+from .meaningful import MeaningfulPerturbation
 from .occlusion import Occlusion
 from .paths import IntegratedGradients
 from .replacements import Blur, Deletion, Noise, Replacement, Value, data_mean
@@ -37,6 +38,7 @@ __all__ = [
     "GradientTimesInput",
     "GuidedGradCAM",
     "IntegratedGradients",
+    "MeaningfulPerturbation",
     "Method",
     "ModelMethod",
     "Noise",
@@ -64,6 +66,7 @@ METHODS: dict[str, type[ModelMethod]] = {
         SmoothGrad,
         Occlusion,
         RISE,
+        MeaningfulPerturbation,
         CAM,
         GradCAM,
         GuidedGradCAM,

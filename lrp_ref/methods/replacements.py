@@ -167,7 +167,32 @@ def replacement_of(value: Any) -> Replacement:
 
 
 def blurred(x: Array, sigma: float, axes: tuple[int, ...]) -> Array:
-    """x (N, …) blurred by a Gaussian along axes, whose weights are divided by the sum of those inside.
+    """Inputs blurred by a Gaussian, whose weights are divided by the sum of those inside.
+
+    Parameters
+    ----------
+    x : (N, …)
+    sigma : the standard deviation, in cells
+    axes : along which
+
+    Raises
+    ------
+    ExactnessError
+        Where x holds rationals.
+    """
+    for axis in axes:
+        x = times_matrix(x, blur_weights(x.shape[axis], sigma, x), axis)
+    return x
+
+
+def blur_weights(extent: int, sigma: float, x: Array) -> Array:
+    """The weights (cells, cells) of a Gaussian blur along one axis, in the number type of x.
+
+    Parameters
+    ----------
+    extent : of the axis
+    sigma : the standard deviation, in cells
+    x : for its number type
 
     Raises
     ------
@@ -175,16 +200,24 @@ def blurred(x: Array, sigma: float, axes: tuple[int, ...]) -> Array:
         Where x holds rationals.
     """
     if is_exact(x):
-        raise ExactnessError("a Gaussian blur is not rational: explain in float64, or replace by a number")
-    for axis in axes:
-        cells = np.arange(x.shape[axis])
-        weights = np.exp(-((cells[:, None] - cells) ** 2) / (2 * float(sigma) ** 2))
-        matrix = like(weights / weights.sum(axis=1, keepdims=True), x)
-        rows = np.ascontiguousarray(np.moveaxis(x, axis, -1))
-        # Sample by sample, so that no bit depends on the batch.
-        product = np.matmul(rows.reshape(len(x), math.prod(rows.shape[1:-1]), rows.shape[-1]), np.ascontiguousarray(matrix.T))
-        x = np.ascontiguousarray(np.moveaxis(product.reshape(rows.shape), -1, axis))
-    return x
+        raise ExactnessError("a Gaussian blur is not rational: explain in float64, or replace by a number, without smoothing")
+    cells = np.arange(extent)
+    weights = np.exp(-((cells[:, None] - cells) ** 2) / (2 * float(sigma) ** 2))
+    return like(weights / weights.sum(axis=1, keepdims=True), x)
+
+
+def times_matrix(a: Array, matrix: Array, axis: int) -> Array:
+    """Σ_j a_j matrix_kj along one axis, sample by sample, so that no bit depends on the batch.
+
+    Parameters
+    ----------
+    a : (B, …)
+    matrix : (cells after, cells before)
+    axis : along which
+    """
+    rows = np.ascontiguousarray(np.moveaxis(a, axis, -1))
+    product = np.matmul(rows.reshape(len(a), math.prod(rows.shape[1:-1]), rows.shape[-1]), np.ascontiguousarray(matrix.T))
+    return np.ascontiguousarray(np.moveaxis(product.reshape(*rows.shape[:-1], len(matrix)), -1, axis))
 
 
 def mean_over_draws(values: Array) -> Array:
