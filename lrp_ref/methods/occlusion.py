@@ -60,7 +60,7 @@ class Occlusion(PerturbationMethod):
     axes: int | Sequence[int] | None = None
     replacement: Any = 0
 
-    formula: ClassVar[str] = r"R_u = f(x) - f(x_{P \leftarrow b})"
+    formula: ClassVar[str] = r"R_u = f(x) - f(x_{P := b})"
     passes: ClassVar[str] = "1 + patches × draws forward"
     source: ClassVar[str] = "Zeiler and Fergus 2014; Arras et al. 2019, §11.5.1"
 
