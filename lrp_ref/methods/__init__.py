@@ -16,6 +16,7 @@ from ..errors import unknown
 from ..propagate.method import Method
 from .activations import CAM, GradCAM, GuidedGradCAM
 from .base import Cost, ModelMethod
+from .deep_lift import DeepLift
 from .games import Shapley, ShapleyValues
 from .gradients import Gradient, GradientTimesInput, Sensitivity
 from .meaningful import MeaningfulPerturbation
@@ -32,6 +33,7 @@ __all__ = [
     "RISE",
     "Blur",
     "Cost",
+    "DeepLift",
     "Deletion",
     "GradCAM",
     "Gradient",
@@ -70,6 +72,7 @@ METHODS: dict[str, type[ModelMethod]] = {
         CAM,
         GradCAM,
         GuidedGradCAM,
+        DeepLift,
         Shapley,
     )
 }
