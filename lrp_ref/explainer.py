@@ -43,7 +43,7 @@ def explain(
     start_at: str | None = None,
     filter: Mapping[str, Any] | None = None,
     composite: Any = None,
-    rule: LinearRule | None = None,
+    rule: LinearRule | str | None = None,
     head: Any = None,
     output: str | None = None,
     keep: Any = "input",
@@ -105,7 +105,7 @@ class Explainer:
     ----------
     model : the network; batch norms and constant factors are folded first (`canonize`)
     composite : a `Composite`, a preset's name, or "gradient" (with head="unit"); None: "epsilon_plus"
-    rule : a rule for linear layers, the same as composite=composites.uniform(rule)
+    rule : a rule for linear layers, or its name ("epsilon", "gamma(0.25)"), the same as composite=composites.uniform(rule)
     head : "logit", "log-odds", "probability" or a `Head`; must be chosen for what is a probability, the output of a softmax or
         sigmoid also behind layers that move, copy, scale or complement it. Numbers beside probabilities need none
     output : which output is explained, where the model has several
@@ -130,7 +130,7 @@ class Explainer:
 
     model: Model
     composite: Any
-    rule: LinearRule | None
+    rule: LinearRule | str | None
     head: Any
     output: str | None
     keep: Any
@@ -146,7 +146,7 @@ class Explainer:
         self,
         model: Model,
         composite: Any = None,
-        rule: LinearRule | None = None,
+        rule: LinearRule | str | None = None,
         head: Any = None,
         output: str | None = None,
         keep: Any = "input",

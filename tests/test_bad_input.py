@@ -137,10 +137,10 @@ ROWS = {
         r"^unknown composite 'epsilon_gama_box'\. Did you mean 'epsilon_gamma_box'\?",
     ),
     "unknown rule": (explained(images(), rule="Gama"), errors.UnknownNameError, r"^unknown rule 'Gama'\. Did you mean 'Gamma'\?"),
-    "a rule's name": (
-        explained(images(), rule="Gamma"),
-        errors.ParameterError,
-        r"^a rule is an object, not a name: rules\.Gamma\(…\)",
+    "a rule for a composite, by name": (
+        explained(images(), composite="gamma(0.5)"),
+        errors.UnknownNameError,
+        r"'gamma\(0\.5\)' is a rule and no composite: rule='gamma\(0\.5\)'",
     ),
     "a rule's class": (explained(images(), rule=rules.Gamma), errors.ParameterError, r"did you mean Gamma\(\)\?$"),
     "a rule for a composite": (

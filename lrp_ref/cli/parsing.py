@@ -4,29 +4,17 @@ from __future__ import annotations
 
 import ast
 import fnmatch
-import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from .. import rules
 from ..composites import PRESETS, Composite, Matcher, composite_of
 from ..errors import LrpError, ParameterError, UnknownNameError, unknown
 from ..network.model import Model
 from ..rules import Rule
+from ..rules.by_name import kind_named, rule_from
 from .labels import class_of
-
-
-def known_rules() -> dict[str, type[Rule]]:
-    """Every rule of `lrp_ref.rules` that can be made, by name, in the order of their definition."""
-    queue, kinds = [Rule], {}
-    while queue:
-        kind = queue.pop(0)
-        queue = [*kind.__subclasses__(), *queue]
-        if getattr(rules, kind.__name__, None) is kind and not inspect.isabstract(kind):
-            kinds[kind.__name__] = kind
-    return kinds
 
 
 @dataclass(frozen=True)
@@ -72,6 +60,10 @@ def composite(name: str, assignments: Sequence[str]) -> Composite:
         Where a text is no assignment.
     """
     if name not in PRESETS:  # no head of the command line starts a gradient
+        kind = kind_named(name.partition("(")[0])
+        if kind is not None:
+            typed = name if "(" in name else f"{kind.__name__}()"
+            raise UnknownNameError(f"{name!r} is a rule and no composite: --rule '*={typed}' uses it everywhere it serves")
         raise unknown("composite", name, PRESETS)
     preset = composite_of(name)
     pairs = [assignment(text) for text in assignments]
@@ -97,57 +89,7 @@ def assignment(text: str) -> tuple[str, Rule]:
     node, sign, rule = next((parts for parts in parted if _RULE.fullmatch(parts[2])), text.partition("="))
     if not sign or not node.strip() or not rule.strip():
         raise ParameterError(f'--rule takes NODE=RULE, such as "conv1=Flat()" or "dense*=Epsilon(0.25)", found {text!r}')
-    return node.strip(), rule_of(rule.strip())
-
-
-def rule_of(text: str) -> Rule:
-    """A rule from what its constructor looks like: literals, rules inside rules, and `relative(0.25)`.
-
-    Parameters
-    ----------
-    text : what is typed, such as "Epsilon(0.25)"
-
-    Raises
-    ------
-    ParameterError
-        Where it is no call with literal arguments, or the rule does not take them.
-    UnknownNameError
-        Where there is no such rule; the message gives the nearest.
-    """
-    try:
-        tree = ast.parse(text, mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise ParameterError(f'{text!r} is no rule; one looks like "Epsilon(0.25)"') from None
-    value = _value_of(tree, text)
-    if not isinstance(value, Rule):
-        raise ParameterError(f'{text!r} is no rule; one looks like "Epsilon(0.25)"')
-    return value
-
-
-def _value_of(node: ast.expr, text: str) -> Any:
-    """The value of a literal, or of a call of a rule with such values."""
-    name = node.func if isinstance(node, ast.Call) else node
-    if not isinstance(name, ast.Name):
-        try:
-            return ast.literal_eval(node)
-        except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
-            raise ParameterError(f"{text!r}: arguments are literals such as 0.25 or 'none', or other rules") from None
-    makers: dict[str, Callable[..., Any]] = {**known_rules(), "relative": rules.relative}
-    if name.id not in makers:
-        raise unknown("rule", name.id, makers)
-    call = node if isinstance(node, ast.Call) else ast.Call(name, [], [])
-    if any(isinstance(a, ast.Starred) for a in call.args) or any(k.arg is None for k in call.keywords):
-        raise ParameterError(f"{text!r}: arguments are written out, without * and **")
-    values = [_value_of(a, text) for a in call.args]
-    named = {str(k.arg): _value_of(k.value, text) for k in call.keywords}
-    try:
-        return makers[name.id](*values, **named)
-    except LrpError:
-        raise
-    except TypeError:
-        # A wrong argument of a constructor; its own message speaks of __init__.
-        takes = [str(p.replace(annotation=p.empty)) for p in inspect.signature(makers[name.id]).parameters.values()]
-        raise ParameterError(f"{text!r}: {name.id} takes {', '.join(takes) or 'no arguments'}") from None
+    return node.strip(), rule_from(rule)
 
 
 def method_of(name: str, settings: Sequence[str], model: Model, **choices: Any) -> Any:

@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from ..rules import Rule
+from ..rules.by_name import known_rules
 from .formulas import readable
 from .output import Output
-from .parsing import known_rules
 
 LEGEND = (
     "a_j, x_j: the layer's inputs; a_0 = 1 and w_0k = b_k stand for the bias; x⁺ = max(0, x), x⁻ = min(0, x); s: the sign,",

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from .. import rules as rule_module
 from ..arrays import Shape
-from ..errors import DomainError, LrpError, ParameterError, RuleError, unknown
+from ..errors import DomainError, LrpError, ParameterError, RuleError
 from ..layers.activations import Activation, Softmax
 from ..layers.base import BaseEmbedding, Layer, Linear, Recurrent
 from ..layers.conv import Conv, ConvTranspose
@@ -216,7 +215,7 @@ def _entry(entry: Any) -> Entry:
 
 
 def rule_of(value: Any) -> Rule:
-    """A rule from a `Rule`; a class or a name is a slip, which the error explains.
+    """A rule from a `Rule`, or from its name, such as "epsilon" or "gamma(0.25)"; a class is a slip, which the error explains.
 
     Parameters
     ----------
@@ -227,15 +226,14 @@ def rule_of(value: Any) -> Rule:
     UnknownNameError
         Where it is a string that names no rule.
     ParameterError
-        Where it is a rule's name or class, or anything else.
+        Where a string is no name with parameters, or it is a rule's class, or anything else.
     """
     if isinstance(value, Rule):
         return value
     if isinstance(value, str):
-        kinds = [name for name in rule_module.__all__ if isinstance(getattr(rule_module, name), type)]
-        if value not in kinds:
-            raise unknown("rule", value, kinds)
-        raise ParameterError(f"a rule is an object, not a name: rules.{value}(…) for {value!r}")
+        from ..rules.by_name import rule_from  # here, because only texts need a parser
+
+        return rule_from(value)
     hint = f"; did you mean {value.__name__}()?" if isinstance(value, type) and issubclass(value, Rule) else ""
     raise ParameterError(f"a rule is needed, found {value!r}{hint}")
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..arrays import Number
-from ..errors import ParameterError, unknown
+from ..errors import ParameterError, UnknownNameError, unknown
 from ..layers.activations import Activation, Softmax
 from ..layers.base import BaseEmbedding, Layer, Linear, Recurrent
 from ..layers.conv import Conv, ConvTranspose
@@ -345,7 +345,7 @@ def _recurrent(name: str, product: ProductRule, epsilon: Number, usual: Number, 
     return row.composite(name if epsilon == usual else f"{name}({epsilon})")
 
 
-def uniform(rule: LinearRule, pool: Rule | None = None, add: Rule | None = None) -> Composite:
+def uniform(rule: LinearRule | str, pool: Rule | None = None, add: Rule | None = None) -> Composite:
     """One rule for every linear layer, Scale and batch norm included, and for the linear maps and sums inside recurrent cells.
 
     αβ with β > 0 is never used on pooling, sums and constant factors, whose negative pool is empty: they take ε = 1e-6 then. zᴮ
@@ -354,7 +354,7 @@ def uniform(rule: LinearRule, pool: Rule | None = None, add: Rule | None = None)
 
     Parameters
     ----------
-    rule : a rule for linear layers
+    rule : a rule for linear layers, or its name, such as "epsilon" or "gamma(0.25)"
     pool : the rule of maximum pooling; None: `WinnerTakesAll()`, with which uniform LRP-0 equals gradient × input
     add : the rule of Add and Subtract; None: `rule`
 
@@ -363,8 +363,10 @@ def uniform(rule: LinearRule, pool: Rule | None = None, add: Rule | None = None)
     ParameterError
         Where `rule` is no rule for linear layers.
     """
-    if not isinstance(rule_of(rule), LinearRule):
+    named = rule_of(rule)
+    if not isinstance(named, LinearRule):
         raise ParameterError(f"uniform needs a rule for linear layers, found {rule!r}")
+    rule = named
     signed = isinstance(rule, AlphaBeta) and rule.beta > 0
     sums = Epsilon() if signed else rule
     recurrent = None if isinstance(rule, ZBox) else ThroughTime(linear=rule, accumulation=sums)
@@ -434,6 +436,10 @@ def composite_of(value: Any) -> Composite:
         return value
     if isinstance(value, str):
         if value not in NAMED:
+            from ..rules.by_name import kind_named
+
+            if kind_named(value.partition("(")[0]) is not None:
+                raise UnknownNameError(f"{value!r} is a rule and no composite: rule={value!r} uses it everywhere")
             raise unknown("composite", value, NAMED)
         return NAMED[value]()
     slip = next((name for name, function in NAMED.items() if function is value), None)

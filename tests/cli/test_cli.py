@@ -19,6 +19,7 @@ from lrp_ref.cli.app import commands
 from lrp_ref.cli.formulas import readable
 from lrp_ref.cli.output import Output, plain_table
 from lrp_ref.resources import chosen_threads
+from lrp_ref.rules.by_name import rule_from
 from support.cli_runner import CALL, ROOT, fresh, run
 
 COMMANDS = ("convert", "demo", "explain", "info", "inspect", "methods", "rules")
@@ -236,7 +237,7 @@ def test_every_rule_is_shown_with_all_that_is_known_about_it():
 
 def test_what_is_shown_as_a_signature_can_be_typed():
     for rule in run("rules", "--json").document["rules"]:
-        assert str(parsing.rule_of(rule["signature"])) == str(getattr(rules, rule["name"])())
+        assert str(rule_from(rule["signature"])) == str(getattr(rules, rule["name"])())
 
 
 def test_formulas_can_be_shown_as_latex():
@@ -285,7 +286,7 @@ def test_latex_becomes_readable(latex, text):
     ],
 )
 def test_a_rule_is_typed_as_it_is_written_in_python(text, rule):
-    assert str(parsing.rule_of(text)) == str(rule)
+    assert str(rule_from(text)) == str(rule)
     assert parsing.assignment(f"conv1={text}")[0] == "conv1"
 
 

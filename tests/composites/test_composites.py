@@ -292,7 +292,7 @@ def test_the_users_entries_come_first_and_the_last_added_before_all():
     ("rule", "error", "match"),
     [
         (rules.Epsilon, errors.ParameterError, r"a rule is needed, found <class .*; did you mean Epsilon\(\)\?"),
-        ("Epsilon", errors.ParameterError, r"a rule is an object, not a name: rules\.Epsilon\(…\) for 'Epsilon'"),
+        ("Epsilon(", errors.ParameterError, r"'Epsilon\(' is no rule; one looks like"),
         ("Epsilom", errors.UnknownNameError, r"unknown rule 'Epsilom'\. Did you mean 'Epsilon'\?"),
         (None, errors.ParameterError, "a rule is needed, found None"),
         (0.25, errors.ParameterError, r"a rule is needed, found 0\.25"),
