@@ -22,6 +22,7 @@ from .gradients import Gradient, GradientTimesInput, Sensitivity
 from .meaningful import MeaningfulPerturbation
 from .occlusion import Occlusion
 from .paths import IntegratedGradients
+from .prediction_difference import PredictionDifference
 from .replacements import Blur, Deletion, Noise, Replacement, Value, data_mean
 from .rise import RISE
 from .smooth import SmoothGrad
@@ -45,6 +46,7 @@ __all__ = [
     "ModelMethod",
     "Noise",
     "Occlusion",
+    "PredictionDifference",
     "Replacement",
     "Sensitivity",
     "Shapley",
@@ -67,6 +69,7 @@ METHODS: dict[str, type[ModelMethod]] = {
         IntegratedGradients,
         SmoothGrad,
         Occlusion,
+        PredictionDifference,
         RISE,
         MeaningfulPerturbation,
         CAM,

@@ -87,7 +87,7 @@ class MeaningfulPerturbation(ModelMethod):
     axes: int | Sequence[int] | None = None
     progress: Progress | None = None
 
-    formula: ClassVar[str] = r"\min_m \lambda_1 \lVert 1 - m \rVert_1 + \lambda_2 \mathrm{TV}_\beta(m) + E_\tau f(\Phi(x; m))"
+    formula: ClassVar[str] = r"\min_m \lambda_1 |1 - m|_1 + \lambda_2 TV_\beta(m) + f(x; m)"
     needs: ClassVar[str] = "a derivative of every layer"
     passes: ClassVar[str] = "steps forward, steps backward"
     source: ClassVar[str] = "Fong and Vedaldi 2019, §8.3"

@@ -80,7 +80,7 @@ class Occlusion(PerturbationMethod):
             found = self._deleted(probe, parts, axes)
         else:
             found = self._replaced(probe, parts, axes)
-        return _shared_out(probe.answer.value[:, None] - found, parts, x)
+        return mean_of_parts(probe.answer.value[:, None] - found, parts, x)
 
     def estimate(self, shape: Shape | None = None) -> Cost:
         """The cost of one explanation of one sample, in passes.
@@ -102,7 +102,7 @@ class Occlusion(PerturbationMethod):
         if self.segments is not None:
             return _segments(self.segments, x), tuple(range(2, x.ndim)) or (1,)
         axes = moved_axes(self.model, x, 1 if self.patch == "word" else self.axes)
-        return _patches(self.patch, self.stride, x, axes), axes
+        return patches(self.patch, self.stride, x, axes), axes
 
     def _replaced(self, probe: Probe, parts: Sequence[Region], axes: tuple[int, ...]) -> Array:
         """The scores (N, parts, T) with each part replaced."""
@@ -187,8 +187,20 @@ def extents_of(patch: Any, x: Array, axes: tuple[int, ...], name: str = "patch")
     return found
 
 
-def _patches(patch: Any, stride: Any, x: Array, axes: tuple[int, ...]) -> list[Region]:
-    """Where patches are: an index into a sample for each."""
+def patches(patch: Any, stride: Any, x: Array, axes: tuple[int, ...]) -> list[Region]:
+    """Where patches are: an index into a sample for each.
+
+    Parameters
+    ----------
+    patch, stride : as of an `Occlusion`
+    x : the inputs (N, …)
+    axes : that patches move along
+
+    Raises
+    ------
+    ParameterError, ShapeError
+        Where they leave cells out, or are larger than the input.
+    """
     extents = extents_of(patch, x, axes)
     steps = extents if stride is None else extents_of(stride, x, axes, "stride")
     for extent, step in zip(extents, steps, strict=True):
@@ -226,8 +238,15 @@ def _segments(labels: Any, x: Array) -> list[Region]:
     return [found == label for label in range(len(sizes))]
 
 
-def _shared_out(losses: Array, parts: Sequence[Region], x: Array) -> Array:
-    """(N, T, *sample) from the losses (N, parts, T): the mean over the parts that cover a cell."""
+def mean_of_parts(losses: Array, parts: Sequence[Region], x: Array) -> Array:
+    """The mean over the parts that cover a cell, (N, T, *sample).
+
+    Parameters
+    ----------
+    losses : of each part, (N, parts, T)
+    parts : an index into a sample for each
+    x : the inputs (N, …)
+    """
     found = expanded(zeros((len(x), losses.shape[2], *(1,) * (x.ndim - 1)), losses), x.shape[1:])
     counts = np.zeros(x.shape[1:], dtype=np.int64)
     for number, part in enumerate(parts):
