@@ -16,12 +16,17 @@ from ..errors import unknown
 from ..propagate.method import Method
 from .activations import CAM, GradCAM, GuidedGradCAM
 from .base import Cost, ModelMethod
+from .contextual import ContextualDecomposition
 from .deep_lift import DeepLift
+from .function import as_function
 from .games import Shapley, ShapleyValues
 from .gradients import Gradient, GradientTimesInput, Sensitivity
+from .lime import Lime, superpixels
 from .meaningful import MeaningfulPerturbation
+from .mutations import Insertion, Mutation
 from .occlusion import Occlusion
 from .paths import IntegratedGradients
+from .patterns import ActivationPattern
 from .prediction_difference import PredictionDifference
 from .replacements import Blur, Deletion, Noise, Replacement, Value, data_mean
 from .rise import RISE
@@ -32,7 +37,9 @@ __all__ = [
     "CAM",
     "METHODS",
     "RISE",
+    "ActivationPattern",
     "Blur",
+    "ContextualDecomposition",
     "Cost",
     "DeepLift",
     "Deletion",
@@ -40,10 +47,13 @@ __all__ = [
     "Gradient",
     "GradientTimesInput",
     "GuidedGradCAM",
+    "Insertion",
     "IntegratedGradients",
+    "Lime",
     "MeaningfulPerturbation",
     "Method",
     "ModelMethod",
+    "Mutation",
     "Noise",
     "Occlusion",
     "PredictionDifference",
@@ -54,8 +64,10 @@ __all__ = [
     "SimpleTaylor",
     "SmoothGrad",
     "Value",
+    "as_function",
     "data_mean",
     "method_named",
+    "superpixels",
 ]
 
 #: The methods by name, in the order of their families.
@@ -76,7 +88,12 @@ METHODS: dict[str, type[ModelMethod]] = {
         GradCAM,
         GuidedGradCAM,
         DeepLift,
+        ContextualDecomposition,
         Shapley,
+        Lime,
+        ActivationPattern,
+        Insertion,
+        Mutation,
     )
 }
 
