@@ -26,18 +26,25 @@ class Ledger:
     entries : one for each step, in the order of the backward pass
     start : the relevance that the explanation began with, Σ R of each sample, (N,) or (N, targets)
     relevance : what reached the inputs, Σ R over all of them, of the same shape
+    wiring : for every node of the network that was explained the names of its inputs, where they are known
     """
 
     entries: tuple[Entry, ...]
     start: Array
     relevance: Array
+    wiring: Mapping[str, tuple[str, ...]] | None = None
 
     def __post_init__(self) -> None:
         for name in ("start", "relevance"):
             object.__setattr__(self, name, frozen(np.asarray(getattr(self, name))))
 
     @classmethod
-    def of(cls, settle: Callable[[], tuple[tuple[Entry, ...], Array]], start: Array) -> Ledger:
+    def of(
+        cls,
+        settle: Callable[[], tuple[tuple[Entry, ...], Array]],
+        start: Array,
+        wiring: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> Ledger:
         """A ledger whose entries are computed when one is first read: most explanations are never asked for theirs.
 
         Parameters
@@ -45,9 +52,10 @@ class Ledger:
         settle : a function that gives the entries, in the order of the backward pass, and the relevance at the inputs; the same
             in every call
         start : the relevance at the start, Σ R of each sample, (N,) or (N, targets)
+        wiring : the names of every node's inputs
         """
         made = object.__new__(cls)
-        made.__dict__.update(_settle=settle, start=frozen(start))
+        made.__dict__.update(_settle=settle, start=frozen(start), wiring=wiring)
         return made
 
     def __getattr__(self, name: str) -> Any:
@@ -58,7 +66,7 @@ class Ledger:
         return self.__dict__[name]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Ledger, (self.entries, self.start, self.relevance)
+        return Ledger, (self.entries, self.start, self.relevance, None if self.wiring is None else dict(self.wiring))
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self.entries)
@@ -83,7 +91,7 @@ class Ledger:
         if self.start.ndim == 1:
             return self
         entries = tuple(Entry(entry.node, entry.rule, entry.booking.first()) for entry in self.entries)
-        return Ledger(entries, self.start[:, 0], self.relevance[:, 0])
+        return Ledger(entries, self.start[:, 0], self.relevance[:, 0], self.wiring)
 
     def column(self, name: str) -> Array:
         """The sum of one column over all nodes.

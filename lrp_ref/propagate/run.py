@@ -239,4 +239,5 @@ class Backward:
         reached = {name: self.relevance_at[name] for name in self.model.inputs}
         head_start = None if start.targets is None else (start.relevances, self.spec.scores.explained, value)
         settle = partial(settled, tuple(self.entries), reached, head_start, start.single, self.plan.amounts)
-        return Ledger.of(settle, value[:, 0] if start.single else value)
+        wiring = {node.name: node.inputs for node in self.model.nodes}
+        return Ledger.of(settle, value[:, 0] if start.single else value, wiring)

@@ -84,7 +84,8 @@ def _mapped(parts: list[Explanation], change: Callable[[list[Array]], Array]) ->
         changed[name] = change(held) if len(held) == len(parts) else None
     ledgers = [part.ledger for part in parts if part.ledger is not None]
     if len(ledgers) == len(parts):
-        changed["ledger"] = Ledger.of(lambda: _settled(ledgers, change), change([ledger.start for ledger in ledgers]))
+        starts = change([ledger.start for ledger in ledgers])
+        changed["ledger"] = Ledger.of(lambda: _settled(ledgers, change), starts, ledgers[0].wiring)
     return replace(first, **changed)
 
 

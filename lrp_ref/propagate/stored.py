@@ -65,6 +65,7 @@ def write_explanation(explanation: Explanation, path: str | Path, overwrite: boo
 def _accounts(ledger: Ledger) -> Any:
     """A ledger as JSON has it, with the details of its bookings."""
     stored = json.loads(ledger.to_json())
+    stored["wiring"] = None if ledger.wiring is None else {name: list(inputs) for name, inputs in ledger.wiring.items()}
     for row, entry in zip(stored["entries"], ledger, strict=True):
         row["details"] = {name: plain(part) for name, part in entry.booking.details.items()}
     return stored
@@ -126,7 +127,9 @@ def _ledger(stored: Mapping[str, Any]) -> Ledger:
         columns: dict[str, Any] = {name: _numbers(row[name]) for name in (*COLUMNS, *AMOUNTS)}
         details = {name: _numbers(part) for name, part in row.get("details", {}).items()}
         entries.append(Entry(row["node"], row["rule"], Booking(**columns, flags=tuple(row["flags"]), details=details)))
-    return Ledger(tuple(entries), _numbers(stored["totals"]["start"]), _numbers(stored["totals"]["relevance"]))
+    wiring = stored.get("wiring")
+    wiring = None if wiring is None else {name: tuple(inputs) for name, inputs in wiring.items()}
+    return Ledger(tuple(entries), _numbers(stored["totals"]["start"]), _numbers(stored["totals"]["relevance"]), wiring)
 
 
 def _numbers(nested: Any) -> Array:

@@ -21,6 +21,8 @@ POSITIVE = (NEUTRAL, (254, 223, 182), (253, 178, 100), (226, 120, 19), (167, 73,
 NEGATIVE = (NEUTRAL, (201, 234, 254), (136, 205, 253), (33, 157, 252), (10, 103, 197), (2, 50, 144))
 #: Colours on each side of zero.
 STEPS = 255
+#: Cells across, from which on a panel is larger, so that a cell is more than a pixel, and single cells do not set the scale.
+FINE = 100
 
 
 def _ramp(anchors: tuple[tuple[int, int, int], ...]) -> Array:
@@ -182,3 +184,18 @@ def heatmap(relevance: Any, *, limit: float | None = None, transparent: bool = F
         return colours
     alpha = np.rint(255 * np.sqrt(np.abs(ratio))).astype(np.uint8)
     return np.concatenate([colours, alpha[..., None]], axis=-1)
+
+
+def full_colour(relevance: Array, one_in: int = 200) -> float:
+    """The |R| that takes the full colour: the largest, or of a fine map what one cell in so many exceeds.
+
+    A photograph's relevance has peaks of single pixels, beside which all else would be white.
+
+    Parameters
+    ----------
+    relevance : (H, W), or (F,)
+    one_in : how many cells there are to one that exceeds it
+    """
+    if relevance.ndim < 2 or min(relevance.shape) < FINE:
+        return limit_of(relevance)
+    return float(np.quantile(np.abs(relevance), 1 - 1 / one_in)) or limit_of(relevance)

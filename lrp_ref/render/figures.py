@@ -13,7 +13,7 @@ from ..errors import ParameterError
 from ..propagate.explanation import Explanation
 from .canvas import PLAIN, SMALL, Scale, as_image, colour_bar, figure, printable, show, write_facts
 from .colours import NEGATIVE, POSITIVE, limit_of
-from .maps import Content, Look, Map, content_of, shorten
+from .maps import COLOURED, Content, Look, Map, content_of, shorten
 from .panels import panels_of
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def picture(
     percentile: float | None = None,
     vmax: float | None = None,
     smooth: float | None = None,
+    segments: Any = None,
     dpi: float | None = None,
 ) -> Figure:
     """An explanation of one sample: input, heatmap, overlay and colour bar, with the class and its score.
@@ -54,11 +55,15 @@ def picture(
     labels : the names of the classes; None: those that the explanation has
     style : "panels", or one panel alone: "heatmap", "overlay", or "pattern", which is the input as bright as it is relevant
         (Montavon et al. 2018, §6.6: x ⊙ R, with R summed over channels, clipped at 0 and scaled to 1); of several targets
-        each is drawn so. "contrast": the first two targets on one scale, and the difference of their relevance on its own
+        each is drawn so. "grey", "scaled", "mask", "blend" and "projection" are the papers' other views
+        (`lrp_ref.render.views`), and a line says what they show. "contrast": the first two targets on one scale, and the
+        difference of their relevance on its own
     cmap : the colours: a colour map of matplotlib or its name, such as "seismic", whose middle is zero; None: blue and orange
     percentile : of |R| of the cells: what takes the full colour; 100: the largest |R|
     vmax : the |R| that takes the full colour
-    smooth : the standard deviation, in cells, of a Gaussian blur that keeps Σ R; strided layers leave a grid in a map
+    smooth : the standard deviation, in cells, of a Gaussian blur that keeps Σ R; strided layers leave a grid in a map. In a blend
+        it is the blur, otherwise 3 cells, or 0.02 of less than 100
+    segments : of the style "mask": integer labels (H, W), such as superpixels, or an int p for patches of p × p cells
     dpi : dots per inch of the figure
 
     Returns
@@ -74,7 +79,7 @@ def picture(
     MissingExtraError
         Where matplotlib is not installed.
     """
-    look = Look(cmap, percentile, vmax, smooth)
+    look = Look(cmap, percentile, vmax, smooth, segments)
     fig = figure_of(content_of(explanation, x, sample=sample, labels=labels, style=style, look=look), explanation, sample)
     if dpi is not None:
         fig.set_dpi(dpi)
@@ -97,8 +102,8 @@ def picture_on(
     ----------
     axes : where it is drawn
     explanation, x, sample, labels : as `picture` takes them; of one target and one input
-    style : "heatmap", "overlay" or "pattern"
-    **look : cmap, percentile, vmax, smooth, as `picture` takes them
+    style : any with one panel
+    **look : cmap, percentile, vmax, smooth, segments, as `picture` takes them
 
     Raises
     ------
@@ -115,7 +120,7 @@ def picture_on(
     if content.kind == "bars":
         _draw(axes, one.relevance, _unit(POSITIVE[3]), _unit(NEGATIVE[3]), explanation.feature_names)
     else:
-        show(axes, *one.layers(content.style, content.limit, content.table))
+        show(axes, *one.layers(content.style, content.limit, content.look))
     axes.set_title(", ".join(one.caption.splitlines()), fontsize=10, **PLAIN)
     return axes
 
@@ -164,11 +169,11 @@ def _gallery(content: Content) -> Figure:
             if one.is_difference:
                 _draw_difference(fig, axis, one, content)
             else:
-                show(axis, *one.layers(content.style, content.limit, content.table))
+                show(axis, *one.layers(content.style, content.limit, content.look))
             axis.set_title("\n".join(fill(line, 26) for line in one.caption.splitlines()), fontsize=10, **PLAIN)
         for axis in places[len(block) + 1 :]:
             axis.set_axis_off()
-    if content.style != "pattern":
+    if content.style in COLOURED:
         left = axes[:, : across - has_own]
         colour_bar(fig, content.limit, content.scale, ax=left, shrink=0.8, aspect=25, pad=0.02)
     return fig
@@ -178,7 +183,7 @@ def _draw_difference(fig: Figure, axes: Axes, one: Map, content: Content) -> Non
     """The difference of two maps on a scale of its own, which stands beside it."""
     limit = content.look.limit([one.relevance])
     scale = Scale.of([one.relevance], limit, content.look.cmap)
-    show(axes, *one.layers(content.style, limit, content.table))
+    show(axes, *one.layers(content.style, limit, content.look))
     label = "difference: second ◂  ▸ first" if scale.negative and scale.positive else "difference"
     colour_bar(fig, limit, scale, label, ax=axes, shrink=0.8, aspect=25, pad=0.04)
 

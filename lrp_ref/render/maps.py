@@ -13,13 +13,24 @@ from ..errors import ParameterError, ShapeError, unknown
 from ..propagate.explanation import Explanation
 from ..propagate.share import percent
 from .canvas import SLIM, Scale, as_image, printable
-from .colours import blurred, heatmap, limit_of, plain_map, table_of
+from .colours import FINE, blurred, full_colour, heatmap, limit_of, plain_map, scale, table_of
+from .views import SIGMA, SIGMA_OF_SIZE, TOP, blend, grey_map, masked_input, projection, scaled_input
 
 #: What a picture shows.
-STYLES = ("panels", "heatmap", "overlay", "pattern", "contrast")
+STYLES = ("panels", "heatmap", "overlay", "pattern", "contrast", "grey", "scaled", "mask", "blend", "projection")
+#: Those that have the colours of `heatmap`, and so a colour bar.
+COLOURED = ("panels", "heatmap", "overlay", "contrast")
+#: What the others show, which a picture says.
+_SAID = {
+    "pattern": "pattern: the input, as bright as it is relevant: x ⊙ R, with R < 0 as 0",
+    "grey": "grey: Σ |R| over channels; white is the largest",
+    "scaled": "scaled: the input, as bright as Σ |R| over channels is large",
+    "mask": f"mask: the {TOP} segments with the largest Σ R",
+    "blend": "blend: |Σ R over channels| over the input, after a Gaussian blur of {:g} cells; its sign is not shown",
+    "projection": "projection: R / (2 max |R|) + ½; grey is zero, white speaks for, black against",
+}
 MOST_TARGETS = 12
 MOST_LETTERS = 200  # of a name
-_FINE = 100  # cells across, from which on a panel is larger, so that a cell is more than a pixel
 _PANEL, _FINE_PANEL = 2.56, 3.28  # inches: 384 and 492 pixels at 150 dots
 
 
@@ -34,6 +45,7 @@ class Look:
         100 × 100 cells what one cell in 200 exceeds
     vmax : the |R| that takes the full colour, whatever the maps hold
     smooth : the standard deviation, in cells, of a Gaussian blur that keeps Σ R: strided layers leave a grid in a map. None: none
+    segments : of the style "mask", as `views.masked_input` takes them
 
     Raises
     ------
@@ -45,6 +57,7 @@ class Look:
     percentile: float | None = None
     vmax: float | None = None
     smooth: float | None = None
+    segments: Any = None
 
     def __post_init__(self) -> None:
         if self.percentile is not None and self.vmax is not None:
@@ -54,6 +67,27 @@ class Look:
         if self.vmax is not None and not (self.vmax > 0 and np.isfinite(self.vmax)):
             raise ParameterError(f"vmax is a positive number, found {self.vmax}")
         object.__setattr__(self, "cmap", b"" if self.cmap is None else table_of(self.cmap).tobytes())
+
+    @property
+    def table(self) -> Array:
+        """The colours from −limit to limit, (K, 3) uint8."""
+        return np.frombuffer(self.cmap, np.uint8).reshape(-1, 3) if self.cmap else scale()
+
+    @property
+    def cmap_of_blend(self) -> Any:
+        """The colours of a blend: those that were asked for, or those of the papers."""
+        return self.table if self.cmap else "jet"
+
+    def sigma(self, relevance: Array) -> float:
+        """The blur before a blend: 3 cells, and of maps with less than 100 cells across 0.02 of them.
+
+        Parameters
+        ----------
+        relevance : (H, W)
+        """
+        if self.smooth is not None:
+            return self.smooth
+        return SIGMA if min(relevance.shape) >= FINE else max(SIGMA_OF_SIZE * max(relevance.shape), 1e-3)
 
     def limit(self, maps: Iterable[Array]) -> float:
         """The |R| that takes the full colour.
@@ -65,7 +99,7 @@ class Look:
         if self.vmax is not None:
             return float(self.vmax)
         if self.percentile is None:
-            return max(map(_full, maps)) or 1.0
+            return max(map(full_colour, maps)) or 1.0
         found = [float(np.percentile(np.abs(one), self.percentile)) if one.size else 0.0 for one in maps]
         return max(found) or max(limit_of(one) for one in maps) or 1.0
 
@@ -84,13 +118,14 @@ PLAIN_LOOK = Look()
 
 @dataclass(frozen=True, eq=False)
 class Map:
-    """One heatmap: of which input, for which target."""
+    """One heatmap: of which input, for which target; `channels` is the relevance before they are summed."""
 
     name: str
     caption: str
     relevance: Array
     x: Array
     is_difference: bool = False
+    channels: Array | None = None
 
     @property
     def height(self) -> float:
@@ -99,19 +134,22 @@ class Map:
         ratio = rows / columns if columns else 1.0
         return min(1.6, ratio) if ratio > SLIM else 0.5
 
-    def layers(self, what: str, limit: float, table: Array | None = None) -> list[Array]:
+    def layers(self, what: str, limit: float, look: Look) -> list[Array]:
         """The images of a panel, each (H, W, 3) uint8, or (H, W, 4) where it lies over the one before it.
 
         Parameters
         ----------
-        what : "input", "heatmap", "overlay" or "pattern"
+        what : "input", or one of `STYLES` that has one panel
         limit : the |R| that takes the full colour
-        table : the colours; None: ours
+        look : the colours
         """
+        table = look.table
         if what == "input":
             return [as_image(self.x)]
         if what == "pattern":
             return [pattern(self.x, self.relevance)]
+        if what in _SAID:
+            return [self._view(what, look)]
         if what != "overlay":
             return [heatmap(self.relevance, limit=limit, cmap=table)]
         base = as_image(self.x)
@@ -119,6 +157,19 @@ class Map:
         # The picture keeps a third of its contrast on a light ground, so that neither side of the scale drowns in it.
         pale = np.rint(255 - (255 - grey) * 0.45).astype(np.uint8)
         return [pale, heatmap(self.relevance, limit=limit, transparent=True, cmap=table)]
+
+    def _view(self, what: str, look: Look) -> Array:
+        """The image of one of the papers' other views."""
+        R = self.relevance if self.channels is None else self.channels
+        if what == "grey":
+            return grey_map(R)
+        if what == "projection":
+            return projection(self.relevance)
+        if what == "mask":
+            return masked_input(self.x, self.relevance, look.segments)
+        if what == "blend":
+            return blend(self.x, self.relevance, sigma=look.sigma(self.relevance), cmap=look.cmap_of_blend)
+        return scaled_input(self.x, R)
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +201,7 @@ class Content:
     @property
     def side(self) -> float:
         """The width of a panel in inches."""
-        return _PANEL if max(np.atleast_2d(one.relevance).shape[1] for one in self.maps) < _FINE else _FINE_PANEL
+        return _PANEL if max(np.atleast_2d(one.relevance).shape[1] for one in self.maps) < FINE else _FINE_PANEL
 
     @property
     def scale(self) -> Scale:
@@ -158,22 +209,16 @@ class Content:
         return Scale.of((one.relevance for one in self.maps if not one.is_difference), self.limit, self.look.cmap)
 
     @property
-    def table(self) -> Array:
-        """The colours from −limit to limit."""
-        return self.scale.colours
-
-    @property
     def notes(self) -> tuple[str, ...]:
         """What is to be said of the picture: what a pattern is, how much is beyond the scale, a blur."""
         maps = [one.relevance for one in self.maps if not one.is_difference]
-        notes = []
+        notes = [_SAID[self.style].format(self.look.sigma(maps[0]))] if self.style in _SAID else []
         if self.style == "pattern":
-            notes.append("pattern: the input, as bright as it is relevant: x ⊙ R, with R < 0 as 0")
-            clipped = [(np.maximum(one, 0.0), _full(np.maximum(one, 0.0), 20)) for one in maps]
-        else:
-            clipped = [(one, self.limit) for one in maps]
-        notes += _clipped(clipped, "full brightness" if self.style == "pattern" else "the scale")
-        if self.look.smooth is not None:
+            positive = [np.maximum(one, 0.0) for one in maps]
+            notes += _clipped([(one, full_colour(one, 20)) for one in positive], "full brightness")
+        elif self.style in COLOURED:
+            notes += _clipped([(one, self.limit) for one in maps], "the scale")
+        if self.look.smooth is not None and self.style != "blend":
             notes.append(f"smoothed by a Gaussian of {self.look.smooth:g} cells")
         return tuple(notes)
 
@@ -220,15 +265,16 @@ def content_of(
     if not 0 <= sample < count:
         raise ParameterError(f"there is no sample {sample} in an explanation of {count}")
     labels = labels_of(explanation, labels)
-    maps = _maps(explanation, x, sample, labels, style == "contrast", look)
+    maps = _maps(explanation, x, sample, labels, style, look)
     limit = look.limit([m.relevance for m in maps if not m.is_difference])
     content = Content(tuple(maps), limit, len(explanation.inputs), style, look)
-    if content.kind == "bars" and style in ("overlay", "pattern"):
+    if content.kind == "bars" and (style == "overlay" or style in _SAID):
         raise ParameterError(f"style {style!r} is for images; vectors are drawn as bars")
     return content
 
 
-def _maps(explanation: Explanation, x: Any, sample: int, labels: Sequence[str] | None, contrast: bool, look: Look) -> list[Map]:
+def _maps(explanation: Explanation, x: Any, sample: int, labels: Sequence[str] | None, style: str, look: Look) -> list[Map]:
+    contrast = style == "contrast"
     values = np.atleast_1d(explanation.value[sample])
     if contrast and values.size < 2:
         raise ParameterError('style "contrast" compares two targets: explain with targets=(one, another)')
@@ -249,8 +295,12 @@ def _maps(explanation: Explanation, x: Any, sample: int, labels: Sequence[str] |
             one = relevance[t] if explanation.several else relevance
             target = None if targets is None else int(targets[t])
             caption = caption_of(target, float(values[t]), explanation.prediction[sample], labels)
-            one = one if one.ndim == 1 else look.smoothed(plain_map(one))
-            several.append(Map(name, caption, np.asarray(one, dtype=np.float64), shown))
+            flat = one if one.ndim == 1 else plain_map(one)
+            flat = flat if style == "blend" else look.smoothed(flat)
+            channels = np.asarray(one, dtype=np.float64)
+            if channels.ndim == 3 and look.smooth is not None:
+                channels = np.stack([look.smoothed(channel) for channel in channels])
+            several.append(Map(name, caption, np.asarray(flat, dtype=np.float64), shown, channels=channels))
         maps += [*several, _difference(*several)] if contrast else several
     return maps
 
@@ -312,19 +362,9 @@ def pattern(x: Any, relevance: Any) -> Array:
     """
     positive = np.maximum(plain_map(relevance), 0.0)
     # Brighter than a heatmap: what is dark in a pattern is lost, what is saturated is merely the photograph.
-    top = _full(positive, 20)
+    top = full_colour(positive, 20)
     base = as_image(x)
     # The photograph may have more pixels than the map has cells, never the other way round.
     picks = [np.arange(wide) * cells // wide for wide, cells in zip(base.shape[:2], positive.shape, strict=True)]
     weight = np.minimum(positive[picks[0][:, None], picks[1]] / (top or 1.0), 1.0)
     return np.asarray(np.rint(base * weight[..., None]), dtype=np.uint8)
-
-
-def _full(relevance: Array, one_in: int = 200) -> float:
-    """The |R| that takes the full colour: the largest, or of a fine map what one cell in so many exceeds.
-
-    A photograph's relevance has peaks of single pixels, beside which all else would be white.
-    """
-    if relevance.ndim < 2 or min(relevance.shape) < _FINE:
-        return limit_of(relevance)
-    return float(np.quantile(np.abs(relevance), 1 - 1 / one_in)) or limit_of(relevance)

@@ -10,7 +10,7 @@ from ..arrays import Array
 from ..forks import cached_property
 from ..propagate.explanation import Explanation
 from .canvas import GREY, PLAIN, SMALL, Scale, characters, colour_bar, facts_of, figure, is_slim, printable, remove_ticks, show
-from .maps import Content, shorten
+from .maps import COLOURED, Content, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -197,8 +197,8 @@ def panels_of(content: Content, explanation: Explanation, sample: int) -> Panels
     sample : which of the batch
     """
     titles = ("input", "relevance", "overlay") if content.style == "panels" else (content.style,)
-    several, bar = len(titles) > 1, content.style != "pattern"
-    layers = tuple(tuple(one.layers(title, content.limit, content.table) for title in titles) for one in content.maps)
+    several, bar = len(titles) > 1, content.style in COLOURED
+    layers = tuple(tuple(one.layers(title, content.limit, content.look) for title in titles) for one in content.maps)
     names = tuple(shorten(printable(one.name)) for one in content.maps) if content.inputs > 1 else ()
     heading = fill(", ".join(content.maps[0].caption.splitlines()), 80 if several else 40)
     facts = facts_of(explanation, sample, characters(width_of(content.side, len(titles), names, bar)), content.notes)

@@ -63,7 +63,7 @@ class Sheets:
         Parameters
         ----------
         explanation, x, sample, labels, style : as `picture` takes them
-        **look : the attributes of a `Look` that `picture` takes by name: cmap, percentile, vmax, smooth
+        **look : the attributes of a `Look` that `picture` takes by name: cmap, percentile, vmax, smooth, segments
 
         Raises
         ------

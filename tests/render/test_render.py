@@ -407,7 +407,7 @@ def test_a_ledger_of_several_targets_shows_the_first_and_other_samples_are_refus
         render.ledger(ledger, sample=2)
 
 
-def test_where_several_nodes_read_the_input_the_last_place_is_not_called_the_input():
+def test_where_several_nodes_read_the_input_the_last_place_is_all_of_it():
     nodes = (
         Node("up", L.Dense(np.ones((2, 1))), ("input",)),
         Node("down", L.Dense(np.ones((2, 1))), ("input",)),
@@ -415,7 +415,9 @@ def test_where_several_nodes_read_the_input_the_last_place_is_not_called_the_inp
     )
     e = lrp_ref.explain(Model(nodes), np.ones((1, 2)), rule=rules.Zero(), ledger=True)
     (axes,) = render.ledger(e.ledger).axes
-    assert axes.get_xticklabels()[-1].get_text() == "below up"
+    assert axes.get_xticklabels()[-1].get_text() == "input"
+    curves = {line.get_label(): np.asarray(line.get_ydata()) for line in axes.get_lines()}
+    assert curves["Σ R"].tolist() == [4, 4, 4]  # not one branch's 2
 
 
 # --- the grid -----------------------------------------------------------------------------------------------------------

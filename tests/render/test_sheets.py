@@ -127,7 +127,7 @@ def test_a_panel_begins_and_ends_with_a_pixel_and_its_frame_covers_no_cell(style
     assert edges == pytest.approx([left, base, right, top], abs=1e-6)
     assert right - left == top - base == 492
     rows = slice(len(found) - top, len(found) - base)
-    (image,) = content.maps[0].layers(style, content.limit)
+    (image,) = content.maps[0].layers(style, content.limit, content.look)
     assert np.array_equal(found[rows, left:right], image.repeat(4, axis=0).repeat(4, axis=1))  # 492 = 4 · 123
     assert (found[rows][:, [left - 1, right]] < 255).all()
 
