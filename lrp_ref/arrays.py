@@ -210,13 +210,13 @@ def frozen(array: Array) -> Array:
     return view
 
 
-def unmasked(value: Any, place: str) -> Any:
+def unmasked(value: Any, title: str) -> Any:
     """`value`, unless numbers of it are masked out: no layer and no rule leaves numbers out, so the mask would be ignored.
 
     Parameters
     ----------
     value : anything; only a masked array of NumPy with at least one masked number is refused
-    place : how the message calls it, such as "input 'input'"
+    title : how the message calls it, such as "input 'input'"
 
     Raises
     ------
@@ -224,7 +224,7 @@ def unmasked(value: Any, place: str) -> Any:
         Where a number is masked; the message says how to fill it.
     """
     if type(value) is not np.ndarray and isinstance(value, np.ndarray) and np.any(getattr(value, "mask", False)):
-        raise NumberTypeError(f"{place} is a masked array, and masks are not read: x.filled(value) puts a number in their place")
+        raise NumberTypeError(f"{title} is a masked array, and masks are not read: x.filled(value) puts a number in their place")
     return value
 
 
@@ -234,7 +234,7 @@ def parameter(value: Any, name: str) -> Array:
     It is a copy, unless it is held by something else already, or was adopted (`lrp_ref.held`).
     """
     try:
-        array = given = np.asarray(unmasked(value, name))
+        array = source = np.asarray(unmasked(value, name))
     except ValueError as error:
         raise NumberTypeError(f"{name} must be an array of numbers: {error}") from None
     if array.dtype.kind in "iub":
@@ -251,7 +251,7 @@ def parameter(value: Any, name: str) -> Array:
     if not (is_exact(array) or array.dtype in (np.float32, np.float64)):
         raise NumberTypeError(f"{name} must hold float32, float64 or Fraction numbers, found {array.dtype}")
     check_finite(array, name)
-    if array is not given:
+    if array is not source:
         return adopt(array)
     return held(value if array.flags.aligned else array.copy())
 

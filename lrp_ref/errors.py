@@ -9,16 +9,16 @@ from typing import Self
 class LrpError(Exception):
     """Base of every error that lrp_ref raises on purpose."""
 
-    def at(self, place: str) -> Self:
+    def at(self, location: str) -> Self:
         """The same error with the place where it happened in front of its message.
 
         Layers and rules know no names; whoever walks the graph adds them.
 
         Parameters
         ----------
-        place : where it happened, such as "node 'conv1' (Conv)"
+        location : where it happened, such as "node 'conv1' (Conv)"
         """
-        return type(self)(f"{place}: {self}")
+        return type(self)(f"{location}: {self}")
 
     def _render_traceback_(self) -> list[str]:
         """What a notebook shows: the message first, then the lines of the caller's; the library's own are left out."""

@@ -99,19 +99,21 @@ class Composite:
         RuleError
             Where nodes have no rule, or one that does not serve them; all are listed, with what would fit.
         """
-        found: dict[str, Rule] = {}
+        rule_of: dict[str, Rule] = {}
         for matcher, rule in self.entries:
             for name in matcher(model):
-                found.setdefault(name, rule)
+                rule_of.setdefault(name, rule)
         nodes = [node for node in model.nodes if needed is None or node.name in needed]
         for name, rule in (others or {}).items():
-            if name not in found or not found[name].fits(model[name].layer):
-                found[name] = rule
-        fitting = {node.name: found[node.name] for node in nodes if node.name in found and found[node.name].fits(node.layer)}
+            if name not in rule_of or not rule_of[name].fits(model[name].layer):
+                rule_of[name] = rule
+        fitting = {
+            node.name: rule_of[node.name] for node in nodes if node.name in rule_of and rule_of[node.name].fits(node.layer)
+        }
         asked = {node.name for node in nodes} if starts is None else reached(model, fitting, starts)
         wrong = [node for node in nodes if node.name in asked and node.name not in fitting]
         if wrong:
-            complaints = [f"{node.title}: {_complaint(found.get(node.name), node.layer)}" for node in wrong]
+            complaints = [f"{node.title}: {_complaint(rule_of.get(node.name), node.layer)}" for node in wrong]
             raise RuleError("no rule for " + "; ".join(complaints))
         for node in nodes:
             if node.name in fitting and node.name not in asked and not fitting[node.name].decides(node.layer):

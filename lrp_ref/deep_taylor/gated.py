@@ -106,15 +106,15 @@ def gated_product(
 
 def _together(gate: Any, signal: Any, relevance: Any) -> tuple[Array, Array, Array]:
     """The three in one number type and shape."""
-    given = [np.atleast_1d(value) for value in (gate, signal, relevance)]
-    exact = next((a for a in given if is_exact(a)), None)
-    wide = np.zeros(0, np.result_type(np.float32, *given)) if exact is None else exact
+    values = [np.atleast_1d(value) for value in (gate, signal, relevance)]
+    exact = next((a for a in values if is_exact(a)), None)
+    wide = np.zeros(0, np.result_type(np.float32, *values)) if exact is None else exact
     try:
-        arrays = [like(a, wide) for a in given]
+        arrays = [like(a, wide) for a in values]
         check_type(wide)
         z_g, z_s = np.broadcast_arrays(*arrays[:2])
     except ValueError as error:
-        raise ShapeError(f"the gate {given[0].shape} and the signal {given[1].shape} do not broadcast: {error}") from None
+        raise ShapeError(f"the gate {values[0].shape} and the signal {values[1].shape} do not broadcast: {error}") from None
     if arrays[2].shape != z_g.shape:
         raise ShapeError(f"relevance must have the shape of the product, {z_g.shape}, found {arrays[2].shape}")
     return z_g, z_s, arrays[2]

@@ -114,17 +114,17 @@ class Layer(ABC):
         return type(self), tuple(getattr(self, field.name) for field in fields(self) if field.init)
 
     def __repr__(self) -> str:
-        parts = []
+        shown = []
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, np.ndarray) and value.ndim:
-                parts.append(f"{field.name}{list(value.shape)}")
+                shown.append(f"{field.name}{list(value.shape)}")
                 continue
             value = value.item() if isinstance(value, np.ndarray) else value
             value = _short(value) if field.name in _PER_AXIS else value
             if value != field.default:
-                parts.append(f"{field.name}={value!r}")
-        return f"{type(self).__name__}({', '.join(parts)})"
+                shown.append(f"{field.name}={value!r}")
+        return f"{type(self).__name__}({', '.join(shown)})"
 
 
 #: Fields that hold one entry per spatial axis, or one for all of them.

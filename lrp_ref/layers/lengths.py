@@ -12,7 +12,7 @@ from ..errors import ParameterError, UnderflowError
 from ..lazy_dataclass import lazy_dataclass
 from .base import need_arity
 from .norms import LastAxes, Normalised, _finite, _need_elements
-from .reductions import _axes_from_front, _kept, _reduced_axes
+from .reductions import _axes_from_front, _keepdims_shape, _reduced_axes
 
 
 @lazy_dataclass(frozen=True, eq=False, repr=False)
@@ -58,7 +58,7 @@ class _OverAxes(Normalised):
 
     def _group(self, a: Array) -> Shape:
         """The shape with one entry for each group."""
-        return _kept(a.shape, _axes_from_front(self.axes, a.ndim))
+        return _keepdims_shape(a.shape, _axes_from_front(self.axes, a.ndim))
 
     def _inverse(self, size: Array) -> Array:
         """1/max(size, floor), 0 where that is 0: a group of zeros stays one."""

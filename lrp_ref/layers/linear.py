@@ -260,7 +260,7 @@ class Mean(Linear):
             raise ShapeError(f"axes {self.axes} do not exist beside a batch axis in an input of {ndim} axes")
         return axes
 
-    def _kept(self, shape: Shape) -> Shape:
+    def _keepdims_shape(self, shape: Shape) -> Shape:
         axes = self._axes(len(shape))
         return tuple(1 if axis in axes else extent for axis, extent in enumerate(shape))
 
@@ -269,13 +269,13 @@ class Mean(Linear):
         axes = self._axes(len(inputs[0]))
         if not math.prod(inputs[0][axis] for axis in axes):
             raise ShapeError(f"nothing to take a mean of over axes {self.axes} of an input of shape {inputs[0]}")
-        kept = self._kept(inputs[0])
-        return kept if self.keepdims else tuple(e for axis, e in enumerate(kept) if axis not in axes)
+        shape_with_ones = self._keepdims_shape(inputs[0])
+        return shape_with_ones if self.keepdims else tuple(e for axis, e in enumerate(shape_with_ones) if axis not in axes)
 
     def map(self, a: Array, weight: Array) -> Array:
         count = like(math.prod(a.shape[axis] for axis in self._axes(a.ndim)), a)
-        return sum_to(a * weight, self._kept(a.shape)).reshape(self.shape(a.shape)) / count
+        return sum_to(a * weight, self._keepdims_shape(a.shape)).reshape(self.shape(a.shape)) / count
 
     def adjoint(self, s: Array, weight: Array, shape: Shape) -> Array:
         count = like(math.prod(shape[axis] for axis in self._axes(len(shape))), s)
-        return np.broadcast_to(s.reshape(self._kept(shape)), shape) * weight / count
+        return np.broadcast_to(s.reshape(self._keepdims_shape(shape)), shape) * weight / count

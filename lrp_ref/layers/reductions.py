@@ -32,12 +32,12 @@ def _axes_from_front(axes: tuple[int, ...], ndim: int) -> tuple[int, ...]:
     return numbers
 
 
-def _kept(shape: Shape, axes: tuple[int, ...]) -> Shape:
+def _keepdims_shape(shape: Shape, axes: tuple[int, ...]) -> Shape:
     return tuple(1 if axis in axes else extent for axis, extent in enumerate(shape))
 
 
 def _reduced_shape(shape: Shape, axes: tuple[int, ...], keepdims: bool) -> Shape:
-    return _kept(shape, axes) if keepdims else tuple(e for axis, e in enumerate(shape) if axis not in axes)
+    return _keepdims_shape(shape, axes) if keepdims else tuple(e for axis, e in enumerate(shape) if axis not in axes)
 
 
 @lazy_dataclass(frozen=True, eq=False, repr=False)
@@ -66,12 +66,12 @@ class Sum(Linear):
         return _reduced_shape(inputs[0], _axes_from_front(self.axes, len(inputs[0])), self.keepdims)
 
     def map(self, a: Array, weight: Array) -> Array:
-        kept = _kept(a.shape, _axes_from_front(self.axes, a.ndim))
-        return np.asarray(sum_to(a * weight, kept).reshape(self.shape(a.shape)))
+        shape_with_ones = _keepdims_shape(a.shape, _axes_from_front(self.axes, a.ndim))
+        return np.asarray(sum_to(a * weight, shape_with_ones).reshape(self.shape(a.shape)))
 
     def adjoint(self, s: Array, weight: Array, shape: Shape) -> Array:
-        kept = _kept(shape, _axes_from_front(self.axes, len(shape)))
-        return np.asarray(np.broadcast_to(s.reshape(kept), shape) * weight)
+        shape_with_ones = _keepdims_shape(shape, _axes_from_front(self.axes, len(shape)))
+        return np.asarray(np.broadcast_to(s.reshape(shape_with_ones), shape) * weight)
 
 
 @lazy_dataclass(frozen=True, eq=False, repr=False)

@@ -150,19 +150,19 @@ class Resize(Linear):
                 matrices.append((axis, self.matrix(m, n, scale, None if self.roi is None else self.roi[axis - 1])))
         return matrices
 
-    def matrix(self, m: int, n: int, scale: Fraction, part: tuple[Any, Any] | None = None) -> Array:
+    def matrix(self, m: int, n: int, scale: Fraction, interval: tuple[Any, Any] | None = None) -> Array:
         """The interpolation matrix (n, m) of one axis, in exact rationals: how much each output cell takes of each input cell.
 
         Parameters
         ----------
         m, n : the axis' extent before and after
         scale : the scale factor, which the coordinates are made with; n / m unless the layer has `scales`
-        part : (start, end), the part of the axis that is cut out, from 0 to 1 (`roi`); None: all of it
+        interval : (start, end), the part of the axis that is cut out, from 0 to 1 (`roi`); None: all of it
         """
         matrix = np.full((n, m), Fraction(0), dtype=object)
         for i in range(n):
-            where = position(self.coordinates, i, scale, m, n) if part is None else _cropped(part, i, n) * (m - 1)
-            if part is not None and not 0 <= where <= m - 1:
+            where = position(self.coordinates, i, scale, m, n) if interval is None else _cropped(interval, i, n) * (m - 1)
+            if interval is not None and not 0 <= where <= m - 1:
                 continue  # beyond the input: a constant
             for cell, share in self._cells(where, m, scale):
                 matrix[i, min(max(cell, 0), m - 1)] += share

@@ -210,7 +210,7 @@ def local_taylor(rule: rules.LocalTaylor, k: Upper) -> Pools:
     return (Pool("first-order term", terms, stabiliser=stabiliser(rule.epsilon, True, sum(terms.values(), Fraction(0)))),)
 
 
-def _seen(layer: LRN, shape: Shape) -> Array:
+def _connections(layer: LRN, shape: Shape) -> Array:
     """Which channels each channel of an LRN is normalised by, at the same place: a Boolean matrix (lower, upper)."""
     places = np.arange(math.prod(shape)).reshape(shape[1], -1)
     connected = np.zeros((places.size, places.size), dtype=bool)
@@ -273,7 +273,7 @@ def _links(layer: Layer, rule: rules.Rule, shapes: Sequence[Shape]) -> tuple[lis
         return [np.eye(size, dtype=bool)], [constant(1, (size, size))], constant(0, (size,))
     if isinstance(rule, rules.LocalTaylor):
         assert isinstance(layer, LRN)
-        matrix = _seen(layer, shapes[0])
+        matrix = _connections(layer, shapes[0])
         return [matrix], [constant(1, matrix.shape)], constant(0, (matrix.shape[1],))
     if isinstance(layer, Choice):
         feed = _beside(shapes, layer.shape(*shapes))

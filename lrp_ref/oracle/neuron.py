@@ -52,7 +52,7 @@ class NeuronTable:
         return f"neuron {_index(self.neuron)} of {self.layer!r} under {self.rule}"
 
     @property
-    def given(self) -> str:
+    def facts(self) -> str:
         """What the neuron has: R_k, and z_k in a linear layer."""
         known = f"R_k = {written(self.account.upper.R)}"
         return f"z_k = {written(self.account.upper.z)},  {known}" if self._weighted else known
@@ -122,7 +122,7 @@ class NeuronTable:
         head, *body = ["  ".join(cells).rstrip() for cells in padded]
         line = "-" * (sum(widths) + 2 * (len(widths) - 1))
         foot = next(i for i, row in enumerate(rows[1:]) if row[0] == "sum")
-        return "\n".join([self.title, self.given, "", head, line, *body[:foot], line, *body[foot:], "", self.sums])
+        return "\n".join([self.title, self.facts, "", head, line, *body[:foot], line, *body[foot:], "", self.sums])
 
     __repr__ = __str__
 
@@ -136,7 +136,7 @@ class NeuronTable:
             for row in rows
         )
         return (
-            f"<p>{escape(self.title)}<br>{escape(self.given)}</p>"
+            f"<p>{escape(self.title)}<br>{escape(self.facts)}</p>"
             f"<table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table><p>{escape(self.sums)}</p>"
         )
 

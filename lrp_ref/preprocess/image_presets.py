@@ -32,21 +32,21 @@ def described(preprocessing: Preprocessing) -> str:
     p = preprocessing
     size = "its own size" if p.size is None else " × ".join(map(str, pair(p.size)))
     if p.crop is None:
-        parts = [f"resized to {size}" if p.size else "its own size"]
+        phrases = [f"resized to {size}" if p.size else "its own size"]
     elif isinstance(p.crop, (str, float)):
-        parts = [f"crop {p.crop}, {size}"]
+        phrases = [f"crop {p.crop}, {size}"]
     else:
         before = f"resized to {p.size}, " if p.size else ""
-        parts = [f"{before}crop {' × '.join(map(str, pair(p.crop)))}"]
-    parts += [p.resample] if p.resample != "bilinear" else []
+        phrases = [f"{before}crop {' × '.join(map(str, pair(p.crop)))}"]
+    phrases += [p.resample] if p.resample != "bilinear" else []
     if isinstance(p, Stretched):
-        return ", ".join([*parts, f"black and white become {domain_text(p.domain)}"])
-    parts += [p.order] if p.channels != 1 else []
+        return ", ".join([*phrases, f"black and white become {domain_text(p.domain)}"])
+    phrases += [p.order] if p.channels != 1 else []
     shown = {name: ", ".join(f"{v:g}" for v in getattr(p, name)) for name in ("mean", "std")}
-    parts += [f"· {_ratio(p.scale)}"] if p.scale != 1 else []
-    parts += [f"minus ({shown['mean']})"] if any(p.mean) else []
-    parts += [f"over ({shown['std']})"] if set(p.std) != {1.0} else []
-    return ", ".join(parts)
+    phrases += [f"· {_ratio(p.scale)}"] if p.scale != 1 else []
+    phrases += [f"minus ({shown['mean']})"] if any(p.mean) else []
+    phrases += [f"over ({shown['std']})"] if set(p.std) != {1.0} else []
+    return ", ".join(phrases)
 
 
 def _ratio(scale: float) -> str:

@@ -80,7 +80,7 @@ def check(
             _refuse_underflow(bottom, small & _vanished(layer, position, inputs, z, e, leading))
 
 
-def check_sum(parts: Sequence[Array], stabiliser: Stabiliser, total: Array, e: Array, relevance: Array) -> None:
+def check_sum(terms: Sequence[Array], stabiliser: Stabiliser, total: Array, e: Array, relevance: Array) -> None:
     """`check` of a sum of two numbers: adding them cannot underflow, only overflow, or lose its ε."""
     bottom = np.asarray(total + e)
     if in_range(bottom):
@@ -89,27 +89,27 @@ def check_sum(parts: Sequence[Array], stabiliser: Stabiliser, total: Array, e: A
         wanted = relevance != 0
         _refuse_overflow(bottom, wanted)
         small = wanted & (abs(bottom) < np.finfo(bottom.dtype).tiny)
-        some = np.any([part != 0 for part in parts], axis=0)
-        _refuse_underflow(bottom, small & some & stabiliser.lost(e, total))
+        any_term = np.any([part != 0 for part in terms], axis=0)
+        _refuse_underflow(bottom, small & any_term & stabiliser.lost(e, total))
 
 
 def _refuse_overflow(bottom: Array, wanted: Array) -> None:
     over = np.asarray(wanted & ~np.isfinite(bottom))
     if over.any():
         raise NonFiniteError(
-            f"{_found(bottom, over)}: its terms overflow {bottom.dtype}, though the layer's output need not. {_way_out(bottom)}"
+            f"{_first_bad(bottom, over)}: its terms overflow {bottom.dtype}, though the layer's output need not. {_way_out(bottom)}"
         )
 
 
 def _refuse_underflow(bottom: Array, wrong: Array) -> None:
     if wrong.any():
         raise UnderflowError(
-            f"{_found(bottom, wrong)}, because its terms, or its ε, are too small for {bottom.dtype}: no relevance can be "
+            f"{_first_bad(bottom, wrong)}, because its terms, or its ε, are too small for {bottom.dtype}: no relevance can be "
             f"divided by it. {_way_out(bottom)}"
         )
 
 
-def _found(bottom: Array, wrong: Array) -> str:
+def _first_bad(bottom: Array, wrong: Array) -> str:
     where = tuple(int(i) for i in np.argwhere(wrong)[0])
     count = int(np.count_nonzero(wrong))
     many = f"{count} denominators are out of range, the first" if count > 1 else "a denominator"

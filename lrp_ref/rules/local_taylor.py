@@ -54,17 +54,17 @@ class LocalTaylor(Rule):
         assert isinstance(layer, LRN)
         a = inputs[0]
         squares = a * a
-        own, slope = layer.expanded(a)
-        others = slope * layer.neighbours(squares)
-        total = own + others
+        own_term, slope = layer.expanded(a)
+        other_terms = slope * layer.neighbours(squares)
+        total = own_term + other_terms
         stabiliser = Signed(self.epsilon) if self.epsilon else Exact()
         e = stabiliser(total)
         if not is_exact(total):
-            check_sum((own, others), stabiliser, total, e, relevance)
+            check_sum((own_term, other_terms), stabiliser, total, e, relevance)
         alive = divides(total + e)
         s = divide(relevance, total + e, alive)
-        lower = np.asarray(own * s + squares * layer.neighbours(slope * s, mirrored=True))
+        lower = np.asarray(own_term * s + squares * layer.neighbours(slope * s, mirrored=True))
         lost = np.where(alive, like(0, relevance), relevance)
         # All other channels' messages from one k have one sign.
-        moved = (own * s, others * s)
+        moved = (own_term * s, other_terms * s)
         return (lower,), Booking.handed_on(relevance, (lower,), messages=moved, stabiliser=e * s, unassigned=lost)

@@ -87,16 +87,16 @@ class SignalTakesAll(ProductRule):
         return (relevance, none, none, none) if layer.signal == 0 else (none, relevance, none, none)
 
 
-def _weighted(parts: tuple[Array, Array], stabiliser: Stabiliser, relevance: Array) -> tuple[Array, Array, Array, Array]:
-    """R_p in proportion to `parts`, 0/0 := 0."""
-    total = parts[0] + parts[1]
+def _weighted(terms: tuple[Array, Array], stabiliser: Stabiliser, relevance: Array) -> tuple[Array, Array, Array, Array]:
+    """R_p in proportion to `terms`, 0/0 := 0."""
+    total = terms[0] + terms[1]
     e = stabiliser(total)
     if not is_exact(total):
-        check_sum(parts, stabiliser, total, e, relevance)
+        check_sum(terms, stabiliser, total, e, relevance)
     alive = divides(total + e)
     s = divide(relevance, total + e, alive)
     lost = np.where(alive, like(0, relevance), relevance)
-    return parts[0] * s, parts[1] * s, e * s, lost
+    return terms[0] * s, terms[1] * s, e * s, lost
 
 
 @lazy_dataclass(frozen=True)

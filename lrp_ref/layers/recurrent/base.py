@@ -260,7 +260,7 @@ def times(a: Array, weight: Array) -> Array:
     return np.asarray(np.matmul(np.ascontiguousarray(a), weight[:, None]))
 
 
-def kept(alive: Array | None, step: slice, new: Array, old: Array) -> Array:
+def select_alive(alive: Array | None, step: slice, new: Array, old: Array) -> Array:
     """`new` where the step belongs to the sequence, else `old`."""
     return new if alive is None else np.where(alive[:, :, step], new, old)
 

@@ -9,7 +9,7 @@ import numpy as np
 from ...arrays import Array, Shape, like
 from ...errors import ParameterError
 from ...lazy_dataclass import lazy_dataclass
-from .base import ACTIVATIONS, Cells, Unrolled, activation, choose, kept, rearranged, sides
+from .base import ACTIVATIONS, Cells, Unrolled, activation, choose, rearranged, select_alive, sides
 from .base import gate_order as canonical
 from .derivative import Chain, slope
 
@@ -126,18 +126,18 @@ class GRU(Cells):
         one = like(1, x)
         for t in range(steps):
             now = slice(t, t + 1)
-            here, found = z[:, :, now], values[:, :, now]
+            here, value = z[:, :, now], values[:, :, now]
             here[..., : 2 * size] += np.matmul(h, first)
-            found[..., : 2 * size] = gate(here[..., : 2 * size])
-            reset, update = found[..., :size], found[..., size : 2 * size]
+            value[..., : 2 * size] = gate(here[..., : 2 * size])
+            reset, update = value[..., :size], value[..., size : 2 * size]
             if self.linear_before_reset:
                 inner[:, :, now] = np.matmul(h, last) if offset is None else np.matmul(h, last) + offset
                 here[..., 2 * size :] += reset * inner[:, :, now]
             else:
                 inner[:, :, now] = reset * h
                 here[..., 2 * size :] += np.matmul(np.ascontiguousarray(inner[:, :, now]), last)
-            found[..., 2 * size :] = outer(here[..., 2 * size :])
-            h = kept(alive, now, update * h + (one - update) * found[..., 2 * size :], h)
+            value[..., 2 * size :] = outer(here[..., 2 * size :])
+            h = select_alive(alive, now, update * h + (one - update) * value[..., 2 * size :], h)
             hidden[:, :, t + 1 : t + 2] = h
         return Unrolled(x, alive, z, values, hidden, inner=inner)
 

@@ -9,7 +9,7 @@ import numpy as np
 from ...arrays import Array, Shape, check_number, like
 from ...errors import ParameterError, ShapeError
 from ...lazy_dataclass import lazy_dataclass
-from .base import ACTIVATIONS, Cells, Unrolled, activation, choose, gate_order, kept, rearranged, sides
+from .base import ACTIVATIONS, Cells, Unrolled, activation, choose, gate_order, rearranged, select_alive, sides
 from .derivative import Chain, slope
 
 #: The gates of the cells: the usual one, and those of Arras et al. 2019, §11.4 (nondecreasing, Markov, without gates).
@@ -185,24 +185,24 @@ class LSTM(Cells):
         at = {name: slice(k * size, (k + 1) * size) for k, name in enumerate(self.gates)}
         for t in range(steps):
             now, after = slice(t, t + 1), slice(t + 1, t + 2)
-            here, found = z[:, :, now], values[:, :, now]
+            here, value = z[:, :, now], values[:, :, now]
             here += np.matmul(h, weight)
             if peepholes is not None:
                 here[..., at["i"]] += peepholes[0] * c
                 here[..., at["f"]] += peepholes[1] * c
-            found[..., at["g"]] = inner(here[..., at["g"]])
+            value[..., at["g"]] = inner(here[..., at["g"]])
             if wide and peepholes is None:
-                found[..., :wide] = gate(here[..., :wide])
+                value[..., :wide] = gate(here[..., :wide])
             elif wide:
-                found[..., : 2 * size] = gate(here[..., : 2 * size])
-            added = found[..., at["i"]] * found[..., at["g"]] if "i" in at else found[..., at["g"]]
-            new = (found[..., at["f"]] * c if "f" in at else c) + added
+                value[..., : 2 * size] = gate(here[..., : 2 * size])
+            added = value[..., at["i"]] * value[..., at["g"]] if "i" in at else value[..., at["g"]]
+            new = (value[..., at["f"]] * c if "f" in at else c) + added
             if peepholes is not None:
                 here[..., at["o"]] += peepholes[2] * new
-                found[..., at["o"]] = gate(here[..., at["o"]])
+                value[..., at["o"]] = gate(here[..., at["o"]])
             out = outer(new)
-            c = kept(alive, now, new, c)
-            h = kept(alive, now, found[..., at["o"]] * out if "o" in at else out, h)
+            c = select_alive(alive, now, new, c)
+            h = select_alive(alive, now, value[..., at["o"]] * out if "o" in at else out, h)
             hidden[:, :, after], cell[:, :, after] = h, c
         return Unrolled(x, alive, z, values, hidden, cell)
 

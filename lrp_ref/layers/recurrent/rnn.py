@@ -8,7 +8,7 @@ import numpy as np
 
 from ...arrays import Array, like
 from ...lazy_dataclass import lazy_dataclass
-from .base import ACTIVATIONS, Cells, Unrolled, activation, choose, kept, sides, table
+from .base import ACTIVATIONS, Cells, Unrolled, activation, choose, select_alive, sides, table
 from .derivative import Chain, slope
 
 
@@ -65,7 +65,7 @@ class RNN(Cells):
             now = slice(t, t + 1)
             z[:, :, now] += np.matmul(h, weight)
             values[:, :, now] = function(z[:, :, now])
-            h = kept(alive, now, values[:, :, now], h)
+            h = select_alive(alive, now, values[:, :, now], h)
             hidden[:, :, t + 1 : t + 2] = h
         return Unrolled(x, alive, z, values, hidden)
 

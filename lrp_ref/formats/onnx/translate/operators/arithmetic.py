@@ -19,7 +19,7 @@ from .activations import clip
 from .broadcasting import affine, align_operands, expand
 
 
-def _parts(call: Call) -> tuple[list[Tensor], list[Array]]:
+def _signals_and_constants(call: Call) -> tuple[list[Tensor], list[Array]]:
     """The signals and the constants among all inputs, aligned."""
     values = align_operands(call, [call.value(index) for index in range(len(call.inputs))])
     constants = [v for v in values if isinstance(v, np.ndarray)]
@@ -33,7 +33,7 @@ def _pair(call: Call) -> tuple[Value, Value]:
 
 
 def _sum(call: Call) -> Tensor:
-    signals, constants = _parts(call)
+    signals, constants = _signals_and_constants(call)
     factor = call.parameter(1 / len(call.inputs)) if call.node.op == "Mean" else None
     bias = functools.reduce(np.add, map(call.finite_mask, constants)) if constants else None
     if bias is None and factor is None:
@@ -100,7 +100,7 @@ def _extreme(layer: Callable[[int], Layer], function: Callable[[Array, Array], A
     """Max and Min; a constant bound makes an activation of them."""
 
     def extreme(call: Call) -> Tensor:
-        signals, constants = _parts(call)
+        signals, constants = _signals_and_constants(call)
         if not constants:
             return call.emit(layer(len(signals)) if len(signals) > 1 else Identity(), *signals)
         bound = functools.reduce(function, constants)
