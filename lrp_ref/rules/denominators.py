@@ -97,19 +97,19 @@ def _refuse_overflow(bottom: Array, wanted: Array) -> None:
     over = np.asarray(wanted & ~np.isfinite(bottom))
     if over.any():
         raise NonFiniteError(
-            f"{_first_bad(bottom, over)}: its terms overflow {bottom.dtype}, though the layer's output need not. {_way_out(bottom)}"
+            f"{_first(bottom, over)}: its terms overflow {bottom.dtype}, though the layer's output need not. {_way_out(bottom)}"
         )
 
 
 def _refuse_underflow(bottom: Array, wrong: Array) -> None:
     if wrong.any():
         raise UnderflowError(
-            f"{_first_bad(bottom, wrong)}, because its terms, or its ε, are too small for {bottom.dtype}: no relevance can be "
+            f"{_first(bottom, wrong)}, because its terms, or its ε, are too small for {bottom.dtype}: no relevance can be "
             f"divided by it. {_way_out(bottom)}"
         )
 
 
-def _first_bad(bottom: Array, wrong: Array) -> str:
+def _first(bottom: Array, wrong: Array) -> str:
     where = tuple(int(i) for i in np.argwhere(wrong)[0])
     count = int(np.count_nonzero(wrong))
     many = f"{count} denominators are out of range, the first" if count > 1 else "a denominator"
