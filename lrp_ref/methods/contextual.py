@@ -14,7 +14,7 @@ from ..layers.activations import Softmax
 from ..layers.base import BaseEmbedding, Elementwise, Linear
 from ..layers.linear import Dense, Scale
 from ..layers.recurrent import LSTM
-from ..layers.recurrent.base import Unrolled, activation, kept
+from ..layers.recurrent.base import Unrolled, activation, select_alive
 from ..layers.shape import Identity, Rearrangement
 from ..network.model import Model, Node, ancestors
 from ..propagate import versions
@@ -199,7 +199,7 @@ class _Track:
     def add(self, alive: Array | None, now: slice, relevant: Array, irrelevant: Array) -> None:
         """The next step; beyond a sample's length the state stays."""
         before = self.steps[-1]
-        self.steps.append((kept(alive, now, relevant, before[0]), kept(alive, now, irrelevant, before[1])))
+        self.steps.append((select_alive(alive, now, relevant, before[0]), select_alive(alive, now, irrelevant, before[1])))
 
     def stacked(self, part: int) -> Array:
         """One part of all steps, as an unrolled pass holds them."""
