@@ -54,7 +54,9 @@ def load(path: str | Path, **options: Any) -> Model:
         )
     if source.suffix.lower() == ".onnx":
         if "mmap" in options:
-            raise ParameterError(f"{source}: mmap= maps .npz files; save(load(path), …, compress=False) makes one that it can")
+            raise ParameterError(
+                f"{source}: mmap= is for .npz files that are not compressed; save(load(path), …, compress=False) makes one"
+            )
         from . import onnx
 
         return onnx.load(source, **options)

@@ -234,7 +234,7 @@ def _check_sizes(info: zipfile.ZipInfo, size: int) -> None:
         raise FormatError(f"member {info.filename!r} is compressed by a method that no .npz uses")
     most = info.compress_size if info.compress_type == zipfile.ZIP_STORED else DEFLATED * info.compress_size
     if info.compress_size > size or info.file_size > most:
-        raise FormatError(f"member {info.filename!r} states sizes that cannot be")
+        raise FormatError(f"member {info.filename!r} states impossible sizes")
 
 
 def _header(stream: IO[bytes], size: int, name: str) -> _Header:
@@ -247,7 +247,7 @@ def _header(stream: IO[bytes], size: int, name: str) -> _Header:
         raise FormatError(f"member {name!r} has no valid array header")
     extents = [extent.strip() for extent in match[3].split(",")]
     if any(len(extent) > 20 for extent in extents) or "" in extents[:-1]:
-        raise FormatError(f"member {name!r} has a shape that cannot be")
+        raise FormatError(f"member {name!r} has an impossible shape")
     shape = tuple(int(extent) for extent in extents if extent)
     return _Header(match[1], match[2] == "True", shape, size - 10 - length)
 
@@ -262,7 +262,7 @@ def _read_all(stream: IO[bytes], size: int, name: str) -> Array:
         data[done : done + len(chunk)] = np.frombuffer(chunk, dtype=np.uint8)
         done += len(chunk)
     if done != size or chunk:
-        raise FormatError(f"member {name!r} has not the size that the archive states")
+        raise FormatError(f"member {name!r} does not have the size that the archive states")
     return data
 
 
@@ -285,7 +285,7 @@ def _view(mapped: mmap.mmap, info: zipfile.ZipInfo, header: _Header, dtype: np.d
         for at in range(begin, end, CHUNK):
             checksum = zlib.crc32(file_bytes[at : min(at + CHUNK, end)], checksum)
     if checksum != info.CRC:
-        raise FormatError(f"member {info.filename!r} has not the checksum that the archive states")
+        raise FormatError(f"member {info.filename!r} does not have the checksum that the archive states")
     return np.ndarray(header.shape, dtype, mapped, end - header.size, order=order)
 
 

@@ -66,7 +66,7 @@ def save(model: Model, path: str | Path, *, overwrite: bool = False, compress: b
     if target.suffix != ".npz":
         raise ParameterError(f"a model is saved as .npz, found {target}")
     if model.extents is not None:
-        raise FormatError("the network is laid out anew for every shape of its inputs: load it with input_shape= to save it")
+        raise FormatError("a network with open extents cannot be saved: load it with input_shape= first")
     graph, arrays = describe(model)
     text = json.dumps(graph, allow_nan=False)
     if len(text) > CHARACTERS or len(arrays) >= archive.MEMBERS:

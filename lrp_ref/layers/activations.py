@@ -180,7 +180,7 @@ class _Normalising(_Irrational):
     axis: int
 
     def derivative(self, z: Array, output: Array) -> Array:
-        raise DerivativeError(f"{type(self).__name__} is no function of each element by itself: use vjp")
+        raise DerivativeError(f"{type(self).__name__} is not an elementwise function: use vjp")
 
     def _sum(self, a: Array) -> Array:
         return total(a, (self.axis % a.ndim,), keepdims=True)

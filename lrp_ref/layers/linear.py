@@ -120,7 +120,7 @@ class StackedDense(Linear):
             raise ShapeError(f"expected an input of shape {wanted}, found shape {given}")
         joint = broadcast_sample(tuple(stack), given[1:-2])
         if joint is None:
-            raise ShapeError(f"expected an input of shape {wanted}, found shape {given}, whose stack is another")
+            raise ShapeError(f"expected an input of shape {wanted}, found shape {given}, whose stack axes differ")
         return (given[0], *joint, given[-2], upper)
 
     def map(self, a: Array, weight: Array) -> Array:

@@ -104,7 +104,7 @@ class LRN(Layer):
 def _finite(statistic: Array, a: Array, what: str) -> Array:
     """What a finite input is divided by; where it overflowed the output would be 0 without a word (`CONV-FLOAT-RANGE`)."""
     if not is_exact(a) and not np.isfinite(statistic).all() and np.isfinite(a).all():
-        raise NonFiniteError(f"{what} overflows {a.dtype}; inputs of a usual scale, or a wider precision, help")
+        raise NonFiniteError(f"{what} overflows {a.dtype}; rescale the inputs, or use a wider number type")
     return statistic
 
 

@@ -292,7 +292,7 @@ class MaxPool(Selecting):
         out = _pool_shape(self, inputs)
         window = pool_window(self, len(out) - 2)
         if not self._exist(inputs[0][2:], window, out[2:]).any(axis=2).all():
-            raise ShapeError(f"a window of {self} sees nothing but padding in an input of {inputs[0][2:]} cells")
+            raise ShapeError(f"a window of {self} covers nothing but padding in an input of {inputs[0][2:]} cells")
         return out
 
     @staticmethod

@@ -306,7 +306,7 @@ class Model:
 
         Parameters
         ----------
-        x : the input, an array (N, …) of floats or `Fraction`; for several inputs a mapping from their names
+        x : the input, an array (N, …) of floats, whole numbers or `Fraction`; for several inputs a mapping from their names
 
         Raises
         ------

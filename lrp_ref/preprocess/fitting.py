@@ -86,7 +86,7 @@ def fitted(preprocessing: Preprocessing | str | None, model: Model, name: str | 
     if preprocessing.layout not in (None, layout):
         layout, (channels, height, width) = preprocessing.layout, _read_as(preprocessing.layout, model.input_shape.get(source))
     if channels not in (1, 3):
-        raise ShapeError(f"an image has 1 or 3 channels, and the model's input {channels}; give it as .npy")
+        raise ShapeError(f"an image has 1 or 3 channels, and the model's input has {channels}; give the input as .npy")
     if preprocessing.channels not in (None, channels):
         raise ShapeError(f"the preprocessing makes {preprocessing.channels} channel(s), and the model's input has {channels}")
     ready = replace(preprocessing, channels=channels, layout=layout)

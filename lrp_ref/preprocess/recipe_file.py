@@ -104,7 +104,7 @@ def text_of(preprocessing: Preprocessing) -> str:
         Where it follows a model's domain, and is no preprocessing of its own.
     """
     if isinstance(preprocessing, Stretched):
-        raise ParameterError("a preprocessing that follows the model's domain is kept with the model")
+        raise ParameterError("a preprocessing made from the model's domain cannot be saved by itself: save the model")
     plain = PRESETS["none"]
     values = {name: getattr(preprocessing, name) for name in _FIELDS}
     stated: dict[str, Any] = {name: value for name, value in values.items() if value != getattr(plain, name)}

@@ -40,7 +40,9 @@ class Vocabulary:
         taken: dict[int, str] = {}
         for word, number in self.numbers.items():
             if not isinstance(number, int) or isinstance(number, bool) or number < 0:
-                raise FormatError(f"the number of {word!r} is a row of a table, 0 or more; found {number!r}")
+                raise FormatError(
+                    f"the number of {word!r} must be a row of the embedding table, an integer of at least 0; found {number!r}"
+                )
             if taken.setdefault(number, word) != word:
                 raise FormatError(f"{taken[number]!r} and {word!r} have the same number, {number}")
         if not taken:
@@ -67,7 +69,7 @@ class Vocabulary:
         numbers: dict[str, int] = {}
         for number, word in enumerate(words):
             if word in numbers:
-                raise FormatError(f"{word!r} is there twice, as number {numbers[word]} and as number {number}")
+                raise FormatError(f"{word!r} stands there twice, as number {numbers[word]} and as number {number}")
             numbers[word] = number
         return cls(numbers)
 

@@ -316,8 +316,8 @@ def test_missing_files_and_folders(tmp_path):
     refused(tmp_path / "gone.npz", "the file cannot be read: it does not exist")
     (tmp_path / "folder.npz").mkdir()
     refused(tmp_path / "folder.npz", "the file cannot be read: it is a folder")
-    with pytest.raises(FormatError, match=r"files of kind '\.pkl' are not read; known: \.npz"):
-        lrp_ref.load(tmp_path / "model.pkl")
+    with pytest.raises(FormatError, match=r"files of kind '\.dat' are not read; known: \.npz"):
+        lrp_ref.load(tmp_path / "model.dat")
     with pytest.raises(FormatError, match=r"files of kind '\(no suffix\)' are not read"):
         lrp_ref.load(tmp_path / "model")
 

@@ -183,7 +183,7 @@ def test_the_other_byte_order_is_refused(tmp_path):
         lrp_ref.load(path, mmap=True)
 
 
-@pytest.mark.parametrize(("size", "message"), [(4, "Bad CRC-32"), (4000, "has not the checksum that the archive states")])
+@pytest.mark.parametrize(("size", "message"), [(4, "Bad CRC-32"), (4000, "does not have the checksum that the archive states")])
 def test_a_changed_bit_is_found(tmp_path, size, message):
     """In what comes with the header, which zipfile has read anyway, and beyond."""
     path = stored(tmp_path, Model.sequential([L.Scale(np.arange(1.0, size + 1))]))

@@ -191,8 +191,8 @@ def test_all_nodes_that_cannot_be_represented_are_listed():
     ("made", "message"),
     [
         (node("Reshape", ["x", "two"], "y"), r"moves elements between samples: \(N, 3\) becomes \(3, "),
-        (node("Concat", ["x", "x"], "y", axis=0), "works across the batch axis"),
-        (node("Squeeze", ["x"], "y", axes=[0]), "works across the batch axis|not all of extent 1"),
+        (node("Concat", ["x", "x"], "y", axis=0), "computes across samples, along the batch axis"),
+        (node("Squeeze", ["x"], "y", axes=[0]), "computes across samples, along the batch axis|not all of extent 1"),
         (node("Cast", ["x"], "y", to=7), "a signal is cast to integers"),
         (node("Dropout", ["x", "", "t"], "y"), "drops at random"),
         (node("Gather", ["x", "x"], "y"), "picks elements of one signal by another"),
@@ -203,7 +203,7 @@ def test_all_nodes_that_cannot_be_represented_are_listed():
         (node("Softmax", "x", "y", axis=7), "axis 7 does not exist among 2 axes"),
         (node("LeakyRelu", "x", "y", alpha="much"), "the attribute 'alpha' must be a number"),
         (node("LeakyRelu", "x", "y", alpha=float("nan")), "the attribute 'alpha' is not finite"),
-        (node("Transpose", "x", "y", perm=[0, 0]), "no order of 2 axes"),
+        (node("Transpose", "x", "y", perm=[0, 0]), "not a permutation of 2 axes"),
         (node("Div", ["x", "z"], "y"), "divides by 0"),
         (node("Expand", ["x", "minus"], "y"), "its target shape is"),
     ],
@@ -316,7 +316,7 @@ def test_what_is_computed_at_load_has_a_budget_together():
 
 def test_windows_that_would_flood_the_memory():
     made = node("MaxPool", "x", "y", kernel_shape=[2000, 2000], strides=[1, 1])
-    refused(network([made], inputs=[("x", ("N", 1, 8000, 8000))]), "its windows see")
+    refused(network([made], inputs=[("x", ("N", 1, 8000, 8000))]), "its windows take")
 
 
 def test_a_budget():

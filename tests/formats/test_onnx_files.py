@@ -105,14 +105,14 @@ def test_a_network_with_open_extents_can_be_pickled_cast_and_asked_for_other_out
     wide = model.astype(np.float64)
     assert wide(x.astype(np.float64)).dtype == np.float64
     same(wide(x.astype(np.float64)), model(x))
-    with pytest.raises(FormatError, match="load it with input_shape= to save it"):
+    with pytest.raises(FormatError, match="load it with input_shape= first"):
         npz.save(model, tmp_path / "open.npz")
-    with pytest.raises(ShapeError, match=r"no layout for samples of shape 'x': \(7, 5, 6\)"):
+    with pytest.raises(ShapeError, match=r"cannot take samples of shape 'x': \(7, 5, 6\)"):
         model(floats(1, 7, 5, 6))
     from dataclasses import replace
 
     nodes = tuple(replace(n, layer=L.Dense(2 * n.layer.weight)) if isinstance(n.layer, L.Dense) else n for n in model.nodes)
-    with pytest.raises(GraphError, match="were changed"):
+    with pytest.raises(GraphError, match="its nodes cannot be changed"):
         replace(model, nodes=nodes)(x)
 
 
@@ -271,7 +271,7 @@ def test_images_of_bytes_are_taken_as_they_are():
     same(reader.load(proto)(x), runtime(proto, x=x)[0])
     model = reader.load(network([node("Relu", "x", "y")], {"x": (T.FLOAT, ("N", 3))}))
     with pytest.raises(NumberTypeError, match="convert it"):
-        model(np.ones((1, 3), np.int64))
+        model(np.ones((1, 3), np.uint8))
 
 
 def test_integers_that_floats_cannot_tell_apart_are_refused(tmp_path):
@@ -286,7 +286,7 @@ def test_integers_that_floats_cannot_tell_apart_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("nodes", "kind", "message"),
     [
-        ([node("Div", "x two", "i"), node("Cast", "i", "y", to=T.FLOAT)], T.INT64, "divides integers, which cuts off"),
+        ([node("Div", "x two", "i"), node("Cast", "i", "y", to=T.FLOAT)], T.INT64, "divides integers, which drops the remainder"),
         ([node("Add", "x x", "i"), node("Cast", "i", "y", to=T.FLOAT)], T.UINT8, "8 or 16 bits, which wrap around"),
         ([node("Cast", "x", "i", to=T.UINT8), node("Cast", "i", "y", to=T.FLOAT)], T.INT64, "cast to uint8, which wraps"),
     ],
@@ -305,7 +305,7 @@ def test_inputs_held_at_a_value_are_constants():
     model = reader.load(proto, fix={"s": 0.5})
     assert model.inputs == ("x",)
     same(model(x), runtime(proto, x=x, s=np.full((2, 4, 3), 0.5, np.float32))[0])
-    wrong = [({"z": 1}, "unknown input 'z'"), ({"s": "a"}, "no number"), ({"s": np.ones(3)}, r"gives input 's' shape \(3,\)")]
+    wrong = [({"z": 1}, "unknown input 'z'"), ({"s": "a"}, "not a number"), ({"s": np.ones(3)}, r"gives input 's' shape \(3,\)")]
     for fix, message in wrong:
         with pytest.raises(FormatError, match=message):
             reader.load(proto, fix=fix)
@@ -326,7 +326,7 @@ def test_the_signal_of_a_product_can_be_said(index):
     proto = network(nodes, {"x": (T.FLOAT, ("N", 4))}, a=floats(4, 3), b=floats(4, 3))
     model = reader.load(proto, signal={"y": index})
     assert next(n.layer.signal for n in model.nodes if isinstance(n.layer, L.Multiply)) == index
-    with pytest.raises(FormatError, match="signal= says 0 or 1"):
+    with pytest.raises(FormatError, match="signal= must be 0 or 1"):
         reader.load(proto, signal={"y": 2})
     with pytest.raises(FormatError, match="unknown node 'z'"):
         reader.load(proto, signal={"z": 1})

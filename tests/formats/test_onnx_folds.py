@@ -90,12 +90,12 @@ def test_an_output_that_stays_folded_is_apart_here():
 @pytest.mark.parametrize(
     ("nodes", "message"),
     [
-        ([node("Softmax", "r", "y", axis=0)], "works across axis 0, into which the batch is folded"),
+        ([node("Softmax", "r", "y", axis=0)], "computes across samples: the batch is folded into axis 0"),
         ([node("ReduceSum", "r", "y")], "reduces all axes"),
         ([node("Add", "r pos", "y")], "differs along axis 0, into which the batch is folded"),
-        ([node("Gemm", "r r", "y", transB=1)], "products of rows with one constant matrix"),
+        ([node("Gemm", "r r", "y", transB=1)], "only products with one constant matrix"),
         ([node("CumSum", "r one", "y")], "CumSum"),
-        ([node("Concat", "r x", "y", axis=0)], "other axes folded into their batch"),
+        ([node("Concat", "r x", "y", axis=0)], "different axes folded into their batch"),
     ],
 )
 def test_what_works_across_samples_is_refused(nodes, message):

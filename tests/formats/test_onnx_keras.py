@@ -101,7 +101,7 @@ def test_a_network_of_words_is_read_for_any_number_of_steps(sequences, spelling)
 @pytest.mark.parametrize("rows", [ROWS - 1, 0])
 def test_a_spelling_that_changes_a_words_number_is_not_left_out(rows):
     """Numbers are shifted here: only what leaves every row of the table as it is means nothing."""
-    with pytest.raises(FormatError, match="divides integers, which cuts off"):
+    with pytest.raises(FormatError, match="divides integers, which drops the remainder"):
         reader.load(words(lambda m, x: m.op("Mod", m.op("Add", x, np.int32(1)), np.int32(rows or ROWS))))
 
 

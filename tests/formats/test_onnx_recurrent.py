@@ -472,15 +472,15 @@ def test_states_and_lengths_of_the_wrong_shape():
 
 
 MOVED = [
-    (["Conv"], {"kernel_shape": [1]}, "Conv is read with the batch axis in front only"),
-    (["ReduceSum", "one"], {}, "works across the batch axis 1"),
-    (["Squeeze", "one"], {}, "works across the batch axis 1"),
+    (["Conv"], {"kernel_shape": [1]}, "Conv is supported only with the batch axis first"),
+    (["ReduceSum", "one"], {}, "computes across samples, along the batch axis 1"),
+    (["Squeeze", "one"], {}, "computes across samples, along the batch axis 1"),
     (["Reshape", "apart"], {}, r"moves elements between samples: \(5, N, 4\) becomes \(4, "),
-    (["MatMul", "cube"], {}, "only products of rows with one constant matrix"),
-    (["Gather", "one"], {"axis": 1}, "works across the batch axis 1"),
+    (["MatMul", "cube"], {}, "only products with one constant matrix"),
+    (["Gather", "one"], {"axis": 1}, "computes across samples, along the batch axis 1"),
     (["Gather", "one"], {"axis": 7}, "axis 7 does not exist among 3 axes"),
-    (["Add", "x"], {}, "the batch axes of its inputs are different ones: 0, 1"),
-    (["Concat", "x"], {"axis": 0}, "the batch axes of its inputs are different ones"),
+    (["Add", "x"], {}, "its inputs have different batch axes: 0, 1"),
+    (["Concat", "x"], {"axis": 0}, "its inputs have different batch axes"),
 ]
 
 

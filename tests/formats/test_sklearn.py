@@ -259,7 +259,7 @@ def test_float32_and_a_domain():
         ),
         (
             pipeline.make_pipeline(impute.SimpleImputer(add_indicator=True), linear_model.Ridge()).fit(X, TARGET),
-            "adds and drops no columns",
+            "keeps every column and adds none",
         ),
     ],
     ids=lambda value: type(value).__name__,

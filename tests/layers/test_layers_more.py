@@ -561,7 +561,7 @@ BAD = {
     "MatMul": (lambda: L.MatMul().shape((1, 2, 3), (1, 2, 3)), ShapeError, "no matrix product"),
     "StackedDense": (lambda: L.StackedDense(np.ones((2, 2))), ShapeError, r"must be \(\*stack, lower, upper\)"),
     "StackedDense rows": (lambda: L.StackedDense(np.ones((2, 3, 4))).shape((1, 2, 3)), ShapeError, r"\(N, …, 2, rows, 3\)"),
-    "StackedDense stack": (lambda: L.StackedDense(np.ones((2, 3, 4))).shape((1, 5, 1, 3)), ShapeError, "whose stack is another"),
+    "StackedDense stack": (lambda: L.StackedDense(np.ones((2, 3, 4))).shape((1, 5, 1, 3)), ShapeError, "whose stack axes differ"),
     "Compare": (lambda: L.Compare("≠"), ParameterError, "Compare.relation must be one of"),
     "Compare other": (lambda: L.Compare(">", np.ones(3)).shape((1, 4)), ShapeError, "Compare.other of shape"),
     "Where": (lambda: L.Where(np.ones(3)).shape((1, 4), (1, 4)), ShapeError, "Where.then of shape"),

@@ -56,7 +56,7 @@ def test_the_lowest_float_is_a_cell_and_padding_is_not():
 
 
 def test_a_maximum_over_nothing_but_padding_does_not_exist():
-    with pytest.raises(ShapeError, match=r"a window of MaxPool\(kernel=1, padding=1\) sees nothing but padding in an"):
+    with pytest.raises(ShapeError, match=r"a window of MaxPool\(kernel=1, padding=1\) covers nothing but padding in an"):
         L.MaxPool(1, padding=1).shape((1, 1, 3))
 
 

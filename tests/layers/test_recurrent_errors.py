@@ -69,7 +69,7 @@ BAD = {
     "second bias": (
         lambda: L.GRU(np.ones((3, 6)), np.ones((2, 6)), bias_recurrent=np.ones(2)),
         ParameterError,
-        "only with linear_before_reset=True",
+        "needs linear_before_reset=True",
     ),
     "friendly gates": (lambda: L.LSTM.friendly(np.ones((3, 2)), U, B, "f"), ParameterError, "gates must be one of 'io', 'i', ''"),
     "friendly weights": (lambda: L.LSTM.friendly(np.ones(3), U, B), ShapeError, r"\(features, hidden\)"),

@@ -180,7 +180,7 @@ def test_images_become_grey_or_colour_as_the_channels_demand():
     three = preprocess.array_of(grey, model(3), preprocessing="none")
     assert np.array_equal(three, np.stack([GREY] * 3))
     assert preprocess.array_of(colour, model(1)).shape == (1, 4, 6)
-    with pytest.raises(errors.ShapeError, match="1 or 3 channels, and the model's input 5"):
+    with pytest.raises(errors.ShapeError, match="1 or 3 channels, and the model's input has 5"):
         preprocess.array_of(grey, model(5))
 
 
@@ -466,7 +466,7 @@ def test_a_file_that_is_no_preprocessing_says_so(tmp_path, text, message):
 
 
 def test_what_follows_a_models_domain_is_not_stored():
-    with pytest.raises(errors.ParameterError, match="kept with the model"):
+    with pytest.raises(errors.ParameterError, match="cannot be saved by itself"):
         preprocess.text_of(preprocess.fitted(None, model()))
 
 

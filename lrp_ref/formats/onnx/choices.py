@@ -35,7 +35,9 @@ class PassThrough(Activation):
     def shape(self, *inputs: Shape) -> Shape:
         output = self.layer.shape(*inputs)
         if output != inputs[0]:
-            raise ShapeError(f"relevance passes what keeps the shape, and {self.layer} turns {inputs[0]} into {output}")
+            raise ShapeError(
+                f"pass_through= is for layers that keep their input's shape, and {self.layer} turns {inputs[0]} into {output}"
+            )
         return output
 
     def forward(self, *inputs: Array) -> Array:
@@ -46,7 +48,7 @@ class PassThrough(Activation):
         return self.layer.forward(z)
 
     def derivative(self, z: Array, output: Array) -> Array:
-        raise DerivativeError(f"{type(self.layer).__name__} may be no function of each element by itself: use vjp")
+        raise DerivativeError(f"{type(self.layer).__name__} may not be an elementwise function: use vjp")
 
     def vjp(self, inputs: tuple[Array, ...], output: Array, upper: Array) -> tuple[Array, ...]:
         return self.layer.vjp(inputs, output, upper)
@@ -77,14 +79,14 @@ def hold_inputs(graph: OnnxGraph, fix: Mapping[str, Any]) -> OnnxGraph:
 def _held_value(declared: InputDeclaration, value: Any) -> np.ndarray:
     """The value in the shape that the file declares; one number stands for all, and open extents are 1 then."""
     if declared.kind not in CASTS:
-        raise FormatError(f"fix= holds numbers, and input {declared.name!r} has none")
+        raise FormatError(f"fix= sets an input to numbers, and input {declared.name!r} does not hold numbers")
     try:
         array = np.asarray(value)
         converted: np.ndarray = array.astype(CASTS[declared.kind])
     except (TypeError, ValueError):
-        raise FormatError(f"fix= holds input {declared.name!r} at {value!r}, which is no number") from None
+        raise FormatError(f"fix= sets input {declared.name!r} to {value!r}, which is not a number") from None
     if array.dtype.kind not in "iufb" or not np.array_equal(converted, array, equal_nan=False):
-        raise FormatError(f"fix= holds input {declared.name!r} at {value!r}, which its type does not hold")
+        raise FormatError(f"fix= sets input {declared.name!r} to {value!r}, which does not fit its type")
     if declared.dims is None or array.ndim:
         fits = declared.dims is None or (
             len(declared.dims) == array.ndim and all(d in (None, 0, e) for d, e in zip(declared.dims, array.shape, strict=True))
@@ -110,7 +112,9 @@ def check_choices(signal: Mapping[str, int], pass_through: Sequence[str]) -> Cho
     """
     for name, index in signal.items():
         if index not in (0, 1) or isinstance(index, bool):
-            raise FormatError(f"signal= says 0 or 1, which of its inputs is the signal of node {name!r}; found {index!r}")
+            raise FormatError(
+                f"signal= must be 0 or 1 for node {name!r}, the index of the input that is the signal; found {index!r}"
+            )
     names = (pass_through,) if isinstance(pass_through, str) else tuple(pass_through)
     return Choices(dict(signal), names)
 

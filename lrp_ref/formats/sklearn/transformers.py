@@ -150,7 +150,7 @@ def _imputer(step: Any) -> Layer:
     """Nothing: a model's inputs have no missing values, and a NaN is refused by name."""
     statistics = np.asarray(fitted_attribute(step, "statistics_"))
     if step.add_indicator or statistics.dtype.kind != "f" or np.isnan(statistics).any():
-        raise FormatError("SimpleImputer is read where it adds and drops no columns of numbers")
+        raise FormatError("SimpleImputer is supported only where it keeps every column and adds none")
     return L.Identity()
 
 

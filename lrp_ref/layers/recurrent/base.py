@@ -82,7 +82,7 @@ class Cells(Recurrent):
         known = tuple(r for r in READS if r == "lengths" or r in self.states)
         object.__setattr__(self, "reads", tuple(self.reads) if not isinstance(self.reads, str) else (self.reads,))
         if not set(self.reads) <= set(known) or list(self.reads) != sorted(set(self.reads), key=known.index):
-            raise ParameterError(f"{kind}.reads holds some of {', '.join(map(repr, known))}, in this order, found {self.reads}")
+            raise ParameterError(f"{kind}.reads must be some of {', '.join(map(repr, known))}, in this order, found {self.reads}")
         for name, value in self.parameters.items():  # one direction may be given without an axis for it
             if value.ndim == (2 if name.startswith("weight") else 1) and DIRECTIONS[self.direction] == 1:
                 object.__setattr__(self, name, value[None])

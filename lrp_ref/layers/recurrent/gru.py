@@ -52,7 +52,7 @@ class GRU(Cells):
             choose(getattr(self, name), f"GRU.{name}", ACTIVATIONS)
         object.__setattr__(self, "linear_before_reset", bool(self.linear_before_reset))
         if self.bias_recurrent is not None and not self.linear_before_reset:
-            raise ParameterError("GRU.bias_recurrent is a bias of its own only with linear_before_reset=True; add it to the bias")
+            raise ParameterError("GRU.bias_recurrent needs linear_before_reset=True; without it add its numbers to the bias")
         super().__post_init__()
 
     def _extents(self) -> dict[str, Shape]:

@@ -66,7 +66,7 @@ class LSTM(Cells):
         for name in ("scale", "state_scale"):
             check_number(getattr(self, name), f"LSTM.{name}")
         if self.peepholes is not None and self.gates != "ifog":
-            raise ParameterError(f"peepholes belong to a cell with all gates, found LSTM.gates = {self.gates!r}")
+            raise ParameterError(f"peepholes need a cell with all gates, found LSTM.gates = {self.gates!r}")
         super().__post_init__()
 
     def _extents(self) -> dict[str, Shape]:

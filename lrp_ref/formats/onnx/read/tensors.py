@@ -110,7 +110,7 @@ def check_size(shape: Sequence[int], *operands: Array) -> Shape:
     extents = tuple(int(extent) for extent in shape)
     limit = max(LARGEST, sum({id(array): array.size for array in operands}.values()))
     if any(extent < 0 for extent in extents) or math.prod(max(e, 1) for e in extents) > limit or len(extents) > 32:
-        raise FormatError(f"a constant of shape {extents} is not computed at load")
+        raise FormatError(f"a constant of shape {extents} is too large, or its shape is not valid")
     return extents
 
 

@@ -57,7 +57,7 @@ class Places:
         translate_nodes(self.nodes, values, replace(call.builder, batch=batch), self.versions, self.operators, fold)
         indices = values[self.name]
         if not isinstance(indices, np.ndarray) or indices.dtype.kind not in "iu" or not indices.ndim:
-            raise FormatError("what it picks is no list of integers that is known at load")
+            raise FormatError("the indices that it picks must be constant integers")
         return indices
 
 
@@ -141,7 +141,7 @@ def as_strided(call: Call) -> Tensor:
     for count, positions in zip(counts, positions_by_batch, strict=True):
         expected = first_sample + size * np.arange(count).reshape(-1, *(1,) * (first_sample.ndim - 1))
         if positions.shape != expected.shape or (positions != expected).any():
-            raise FormatError("it moves elements between samples: what it picks of the batch in memory differs among samples")
+            raise FormatError("it moves elements between samples: it does not pick the same elements of each")
     if not first_sample.size or first_sample.min() < 0 or first_sample.max() >= size:
         raise FormatError("it moves elements between samples, or picks none")
     shape, cells = first_sample.shape[1:], tuple(int(cell) for cell in first_sample.reshape(-1))

@@ -46,12 +46,14 @@ def move_batch_first(call: Call, operator: Operator) -> tuple[Call, int] | None:
     if batch_axes == {0} and not operator.moves_batch:
         return None
     if len(batch_axes) > 1 or operator.broadcasts:
-        raise FormatError(f"the batch axes of its inputs are different ones: {', '.join(map(str, sorted(batch_axes)))}")
+        raise FormatError(f"its inputs have different batch axes: {', '.join(map(str, sorted(batch_axes)))}")
     (batch_axis,) = batch_axes
     if operator.elementwise:
         return _call_batch_first(call), batch_axis
     if operator.recount is None:
-        raise FormatError(f"the batch axis of its input is axis {batch_axis}, and {op} is read with the batch axis in front only")
+        raise FormatError(
+            f"the batch axis of its input is axis {batch_axis}, and {op} is supported only with the batch axis first"
+        )
     return operator.recount(call, batch_axis)
 
 
@@ -71,7 +73,7 @@ def _axis_batch_first(axis: int, batch_axis: int, rank: int) -> int:
     if not 0 <= position < rank:
         raise FormatError(f"axis {axis} does not exist among {rank} axes")
     if position == batch_axis:
-        raise FormatError(f"it works across the batch axis {batch_axis}, and samples are explained one by one")
+        raise FormatError(f"it computes across samples, along the batch axis {batch_axis}; each sample is explained by itself")
     return position + 1 if position < batch_axis else position
 
 
@@ -111,7 +113,7 @@ def recount_transpose(call: Call, batch_axis: int) -> tuple[Call, int]:
     rank = call.rank(call.tensor())
     order = call.integers("perm", tuple(reversed(range(rank))))
     if sorted(order) != list(range(rank)):
-        raise FormatError(f"the attribute perm is {order}, which is no order of {rank} axes")
+        raise FormatError(f"the attribute perm is {order}, which is not a permutation of {rank} axes")
     perm = (0, *(_axis_batch_first(axis, batch_axis, rank) for axis in order if axis != batch_axis))
     return _call_batch_first(call, {"perm": perm}), order.index(batch_axis)
 
@@ -209,7 +211,7 @@ def recount_matmul(call: Call, batch_axis: int) -> tuple[Call, int]:
     first, second = call.value(0), call.value(1)
     if isinstance(second, Tensor) or not isinstance(first, Tensor) or second.ndim > 2 or batch_axis == call.rank(first) - 1:
         raise FormatError(
-            f"the batch axis of its input is axis {batch_axis}: only products of rows with one constant matrix are read then"
+            f"the batch axis of its input is axis {batch_axis}: only products with one constant matrix are supported then"
         )
     return _call_batch_first(call), batch_axis
 

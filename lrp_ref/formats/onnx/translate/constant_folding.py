@@ -163,7 +163,7 @@ _LARGEST_FILL = 2**27
 def _constant_of_shape(call: Call) -> Array:
     shape = _without_batch(call, call.integer_list(0) or ())
     if any(extent < 0 for extent in shape) or math.prod(max(e, 1) for e in shape) > _LARGEST_FILL or len(shape) > 32:
-        raise FormatError(f"a constant of shape {shape} is not computed at load")
+        raise FormatError(f"a constant of shape {shape} is too large, or its shape is not valid")
     value = call.node.attributes.get("value")
     value = np.zeros(1, np.float32) if not isinstance(value, np.ndarray) else value
     return np.broadcast_to(value.reshape(()), shape)  # a view of one number
@@ -201,7 +201,7 @@ def _reduction(function: Callable[..., Any], since: int) -> Callable[[Call], Arr
 
 def _mean(a: Array, axis: Any, keepdims: bool) -> Array:
     if not a.size:  # NumPy warns, which is an error where warnings are
-        raise FormatError(f"a mean over an array of shape {a.shape}")
+        raise FormatError(f"a mean over an empty array, of shape {a.shape}")
     return np.asarray(np.mean(a, axis=axis, keepdims=keepdims))
 
 

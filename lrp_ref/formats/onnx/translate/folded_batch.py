@@ -67,7 +67,7 @@ def unfold_batch(call: Call, operator: Operator) -> tuple[Call, Layout]:
     signals = [value for value in call.inputs if isinstance(value, Tensor)]
     layouts = {(s.batch_axis, s.before, s.behind) for s in signals}
     if len(layouts) > 1 or len({len(s.shape) for s in signals}) > 1:
-        raise FormatError("its inputs have other axes folded into their batch, each")
+        raise FormatError("its inputs have different axes folded into their batch")
     (layout,) = layouts
     if operator.elementwise:
         return _front(call), layout
@@ -111,7 +111,9 @@ def _counted(axis: int, layout: Layout, rank: int) -> int:
     if not 0 <= position < rank:
         raise FormatError(f"axis {axis} does not exist among {rank} axes")
     if position == batch_axis:
-        raise FormatError(f"it works across axis {batch_axis}, into which the batch is folded; samples are explained one by one")
+        raise FormatError(
+            f"it computes across samples: the batch is folded into axis {batch_axis}; each sample is explained by itself"
+        )
     return position + 1 if position < batch_axis else position + before + behind
 
 
@@ -121,7 +123,7 @@ def _aligned(constant: Array, layout: Layout, rank: int) -> Array:
     if constant.ndim <= rank - 1 - batch_axis:  # it does not reach the batch
         return constant
     if constant.ndim > rank:
-        raise FormatError(f"a constant of shape {constant.shape} has more axes than the signal that it meets")
+        raise FormatError(f"a constant of shape {constant.shape} has more axes than the signal that it is combined with")
     constant_of_rank = constant.reshape((1,) * (rank - constant.ndim) + constant.shape)
     if constant_of_rank.shape[batch_axis] != 1:
         raise FormatError(f"a constant of shape {constant.shape} differs along axis {batch_axis}, into which the batch is folded")
@@ -145,7 +147,7 @@ def unfold_product(call: Call, layout: Layout) -> tuple[Call, Layout]:
         return _front(call), layout
     plain = isinstance(first, Tensor) and not isinstance(second, Tensor) and second.ndim == 2 and batch_axis < rank - 1
     if not plain or (call.node.op == "Gemm" and call.integer("transA", 0)):
-        raise FormatError("axes are folded into its input's batch: products of rows with one constant matrix are read then")
+        raise FormatError("axes are folded into its input's batch: only products with one constant matrix are supported then")
     return _front(call), layout
 
 
@@ -161,7 +163,7 @@ def unfold_transpose(call: Call, layout: Layout) -> tuple[Call, Layout]:
     rank = _file_rank(call, layout)
     order = call.integers("perm", tuple(reversed(range(rank))))
     if sorted(order) != list(range(rank)):
-        raise FormatError(f"the attribute perm is {order}, which is no order of {rank} axes")
+        raise FormatError(f"the attribute perm is {order}, which is not a permutation of {rank} axes")
     perm = [0]
     for axis in order:
         perm += range(batch_axis + 1, batch_axis + 1 + before + behind) if axis == batch_axis else [_counted(axis, layout, rank)]

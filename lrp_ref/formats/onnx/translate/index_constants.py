@@ -35,7 +35,7 @@ def identity_like(call: Call) -> Array:
     """
     a = call.constant(0)
     if a.ndim != 2:
-        raise FormatError(f"an identity matrix like an array of shape {a.shape}")
+        raise FormatError(f"an identity matrix needs an array of two axes, found shape {a.shape}")
     rows, columns = check_size(a.shape, a)
     dtype = np.dtype(CASTS[call.integer("dtype")] if call.has("dtype") else a.dtype)
     return np.asarray(np.eye(rows, columns, call.integer("k", 0)), dtype=dtype)
@@ -60,10 +60,10 @@ def gather_nd(call: Call) -> Array:
     Raises
     ------
     FormatError
-        Where it picks along batch axes, or along more axes than there are.
+        Where it picks with batch_dims, or along more axes than its input has.
     """
     a, indices = call.constant(0), call.constant(1).astype(np.int64)
     if call.integer("batch_dims", 0) or not 0 < indices.shape[-1] <= a.ndim:
-        raise FormatError("it picks along batch axes, or along more axes than there are")
+        raise FormatError("it picks with batch_dims, or along more axes than its input has")
     check_size((*indices.shape[:-1], *a.shape[indices.shape[-1] :]), a, indices)
     return np.asarray(a[tuple(np.moveaxis(indices, -1, 0))])

@@ -64,6 +64,6 @@ def check_integers(call: Call) -> None:
         )
     op, kinds = call.node.op, {value.kind for value in _values(call) if isinstance(value, Tensor)}
     if op in _CUTS and kinds and 0 not in kinds:
-        raise FormatError("it divides integers, which cuts off: export the network with a Cast to floats in front")
+        raise FormatError("it divides integers, which drops the remainder: export the network with a Cast to floats in front")
     if op in _COMPUTES and kinds & _NARROW:
         raise FormatError("it computes with integers of 8 or 16 bits, which wrap around: export the network with a Cast in front")

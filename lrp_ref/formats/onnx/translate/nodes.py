@@ -114,7 +114,7 @@ def _take_branch(
             "decides at a value"
         )
     if condition.size != 1:
-        raise FormatError(f"its condition has shape {condition.shape}")
+        raise FormatError(f"its condition must be one truth value, found shape {condition.shape}")
     branch = call.node.attributes.get("then_branch" if condition.reshape(()) else "else_branch")
     if not isinstance(branch, Branch) or len(branch.outputs) != len(call.node.outputs):
         raise FormatError("its branch is missing, or has another number of outputs")

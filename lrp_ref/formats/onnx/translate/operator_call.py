@@ -218,7 +218,7 @@ class Call:
         if not 0 <= position < rank:
             raise FormatError(f"axis {axis} does not exist among {rank} axes")
         if position == 0 and self.lead:
-            raise FormatError("it works across the batch axis 0, and samples are explained one by one")
+            raise FormatError("it computes across samples, along the batch axis 0; each sample is explained by itself")
         return position + 1 - self.lead
 
     def axes(self, axes: Sequence[int], rank: int) -> tuple[int, ...]:
@@ -262,7 +262,7 @@ class Call:
         if constant.ndim < rank or not self.lead:
             return constant
         if constant.ndim > rank:
-            raise FormatError(f"a constant of shape {constant.shape} has more axes than the signal that it meets")
+            raise FormatError(f"a constant of shape {constant.shape} has more axes than the signal that it is combined with")
         if constant.shape[0] != 1 and (constant.shape[0] != self.builder.batch or (constant != constant[:1]).any()):
             raise FormatError(f"a constant of shape {constant.shape} differs from sample to sample")
         return np.asarray(constant[0])

@@ -105,7 +105,7 @@ def _transposed(call: Call, x: Tensor, suffix: str = "transpose") -> Tensor:
     """The last two axes exchanged."""
     rank = len(x.shape) + 1
     if rank - 2 < 1:
-        raise FormatError("a transpose of its input would move the batch axis, and samples are explained one by one")
+        raise FormatError("a transpose of its input would move the batch axis, and each sample is explained by itself")
     return call.emit(Transpose((*range(rank - 2), rank - 1, rank - 2)), x, suffix=suffix)
 
 
@@ -128,7 +128,7 @@ def _gemm(call: Call) -> Tensor:
         x = x if beta == 1 else call.emit(Scale(call.parameter(beta)), x, suffix="scaled")
         return affine(call, x, None, call.per_sample(known * np.float64(alpha), call.rank(x)))
     if call.lead:
-        raise FormatError("only a product with a constant matrix (an initializer) keeps samples apart")
+        raise FormatError("only a product with a constant matrix (an initializer) is supported: others mix samples")
     factors = [
         _matrix(call, value, bool(swap), f"factor_{k}")
         for k, (value, swap) in enumerate(zip((first, second), swapped, strict=True))
@@ -140,7 +140,7 @@ def _gemm(call: Call) -> Tensor:
 
 def _swap_rows(call: Call, x: Tensor) -> Tensor:
     if call.lead:
-        raise FormatError("transA = 1 makes features of the batch axis, and samples are explained one by one")
+        raise FormatError("transA = 1 makes features of the batch axis, and each sample is explained by itself")
     return _transposed(call, x)
 
 

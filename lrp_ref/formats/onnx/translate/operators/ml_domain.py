@@ -99,7 +99,7 @@ def _normalizer(call: Call) -> Tensor:
         size = call.emit(SumOver((1,), True), call.emit(Abs(), x, suffix="magnitudes"), suffix="sum")
         return call.emit(Divide(), x, size)
     if norm != "L2":
-        raise FormatError(f"the attribute 'norm' is {norm!r}")
+        raise FormatError(f"the attribute 'norm' is {norm!r}, which is not supported")
     squares = call.emit(SumOver((1,), True), call.emit(Pow(call.parameter(2.0)), x, suffix="squares"), suffix="sum")
     return call.emit(Divide(), x, call.emit(Sqrt(), squares, suffix="length"))
 

@@ -29,7 +29,7 @@ def _quantize(call: Call) -> Tensor:
         raise FormatError("a signal is quantised with several scales, or to no integers, which is not read")
     step, shift, ends = float(scale.reshape(())), int(zero.reshape(())), np.iinfo(zero.dtype)
     if not (math.isfinite(step) and step > 0):
-        raise FormatError(f"its scale is {step}")
+        raise FormatError(f"its scale must be a positive finite number, found {step}")
     clip = call.emit(Clip(float((ends.min - shift) * step), float((ends.max - shift) * step)), x)
     call.builder.grids[clip.name] = (step, shift)
     call.builder.remark(REMARK)

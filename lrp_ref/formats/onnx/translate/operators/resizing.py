@@ -111,7 +111,7 @@ def _fitted(call: Call, full: Sequence[int], sizes: dict[int, int]) -> tuple[lis
     if policy == "stretch":
         return None, [sizes.get(axis, extent) for axis, extent in enumerate(full)]
     if policy not in ("not_larger", "not_smaller"):
-        raise FormatError(f"the attribute keep_aspect_ratio_policy is {policy!r}")
+        raise FormatError(f"the attribute keep_aspect_ratio_policy is {policy!r}, which is not supported")
     ratios = [Fraction(size, full[axis]) for axis, size in sizes.items()]
     scale = min(ratios) if policy == "not_larger" else max(ratios)
     extents = [math.floor(scale * e + Fraction(1, 2)) if axis in sizes else e for axis, e in enumerate(full)]

@@ -26,14 +26,14 @@ def scatter_constants(call: Call) -> Array:
 
 def _check(call: Call) -> None:
     if call.text("reduction", "none") != "none":
-        raise FormatError(f"it writes by {call.text('reduction')!r}, which is not read")
+        raise FormatError(f"its reduction {call.text('reduction')!r} is not supported")
 
 
 def _counted(indices: Array, shape: tuple[int, ...], axis: int) -> Array:
     numbers = indices.astype(np.int64)
     extent = shape[axis]
     if numbers.size and not -extent <= int(numbers.min()) <= int(numbers.max()) < extent:
-        raise FormatError(f"it writes beyond an axis of {extent} cells")
+        raise FormatError(f"its indices lie outside an axis of {extent} cells")
     return np.where(numbers < 0, numbers + extent, numbers)
 
 
@@ -61,11 +61,11 @@ def _one_hot(call: Call) -> Tensor:
     """`on` at each number's place along a new axis, `off` elsewhere; numbers count from the end where they are negative."""
     x, depth, ends = call.tensor(), call.constant(1), call.constant(2)
     if depth.size != 1 or ends.shape != (2,) or not 0 < int(depth.reshape(())) <= 2**24:
-        raise FormatError("its depth is no number, or its two values are not two")
+        raise FormatError("its depth must be one number, and its values two")
     rows, rank = int(depth.reshape(())), call.rank(x) + 1
     axis = call.integer("axis", -1)
     if axis not in (-1, rank - 1):
-        raise FormatError(f"axis {axis} is not the last, where ones and zeros are read")
+        raise FormatError(f"axis {axis} is not supported: only the last axis is")
     column = call.emit(Reshape((*x.shape, 1)), x, suffix="column")
     call.builder.check((*x.shape, rows), "its output")
     wide = expand(call, column, (*x.shape, rows))

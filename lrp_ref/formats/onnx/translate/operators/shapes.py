@@ -117,7 +117,7 @@ def _transpose(call: Call) -> Tensor:
     rank = call.rank(x)
     order = call.integers("perm", tuple(reversed(range(rank))))
     if sorted(order) != list(range(rank)):
-        raise FormatError(f"the attribute perm is {order}, which is no order of {rank} axes")
+        raise FormatError(f"the attribute perm is {order}, which is not a permutation of {rank} axes")
     if call.lead and order == tuple(range(rank)):  # a move of the batch axis, which stays in front in the model
         return x
     axes = order if call.lead else (0, *(axis + 1 for axis in order))

@@ -49,7 +49,7 @@ def pads_of(call: Call, spatial: Shape, kernel: Shape, stride: tuple[int, ...], 
     if auto in ("SAME_UPPER", "SAME_LOWER"):
         return tuple(_pad_same(*axis, upper=auto == "SAME_UPPER") for axis in zip(spatial, kernel, stride, dilation, strict=True))
     if auto not in ("NOTSET", "VALID", ""):
-        raise FormatError(f"the attribute auto_pad is {auto!r}")
+        raise FormatError(f"the attribute auto_pad is {auto!r}, which is not supported")
     pads = call.integers("pads", ()) or (0,) * (2 * dims)
     pads = (0,) * (2 * dims) if auto == "VALID" else pads
     if len(pads) != 2 * dims:
@@ -77,7 +77,7 @@ def _pool(call: Call, kind: type[Layer], **options: Any) -> Tensor:
     cells = window.taps * math.prod(window.outputs(x.shape[1:])) * call.builder.dtype.itemsize
     if cells > call.builder.budget:
         raise FormatError(
-            f"its windows see {cells} bytes in one channel, more than the budget of {call.builder.budget}; budget= raises it"
+            f"its windows take {cells} bytes in one channel, more than the budget of {call.builder.budget}; budget= raises it"
         )
     return call.emit(kind(kernel, stride, pads, dilation, ceil, **options), x)  # type: ignore[call-arg]
 
