@@ -10,7 +10,7 @@ import click
 from .. import formats, preprocess
 from ..errors import ExistingFileError, ParameterError
 from ..network.canonize import canonized
-from . import options
+from . import completion, options
 from .grouped_help import GroupedCommand
 from .network import read_network
 from .output import Output
@@ -18,7 +18,7 @@ from .writing import atomic_write
 
 
 @click.command(cls=GroupedCommand, short_help="Convert a network to .npz, ready to run with NumPy alone.")
-@click.argument("model")
+@click.argument("model", shell_complete=completion.models)
 @click.argument("out", type=click.Path(path_type=Path), metavar="OUT.npz")
 @click.option("--force", is_flag=True, help="Overwrite files that are there already.")
 @options.network

@@ -12,9 +12,10 @@ from typing import Any
 import click
 import numpy as np
 
-from .. import zoo
+from .. import __version__, zoo
 from ..explainer import explain
 from ..propagate.explanation import Explanation
+from ..propagate.plan import instruction_set
 from ..rules import AlphaBeta, Epsilon, Gamma, LinearRule, Zero, ZPlus, relative
 from .output import Output, number_text
 from .records import record_of
@@ -22,6 +23,10 @@ from .report import balance, show_ledger
 from .writing import DPI, atomic_write
 
 MODEL = "digits"
+NO_CORE = (
+    "without its compiled core: explanations are the same, but slower. It is left out where no C compiler is found when "
+    "lrp_ref is installed; with gcc or clang, pip install --force-reinstall --no-deps . builds it"
+)
 SHOWN = 3  # the digit whose ledger is shown
 ACCOUNT = Epsilon(relative(0.25))  # under this rule, since every column of its ledger has something in it
 
@@ -73,6 +78,9 @@ def demo(out: Path | None, text: bool, force: bool, as_json: bool) -> None:
     width = max(len(str(path)) for path in written)
     for path, what in written.items():
         say.say(f"{path!s:<{width}}  {what}")
+    say.heading("Computed by")
+    found = instruction_set()
+    say.say(f"lrp_ref {__version__}, {f'the compiled core for {found}' if found else NO_CORE}")
     commands = next_commands(folder)
     say.heading("What to try next")
     say.commands(commands)
@@ -85,6 +93,7 @@ def demo(out: Path | None, text: bool, force: bool, as_json: bool) -> None:
             "relevance": {name: e.total.tolist() for name, e in columns.items()},
             "example": {"digit": SHOWN, "rule": str(ACCOUNT), **record},
             "written": [str(path) for path in written],
+            "instruction_set": found,
             "next": commands,
         }
     )

@@ -18,7 +18,7 @@ from ..explainer import Explainer
 from ..propagate.method import Method
 from ..propagate.plan import BACKENDS
 from ..render import STYLES
-from . import digests, parsing
+from . import completion, digests, parsing
 from .explain_command import ExplainCommand
 from .grouped_help import GroupedCommand
 from .journal import Journal
@@ -34,7 +34,7 @@ UNSEEN = ("inputs", "out", "force", "as_json", "quiet", "ledger", "threads", "as
 
 
 @click.command(cls=GroupedCommand, short_help="Explain what a network predicts for one input, or for many.")
-@click.argument("model")
+@click.argument("model", shell_complete=completion.models)
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="INPUT...")
 @click.option(
     "--target",

@@ -30,6 +30,10 @@ _NEEDS = {
 }
 
 
+#: What is said where the core was left out when lrp_ref was installed.
+WITHOUT_CORE = "the compiled core is not built here: explanations are the same, but slower"
+
+
 @click.command(short_help="Show versions, backends, precisions, threads.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def info(as_json: bool) -> None:
@@ -82,7 +86,7 @@ def _fact_text(name: str, value: Any) -> str:
     if name == "packages":
         return ", ".join(f"{package} {version or 'not installed'}" for package, version in value.items())
     if name == "instruction_set":
-        return value or "the compiled core is not built here: explanations are the same, but slower"
+        return value or WITHOUT_CORE
     if name == "missing":
         return ", ".join(f"{what} ({install})" for what, install in value.items()) or "nothing"
     if name == "blas":

@@ -13,7 +13,7 @@ from ..explainer import Explainer
 from ..network.canonize import canonized
 from ..network.model import Model
 from ..preprocess import domain_text
-from . import parsing
+from . import completion, parsing
 from .grouped_help import GroupedCommand
 from .network import Network, read_network
 from .options import resources, shared
@@ -26,7 +26,7 @@ _MOST = 4  # names in a line about what was put together again
 
 
 @click.command(cls=GroupedCommand, short_help="Show a network, and which rule goes where.")
-@click.argument("model")
+@click.argument("model", shell_complete=completion.models)
 @click.option("--plan", is_flag=True, help="Show for each node the step that serves it, too.")
 @shared
 def inspect(

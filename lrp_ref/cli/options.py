@@ -12,6 +12,7 @@ from ..composites import PRESETS
 from ..preprocess import PRESETS as PREPROCESSINGS
 from ..propagate.plan import BACKENDS
 from ..resources import MEMORY
+from . import completion
 
 _NETWORK = (
     click.option(
@@ -57,6 +58,7 @@ _NETWORK = (
     click.option("--high", type=float, help="The greatest value that an input can take."),
     click.option(
         "--preprocess",
+        shell_complete=completion.preprocessings,
         metavar="NAME|FILE.json",
         help=f"What is done to images, and so the domain: {', '.join(PREPROCESSINGS)}, or a JSON file.  [default: the file "
         "NETWORK.preprocess.json beside the model, if there is one, else what meets the model's domain]",
@@ -81,6 +83,7 @@ _RULES = (
         default="epsilon_plus",
         show_default=True,
         metavar="NAME",
+        shell_complete=completion.composites,
         help=f"Which rule goes where: {', '.join(PRESETS)}.",
     ),
     click.option(

@@ -12,9 +12,9 @@ import pytest
 import lrp_ref
 from lrp_ref import Model, zoo
 from lrp_ref import layers as L
-from lrp_ref.cli import codes, info
+from lrp_ref.cli import codes, demo, info
 from lrp_ref.cli.terminal import command_lines, fitting, terminal_table, wrapped
-from support.cli_runner import CALL, ROOT, run
+from support.cli_runner import CALL, ROOT, fresh, run
 from support.terminal import on_terminal, screen
 
 on_posix = pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
@@ -172,3 +172,51 @@ def test_info_says_what_is_missing_and_how_to_install_it(monkeypatch):
     assert ".onnx (pip install 'lrp_ref[onnx]')" in run("info").out
     monkeypatch.setattr(info, "find_spec", lambda name: object())
     assert re.search("^missing +nothing$", run("info").out, re.MULTILINE)
+
+
+# --- completion ----------------------------------------------------------------------------------------------------------
+
+
+def completed(*words):
+    """What bash is offered for the last of the words."""
+    environment = {"_LRP_REF_COMPLETE": "bash_complete", "COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1)}
+    done = fresh(**environment)
+    assert (done.code, done.err) == (0, "")
+    return [line.partition(",")[2] for line in done.out.splitlines() if line.startswith("plain,")]
+
+
+def test_a_shell_completes_commands_options_and_values():
+    assert completed("lrp-ref", "expl") == ["explain"]
+    assert completed("lrp-ref", "explain", "--comp") == ["--composite"]
+    assert completed("lrp-ref", "explain", "--composite", "lstm_a") == ["lstm_all", "lstm_abs"]
+    assert completed("lrp-ref", "explain", "--preprocess", "im") == ["imagenet"]
+    assert completed("lrp-ref", "inspect", "zoo:digits_") == ["zoo:digits_bn"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_gets_the_lines_that_it_evaluates(shell):
+    text = fresh(_LRP_REF_COMPLETE=f"{shell}_source", PATH=os.environ["PATH"]).out
+    assert "lrp-ref" in text
+    assert "_LRP_REF_COMPLETE" in text
+
+
+# --- the demo ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("found", "said"), [(None, "without its compiled core: "), ("x86-64-v3", "the compiled core for x86-64-v3")]
+)
+def test_the_demo_says_what_computes(tmp_path, monkeypatch, found, said):
+    monkeypatch.setattr(demo, "instruction_set", lambda: found)
+    monkeypatch.setattr(demo, "_write", lambda *_: {tmp_path: "nothing"})
+    assert said in run("demo", "--out", tmp_path / "demo").out
+
+
+def test_the_package_runs_as_a_module():
+    done = subprocess.run(
+        [sys.executable, "-m", "lrp_ref", "--version"],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        check=True,
+    )
+    assert lrp_ref.__version__ in done.stdout.decode()
