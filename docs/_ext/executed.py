@@ -2,7 +2,8 @@
 
 `{executed}` takes Python; the blocks of one page share one namespace, in order. An exception fails the build unless
 the option `:raises:` names its class; then the message is shown. `{terminal}` takes `lrp-ref` command lines; `:exit: 2`
-says that the last one ends with that code. `:figure: name.png` shows a picture that was written. Nothing is cached:
+says that the last one ends with that code. `:figure: name.png` shows a picture that was written; `:files: _static/a.npz` copies files of
+the documentation into the folder before. Nothing is cached:
 every build runs everything, in a temporary folder, so that a page can save files and the checkout stays clean.
 """
 
@@ -40,6 +41,11 @@ class Shown(SphinxDirective):
             self.env.temp_data[name] = tempfile.mkdtemp(prefix="lrp-ref-docs-")
         return Path(self.env.temp_data[name])
 
+    def copy_files(self) -> None:
+        """Copy the files that the option `files` names into the folder of the page."""
+        for name in self.options.get("files", "").split():
+            shutil.copy(Path(self.env.srcdir) / name, self.folder)
+
     def block(self, text: str, language: str, *classes: str) -> nodes.Node:
         """A literal block."""
         return nodes.literal_block(text, text, language=language, classes=list(classes))
@@ -66,10 +72,12 @@ class Executed(Shown):
         "raises": directives.unchanged_required,
         "figure": directives.unchanged_required,
         "alt": directives.unchanged,
+        "files": directives.unchanged,
     }
 
     def run(self) -> list[nodes.Node]:
         """Run the code; the nodes of the code, its output, and its picture."""
+        self.copy_files()
         code = "\n".join(self.content)
         printed = self._execute(code)
         output = [self.block(printed, "text", "output")] if printed else []
