@@ -260,10 +260,11 @@ def printable(word: str) -> str:
 
 
 def as_image(x: Any) -> Array:
-    """The image (H, W, 3) uint8 of a sample (F,), (H, W), (C, H, W), or of an image (H, W, 3).
+    """The image (H, W, 3) uint8 of a sample (F,), (H, W), (C, H, W), or of an image (H, W, 3) or (H, W, 4) of bytes.
 
     The smallest value becomes black, the largest white; uint8 is shown as it is. One channel, and more than four,
-    become grey.
+    become grey. The channels of numbers are their first axis, whatever their extents: of a sample (1, 4, 4) the last axis
+    has four cells, not red, green, blue and alpha.
 
     Parameters
     ----------
@@ -272,7 +273,7 @@ def as_image(x: Any) -> Array:
     array = np.asarray(x)
     is_bytes = array.dtype == np.uint8
     array = array.astype(np.float64)
-    if array.ndim == 3 and array.shape[2] not in (3, 4):
+    if array.ndim == 3 and not (is_bytes and array.shape[2] in (3, 4)):
         array = np.moveaxis(array, 0, 2)
     grey = array.ndim < 3 or array.shape[2] not in (3, 4)
     if grey:

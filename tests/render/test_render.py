@@ -314,6 +314,12 @@ def test_inputs_as_images(x, expected):
     assert canvas.as_image(x).tolist() == expected
 
 
+@pytest.mark.parametrize("width", [3, 4])
+def test_an_image_as_wide_as_colours_are_many_keeps_its_channels_first(width):
+    x = np.arange(2.0 * width).reshape(1, 2, width)
+    assert canvas.as_image(x).tolist() == canvas.as_image(x[0]).tolist()
+
+
 @pytest.mark.parametrize("style", ["heatmap", "overlay", "pattern"])
 def test_a_style_is_one_panel_alone(style, tmp_path):
     e = explained()
