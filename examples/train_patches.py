@@ -67,7 +67,10 @@ def pieces(images: dict[str, np.ndarray], count: int, rng: np.random.Generator) 
     classes = rng.choice([CLASSES.index("pagoda"), CLASSES.index("flower")], size=count)
     rows, columns = rng.integers(427 - LARGE, size=count), rng.integers(90, size=count)
     names = [REGIONS[k][1] for k in classes]
-    x = [images[name][:, r : r + LARGE, c : c + LARGE] for name, r, c in zip(names, rows, columns + 90 * (classes == 3), strict=True)]
+    x = [
+        images[name][:, r : r + LARGE, c : c + LARGE]
+        for name, r, c in zip(names, rows, columns + 90 * (classes == 3), strict=True)
+    ]
     return np.stack(x), classes
 
 

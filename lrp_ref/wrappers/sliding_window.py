@@ -31,30 +31,30 @@ class Windowed(Explanation):
     ----------
     corners : where each window begins, (S, axes)
     window : the windows' extents
-    values : of each window, (N, S) or (N, S, T)
-    residuals : of each window in the same shape: Σ R = Σ_s values − Σ_s residuals; None where the method conserves nothing
+    window_values : of each window, (N, S) or (N, S, T)
+    residuals : of each window in the same shape: Σ R = Σ_s window_values − Σ_s residuals; None where the method conserves nothing
     counts : how many windows see each cell, in the extents of the axes that they move along
     """
 
     corners: Array = None  # type: ignore[assignment]
     window: Shape = ()
-    values: Array = None  # type: ignore[assignment]
+    window_values: Array = None  # type: ignore[assignment]
     residuals: Array | None = None
     counts: Array = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("corners", "values", "residuals", "counts"):
+        for name in ("corners", "window_values", "residuals", "counts"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, frozen(np.asarray(getattr(self, name))))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        fields = (self.corners, self.window, self.values, self.residuals, self.counts)
+        fields = (self.corners, self.window, self.window_values, self.residuals, self.counts)
         return Windowed, (*super().__reduce__()[1], *fields)
 
     def arrays(self) -> dict[str, Array]:
         """Everything but the ledger as named arrays, as `save` writes them."""
-        more = {"corners": self.corners, "values": self.values, "counts": self.counts}
+        more = {"corners": self.corners, "window_values": self.window_values, "counts": self.counts}
         more |= {} if self.residuals is None else {"residuals": self.residuals}
         return super().arrays() | storable(more)
 
@@ -253,13 +253,13 @@ def _summed(
     x, count = windows.x, windows.x.shape[0]
     lead = () if explained.single else (explained.flat.shape[1],)
     sums: dict[str, Any] = {}
-    windows_done, fields = 0, {"values": "value", "residuals": "residual"}
+    windows_done, fields = 0, {"window_values": "value", "residuals": "residual"}
     for chunk, contents in windows.chunks(size):
         e = explainer(contents, **explained.of([n for n, _ in chunk]))
         if not sums:
             shapes: dict[str, Shape] = {"relevance": x.shape[1:], "value": ()}
             sums = {key: zeros((count, *lead, *shape), e.value) for key, shape in shapes.items()}
-            fields = fields if e.conserves else {"values": "value"}
+            fields = fields if e.conserves else {"window_values": "value"}
             sums |= {key: zeros((count, len(windows.corners), *lead), e.value) for key in fields}
             sums["prediction"] = zeros((count, *e.prediction.shape[1:]), e.prediction)
             sums["activation"] = like(x, e.value)

@@ -203,7 +203,7 @@ def test_windows_are_explained_where_they_are(dtype, backend):
     assert found.corners.tolist() == [list(corner) for corner in corners]
     assert found.window == (5, 4)
     assert found.target.tolist() == [0, 2]
-    assert found.relevance.dtype == found.values.dtype == dtype
+    assert found.relevance.dtype == found.window_values.dtype == dtype
     assert found.counts.tolist() == [[r * c for c in (1, 1, 1, 2, 1, 1, 1)] for r in (1, 1, 2, 2, 3, 2, 2, 1, 1)]
     prediction = sum(explainer(x[:, :, r : r + 5, c : c + 4]).prediction for r, c in corners)
     assert np.array_equal(found.prediction, prediction)
@@ -219,8 +219,8 @@ def test_windows_conserve_exactly(data):
     x = fractions(image(2, 2, 6, 4, seed=data.draw(st.integers(0, 9))))
     target = data.draw(st.sampled_from(["predicted", 1, "all"]))
     found = wrappers.sliding_window(explainer, x, stride=1, target=target, batch=data.draw(st.integers(1, 9)))
-    assert (found.total == found.values.sum(axis=1) - found.residuals.sum(axis=1)).all()
-    assert (found.value == found.values.sum(axis=1)).all()
+    assert (found.total == found.window_values.sum(axis=1) - found.residuals.sum(axis=1)).all()
+    assert (found.value == found.window_values.sum(axis=1)).all()
     assert (found.residual == found.residuals.sum(axis=1)).all()
     zero = wrappers.sliding_window(Explainer(cnn(object, bias=False), rule=rules.Zero()), x, stride=1, target=target)
     assert (zero.total == zero.value).all(), "LRP-0 without biases leaves nothing out"
@@ -236,7 +236,7 @@ def test_predicted_is_decided_on_the_sum_of_all_windows(backend):
     found = wrappers.sliding_window(explainer, x, stride=2, axes=1)
     assert found.target.tolist() == [1, 1]
     assert found.value.tolist() == [3, 4]
-    assert found.values.tolist() == [[0, 0, 3], [2, 2, 0]]
+    assert found.window_values.tolist() == [[0, 0, 3], [2, 2, 0]]
     assert found.prediction.sum() == pytest.approx(6), "the model's output: probabilities of three windows of two samples"
 
 
@@ -256,7 +256,7 @@ def test_no_bit_depends_on_the_batch(batch, backend):
     explainer = Explainer(cnn(), EPSILON, backend=backend)
     x = np.random.default_rng(5).normal(size=(2, 2, 7, 6))
     once, found = (wrappers.sliding_window(explainer, x, stride=1, batch=size) for size in (1000, batch))
-    for name in ("relevance", "value", "values", "residuals", "prediction", "target"):
+    for name in ("relevance", "value", "window_values", "residuals", "prediction", "target"):
         assert np.array_equal(getattr(once, name), getattr(found, name)), name
 
 
@@ -274,7 +274,7 @@ def test_windows_with_several_targets_and_contrasts(backend):
     one = [wrappers.sliding_window(explainer, x, stride=1, target=k) for k in range(3)]
     everything = wrappers.sliding_window(explainer, x, stride=1, target="all")
     assert everything.relevance.shape == (2, 3, 2, 6, 5)
-    assert everything.values.shape == everything.residuals.shape == (2, 4, 3)
+    assert everything.window_values.shape == everything.residuals.shape == (2, 4, 3)
     each = wrappers.sliding_window(explainer, x, stride=1, targets=[[2, 0], [1, 1]])
     assert each.target.tolist() == [[2, 0], [1, 1]]
     same = wrappers.sliding_window(explainer, x, stride=1, targets=(2, 1))
@@ -321,7 +321,7 @@ def test_no_samples():
     explainer = Explainer(cnn(), EPSILON)
     empty = wrappers.sliding_window(explainer, np.zeros((0, 2, 9, 4)), stride=2, target="all")
     assert empty.relevance.shape == (0, 3, 2, 9, 4)
-    assert empty.values.shape == (0, 3, 3)
+    assert empty.window_values.shape == (0, 3, 3)
     assert empty.prediction.shape == (0, 3)
     assert wrappers.translated(explainer, np.zeros((0, 2, 5, 4)), 1).relevance.shape == (0, 2, 5, 4)
 
@@ -344,7 +344,7 @@ def test_records_are_explanations(dtype, tmp_path):
         assert e.pattern().shape == e.relevance.shape
         file = np.load(e.save(tmp_path / f"{i}.npz"))
         assert {"relevance/input", "value", "prediction"} < set(file.files)
-        own = {"shifts", "shifted_out"} if i == 0 else {"corners", "values", "residuals", "counts"}
+        own = {"shifts", "shifted_out"} if i == 0 else {"corners", "window_values", "residuals", "counts"}
         assert own < set(file.files)
         assert "value" in e.to_json()
         for same in (pickle.loads(pickle.dumps(e)), copy.deepcopy(e)):  # noqa: S301 (our own bytes)
@@ -395,7 +395,7 @@ def test_the_gradient_of_a_sum_over_windows(backend):
                 x[:, :, row : row + 5, column : column + 4], 2
             ).relevance
         assert (abs(found.relevance - expected) <= (1e-14 if dtype is np.float64 else 0)).all()
-        assert (found.value == found.values.sum(axis=1)).all()
+        assert (found.value == found.window_values.sum(axis=1)).all()
         assert (found.method, found.residuals, found.share_arrived, found.remarks) == ("gradient", None, None, ())
         assert not {"residual", "residuals"} & set(found.arrays())
         same = pickle.loads(pickle.dumps(found))  # noqa: S301 (our own bytes)
@@ -436,7 +436,7 @@ TWO = Model(
         (ParameterError, r"moves the whole input, of extents \(5, 4\), out of the frame", {"shifts": [(0, -4)], "fill": 0}),
         (ParameterError, "fill must be a number", {"fill": "black"}),
         (ParameterError, "fill must be finite", {"fill": np.inf}),
-        (NumberTypeError, "number type int", {"x": np.zeros((1, 2, 5, 4), int)}),
+        (NumberTypeError, "number type complex", {"x": np.zeros((1, 2, 5, 4), complex)}),
         (NonFiniteError, "NaN", {"x": np.full((1, 2, 5, 4), np.nan)}),
         (TargetError, "out of range", {"target": 3}),
         (TargetError, "not both", {"target": 1, "targets": (0, 1)}),
@@ -467,7 +467,7 @@ UNKNOWING = Explainer(Model.sequential([L.Conv(np.ones((1, 2, 2, 2))), L.Flatten
         (ParameterError, "window must be an int of at least 1", {"window": (5, -4)}),
         (ParameterError, "batch must be at least 1", {"batch": 0}),
         (UnknownNameError, "unknown choice of edges 'flus'. Did you mean 'flush'", {"edges": "flus"}),
-        (NumberTypeError, "number type int", {"x": np.zeros((1, 2, 9, 4), int)}),
+        (NumberTypeError, "number type complex", {"x": np.zeros((1, 2, 9, 4), complex)}),
         (NonFiniteError, "NaN", {"x": np.where(X[0, 0, 8, 0] == X, np.nan, X)}),
         (TargetError, "out of range", {"target": 3}),
         (TargetError, "not one index for each of 1 sample", {"target": [0, 1, 2]}),
