@@ -10,9 +10,9 @@ is PyTorch's.
 
 Protocol, fixed before anything was trained
 -------------------------------------------
-Data        patches of 64 × 64 pixels at random places of the regions, values −1..1, and every eighth batch larger pieces of
-            the pagoda and of the flower, 320 × 320, so that a subject wins over what is around it. There is no test part in the usual sense:
-            two photographs are too few to generalise from, and nothing is claimed beyond them.
+Data        patches of 64 × 64 pixels at random places of the regions, values −1..1, and every eighth batch larger pieces
+            of the pagoda and of the flower, 320 × 320, so that a subject wins over what is around it. There is no test part
+            in the usual sense: two photographs are too few to generalise from, and nothing is claimed beyond them.
 Network     three convolutions (5 × 5, 3 × 3, 3 × 3, stride 2 each) with ReLU, the mean over the image, one dense layer: it
             takes images of any size. No biases, so that all relevance can arrive at the pixels.
 Training    Adam, learning rate 0.003, 800 steps of 64 patches, cross-entropy, seed 0; the last weights are the result.

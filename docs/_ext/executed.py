@@ -2,9 +2,9 @@
 
 `{executed}` takes Python; the blocks of one page share one namespace, in order. An exception fails the build unless
 the option `:raises:` names its class; then the message is shown. `{terminal}` takes `lrp-ref` command lines; `:exit: 2`
-says that the last one ends with that code. `:figure: name.png` shows a picture that was written; `:files: _static/a.npz` copies files of
-the documentation into the folder before. Nothing is cached:
-every build runs everything, in a temporary folder, so that a page can save files and the checkout stays clean.
+says that the last one ends with that code. `:figure: name.png` shows a picture that was written; `:files: _static/a.npz`
+copies files of the documentation into the folder before. Nothing is cached: every build runs everything, in a temporary
+folder, so that a page can save files and the checkout stays clean.
 """
 
 from __future__ import annotations
