@@ -9,7 +9,8 @@ _WORDS = {
     "tau": "τ", "delta": "δ", "kappa": "κ", "mu": "μ", "pm": "±", "mp": "∓", "to": "→", "ge": "≥", "le": "≤", "ne": "≠",
     "in": "∈", "odot": "⊙", "cdot": "·", "times": "×", "ldots": "…", "infty": "∞", "partial": "∂", "tanh": "tanh",
     "exp": "exp", "log": "log", "max": "max", "min": "min", "quad": "\t", "qquad": "\t", "left": "", "right": "",
-    "int": "∫", "sim": "~", "Big": "", "big": "", "Bigg": "", "bigg": "",
+    "int": "∫", "sim": "~", "Big": "", "big": "", "Bigg": "", "bigg": "", "Delta": "Δ", "Sigma": "Σ", "pi": "π",
+    "cup": "∪", "notin": "∉",
 }  # fmt: skip
 _RAISED = {"+": "⁺", "-": "⁻", "2": "²", "B": "ᴮ", "T": "ᵀ", "\\top": "ᵀ"}
 

@@ -84,7 +84,7 @@ class DeepLift(ModelMethod):
     rule: Any = "rescale"
     products: str = "midpoint"
 
-    formula: ClassVar[str] = r"R_i = m_i (x_i - \bar x_i),\quad m_i = \sum_k w_{ik}\,\frac{\Delta f(z_k)}{\Delta z_k}\, m_k"
+    formula: ClassVar[str] = r"R_i = m_i (x_i - \tilde x_i),\quad m_i = \sum_k w_{ik}\,\frac{\Delta f(z_k)}{\Delta z_k} m_k"
     needs: ClassVar[str] = "a baseline; layers whose multipliers are defined"
     conserves: ClassVar[str] = "f(x) − f(baseline)"
     passes: ClassVar[str] = "3 forward, 2 backward"

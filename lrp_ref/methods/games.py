@@ -78,7 +78,7 @@ class Shapley(ModelMethod):
     batch: int | None = None
     progress: Progress | None = None
 
-    formula: ClassVar[str] = r"R_i = \sum_{S \not\ni i} \frac{|S|!\,(n-|S|-1)!}{n!}\,(v(S \cup \{i\}) - v(S))"
+    formula: ClassVar[str] = r"R_i = \sum_{S: i \notin S} \frac{|S|!\,(n - |S| - 1)!}{n!}\,(v(S \cup i) - v(S))"
     needs: ClassVar[str] = "a baseline; at most 20 groups, or random orders"
     conserves: ClassVar[str] = "f(x) − f(baseline)"
     passes: ClassVar[str] = "2ⁿ forward for n groups, or permutations · (n − 1) + 2"
