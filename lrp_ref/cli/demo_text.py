@@ -116,7 +116,7 @@ def _write(folder: Path, force: bool, columns: dict[str, list[Reading]], held_ou
         part.write_text("".join(f"{' '.join(words)}\n" for words in held_out.words[:SHOWN]), encoding="utf-8")
     with atomic_write(page, force) as part:
         facts = f"zoo:{MODEL}; underlined are the words that matter by the grammar"
-        part.write_text(render.html(every, title="Sentences under the four rules", facts=facts), encoding="utf-8")
+        part.write_text(_page(every, facts), encoding="utf-8")
     figure = render.sentences(columns["lstm_all"][:SHOWN], title="Which words speak for the class that the network predicts")
     with atomic_write(picture, force) as part:
         figure.savefig(part, dpi=DPI)
@@ -125,6 +125,11 @@ def _write(folder: Path, force: bool, columns: dict[str, list[Reading]], held_ou
         page: "the sentences under the four rules, for a browser",
         picture: "the sentences under lstm_all",
     }
+
+
+def _page(every: list[Reading], facts: str) -> str:
+    """The sentences under every rule, each reading on its own scale: rules differ in size by orders of magnitude."""
+    return render.html(every, title="Sentences under the four rules", facts=facts, scale="sentence")
 
 
 def _next(folder: Path, program: list[str]) -> list[str]:

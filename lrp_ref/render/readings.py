@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..arrays import Array
-from ..errors import ParameterError, ShapeError
+from ..errors import ParameterError, ShapeError, unknown
 from ..propagate.explanation import Explanation
 from ..propagate.share import percent
 from .colours import heatmap, limit_of
 from .maps import caption_of, labels_of
+
+#: Whose scale the colours of words are on.
+SCALES = ("page", "sentence")
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +92,57 @@ def readings(
         caption = ", ".join((*caption.splitlines(), *arrival_note(None if share is None else float(share[t]))))
         sentences.append(Reading(tuple(words), row, caption, limit))
     return tuple(sentences)
+
+
+def on_scale(readings: Sequence[Reading], scale: str = "page", percentile: float | None = None) -> tuple[Reading, ...]:
+    """Sentences with the |R| that takes the full colour, one for all of them or each its own.
+
+    On one scale a filler of a sentence in which nothing matters stays pale; on its own it would be as dark as the word that
+    decides another sentence.
+
+    Parameters
+    ----------
+    readings : of one page
+    scale : "page": one scale for all sentences; "sentence": each has its own
+    percentile : of |R| of the words, 0 < p ≤ 100: what takes the full colour; None: the largest |R|, of a page the median over
+        the sentences, so that one that explodes does not leave the others white
+
+    Raises
+    ------
+    UnknownNameError
+        Where there is no such scale.
+    ParameterError
+        Where the percentile is out of its range.
+    """
+    if scale not in SCALES:
+        raise unknown("scale", scale, SCALES)
+    if percentile is not None and not 0 < percentile <= 100:
+        raise ParameterError(f"percentile is above 0 and at most 100, found {percentile}")
+    limits = [one.limit if percentile is None else _percentile([one], percentile) for one in readings]
+    if scale == "page" and limits:
+        whole = float(np.median(limits)) if percentile is None else _percentile(readings, percentile)
+        whole = whole or max(limits)
+        limits = [whole] * len(limits)
+    return tuple(replace(one, limit=limit) for one, limit in zip(readings, limits, strict=True))
+
+
+def _percentile(readings: Sequence[Reading], percentile: float) -> float:
+    sizes = np.concatenate([np.abs(one.relevance) for one in readings])
+    found = float(np.percentile(sizes, percentile)) if sizes.size else 0.0
+    return found or float(sizes.max(initial=0.0))
+
+
+def scale_note(scale: str, percentile: float | None) -> str:
+    """What the ends of the colour scale are, in words.
+
+    Parameters
+    ----------
+    scale, percentile : as `on_scale` takes them
+    """
+    if percentile is not None:
+        of = "all sentences" if scale == "page" else "each sentence"
+        return f"the |R| that {percentile:g} % of the words of {of} do not exceed"
+    return "the median over the sentences of max |R|" if scale == "page" else "max |R| of each sentence"
 
 
 def arrival_note(share: float | None) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ParameterError
 from .canvas import GREY, colour_scale, figure, printable
-from .readings import Reading, colours_of, signed_number
+from .readings import Reading, colours_of, on_scale, scale_note, signed_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +21,15 @@ _CHARACTER = 0.602 * _POINTS / 72  # inches: DejaVu Sans Mono, which comes with 
 _LINE, _NUMBERS, _HEAD = 0.30, 0.15, 0.42  # inches
 
 
-def sentences(readings: Sequence[Reading], *, title: str = "", numbers: bool = False, width: float = 9.0) -> Figure:
+def sentences(
+    readings: Sequence[Reading],
+    *,
+    title: str = "",
+    numbers: bool = False,
+    width: float = 9.0,
+    scale: str = "page",
+    percentile: float | None = None,
+) -> Figure:
     """Sentences whose words are coloured by their relevance, as a picture.
 
     Parameters
@@ -30,12 +38,15 @@ def sentences(readings: Sequence[Reading], *, title: str = "", numbers: bool = F
     title : above everything
     numbers : whether each word has its relevance below it
     width : inches; a sentence that is wider goes on in another line
+    scale : "page": one scale for all sentences; "sentence": each has its own
+    percentile : of |R| of the words: what takes the full colour; None: as `on_scale` has it
 
     Raises
     ------
-    ParameterError
-        Where there is none, or too many.
+    ParameterError, UnknownNameError
+        Where there is no sentence, or too many, no such scale, or the percentile is out of its range.
     """
+    readings = on_scale(readings, scale, percentile)
     if not 0 < len(readings) <= MOST_READINGS:
         raise ParameterError(f"a picture holds 1 to {MOST_READINGS} sentences, found {len(readings)}; html() has no limit")
     across = int((width - 0.4) / _CHARACTER)
@@ -56,7 +67,7 @@ def sentences(readings: Sequence[Reading], *, title: str = "", numbers: bool = F
         for row in rows:
             _draw_line(axes, one, row, y, numbers)
             y += line
-    _draw_bar(fig, width, height)
+    _draw_bar(fig, width, height, scale_note(scale, percentile))
     return fig
 
 
@@ -102,7 +113,7 @@ def _draw_line(axes: Axes, reading: Reading, row: list[tuple[int, int, int]], y:
             axes.text(left + size / 2, y + _LINE + 0.02, text, fontsize=_SMALL, color=GREY, **style)
 
 
-def _draw_bar(fig: Figure, width: float, height: float) -> None:
+def _draw_bar(fig: Figure, width: float, height: float, most: str) -> None:
     bar = fig.add_axes((0.2 / width, 0.36 / height, 3.2 / width, 0.13 / height))
     fig.colorbar(colour_scale(1.0), cax=bar, orientation="horizontal", ticks=[-1, 0, 1])
     bar.set_xticklabels(("against", "0", "for"), fontsize=8)
@@ -110,4 +121,4 @@ def _draw_bar(fig: Figure, width: float, height: float) -> None:
     first.set_horizontalalignment("left")
     last.set_horizontalalignment("right")
     bar.tick_params(length=0)
-    fig.text(3.6 / width, 0.36 / height, "white to ±max |R| of each sentence", fontsize=8, color=GREY)
+    fig.text(3.6 / width, 0.36 / height, f"full colour: {most}", fontsize=8, color=GREY)

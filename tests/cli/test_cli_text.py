@@ -128,7 +128,7 @@ def test_each_sentence_of_a_file_has_its_own_npz_and_all_have_one_page(net):
     assert "other settings (lower)" in run(*call, "--lower", "--out", net / "maps" / "w.npz", code=codes.FILE).err
     done = run(*call, "--target", "all", "--out", net / "w.html")
     page = (net / "w.html").read_text(encoding="utf-8")
-    assert re.findall(r"<h2>(two-\d: output \d)", page) == [f"two-{i}: output {k}" for i in (0, 1) for k in (0, 1)]
+    assert re.findall(r"<h3[^>]*>(two-\d: output \d)", page) == [f"two-{i}: output {k}" for i in (0, 1) for k in (0, 1)]
     assert f"wrote {net / 'w.html'}" in done.out
     assert "composite epsilon_plus" in page
 
@@ -549,7 +549,8 @@ def test_the_demo_of_text_shows_the_sentences_and_how_much_the_known_words_get(t
     np.testing.assert_allclose(list(shares.values()), [0.480, 0.370, 0.323, 0.297], atol=0.005)
     assert sorted(p.name for p in (tmp_path / "demo").iterdir()) == ["sentences.txt", "words.html", "words.png"]
     page = (tmp_path / "demo" / "words.html").read_text(encoding="utf-8")
-    assert page.count("<section>") == 40
+    assert page.count("<section>") == 10
+    assert page.count("<h3") == 40
     assert "<u>clever</u>" in page
 
 

@@ -14,7 +14,7 @@ from lrp_ref.preprocess import Vocabulary, vocabulary
 from lrp_ref.propagate.explanation import Explanation
 from lrp_ref.render import colours
 from lrp_ref.render.canvas import printable
-from lrp_ref.render.readings import colours_of, signed_number
+from lrp_ref.render.readings import colours_of, on_scale, signed_number
 
 
 def put(path, content):
@@ -256,8 +256,44 @@ def test_a_page_holds_every_word_with_its_colour_and_number():
     assert [a["title"] for a, _ in spans] == ["+1", "−2", "0"]
     expected = ["#{:02x}{:02x}{:02x}".format(*c) for c in render.heatmap(reading.relevance)[0].tolist()]
     assert [a["style"].partition(";")[0] for a, _ in spans] == [f"background: {c}" for c in expected]
-    assert [text for _, text in tags.of("h2")] == ["class 0, score 2, -50 % of it arrives (max |R| = 2)"]
+    assert [text for _, text in tags.of("h2")] == ["class 0, score 2, -50 % of it arrives"]
+    assert [a["title"] for a, _ in tags.of("h2")] == ["max |R| = 2"]
     assert [text for _, text in tags.of("small")] == ["+1", "−2", "0"]
+
+
+def sentence(*relevance, caption="", words=None):
+    words = tuple(f"w{i}" for i in range(len(relevance))) if words is None else words
+    return render.Reading(words, np.array(relevance), caption, max(map(abs, relevance)))
+
+
+def test_the_sentences_of_a_page_share_a_scale():
+    """CONV-WORD-RELEVANCE."""
+    pale, usual, wild = sentence(0.1, -0.2), sentence(1.0, -2.0), sentence(100.0, 50.0)
+    assert [one.limit for one in on_scale([pale, usual, wild])] == [2.0, 2.0, 2.0]
+    assert [one.limit for one in on_scale([pale, usual, wild], "sentence")] == [0.2, 2.0, 100.0]
+    assert [one.limit for one in on_scale([pale, usual], percentile=100)] == [2.0, 2.0]
+    assert [one.limit for one in on_scale([pale, usual], "sentence", 50)] == pytest.approx([0.15, 1.5])
+    assert on_scale([sentence(0.0), sentence(0.0), sentence(1.0)])[0].limit == 1.0
+    assert on_scale([]) == ()
+    filler = render.heatmap([0.1, -0.2], limit=2.0)[0].tolist()
+    colours = [a["style"].partition(";")[0] for a, _ in page_of(pale, usual, wild).of("span") if "style" in a]
+    assert colours[:2] == ["background: #{:02x}{:02x}{:02x}".format(*colour) for colour in filler]
+    for options, said in (({}, "the median over"), ({"scale": "sentence"}, "of each"), ({"percentile": 95}, "that 95 % of")):
+        assert said in render.html([pale, usual], **options)
+        assert any(said in text.get_text() for text in render.sentences([pale, usual], **options).texts)
+    with pytest.raises(errors.UnknownNameError, match="Did you mean 'page'"):
+        render.html([pale], scale="pages")
+    with pytest.raises(errors.ParameterError, match="percentile"):
+        render.sentences([pale], percentile=0)
+
+
+def test_what_is_said_of_one_sentence_stands_together():
+    first, second = ("not", "bad"), ("so", "so")
+    made = [sentence(1.0, 2.0, caption=f"{rule}: {words[0]}", words=words) for rule in ("a", "b") for words in (first, second)]
+    tags = page_of(*made)
+    assert [text for _, text in tags.of("h2")] == ["sentence 1", "sentence 2"]
+    assert [text for _, text in tags.of("h3")] == ["a: not", "b: not", "a: so", "b: so"]
+    assert len(tags.of("section")) == 2
 
 
 def test_words_titles_and_captions_cannot_break_out_of_the_page():
