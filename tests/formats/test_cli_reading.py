@@ -153,8 +153,8 @@ def test_the_ends_of_an_npz_or_of_the_zoo(folder):
 def test_the_batch_axis_and_the_shape_of_one_input(folder):
     net = written(folder, beside((2, "N", 3)))
     done = run("inspect", net, code=codes.FILE)
-    assert "--batch-axis s=1 reads it so" in done.err
-    assert "--fix s=0 holds a state at 0 instead" in done.err
+    assert "if so, give --batch-axis s=1 (the model" in done.err
+    assert "--fix s=0 sets a state to 0 instead" in done.err
     run("explain", net, stored(folder, floats(4)), "--fix", "s=0", code=0)
     assert "batched=" not in done.err
     done = run("inspect", net, "--batch-axis", "s=1", code=0)
@@ -173,7 +173,7 @@ def test_the_batch_axis_and_the_shape_of_one_input(folder):
 def test_what_picks_is_held_at_a_value(folder):
     nodes = [node("MatMul", "x a", "h"), node("Gather", "h i", "g", axis=1), node("MatMul", "g v", "y")]
     net = written(folder, network(nodes, {"x": (T.FLOAT, ("N", 4)), "i": (T.INT64, (2,))}, a=floats(4, 3), v=floats(2, 2)))
-    assert "--fix i=… holds what picks at a value" in run("inspect", net, "--batch-axis", "i=0", code=codes.FILE).err
+    assert "--fix i=… sets the indices to a value" in run("inspect", net, "--batch-axis", "i=0", code=codes.FILE).err
     run("explain", net, stored(folder, floats(4)), "--fix", "i=1", code=0)
 
 
@@ -192,7 +192,7 @@ def test_an_input_that_chooses_a_branch_is_held_at_a_value(folder):
     rate = node("Equal", "rate k", "c")
     constants = {"a": floats(4, 3), "b": floats(4, 3), "one": np.float32(1), "k": np.int64(16000)}
     net = written(folder, network(chosen("c", rate), {"x": (T.FLOAT, ("N", 4)), "rate": (T.INT64, ())}, **constants))
-    assert "--fix rate=… holds it at a value" in run("inspect", net, code=codes.FILE).err
+    assert "--fix rate=… sets it to a value" in run("inspect", net, code=codes.FILE).err
     run("explain", net, stored(folder, floats(4)), "--fix", "rate=16000", code=0)
 
 

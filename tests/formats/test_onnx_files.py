@@ -149,7 +149,7 @@ def beside(state=("T", "N", 3), first="N"):
 @pytest.mark.parametrize("state", [(2, "N", 3), (2, None, 3)])
 def test_an_input_whose_extents_say_that_its_batch_is_elsewhere_is_asked_about(state):
     proto = beside(state)
-    with pytest.raises(FormatError, match=r"input 's' seems to have its batch along axis 1: batch_axis=\{'s': 1\} reads it so"):
+    with pytest.raises(FormatError, match=r"input 's' seems to have its batch along axis 1: if so, give batch_axis=\{'s': 1\}"):
         reader.load(proto)
     model, x, s = reader.load(proto, batch_axis={"s": 1}), floats(5, 4), floats(2, 5, 3)
     same(model({"x": x, "s": s.swapaxes(0, 1)}), runtime(proto, x=x, s=s)[0])
@@ -159,15 +159,15 @@ def test_an_input_whose_extents_say_that_its_batch_is_elsewhere_is_asked_about(s
 def test_indices_are_no_state_that_is_held_at_0():
     nodes = [node("Cast", "s", "t", to=1), node("Transpose", "t", "u", perm=[1, 0]), node("Concat", "x u", "c", axis=1)]
     proto = network([*nodes, node("MatMul", "c w", "y")], {"x": (T.FLOAT, ("N", 4)), "s": (T.INT64, (2, "N"))}, w=floats(6, 3))
-    with pytest.raises(FormatError, match=r"reads the first axis as it$"):
+    with pytest.raises(FormatError, match=r"if the first axis is the batch, give batch_axis=.*\}$"):
         reader.load(proto)
-    with pytest.raises(FormatError, match=r"fix=.'s': 0. holds a state at 0 instead$"):
+    with pytest.raises(FormatError, match=r"fix=.'s': 0. sets a state to 0 instead$"):
         reader.load(beside())
 
 
 def test_fixed_extents_say_it_too():
     proto = beside((2, 1, 3), 1)
-    with pytest.raises(FormatError, match=r"batch_axis=\{'s': 1\} reads it so"):
+    with pytest.raises(FormatError, match=r"if so, give batch_axis=\{'s': 1\}"):
         reader.load(proto)
     x, s = floats(1, 4), floats(2, 1, 3)
     same(reader.load(proto, batch_axis={"s": 1})({"x": x, "s": s.swapaxes(0, 1)}), runtime(proto, x=x, s=s)[0])
@@ -198,7 +198,7 @@ def test_a_branch_on_a_constant_or_a_held_input_is_the_one_that_it_takes(value):
     np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
     rate = node("Equal", "rate k", "c")
     proto = network(chosen("c", rate), {"x": (T.FLOAT, ("N", 4)), "rate": (T.INT64, ())}, **CONSTANTS, k=np.int64(16000))
-    with pytest.raises(FormatError, match=r"'rate' is a single number and has no batch axis: fix=\{'rate': …\} holds it"):
+    with pytest.raises(FormatError, match=r"'rate' is a single number and has no batch axis: fix=\{'rate': …\} sets it"):
         reader.load(proto)
     number = 16000 if value else 8000
     model = reader.load(proto, fix={"rate": number})
@@ -243,7 +243,7 @@ def test_a_branch_on_the_input_is_refused_with_the_way_out():
     proto = network(chosen("c", *before), inputs, **CONSTANTS, zero=np.float32(0))
     with pytest.raises(FormatError):
         reader.load(proto, batched=True)
-    with pytest.raises(FormatError, match=r"LRP explains one network, not two; fix=\{'u': …\} holds what decides"):
+    with pytest.raises(FormatError, match=r"LRP explains one network, not two; fix=\{'u': …\} sets the input that decides"):
         reader.load(proto, batched=False, input_shape={"x": (2, 4), "u": (2, 2)})
 
 

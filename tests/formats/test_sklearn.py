@@ -252,7 +252,7 @@ def test_float32_and_a_domain():
             pipeline.make_pipeline(preprocessing.FunctionTransformer(np.abs), linear_model.Ridge()).fit(X, TARGET),
             "FunctionTransformer is not read: its function is Python code",
         ),
-        (model_selection.GridSearchCV(linear_model.Ridge(), {"alpha": [1.0]}), "has no best_estimator_: fit it first"),
+        (model_selection.GridSearchCV(linear_model.Ridge(), {"alpha": [1.0]}), "has no best_estimator_: fit it with refit=True"),
         (
             multiclass.OneVsRestClassifier(tree.DecisionTreeClassifier()).fit(X, Y),
             "OneVsRestClassifier is read over linear models and MLPClassifier, found DecisionTreeClassifier",

@@ -84,7 +84,8 @@ def fitted_attribute(estimator: Any, name: str) -> Any:
     """
     value = getattr(estimator, name, None)
     if value is None:
-        raise FormatError(f"this {type(estimator).__name__} has no {name}: fit it first")
+        first = "with refit=True" if name == "best_estimator_" else "first"  # a search may be fitted, and have kept none
+        raise FormatError(f"this {type(estimator).__name__} has no {name}: fit it {first}")
     return value
 
 

@@ -47,9 +47,10 @@ def batch_axes_of(batch_axis: Any, inputs: Sequence[InputDeclaration]) -> dict[s
         first = next(iter(elsewhere))
         states = {value.name: 0 for value in inputs if value.name in elsewhere and value.kind in FLOATS}
         raise FormatError(
-            f"input {first!r} seems to have its batch along axis {elsewhere[first]}: batch_axis={elsewhere} reads it so, and the "
-            f"model takes it with the batch first then; batch_axis={dict.fromkeys(elsewhere, 0)} reads the first axis as it"
-            + (f"; fix={states} holds a state at 0 instead" if states else "")
+            f"input {first!r} seems to have its batch along axis {elsewhere[first]}: if so, give batch_axis={elsewhere} (the "
+            "model then takes it with the batch first); if the first axis is the batch, give "
+            f"batch_axis={dict.fromkeys(elsewhere, 0)}"
+            + (f"; fix={states} sets a state to 0 instead" if states else "")
         )
     return dict.fromkeys(ranks, 0) | axes
 
@@ -111,7 +112,7 @@ def batch_extent(inputs: Sequence[InputDeclaration]) -> int:
     for value in inputs:
         if value.dims == ():
             raise FormatError(
-                f"input {value.name!r} is a single number and has no batch axis: fix={{{value.name!r}: …}} holds it at a value; "
+                f"input {value.name!r} is a single number and has no batch axis: fix={{{value.name!r}: …}} sets it to a value; "
                 "batched=False gives every input a batch axis"
             )
     fixed = extents - {None, 0}

@@ -59,8 +59,8 @@ def check_integers(call: Call) -> None:
     """Raise `FormatError` where integers are computed with as floating point numbers cannot."""
     if call.node.op not in PICKS and any(isinstance(v, Tensor) and call.builder.grid_of(v) for v in call.inputs):
         raise FormatError(
-            "it computes with the integers of a quantised signal, which is read between QuantizeLinear and "
-            "DequantizeLinear only where it is picked from and moved"
+            "it computes with the integers of a quantised signal: between QuantizeLinear and DequantizeLinear only operators "
+            "that pick or move elements are supported"
         )
     op, kinds = call.node.op, {value.kind for value in _values(call) if isinstance(value, Tensor)}
     if op in _CUTS and kinds and 0 not in kinds:

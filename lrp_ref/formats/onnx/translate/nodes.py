@@ -110,8 +110,8 @@ def _take_branch(
     if isinstance(condition, Tensor):
         sources = ", ".join(f"fix={{{name!r}: …}}" for name in call.builder.sources(condition))
         raise FormatError(
-            f"which branch it takes depends on the network's input: LRP explains one network, not two; {sources} holds what "
-            "decides at a value"
+            f"which branch it takes depends on the network's input: LRP explains one network, not two; {sources} sets the "
+            "input that decides to a value"
         )
     if condition.size != 1:
         raise FormatError(f"its condition must be one truth value, found shape {condition.shape}")

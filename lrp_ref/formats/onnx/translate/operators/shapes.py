@@ -287,7 +287,7 @@ def _embedding(call: Call, table: Value, indices: Tensor) -> Tensor:
     if isinstance(table, Tensor):
         options = ", ".join(f"fix={{{name!r}: …}}" for name in call.builder.sources(indices))
         raise FormatError(
-            f"it picks elements of one signal by another, which is not supported; {options} holds what picks at a value"
+            f"it picks elements of one signal by another, which is not supported; {options} sets the indices to a value"
         )
     if call.integer("axis", 0) not in (0, -table.ndim) or table.ndim != 2:
         raise FormatError(f"rows of a table are picked by a signal; a table of shape {table.shape} has other axes")
