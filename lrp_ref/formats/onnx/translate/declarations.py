@@ -49,8 +49,7 @@ def batch_axes_of(batch_axis: Any, inputs: Sequence[InputDeclaration]) -> dict[s
         raise FormatError(
             f"input {first!r} seems to have its batch along axis {elsewhere[first]}: if so, give batch_axis={elsewhere} (the "
             "model then takes it with the batch first); if the first axis is the batch, give "
-            f"batch_axis={dict.fromkeys(elsewhere, 0)}"
-            + (f"; fix={states} sets a state to 0 instead" if states else "")
+            f"batch_axis={dict.fromkeys(elsewhere, 0)}" + (f"; fix={states} sets a state to 0 instead" if states else "")
         )
     return dict.fromkeys(ranks, 0) | axes
 
