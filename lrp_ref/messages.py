@@ -10,7 +10,9 @@ from .arrays import Array, Shape
 from .lazy_dataclass import lazy_dataclass
 
 #: What a message holds: relevance R, or the ratio c with R = a·c.
-MessageKind = Literal["R", "c"]
+MessageKind = Literal["relevance", "ratio"]
+#: How tables write them.
+SYMBOLS: dict[MessageKind, str] = {"relevance": "R", "ratio": "c"}
 
 
 @lazy_dataclass(frozen=True, eq=False)

@@ -43,8 +43,8 @@ class SavedNode(NamedTuple):
 class BaseStep(ABC, Generic[Saved]):
     """What serves a node, or a chain of nodes that ends in `nodes[-1]`: one way forward and one back. A step has no state.
 
-    A message has the shape (N, targets, …). It is of one of two kinds: "R", the relevance itself, or "c", the ratio with
-    R = a·c for the activation a of the node that the message is at.
+    A message has the shape (N, targets, …). It is of one of two kinds: "relevance", R itself, or "ratio", the c with R = a·c
+    for the activation a of the node that the message is at.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class BaseStep(ABC, Generic[Saved]):
 
     nodes: tuple[Node, ...]
     rule: Rule | None
-    takes: MessageKind = field(default="R", kw_only=True)
+    takes: MessageKind = field(default="relevance", kw_only=True)
     with_ledger: bool = field(default=False, kw_only=True)
 
     @property
@@ -72,7 +72,7 @@ class BaseStep(ABC, Generic[Saved]):
     @property
     def emits(self) -> MessageKind:
         """The kind of the messages to its inputs, given that of the one that arrives."""
-        return "R"
+        return "relevance"
 
     @property
     def keeps_nonfinite(self) -> bool:

@@ -1,8 +1,8 @@
 """Turning a model and its rules into steps. This is the only module that imports `kernels/`; without it everything still works.
 
-A step serves one node, or a chain of nodes. What flows between steps on the way back is a message of one of two kinds: "R", the
-relevance itself, or "c", the ratio with R = a·c for the activation a of the node that the message is at. The reference backend
-knows R only. Messages have the shape (N, targets, …).
+A step serves one node, or a chain of nodes. What flows between steps on the way back is a message of one of two kinds:
+"relevance", R itself, or "ratio", the c with R = a·c for the activation a of the node that the message is at. The reference
+backend knows R only. Messages have the shape (N, targets, …).
 """
 
 from __future__ import annotations
@@ -267,7 +267,9 @@ def plan(
     met = {name for name, count in _readings(steps).items() if count > 1} if with_ledger else set()
     observed = {fused_into.get(name, name) for name in observe} | met
     # R = a·c is taken where someone looks at a node, and where the messages' currencies meet.
-    needed = {name for name, kinds in arriving.items() if "c" in kinds and (name in observed or currency.get(name) == "R")}
+    needed = {
+        name for name, kinds in arriving.items() if "ratio" in kinds and (name in observed or currency.get(name) == "relevance")
+    }
     return Plan(model, steps, computes, currency, frozenset(needed), fused_into, resources, computes.slots(steps))
 
 
@@ -305,15 +307,15 @@ def _currencies(
     decided: list[Step] = []
     for candidate in reversed(steps):
         name = candidate.nodes[-1].name
-        quotient = candidate.accepts_quotient and arriving.get(name) == {"c"}
-        kind: MessageKind = "c" if quotient and name not in needs_relevance else "R"
+        quotient = candidate.accepts_quotient and arriving.get(name) == {"ratio"}
+        kind: MessageKind = "ratio" if quotient and name not in needs_relevance else "relevance"
         currency[name] = kind
         step = replace(candidate, takes=kind) if candidate.takes != kind else candidate
         decided.append(step)
         if step.explains:
             for source in step.nodes[0].inputs:
                 arriving.setdefault(source, set()).add(step.emits)
-    return tuple(reversed(decided)), currency | dict.fromkeys(model.inputs, "R"), arriving
+    return tuple(reversed(decided)), currency | dict.fromkeys(model.inputs, "relevance"), arriving
 
 
 def nonnegative_nodes(model: Model) -> frozenset[str]:

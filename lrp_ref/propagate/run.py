@@ -89,7 +89,7 @@ class Backward:
     def down(self, saved: list[Any]) -> None:
         """Step by step from the last to the inputs; `saved`, of each step, is used up."""
         for name, relevance in self.start.relevances.items():
-            self._inbox(name).add("R", relevance)
+            self._inbox(name).add("relevance", relevance)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what arrives is checked
             for step, state in zip(reversed(self.plan.steps), reversed(saved), strict=True):
                 saved.pop()
@@ -97,7 +97,7 @@ class Backward:
                     self._through(step, state)
             for name in self.model.inputs:
                 inbox = self.inboxes.pop(name, Inbox()) or self._zeros(name)
-                self.relevance_at[name] = self._message(name, inbox, "R", True)
+                self.relevance_at[name] = self._message(name, inbox, "relevance", True)
 
     def _through(self, step: Step, state: Any) -> None:
         """One step hands its message on."""
@@ -129,14 +129,14 @@ class Backward:
     def _zeros(self, name: str) -> Inbox:
         """What is at a node where nothing arrives."""
         inbox = Inbox()
-        inbox.add("R", zeros((*self.start.value.shape, *self.run.shapes[name][1:]), self.run.template))
+        inbox.add("relevance", zeros((*self.start.value.shape, *self.run.shapes[name][1:]), self.run.template))
         return inbox
 
     def _message(self, name: str, inbox: Inbox, kind: MessageKind, looks: bool) -> Array:
         """The message at a node, of the kind that its step takes; its relevance is put aside where someone looks."""
-        message = inbox[kind] if kind in inbox else self._relevance(name, inbox["c"], "c")
-        if kind == "R" and len(inbox) == 2:
-            message = message + self._relevance(name, inbox["c"], "c")
+        message = inbox[kind] if kind in inbox else self._relevance(name, inbox["ratio"], "ratio")
+        if kind == "relevance" and len(inbox) == 2:
+            message = message + self._relevance(name, inbox["ratio"], "ratio")
         if name in self.masks:
             message = self._filtered(name, message)
         observed = name in self.spec.observed
@@ -163,7 +163,7 @@ class Backward:
             )
 
     def _relevance(self, name: str, message: Array, kind: MessageKind) -> Array:
-        return message if kind == "R" else each_target_times(message, self.run.values[name])
+        return message if kind == "relevance" else each_target_times(message, self.run.values[name])
 
     # --- accounts -----------------------------------------------------------------------------------------------------
 
@@ -194,7 +194,7 @@ class Backward:
 
     def _amounts(self, source: str, message: Message, kind: MessageKind) -> Amounts:
         """Σ R and Σ|R| of a message."""
-        activation = self.run.values[source] if kind == "c" else None
+        activation = self.run.values[source] if kind == "ratio" else None
         if isinstance(message, PartialMessage):
             return self.plan.amounts(message.values, None if activation is None else activation[message.where[1:]])
         return self.plan.amounts(message, activation)

@@ -167,11 +167,11 @@ def test_messages_are_added_up_in_the_order_in_which_they_come(order):
     for i in order:
         w, part = wheres[i], parts[i]
         kept = part.copy()
-        inbox.add("R", part if w is None else PartialMessage(part, w, shape))
+        inbox.add("relevance", part if w is None else PartialMessage(part, w, shape))
         dense_part = kept if w is None else placed(kept, w, shape)
         expected = dense_part if expected is None else expected + dense_part
-        assert inbox["R"].tobytes() == expected.tobytes()
-    assert "c" not in inbox
+        assert inbox["relevance"].tobytes() == expected.tobytes()
+    assert "ratio" not in inbox
     assert len(inbox) == 1
     again = np.random.default_rng(2)
     for w, part in zip(wheres, parts, strict=True):
@@ -192,6 +192,6 @@ def test_rationals_add_up_too():
     third = np.array([[[Fraction(1, 3)] * 2]], dtype=object)
     inbox = Inbox()
     for _ in range(3):
-        inbox.add("R", third)
-    assert inbox["R"].tolist() == [[[1, 1]]]
+        inbox.add("relevance", third)
+    assert inbox["relevance"].tolist() == [[[1, 1]]]
     assert third.tolist() == [[[Fraction(1, 3)] * 2]]

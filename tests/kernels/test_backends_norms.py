@@ -39,7 +39,7 @@ NORMS: tuple[L.Layer, ...] = (
 HELD = (rules.ConstantDeviation(), rules.ConstantDeviation(0.125), rules.ConstantDeviation(0), rules.ConstantStatistics(0.01))
 
 
-def around(layer: L.Layer, currency: str = "c", turned: bool = False) -> Model:
+def around(layer: L.Layer, currency: str = "ratio", turned: bool = False) -> Model:
     """The layer between two convolutions; relevance arrives in the currency; `turned`: its input is a transposed view."""
     rng = np.random.default_rng(0)
     below, above = rng.standard_normal((4, 4, 1, 1)), rng.standard_normal((3, 4, 1, 1))
@@ -47,7 +47,7 @@ def around(layer: L.Layer, currency: str = "c", turned: bool = False) -> Model:
     nodes += [Node("there", L.Transpose((0, 3, 2, 1)), ("front",)), Node("bend", L.Tanh(), ("there",))] if turned else []
     nodes += [Node("back", L.Transpose((0, 3, 2, 1)), ("bend",))] if turned else []
     nodes += [Node("layer", layer, (nodes[-1].name,))]
-    nodes += [Node("pool", L.MaxPool((1, 1)) if currency == "c" else L.Tanh(), ("layer",))]
+    nodes += [Node("pool", L.MaxPool((1, 1)) if currency == "ratio" else L.Tanh(), ("layer",))]
     nodes += [Node("above", L.Conv(above, rng.standard_normal(3)), ("pool",)), Node("mean", L.GlobalAvgPool(), ("above",))]
     return Model((*nodes, Node("flat", L.Flatten(), ("mean",))), input_shape=SHAPE)
 
@@ -79,12 +79,12 @@ def require_same(found: lrp_ref.Explanation, expected: lrp_ref.Explanation, dtyp
 
 
 @pytest.mark.parametrize("layer", NORMS, ids=repr)
-@pytest.mark.parametrize("currency", ["c", "R"])
+@pytest.mark.parametrize("currency", ["ratio", "relevance"])
 @each_type
 @each_fast
 def test_a_normalisation_hands_on_what_the_definition_does(backend, dtype, currency, layer):
     for rule in HELD if dtype is np.float32 else HELD[1:3]:
-        model = around(layer, currency, turned=currency == "R")
+        model = around(layer, currency, turned=currency == "relevance")
         expected = explained(model, "reference", dtype, rule)
         require_same(explained(model, backend, dtype, rule), expected, dtype)
 

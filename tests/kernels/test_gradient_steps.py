@@ -150,7 +150,7 @@ def test_the_backends_own_steps_serve_it(backend):
     labels = dict(made.rows())
     assert "filtered + relu2" in labels
     assert not [nodes for nodes, label in labels.items() if label == "reference"]
-    assert set(made.currency.values()) == {"R"}
+    assert set(made.currency.values()) == {"relevance"}
 
 
 @pytest.mark.parametrize("backend", FAST)

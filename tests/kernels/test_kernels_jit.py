@@ -195,7 +195,9 @@ def both(layer: L.Layer, rule: rules.Rule, x: Array, rectified: bool) -> list[An
     return [Explainer(model, composite, canonize=False, backend=b).plan(shapes).steps[1] for b in ("numpy", "jit")]
 
 
-@given(convolutions(), st.sampled_from(RULES), st.booleans(), st.sampled_from(["R", "c"]), st.sampled_from([10**8, 200]))
+@given(
+    convolutions(), st.sampled_from(RULES), st.booleans(), st.sampled_from(["relevance", "ratio"]), st.sampled_from([10**8, 200])
+)
 def test_a_convolution_is_the_numpy_step(drawn, rule, rectified, takes, block):
     """Whatever the blocks. Sums of products in another order: to 4·n·u of the sums of sizes, by the layer of absolute values."""
     layer, x, message = drawn
@@ -225,7 +227,7 @@ def test_a_convolution_is_the_numpy_step(drawn, rule, rectified, takes, block):
     assert (abs(lower - expected) <= 4 * n * u * sum(parts).reshape(lower.shape)).all()
 
 
-@given(types, seeds, st.sampled_from(RULES), st.booleans(), st.sampled_from(["R", "c"]))
+@given(types, seeds, st.sampled_from(RULES), st.booleans(), st.sampled_from(["relevance", "ratio"]))
 def test_factors_are_bit_for_bit_those_of_numpy(dtype, seed, rule, rectified, takes):
     rng = np.random.default_rng(seed)
     layer = L.Conv(numbers(rng, (4, 3, 1, 2), dtype), numbers(rng, (4,), dtype))
@@ -243,7 +245,7 @@ def test_factors_are_bit_for_bit_those_of_numpy(dtype, seed, rule, rectified, ta
 def test_shares_for_one_sign_go_by_the_pre_activation_and_zero_counts_as_not_negative(rectified):
     """z = 0 and z = −1, also where the output behind a ReLU is 0 for both; under the γ-rule no denominator is 0."""
     x, layer = np.ones((1, 2, 1, 1)), L.Conv(np.array([[[[1.0]], [[-1.0]]], [[[1.0]], [[-2.0]]]]))
-    numpy, own = (replace(step, takes="R") for step in both(layer, rules.GeneralizedGamma(0.5), x, rectified))
+    numpy, own = (replace(step, takes="relevance") for step in both(layer, rules.GeneralizedGamma(0.5), x, rectified))
     found, expected = (step.forward(x)[1][1] for step in (own, numpy))
     assert len(found) == 2
     assert [f.ravel().tolist() for f in found] == [f.ravel().tolist() for f in expected] == [[0.5, np.inf], [np.inf, -2.0]]

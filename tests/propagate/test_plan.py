@@ -54,16 +54,16 @@ def test_a_quotient_arrives_only_where_every_reader_sends_one_and_the_step_takes
     made = explain.plan({n: a.shape[1:] for n, a in net.inputs.items()})
     for step in made.steps:
         name = step.nodes[-1].name
-        if made.currency[name] == "c":
+        if made.currency[name] == "ratio":
             readers = [s for s in made.steps if name in s.nodes[0].inputs and s.explains]
             assert readers
-            assert all(s.emits == "c" for s in readers)
+            assert all(s.emits == "ratio" for s in readers)
             assert step.accepts_quotient
             assert name not in made.model.outputs
         assert step.takes == made.currency[name]
-    assert all(made.currency[name] == "R" for name in made.model.inputs)
+    assert all(made.currency[name] == "relevance" for name in made.model.inputs)
     if backend == "reference":
-        assert set(made.currency.values()) == {"R"}
+        assert set(made.currency.values()) == {"relevance"}
         assert not made.needed_activations
 
 
@@ -100,9 +100,9 @@ def test_where_relevance_is_filtered_or_given_a_run_ends_and_relevance_arrives()
     explain = Explainer(chain(dense(), L.ReLU(), dense(), L.ReLU(), dense()), backend="numpy")
     inner, end = explain.plan(barriers=["dense2"]), explain.plan(barriers=["relu2"])
     assert [nodes for nodes, _ in inner.rows()] == ["dense1 + relu1", "dense2", "relu2", "dense3"]
-    assert inner.currency["dense2"] == "R"
+    assert inner.currency["dense2"] == "relevance"
     assert [nodes for nodes, _ in end.rows()] == ["dense1 + relu1", "dense2 + relu2", "dense3"]
-    assert end.currency == {"relu1": "c", "relu2": "R", "dense3": "R", "input": "R"}
+    assert end.currency == {"relu1": "ratio", "relu2": "relevance", "dense3": "relevance", "input": "relevance"}
 
 
 @numpy_only
@@ -121,14 +121,14 @@ def test_what_asks_for_relevance_gets_it():
     composite = Composite((("flat", rules.Flat()), *composites.uniform(rules.Zero()).entries))
     made = Explainer(Model(nodes), composite, backend="numpy").plan()
     assert made.currency == {
-        "scores": "R",
-        "last": "c",
-        "flat": "R",
-        "times": "R",
-        "tanh": "R",
-        "linear": "R",
-        "relu": "R",
-        "input": "R",
+        "scores": "relevance",
+        "last": "ratio",
+        "flat": "relevance",
+        "times": "relevance",
+        "tanh": "relevance",
+        "linear": "relevance",
+        "relu": "relevance",
+        "input": "relevance",
     }
     # At "relu" the quotient of "linear" and the relevance of "times" meet: its activation is kept to make R of the former.
     assert "relu" in made.needed_activations

@@ -13,6 +13,7 @@ from ...errors import LrpError
 from ...forks import cached_property
 from ...layers.merge import Concat
 from ...lazy_dataclass import lazy_dataclass
+from ...messages import SYMBOLS
 from ...network.model import Node
 from ...rules import Pass
 from ...step import Handed, PlanContext, Slot, Step
@@ -50,7 +51,7 @@ class ConcatInPlace(PassThrough):
 
     @property
     def label(self) -> str:
-        return f"compiled, concat in place, {self.takes}"
+        return f"compiled, concat in place, {SYMBOLS[self.takes]}"
 
     def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, SavedPass]:
         try:

@@ -18,6 +18,7 @@ from ...layers.merge import Multiply
 from ...layers.normalization import BatchNorm
 from ...lazy_dataclass import lazy_dataclass
 from ...ledger import OpenEntry
+from ...messages import SYMBOLS
 from ...network.model import Node
 from ...rules import HalfProduct, Pass, Rule, SignalTakesAll
 from ...rules.passing import PassSquash, passed_on
@@ -174,7 +175,7 @@ class PassedFunction(BaseStep["Array | None"]):
 
     @property
     def label(self) -> str:
-        return f"compiled, elementwise, {self.takes} → R"
+        return f"compiled, elementwise, {SYMBOLS[self.takes]} → R"
 
     @cached_property
     def entries(self) -> tuple[OpenEntry, ...]:
@@ -183,7 +184,7 @@ class PassedFunction(BaseStep["Array | None"]):
 
     def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, Array | None]:
         output = self.function(*inputs, into=into)
-        return output, output if self.takes == "c" else None
+        return output, output if self.takes == "ratio" else None
 
     def relevance(self, saved: Array | None, message: Array) -> Handed:
         return (message if saved is None else times(message, saved[:, None], self.threads),), self.entries
@@ -195,12 +196,12 @@ class PassedAffine(PassedFunction):
 
     def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, Array | None]:
         output = self.function(*inputs, into=into)
-        return output, output if self.takes == "c" or self.entries else None
+        return output, output if self.takes == "ratio" or self.entries else None
 
     def relevance(self, saved: Array | None, message: Array) -> Handed:
         if saved is None:
             return (message,), ()
-        R = times(message, saved[:, None], self.threads) if self.takes == "c" else message
+        R = times(message, saved[:, None], self.threads) if self.takes == "ratio" else message
         return (R,), tuple(replace(entry, flags=self._flags(R, saved)) for entry in self.entries)
 
     def _flags(self, R: Array, output: Array) -> tuple[str, ...]:

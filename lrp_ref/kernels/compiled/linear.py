@@ -18,7 +18,7 @@ from ...layers.conv import Conv, ConvTranspose
 from ...layers.linear import Dense
 from ...lazy_dataclass import lazy_dataclass
 from ...ledger import Entry, OpenEntry
-from ...messages import MessageKind
+from ...messages import SYMBOLS, MessageKind
 from ...network.model import Node
 from ...rules import LinearRule, ZBox
 from ...rules.denominators import divides
@@ -129,12 +129,12 @@ class Compiled(BaseStep[SavedProduct]):
 
     @cached_property
     def emits(self) -> MessageKind:
-        return "c" if self.emits_quotient else "R"
+        return "ratio" if self.emits_quotient else "relevance"
 
     @property
     def label(self) -> str:
         how = "" if self.dense else f"{self.choice}, "
-        return f"compiled, {how}{self.takes} → {self.emits}"
+        return f"compiled, {how}{SYMBOLS[self.takes]} → {SYMBOLS[self.emits]}"
 
     @property
     def share_count(self) -> int:
@@ -143,7 +143,7 @@ class Compiled(BaseStep[SavedProduct]):
     @property
     def prepared(self) -> PackedLayer:
         """What the step computes with: with c at a ReLU, R = a·c is 0 where z < 0, and shares for those are left out."""
-        return self.prepare(self.takes == "c" and self.relu_follows)
+        return self.prepare(self.takes == "ratio" and self.relu_follows)
 
     @cached_property
     def layer(self) -> Linear:
@@ -207,7 +207,7 @@ class Compiled(BaseStep[SavedProduct]):
         return output, SavedProduct(packed, factors, a.shape, needed, ledger_inputs, noted(odd, inputs, output))
 
     def _epilogue(self, packed: PackedLayer) -> Any:
-        return packed.usual[self.relu_follows, self.takes == "c"]
+        return packed.usual[self.relu_follows, self.takes == "ratio"]
 
     def _finished(self, packed: PackedLayer, products: list[Array]) -> tuple[Array, list[Array], int, list[Array | None]]:
         """Output, factors, what is odd, and each share's ε of each sample, where a stabiliser needs the whole sample."""
@@ -234,9 +234,9 @@ class Compiled(BaseStep[SavedProduct]):
             spent = abs(e.reshape(len(z), -1)[:, :1]).sum(axis=1, dtype=np.float64) if e.ndim else None
             bottom = bottom + e
         served = np.broadcast_to(share.where(z), z.shape)
-        odd = kinds_of(bottom, served & (output != 0) if self.takes == "c" else served)
+        odd = kinds_of(bottom, served & (output != 0) if self.takes == "ratio" else served)
         bottom, coefficient = np.where(divides(bottom) & served, bottom, like(np.inf, bottom)), like(share.coefficient, z)
-        return self._last(coefficient * output / bottom if self.takes == "c" else bottom / coefficient), odd, spent
+        return self._last(coefficient * output / bottom if self.takes == "ratio" else bottom / coefficient), odd, spent
 
     @cached_property
     def weighs(self) -> bool:
@@ -268,7 +268,7 @@ class Compiled(BaseStep[SavedProduct]):
         lower = each_target_times(below, a) if self.emits_quotient else below
         z = self.layer.forward(a)
         output = np.maximum(z, like(0, z)) if self.relu_follows else z
-        relevance = each_target_times(message, output) if self.takes == "c" else message
+        relevance = each_target_times(message, output) if self.takes == "ratio" else message
         return defined(self.nodes, self.rule, self.layer, (a,), z, relevance, (lower,))
 
     def _messages_below(self, packed: PackedLayer, factors: list[Array], shape: Shape, a: Array | None, cells: Array) -> Array:
@@ -309,7 +309,7 @@ class Compiled(BaseStep[SavedProduct]):
             return ()
         assert a is not None
         output, spent = ledger_inputs
-        quotient = self.takes == "c"
+        quotient = self.takes == "ratio"
         core, spent = packed.accounting[quotient], spent or [None] * len(packed.shares)
         shown = self._last(output) if quotient or not self.relu_follows else None
         columns = core(cells, shown, factors, spent, self._sizes(packed, a), self.threads)
@@ -319,7 +319,7 @@ class Compiled(BaseStep[SavedProduct]):
 
     def _sizes(self, packed: PackedLayer, a: Array) -> list[Array | None]:
         """For each share the sizes of its denominators, where they take a product of their own."""
-        asked = packed.sizes[self.relu_follows, self.takes == "c"]
+        asked = packed.sizes[self.relu_follows, self.takes == "ratio"]
         if self.checks and not self.rule.bounds.contains(a):  # type: ignore[attr-defined]
             asked = tuple(range(len(packed.size_methods)))
         if not asked:
@@ -330,7 +330,7 @@ class Compiled(BaseStep[SavedProduct]):
         if isinstance(packed.products, Rows):
             terms = [method.terms if method is not None and i in asked else () for i, method in enumerate(packed.size_methods)]
             return packed.products.sizes(x, terms, self.threads)
-        return self.sizes(self.takes == "c" and self.relu_follows)(x, asked, self.threads)
+        return self.sizes(self.takes == "ratio" and self.relu_follows)(x, asked, self.threads)
 
     def _defined(self, packed: PackedLayer, a: Array) -> list[Array | None]:
         """The sizes by their definition, with what no product was made ready for."""

@@ -14,7 +14,7 @@ from ...forks import cached_property
 from ...layers.indexing import Expand, Gather, PadWith, Slice, Tile
 from ...lazy_dataclass import lazy_dataclass
 from ...ledger import Booking, Entry, OpenEntry, account_table
-from ...messages import Message, PartialMessage
+from ...messages import SYMBOLS, Message, PartialMessage
 from ...network.model import Model, Node
 from ...rules import Pass
 from ...step import Handed, PlanContext
@@ -67,7 +67,7 @@ class Picked(PassingStep[SavedPick]):
 
     @property
     def label(self) -> str:
-        return f"compiled, picks, {self.takes}"
+        return f"compiled, picks, {SYMBOLS[self.takes]}"
 
     @cached_property
     def turns(self) -> tuple[Turn, ...]:
@@ -104,7 +104,7 @@ class Picked(PassingStep[SavedPick]):
     def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, SavedPick]:
         (a,) = inputs
         output = Model.compute(self.nodes[0], inputs) if self.view is None else a[self.view]
-        weighs = self.with_ledger and not self.once and self.takes == "c"
+        weighs = self.with_ledger and not self.once and self.takes == "ratio"
         return output, SavedPick(a.shape, *((a, output) if weighs else (None, None)))
 
     def relevance(self, saved: SavedPick, message: Array) -> Handed:

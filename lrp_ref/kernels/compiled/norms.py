@@ -18,6 +18,7 @@ from ...layers.lengths import RMSNorm
 from ...layers.norms import GroupNorm, InstanceNorm, LastAxes, LayerNorm, Normalised
 from ...lazy_dataclass import lazy_dataclass
 from ...ledger import Booking, Entry, OpenEntry
+from ...messages import SYMBOLS
 from ...network.model import Node
 from ...rules import ConstantDeviation, ConstantStatistics, RelativeEpsilon, Rule
 from ...step import BaseStep, Handed, PlanContext
@@ -68,11 +69,11 @@ class NormStep(BaseStep[SavedNorm]):
     accepts_quotient = True
     backend = "compiled"
     columns = "none"
-    emits = "c"
+    emits = "ratio"
 
     @property
     def label(self) -> str:
-        return f"compiled, norm, {self.takes} → c"
+        return f"compiled, norm, {SYMBOLS[self.takes]} → c"
 
     @cached_property
     def layer(self) -> Normalised:
@@ -107,7 +108,7 @@ class NormStep(BaseStep[SavedNorm]):
             raise error.at(self.nodes[0].title) from None
         width, (scale, shift) = self._rows(a.shape, a)
         statistics = (float(layer.epsilon), float(layer.outside), int(layer.correction), layer.centred)
-        how = (*statistics, self.epsilon, self.takes == "c", self.with_ledger, self.threads)
+        how = (*statistics, self.epsilon, self.takes == "ratio", self.with_ledger, self.threads)
         rows = np.ascontiguousarray(a).reshape(-1, width)
         y, factor, inverse, size, odd = _core.norm(rows, scale, shift, *how)
         output = y.reshape(a.shape)
@@ -119,7 +120,7 @@ class NormStep(BaseStep[SavedNorm]):
         scale, shift, factor, inverse, size, output, odd = saved
         if odd is not None:
             return self._by_definition(odd, output, message)
-        width, quotient = factor.shape[1], self.takes == "c"
+        width, quotient = factor.shape[1], self.takes == "ratio"
         cells = len(factor) // len(message) if len(message) else 0
         rows = np.ascontiguousarray(message).reshape(*message.shape[:2], cells, width)
         c = _core.norm_back(rows, factor, inverse, scale, self.layer.centred, quotient, self.threads)
@@ -147,7 +148,7 @@ class NormStep(BaseStep[SavedNorm]):
             raise error.at(self.nodes[0].title) from None
 
     def _by_definition(self, a: Array, output: Array, message: Array) -> Handed:
-        relevance = each_target_times(message, output) if self.takes == "c" else message
+        relevance = each_target_times(message, output) if self.takes == "ratio" else message
         targets = [self._defined(self.rule.propagate, self.layer, (a,), output, relevance[:, t]) for t in range(message.shape[1])]
         lower = np.stack([part for (part,), _ in targets], axis=1)
         wide = np.broadcast_to(a[:, None], lower.shape)

@@ -328,7 +328,7 @@ class Windows(Taps):
         if self._backward is None:
             return []
         folded = message.reshape(shape[0], *message.shape[2:])
-        inputs = [(folded, _core.TIMES if takes == "c" else _core.OVER, factor) for factor in factors]
+        inputs = [(folded, _core.TIMES if takes == "ratio" else _core.OVER, factor) for factor in factors]
         spreads = isinstance(self._layer, Conv)
         messages: list[Array] = self._run(self._backward, inputs, spreads, shape[2:], None, threads)
         return [p.reshape(*message.shape[:2], *p.shape[1:]) for p in messages]

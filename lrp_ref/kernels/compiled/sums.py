@@ -79,7 +79,7 @@ class CompiledSum(FusedLinear):
             share_of(share, 0 if share.is_preactivation else position + 1)
             for position, share in zip(positions, self.prepared.shares, strict=False)
         ]
-        return _core.Epilogue(None, self.relu_follows, self.takes == "c", shares)
+        return _core.Epilogue(None, self.relu_follows, self.takes == "ratio", shares)
 
     @cached_property
     def relative(self) -> bool:
@@ -109,7 +109,7 @@ class CompiledSum(FusedLinear):
 
     def _accounting(self, biases: list[Array | None]) -> Any:
         size_methods = [SizeMethod(alike, 0.0, 1, ()) for alike in self.alike]
-        return accounting(size_methods, self.prepared.shares, biases, None, self.takes == "c")
+        return accounting(size_methods, self.prepared.shares, biases, None, self.takes == "ratio")
 
     def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, SavedLinear]:
         stacked = self.prepared
@@ -147,7 +147,7 @@ class CompiledSum(FusedLinear):
 
         core = self.core if self.core is not None else self._accounting([spread(share.bias) for share in stacked.shares])
         sizes_last = [None if size is None else ordered(size) for size in sizes]
-        shown = ordered(output) if self.takes == "c" else None
+        shown = ordered(output) if self.takes == "ratio" else None
         divided = [ordered(factor) for factor in factors]
         columns = core(ordered(message, 2), shown, divided, [None] * len(sizes), sizes_last, self.threads)
         account = OpenEntry(self.nodes[0].name, self.rule_name, columns, self.rule.flags(inputs))
@@ -201,7 +201,7 @@ def _window_largest(threads: int, a: Array, window: Window) -> Array:
 
 def quotient(message: Array, factor: Array, takes: str) -> Array:
     """s of a message (N, targets, …), in the order of its memory."""
-    how = np.multiply if takes == "c" else np.divide
+    how = np.multiply if takes == "ratio" else np.divide
     return np.asarray(how(message, factor[:, None], out=room_like(message)))
 
 
@@ -305,6 +305,6 @@ class CompiledWinners(MaximumStep[SavedWindows]):
         """Every message to a winner is a whole R_k; unless windows lie apart they add up below, and may cancel there."""
         if apart:
             return OpenEntry(self.nodes[0].name, self.rule_name)
-        columns = totals(message, output if self.takes == "c" else None, self.threads)
+        columns = totals(message, output if self.takes == "ratio" else None, self.threads)
         columns[..., PLACES["turnover"]] += columns[..., PLACES["arriving_abs"]]
         return OpenEntry(self.nodes[0].name, self.rule_name, columns)

@@ -14,6 +14,7 @@ from ...arrays import Array, Shape
 from ...errors import LrpError
 from ...layers.conv import Conv
 from ...lazy_dataclass import lazy_dataclass
+from ...messages import SYMBOLS
 from ..numpy.linear import FusedLinear, SavedLinear
 from ..numpy.oddities import noted
 from ..numpy.prepared import StackedLayer
@@ -31,7 +32,7 @@ class JitConv(FusedLinear):
         layer = self.layer
         assert isinstance(layer, Conv)
         how = ["direct" if few else "columns" for few in direct(layer)]
-        return f"jit, {how[0] if how[0] == how[1] else '/'.join(how)}, {self.takes} → c"
+        return f"jit, {how[0] if how[0] == how[1] else '/'.join(how)}, {SYMBOLS[self.takes]} → c"
 
     def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, SavedLinear]:
         stacked, (a,), layer = self.prepared, inputs, self.layer
@@ -84,7 +85,7 @@ class JitConv(FusedLinear):
         used = [factor for factor, share in zip(factors, stacked.shares, strict=True) if share.weights[0] is not None]
         s = np.empty((*message.shape[:2], form.groups, len(used), form.channels, form.cells), message.dtype)
         arriving = message.reshape(*message.shape[:2], form.groups, form.channels, form.cells)
-        weigh = np.multiply if self.takes == "c" else np.divide  # as in passes.weighed
+        weigh = np.multiply if self.takes == "ratio" else np.divide  # as in passes.weighed
         for q, factor in enumerate(used):
             weigh(arriving, form.of_array(factor)[:, None], out=s[:, :, :, q])
         wide = s.reshape(shape[0] * targets, form.groups, len(used) * form.channels, form.cells)

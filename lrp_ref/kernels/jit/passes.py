@@ -32,9 +32,9 @@ def factor_options(share: Reduced, dtype: np.dtype, takes: MessageKind, relu_fol
     if kind is None or where is None:
         return None
     epsilon = like(getattr(share.stabiliser, "epsilon", 0), np.empty(0, dtype))[()]
-    if takes == "c" and relu_follows:
+    if takes == "ratio" and relu_follows:
         where = loops.EVERYWHERE  # R = a·c is 0 where z < 0
-    return kind, epsilon, where, takes == "c", share.coefficient[()]
+    return kind, epsilon, where, takes == "ratio", share.coefficient[()]
 
 
 def factor(share: Reduced, bottom: Array, z: Array, output: Array, takes: MessageKind, relu_follows: bool) -> tuple[Array, int]:

@@ -122,7 +122,7 @@ class LinearDerivative(Derivative[SavedDerivative]):
     @cached_property
     def downward(self) -> FusedLinear:
         """The step that multiplies what arrives by its factors, and divides by nothing."""
-        return replace(self.inner, takes="c")
+        return replace(self.inner, takes="ratio")
 
     def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, SavedDerivative]:
         output, _ = self.upward.forward(*inputs, into=into)

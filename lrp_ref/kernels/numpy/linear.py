@@ -23,7 +23,7 @@ from ...layers.pooling import AvgPool, GlobalAvgPool, GlobalSumPool, SumPool
 from ...layers.shape import Upsample
 from ...lazy_dataclass import lazy_dataclass
 from ...ledger import Booking, Entry, OpenEntry
-from ...messages import MessageKind
+from ...messages import SYMBOLS, MessageKind
 from ...network.model import Node
 from ...rules import LinearRule
 from ...rules.shares import book
@@ -125,7 +125,7 @@ class FusedLinear(BaseStep[SavedLinear]):
 
     @property
     def emits(self) -> MessageKind:
-        return "c"
+        return "ratio"
 
     @property
     def backend(self) -> str:
@@ -133,7 +133,7 @@ class FusedLinear(BaseStep[SavedLinear]):
 
     @property
     def label(self) -> str:
-        return f"{self.backend}, {self.passes.how}, {self.takes} → c"
+        return f"{self.backend}, {self.passes.how}, {SYMBOLS[self.takes]} → c"
 
     @property
     def share_count(self) -> int:
@@ -146,7 +146,7 @@ class FusedLinear(BaseStep[SavedLinear]):
     @property
     def prepared(self) -> StackedLayer:
         """The shares that can take anything of what arrives: with c at a ReLU, R = a·c is 0 where z < 0."""
-        stacked = self.prepare(self.takes == "c" and self.relu_follows)
+        stacked = self.prepare(self.takes == "ratio" and self.relu_follows)
         assert stacked is not None
         return stacked
 
@@ -259,7 +259,7 @@ class FusedLinear(BaseStep[SavedLinear]):
         if ledger_inputs is None:
             return ()
         inputs, z, output = ledger_inputs
-        relevance = message * output[:, None] if self.takes == "c" else message
+        relevance = message * output[:, None] if self.takes == "ratio" else message
         lower = tuple(a[:, None] * m for a, m in zip(inputs, messages, strict=True))
         return defined(self.nodes, self.rule, self.layer, inputs, z, relevance, lower)
 

@@ -14,7 +14,7 @@ from ...forks import cached_property
 from ...layers.pooling import GlobalMaxPool, MaxPool, Selecting
 from ...lazy_dataclass import lazy_dataclass
 from ...ledger import Booking, Entry, OpenEntry
-from ...messages import MessageKind
+from ...messages import SYMBOLS, MessageKind
 from ...network.model import Node
 from ...rules import AverageSurrogate, Proportional, Rule, WinnerTakesAll, Zero
 from ...step import BaseStep, Handed, PlanContext, Saved, Step
@@ -87,7 +87,7 @@ class MaximumStep(BaseStep[Saved]):
 
     @property
     def label(self) -> str:
-        return f"{self.backend}, winners, {self.takes}"
+        return f"{self.backend}, winners, {SYMBOLS[self.takes]}"
 
     @property
     def emits(self) -> MessageKind:
@@ -110,7 +110,7 @@ class MaximumStep(BaseStep[Saved]):
         if ledger_inputs is None:
             return ()
         a, output = ledger_inputs
-        if self.takes == "c":
+        if self.takes == "ratio":
             message, lower = message * output[:, None], lower * a[:, None]
         # Every message to a winner is a whole R_k; where windows overlap they add up in `lower`, and may cancel there.
         bookings = [Booking.handed_on(message[:, t], (lower[:, t],), messages=(message[:, t],)) for t in range(message.shape[1])]
@@ -144,7 +144,7 @@ class SplitWinners(MaximumStep[SavedTies]):
 
     @property
     def label(self) -> str:
-        return f"{self.backend}, shared winners, {self.takes}"
+        return f"{self.backend}, shared winners, {SYMBOLS[self.takes]}"
 
     def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, SavedTies]:
         best, _ = self._winners(inputs[0])
@@ -200,11 +200,11 @@ class Surrogate(BaseStep[SavedLinear]):
 
     @property
     def label(self) -> str:
-        return f"{self.backend}, as a sum, {self.takes} → c"
+        return f"{self.backend}, as a sum, {SYMBOLS[self.takes]} → c"
 
     @property
     def emits(self) -> MessageKind:
-        return "c"
+        return "ratio"
 
     @property
     def keeps_nonfinite(self) -> bool:

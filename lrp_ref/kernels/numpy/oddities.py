@@ -89,7 +89,7 @@ class Definition:
         try:
             z = self.layer.forward(*inputs)
             for t in range(message.shape[1]):
-                relevance = message[:, t] * output if takes == "c" else message[:, t]
+                relevance = message[:, t] * output if takes == "ratio" else message[:, t]
                 if oddity.kinds & OVERFLOWED:
                     by_target.append(self.rule.relevances(self.layer, inputs, z, relevance))
                 else:
@@ -99,7 +99,7 @@ class Definition:
         if not by_target:
             return None
         messages = tuple(np.stack(lowers, axis=1) for lowers in zip(*by_target, strict=True))
-        if emits == "R":
+        if emits == "relevance":
             return messages
         wide = [np.broadcast_to(a[:, None], message_below.shape) for a, message_below in zip(inputs, messages, strict=True)]
         return tuple(divide(message_below, a, a != 0) for a, message_below in zip(wide, messages, strict=True))  # R = a·c
@@ -146,10 +146,10 @@ class Definition:
 def _met(shares: Sequence[tuple[Array, float]], output: Array, message: Array, takes: MessageKind) -> bool:
     """Whether relevance above its rounding may meet a denominator that is no normal number: as it is seen in the factors."""
     tiny = 2 * float(np.finfo(message.dtype).tiny)  # twice, for the rounding of what λ makes of a denominator
-    wanted = counts(message * output[:, None] if takes == "c" else message, 2)
+    wanted = counts(message * output[:, None] if takes == "ratio" else message, 2)
     for factor, coefficient in shares:
         size = abs(factor)
-        if takes == "c":  # λ·output / bottom, or 0
+        if takes == "ratio":  # λ·output / bottom, or 0
             dead = (size == 0) | (abs(output) * like(coefficient, size) <= size * like(tiny, size))
         else:  # bottom / λ, or infinity
             dead = ~((size * like(coefficient, size) >= like(tiny, size)) & (size < np.inf))

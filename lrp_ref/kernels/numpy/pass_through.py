@@ -12,7 +12,7 @@ from ...layers.activations import ReLU
 from ...layers.shape import Rearrangement
 from ...lazy_dataclass import lazy_dataclass
 from ...ledger import Booking, Entry, OpenEntry
-from ...messages import MessageKind
+from ...messages import SYMBOLS, MessageKind
 from ...network.model import Model, Node
 from ...rules import Pass, Rule
 from ...step import BaseStep, Handed, PlanContext, Saved
@@ -57,12 +57,12 @@ class PassThrough(PassingStep[SavedPass]):
 
     @property
     def label(self) -> str:
-        return f"numpy, pass, {self.takes}"
+        return f"numpy, pass, {SYMBOLS[self.takes]}"
 
     def forward(self, *inputs: Array, into: Array | None = None) -> tuple[Array, SavedPass]:
         output = Model.compute(self.nodes[0], inputs)
         # R = a·c is 0 where the ReLU's output is, and there its input is not: c must be 0 instead.
-        mask = output > 0 if isinstance(self.nodes[0].layer, ReLU) and self.takes == "c" else None
+        mask = output > 0 if isinstance(self.nodes[0].layer, ReLU) and self.takes == "ratio" else None
         return output, SavedPass(mask, tuple(a.shape for a in inputs), output if self.with_ledger else None)
 
     def relevance(self, saved: SavedPass, message: Array) -> Handed:
@@ -83,6 +83,6 @@ class PassThrough(PassingStep[SavedPass]):
         if sum(math.prod(shape) for shape in saved.shapes) == output.size:
             return (OpenEntry(node.name, self.rule_name),)
         inputs = tuple(np.broadcast_to(np.zeros((), output.dtype), shape) for shape in saved.shapes)
-        relevance = each_target_times(message, output) if self.takes == "c" else message
+        relevance = each_target_times(message, output) if self.takes == "ratio" else message
         bookings = [self.rule.propagate(node.layer, inputs, output, relevance[:, t])[1] for t in range(message.shape[1])]
         return (Entry(node.name, self.rule_name, Booking.stacked(bookings)),)

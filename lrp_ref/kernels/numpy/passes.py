@@ -69,7 +69,7 @@ def weighed(message: Array, factor: Array, takes: MessageKind) -> Array:
 
     A factor 1/z would overflow where z is so small that only R/z does not.
     """
-    return each_target_times(message, factor) if takes == "c" else np.asarray(message / factor[:, None])
+    return each_target_times(message, factor) if takes == "ratio" else np.asarray(message / factor[:, None])
 
 
 def sum_of_maps(layer: Linear, inputs: tuple[Array, ...], weights: tuple[Array | None, ...], _: bool = False) -> Array:
@@ -90,17 +90,17 @@ def factor(share: Reduced, bottom: Array, z: Array, output: Array, takes: Messag
     """For c the factor λ·a/(z + e), 0 where the share is dead; for R the divisor (z + e)/λ, infinite there. What is odd."""
     if not isinstance(share.stabiliser, Exact):
         bottom = bottom + share.stabiliser(bottom)
-    served = None if share.where is ALL or (takes == "c" and relu_follows) else share.where(z)
+    served = None if share.where is ALL or (takes == "ratio" and relu_follows) else share.where(z)
     odd = 0
     inside = in_range(bottom)
     if not inside:
-        meets = output != 0 if takes == "c" else None  # R = a·c
+        meets = output != 0 if takes == "ratio" else None  # R = a·c
         odd = kinds_of(bottom, served if meets is None else meets if served is None else meets & served)
     if not inside or served is not None:
         alive = divides(bottom) if served is None else divides(bottom) & served
         # x / ∞ = 0 is what the dead share takes, and keeps the division one plain pass
         bottom = np.where(alive, bottom, like(np.inf, bottom))
-    if takes == "R":
+    if takes == "relevance":
         return bottom if share.coefficient == 1 else bottom / share.coefficient, odd
     ratio = np.divide(output, bottom, out=None if bottom is z else bottom)
     if share.coefficient != 1:
