@@ -153,3 +153,32 @@ def recurrent(kind: str, depth: int, directions: int, width: int = 60, dtype: st
         built.append(cells(*weights, direction=direction, returns=returns))
         below = directions * width
     return lrp_ref.Model.sequential([*built, L.Dense(random.uniform(-scale, scale, (below, 5)))]).astype(dtype)
+
+
+def squeezenet(dtype: Any = np.float32, size: int = 224, seed: int = 0) -> lrp_ref.Model:
+    """SqueezeNet 1.1's shape with random weights: fire modules, and a convolution to 1000 classes that is averaged."""
+    draw = np.random.default_rng(seed)
+    nodes: list[lrp_ref.Node] = []
+
+    def add(name: str, layer: L.Layer, *reads: str) -> str:
+        nodes.append(lrp_ref.Node(name, layer, reads))
+        return name
+
+    def conv(name: str, before: str, shape: tuple[int, int, int], **choices: int) -> str:
+        upper, lower, kernel = shape
+        weight = draw.normal(0, (2 / (lower * kernel**2)) ** 0.5, (upper, lower, kernel, kernel)).astype(dtype)
+        add(name, L.Conv(weight, np.full(upper, 0.05, dtype), **choices), before)
+        return add(f"{name}_relu", L.ReLU(), name)
+
+    at, channels = conv("conv1", "input", (64, 3, 3), stride=2), 64
+    fires = ("pool", 16, 16, "pool", 32, 32, "pool", 48, 48, 64, 64)
+    for i, narrow in enumerate(fires):
+        if narrow == "pool":
+            at = add(f"pool{i}", L.MaxPool(3, stride=2, ceil_mode=True), at)
+            continue
+        squeezed = conv(f"fire{i}_squeeze", at, (narrow, channels, 1))
+        branches = [conv(f"fire{i}_{k}", squeezed, (4 * narrow, narrow, k), padding=k // 2) for k in (1, 3)]
+        at, channels = add(f"fire{i}", L.Concat(2), *branches), 8 * narrow
+    at = conv("conv10", at, (1000, channels, 1))
+    add("flat", L.Flatten(), add("average", L.GlobalAvgPool(), at))
+    return lrp_ref.Model(tuple(nodes), input_shape=(3, size, size))
