@@ -11,6 +11,7 @@ import click
 from .. import __version__
 from ..errors import LrpError
 from . import codes
+from .compare import compare
 from .convert import convert
 from .demo import demo
 from .explain import explain
@@ -88,5 +89,5 @@ def commands() -> None:
     """
 
 
-for _command in (demo, explain, inspect, convert, rules, methods, info):
+for _command in (demo, explain, compare, inspect, convert, rules, methods, info):
     commands.add_command(_command)

@@ -10,7 +10,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
               "vectors"),
     "Model": ("ends", "input_shape", "batch_axis", "fix", "signal", "passes", "output_node"),
     "Question": ("target", "targets", "top", "contrast", "labels", "head", "allow_negative"),
-    "Method": ("composite", "assignments", "method", "method_settings"),
+    "Method": ("composite", "assignments", "method", "method_settings", "methods_text", "composites"),
     "Output": ("out", "style", "cmap", "force", "ledger", "numbers", "plan", "as_json", "quiet"),
     "Speed": ("backend", "precision", "threads", "memory", "batch_size"),
 }  # fmt: skip

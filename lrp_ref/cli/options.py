@@ -94,6 +94,9 @@ _RULES = (
         help='A rule in front of the composite, such as "conv1=Flat()". NODE may be a glob, "dense*=Epsilon(0.25)", and then '
         "means the nodes that the rule serves. Can be repeated; the first that matches a node holds.",
     ),
+)
+
+_COMPUTING = (
     click.option(
         "--head",
         type=click.Choice(["logit", "log-odds", "probability"]),
@@ -115,7 +118,7 @@ _RULES = (
     click.option("--memory", type=click.Choice(MEMORY), help="low: less memory for more time.  [default: normal]"),
 )
 
-_TEXT = (
+_WORDS = (
     click.option(
         "--vocab",
         type=click.Path(path_type=Path),
@@ -132,8 +135,9 @@ _TEXT = (
         metavar="FILE.npy",
         help="The words as vectors, (words, features), for a network that has no table of its own.",
     ),
-    click.option("--numbers", is_flag=True, help="Show the relevance of each word as a number, too."),
 )
+
+_NUMBERS = click.option("--numbers", is_flag=True, help="Show the relevance of each word as a number, too.")
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
@@ -181,7 +185,7 @@ def text(command: Callable[..., Any]) -> Callable[..., Any]:
     ----------
     command : a function that click makes a command of
     """
-    return _put(_TEXT, command)
+    return _put((*_WORDS, _NUMBERS), command)
 
 
 def shared(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -191,4 +195,14 @@ def shared(command: Callable[..., Any]) -> Callable[..., Any]:
     ----------
     command : a function that click makes a command of
     """
-    return _put((*_RULES, *_NETWORK, _JSON), command)
+    return _put((*_RULES, *_COMPUTING, *_NETWORK, _JSON), command)
+
+
+def comparing(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Put the options of `shared` and `text` on a command, but for those that name one composite and `--numbers`.
+
+    Parameters
+    ----------
+    command : a function that click makes a command of
+    """
+    return _put((*_COMPUTING, *_WORDS, *_NETWORK, _JSON), command)

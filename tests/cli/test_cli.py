@@ -22,7 +22,7 @@ from lrp_ref.resources import chosen_threads
 from lrp_ref.rules.by_name import rule_from
 from support.cli_runner import CALL, ROOT, fresh, run
 
-COMMANDS = ("convert", "demo", "explain", "info", "inspect", "methods", "rules")
+COMMANDS = ("compare", "convert", "demo", "explain", "info", "inspect", "methods", "rules")
 
 # --- as a whole ----------------------------------------------------------------------------------------------------------
 
