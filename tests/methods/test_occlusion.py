@@ -390,3 +390,32 @@ def test_it_says_what_it_was_told_and_what_it_costs():
     assert method.estimate((2, 5, 4)).forward == 1 + 6 * 3
     with pytest.raises(ParameterError, match="shape of one sample"):
         method.estimate()
+
+
+# --- input shift: two networks that differ by what is added to their input (Kindermans et al. 2019) -------------------------
+
+
+@pytest.mark.parametrize(
+    ("shift", "replacement", "same"),
+    [
+        ("constant", "zero", False),
+        ("pattern", "zero", False),
+        ("constant", "least", True),
+        ("pattern", "least", False),
+        ("constant", "moved", True),
+        ("pattern", "moved", True),
+    ],
+)
+def test_which_replacement_a_shift_of_the_input_leaves_alone(shift, replacement, same):
+    draw = np.random.default_rng(6)
+    w1, w2, x = (fractions(draw.integers(-4, 5, size=size)) / 4 for size in ((4, 3), (3, 1), (1, 4)))
+    m = fractions([F(-1)] * 4 if shift == "constant" else [1, -1, 1, -1])
+    first = Model.sequential([L.Dense(w1, fractions([1, 0, 2])), L.ReLU(), L.Dense(w2)])
+    second = Model.sequential([L.Dense(w1, fractions([1, 0, 2]) - m @ w1), L.ReLU(), L.Dense(w2)])
+    data = fractions(draw.integers(-8, 9, size=(5, 4)))
+    chosen = {"zero": (F(0), F(0)), "least": (data.min(), (data + m).min()), "moved": (F(1, 2), m + F(1, 2))}[replacement]
+    maps = [
+        methods.Occlusion(n, replacement=b)(y, 0).relevance for n, b, y in zip((first, second), chosen, (x, x + m), strict=True)
+    ]
+    assert (first(x) == second(x + m)).all()
+    assert (maps[0] == maps[1]).all() == same
