@@ -47,17 +47,17 @@ class Source:
         ParameterError
             Where the columns of the table that was explained are others than those that the estimator was fitted to.
         """
-        given, fitted = explanation.feature_names, self.feature_names
-        if given and fitted and given != fitted:
-            wrong = next((a, b) for a, b in zip((*given, None), (*fitted, None), strict=False) if a != b)
+        columns, fitted = explanation.feature_names, self.feature_names
+        if columns and fitted and columns != fitted:
+            wrong = next((a, b) for a, b in zip((*columns, None), (*fitted, None), strict=False) if a != b)
             raise ParameterError(
                 f"the columns of the table are others than those that the estimator was fitted to, or in another order: "
                 f"{wrong[0]!r} where {wrong[1]!r} was; table[list(estimator.feature_names_in_)] puts them in order"
             )
         names = self.class_names if len(self.class_names) == explanation.prediction[:1].size else ()
-        if not names and given == (given or fitted):
+        if not names and columns == (columns or fitted):
             return explanation
-        return replace(explanation, feature_names=given or fitted, class_names=names)
+        return replace(explanation, feature_names=columns or fitted, class_names=names)
 
 
 def source_of(source: Any, x: Any = None) -> Source:

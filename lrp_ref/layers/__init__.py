@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from .activations import *  # noqa: F403
     from .adaptive import *  # noqa: F403
     from .base import *  # noqa: F403
-    from .blocks import *  # noqa: F403
     from .conv import *  # noqa: F403
+    from .depth_to_space import *  # noqa: F403
     from .elementwise import *  # noqa: F403
     from .functions import *  # noqa: F403
     from .indexing import *  # noqa: F403
@@ -35,8 +35,8 @@ _LAYERS = {
     "activations": "Activation GELU LeakyReLU LogSigmoid LogSoftmax ReLU Sigmoid Softmax Softplus Tanh",
     "adaptive": "AdaptiveAvgPool AdaptiveMaxPool",
     "base": "Layer Linear Recurrent",
-    "blocks": "Attach DepthToSpace SpaceToDepth",
     "conv": "Conv ConvTranspose",
+    "depth_to_space": "Attach DepthToSpace SpaceToDepth",
     "elementwise": "Abs CELU Clip ELU HardSigmoid HardSwish Mish PReLU SELU Shrink SiLU Softsign Threshold",
     "functions": "Divide Embedding Erf Exp Log Maximum Minimum Pow Power Reciprocal Sign Sqrt",
     "indexing": "Expand Gather PadWith Slice Tile",

@@ -75,17 +75,17 @@ class FirstLayer:
             return self._against_statistics(self.layer, seen, flat)
         return None if flat else self._against_bias(self.layer, seen)
 
-    def _against_statistics(self, layer: BatchNorm, seen: Array, flat: bool) -> str | None:
-        if seen.ndim not in (2, 4):
+    def _against_statistics(self, layer: BatchNorm, signal: Array, flat: bool) -> str | None:
+        if signal.ndim not in (2, 4):
             return None  # of signals we know too little: silence is as right as noise
-        axes = (0, *range(2, seen.ndim))
+        axes = (0, *range(2, signal.ndim))
         deviation = np.sqrt(np.asarray(layer.variance, dtype=np.float64) + float(layer.epsilon))
-        shift = (seen.mean(axis=axes) - np.asarray(layer.mean, dtype=np.float64)) / deviation
-        spread = seen.std(axis=axes) / deviation
+        shift = (signal.mean(axis=axes) - np.asarray(layer.mean, dtype=np.float64)) / deviation
+        spread = signal.std(axis=axes) / deviation
         size, within = float(np.median(np.hypot(shift, spread))), float(np.median(spread))
         if size > MOST:
             return self._text(f"are {size:.3g} times as large as its statistics of the training say")
-        if seen.ndim == 4 and seen[:, 0].size >= _SHIFTS and within < LEAST and not flat:
+        if signal.ndim == 4 and signal[:, 0].size >= _SHIFTS and within < LEAST and not flat:
             return self._text(f"differ by {100 * within:.2g} % of what its statistics of the training say")
         return None
 

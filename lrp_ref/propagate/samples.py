@@ -34,11 +34,11 @@ def take(explanation: Explanation, which: Any) -> Explanation:
     ParameterError
         Where it is no choice of samples.
     """
-    places = _places(which, explanation.value.shape[0])
-    return _mapped([explanation], lambda arrays: arrays[0][places])
+    indices = _sample_indices(which, explanation.value.shape[0])
+    return _mapped([explanation], lambda arrays: arrays[0][indices])
 
 
-def _places(which: Any, count: int) -> Array:
+def _sample_indices(which: Any, count: int) -> Array:
     if isinstance(which, slice):
         return np.arange(count)[which]
     chosen = np.asarray(which)
@@ -52,38 +52,38 @@ def _places(which: Any, count: int) -> Array:
     return chosen % count if count else chosen
 
 
-def join(parts: Sequence[Explanation]) -> Explanation:
+def join(explanations: Sequence[Explanation]) -> Explanation:
     """Explanations of batches, made in the same way, as one explanation of all their samples.
 
     Parameters
     ----------
-    parts : at least one; what is not an array is that of the first
+    explanations : at least one; what is not an array is that of the first
 
     Raises
     ------
     ShapeError
         Where their arrays do not fit.
     """
-    if len(parts) == 1:
-        return parts[0]
+    if len(explanations) == 1:
+        return explanations[0]
     try:
-        joined = _mapped(list(parts), np.concatenate)
+        joined = _mapped(list(explanations), np.concatenate)
     except (ValueError, KeyError) as error:
         raise ShapeError(f"the explanations do not fit each other: {error}") from None
-    return replace(joined, cautions=tuple(dict.fromkeys(caution for part in parts for caution in part.cautions)))
+    return replace(joined, cautions=tuple(dict.fromkeys(caution for part in explanations for caution in part.cautions)))
 
 
-def _mapped(parts: list[Explanation], change: Callable[[list[Array]], Array]) -> Explanation:
+def _mapped(batches: list[Explanation], change: Callable[[list[Array]], Array]) -> Explanation:
     """An explanation of what `change` makes of the arrays that have an axis of samples."""
-    first = parts[0]
+    first = batches[0]
     changed: dict[str, Any] = {
-        name: {key: change([getattr(part, name)[key] for part in parts]) for key in getattr(first, name)} for name in _MAPPINGS
+        name: {key: change([getattr(each, name)[key] for each in batches]) for key in getattr(first, name)} for name in _MAPPINGS
     }
     for name in _ARRAYS:
-        held = [array for part in parts if (array := getattr(part, name)) is not None]
-        changed[name] = change(held) if len(held) == len(parts) else None
-    ledgers = [part.ledger for part in parts if part.ledger is not None]
-    if len(ledgers) == len(parts):
+        held = [array for each in batches if (array := getattr(each, name)) is not None]
+        changed[name] = change(held) if len(held) == len(batches) else None
+    ledgers = [each.ledger for each in batches if each.ledger is not None]
+    if len(ledgers) == len(batches):
         starts = change([ledger.start for ledger in ledgers])
         changed["ledger"] = Ledger.of(lambda: _settled(ledgers, change), starts, ledgers[0].wiring)
     return replace(first, **changed)

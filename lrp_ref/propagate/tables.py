@@ -101,13 +101,16 @@ def to_xarray(explanation: Explanation) -> Any:
     def axes(array: Array, name: str, first: tuple[str, ...] = lead) -> tuple[tuple[str, ...], Array]:
         return (*first, *(f"{name} axis {k + 1}" for k in range(array.ndim - len(first)))), np.asarray(array)
 
-    found = {f"relevance/{name}": axes(array, name) for name, array in explanation.relevances.items()}
-    found |= {name: axes(array, name, ("sample",)) for name, array in explanation.activations.items()}
-    found |= {"prediction": axes(explanation.prediction, "prediction", ("sample",)), "value": axes(explanation.value, "value")}
-    found |= {} if explanation.target is None else {"target": axes(explanation.target, "target")}
+    data = {f"relevance/{name}": axes(array, name) for name, array in explanation.relevances.items()}
+    data |= {name: axes(array, name, ("sample",)) for name, array in explanation.activations.items()}
+    data |= {
+        "prediction": axes(explanation.prediction, "prediction", ("sample",)),
+        "value": axes(explanation.value, "value"),
+    }
+    data |= {} if explanation.target is None else {"target": axes(explanation.target, "target")}
     names, only = explanation.feature_names, explanation.inputs[0]
     sample = explanation.relevances[only].shape[len(lead) :]
     coordinates = {f"{only} axis 1": list(names)} if sample == (len(names),) else {}
     facts = {name: getattr(explanation, name) for name in ("method", "composite", "head", "backend", "precision")}
     facts["number_type"] = "rational" if is_exact(explanation.value) else str(explanation.dtype)
-    return xarray.Dataset(found, coords=coordinates, attrs=facts)
+    return xarray.Dataset(data, coords=coordinates, attrs=facts)

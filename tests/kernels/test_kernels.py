@@ -19,7 +19,7 @@ from support.random_nets import NETS, network
 from support.strategies import FLOAT_TYPES, Case, cases, floats, geometries
 
 pytest.importorskip("lrp_ref.kernels")
-from lrp_ref.kernels.numpy import products
+from lrp_ref.kernels.numpy import matrix_products as products
 from lrp_ref.kernels.numpy.linear import FusedLinear
 
 

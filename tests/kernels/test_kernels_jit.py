@@ -29,7 +29,7 @@ pytest.importorskip("lrp_ref.kernels")
 pytest.importorskip("numba", reason="backend=\"jit\" needs numba: pip install 'lrp_ref[numba]'")
 from lrp_ref import kernels
 from lrp_ref.kernels.jit import loops
-from lrp_ref.kernels.jit import products as around
+from lrp_ref.kernels.jit import matrix_products as around
 from lrp_ref.kernels.jit.conv import JitConv
 from lrp_ref.kernels.jit.passes import WINDOWS
 from lrp_ref.kernels.numpy import passes, products

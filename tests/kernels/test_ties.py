@@ -268,7 +268,7 @@ def test_the_nodes_before_a_maximum():
 @pytest.mark.parametrize("name", ["3×3", "1×1", "groups", "depthwise"])
 def test_a_layers_own_products_do_not_depend_on_what_is_asked_for_beside_them(name, dtype):
     """CONV-OBSERVE-BITS: shares for one sign are left out where no relevance meets them; z has the same bits."""
-    products = pytest.importorskip("lrp_ref.kernels.numpy.products")
+    products = pytest.importorskip("lrp_ref.kernels.numpy.matrix_products")
     rng = np.random.default_rng(7)
     layer = CONVOLUTIONS[name](weights(rng)).astype(dtype)
     x, others = rng.random((2, 5, 40, 33)).astype(dtype), [rng.normal(size=layer.weight.shape).astype(dtype) for _ in range(3)]

@@ -16,9 +16,9 @@ from typing import Any
 from ...arrays import Shape
 from ...errors import FormatError
 from ...network.model import Model
-from .choices import check_choices
 from .loading import LoadRequest, build_model, read_graph
 from .read.reader import BUDGET
+from .user_choices import check_choices
 
 __all__ = ["BUDGET", "load", "load_with_original", "with_choices"]
 

@@ -27,7 +27,6 @@ from ...errors import FormatError, LrpError
 from ...network.extents import Extents
 from ...network.model import Model
 from ..cut import cut_at
-from .choices import Choices, hold_inputs
 from .read import reader
 from .read.onnx_graph import InputDeclaration, OnnxGraph, OpNode, needed_nodes
 from .read.outputs import UnknownOutputError, pick_remarks, select_outputs
@@ -60,6 +59,7 @@ from .translate.operators.quantisation import REMARK
 from .translate.output_names import name_outputs
 from .translate.registry import Operator
 from .translate.schemas import versions_of
+from .user_choices import Choices, hold_inputs
 
 #: Extents of weights up to the first, and so many of them, are candidates for extents that are left open.
 MOST, LIMIT = 4096, 16

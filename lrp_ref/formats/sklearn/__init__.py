@@ -14,7 +14,7 @@ from ...arrays import Array
 from ...errors import FormatError
 from ...layers.base import Layer
 from ...network.model import Model
-from .graph import Graph, best_estimator, feature_count, fitted_attribute, steps_of
+from .estimator_nodes import Graph, best_estimator, feature_count, fitted_attribute, steps_of
 from .transformers import TRANSFORMERS, transform
 
 _LINEAR = frozenset(

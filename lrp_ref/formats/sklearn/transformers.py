@@ -10,7 +10,7 @@ import numpy as np
 from ... import layers as L
 from ...errors import FormatError
 from ...layers.base import Layer
-from .graph import Graph, best_estimator, fitted_attribute, steps_of
+from .estimator_nodes import Graph, best_estimator, fitted_attribute, steps_of
 
 #: Why a transformer is no layer, where its name alone does not say it.
 _REASONS = {

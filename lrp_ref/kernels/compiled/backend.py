@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...step import Backend
-from ..numpy.products import BLOCK
+from ..numpy.matrix_products import BLOCK
 from .accounts import amounts
 from .concat_in_place import output, slots
 from .dispatch import step_for

@@ -19,8 +19,8 @@ from ..numpy.linear import FusedLinear, SavedLinear
 from ..numpy.oddities import noted
 from ..numpy.prepared import StackedLayer
 from . import loops
+from .matrix_products import Form, direct, down, up
 from .passes import factor_options
-from .products import Form, direct, down, up
 
 
 @lazy_dataclass(frozen=True, eq=False)

@@ -11,9 +11,9 @@ from ...rules import Gradient, LinearRule
 from ...step import PlanContext, Step
 from ..numpy import derivatives, linear, max_pooling, pass_through, recurrent
 from ..numpy.linear import FusedLinear
+from ..numpy.matrix_products import pointwise
 from ..numpy.passes import LINEAR as NUMPY
 from ..numpy.prepared import StackedLayer
-from ..numpy.products import pointwise
 from . import loops
 from .conv import JitConv
 from .passes import FACTORS, LINEAR, WINDOWS

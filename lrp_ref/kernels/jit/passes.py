@@ -20,7 +20,7 @@ from ..numpy import passes as numpy_passes
 from ..numpy.passes import LinearPasses, WindowPasses
 from ..numpy.prepared import Reduced
 from . import loops
-from .products import Form, plain, planes, table
+from .matrix_products import Form, plain, planes, table
 
 _KINDS = {Exact: loops.EXACT, Signed: loops.SIGNED, Unsigned: loops.UNSIGNED}
 _WHERE = {ALL: loops.EVERYWHERE, NONNEGATIVE: loops.NONNEGATIVE, NEGATIVE_ONLY: loops.NEGATIVE}

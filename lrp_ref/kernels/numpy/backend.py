@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from ...step import Backend
 from .dispatch import step_for
-from .products import BLOCK
+from .matrix_products import BLOCK
 
 BACKEND = Backend("numpy", step_for, block=BLOCK)

@@ -28,11 +28,11 @@ from ...network.model import Node
 from ...rules import LinearRule
 from ...rules.shares import book
 from ...step import BaseStep, Handed, PlanContext
+from .matrix_products import adjoints, maps
 from .oddities import Definition, Oddity, noted
 from .pass_through import PASS
 from .passes import LINEAR, LinearPasses, folded
 from .prepared import StackedLayer, prepared
-from .products import adjoints, maps
 
 #: The linear layers whose offset does not depend on the rank of their input (a batch norm's does).
 _LINEAR = (

@@ -17,7 +17,7 @@ from ...lazy_dataclass import lazy_dataclass
 from ...network.model import Model, Node
 from ...rules import LinearRule
 from ...rules.terms import IDENTITY, NEGATIVE, NEGATIVE_ONLY, POSITIVE, Share, Where
-from .products import stack
+from .matrix_products import stack
 
 
 @lazy_dataclass(frozen=True, eq=False)

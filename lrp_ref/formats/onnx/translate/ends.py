@@ -35,12 +35,12 @@ def ends_before(op: str, nodes: Sequence[OpNode], refused: Collection[str], inpu
     inputs : the names of the network's inputs
     """
     signals, unread = set(inputs), set[str]()
-    found: list[str] = []
+    names: list[str] = []
     for node in nodes:
         if node.op == op:
-            found += [name for name in node.inputs if name in signals and name not in unread and name not in inputs]
+            names += [name for name in node.inputs if name in signals and name not in unread and name not in inputs]
         if not signals.isdisjoint(node.inputs):
             signals.update(node.outputs)
         if node.op in refused or not unread.isdisjoint(node.inputs):
             unread.update(node.outputs)
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(names))

@@ -12,7 +12,7 @@ from ...arrays import Array, Shape
 from ...layers.conv import Conv
 from ...layers.window import Window
 from ...lazy_dataclass import lazy_dataclass
-from ..numpy import products
+from ..numpy import matrix_products
 from . import loops
 
 
@@ -78,12 +78,12 @@ def up(layer: Conv, a: Array, stacked: Array, out: Shape) -> Iterator[tuple[slic
     window, row = layer.window, math.prod(out[1:])
     apart = (layer.groups, layer.lower // layer.groups * window.taps)
     if direct(layer)[0]:
-        for n, _ in products._blocks(a.shape[0], (1,), a.itemsize * layer.groups * stacked.shape[1] * out[0] * row):
+        for n, _ in matrix_products._blocks(a.shape[0], (1,), a.itemsize * layer.groups * stacked.shape[1] * out[0] * row):
             yield n, 0, _correlated(window, a[n], plain(stacked), out)
         return
     lower = planes(a, 2)
-    for n, rows in products._blocks(a.shape[0], out, products._row_bytes(layer.lower, window, out, a.itemsize)):
-        if products.pointwise(window):
+    for n, rows in matrix_products._blocks(a.shape[0], out, matrix_products._row_bytes(layer.lower, window, out, a.itemsize)):
+        if matrix_products.pointwise(window):
             columns = lower[n, :, rows.start * row : rows.stop * row]
         else:
             height = rows.stop - rows.start
@@ -91,7 +91,7 @@ def up(layer: Conv, a: Array, stacked: Array, out: Shape) -> Iterator[tuple[slic
             columns = np.empty((n.stop - n.start, layer.lower, window.taps, height * row), a.dtype)
             loops.gather(lower[n], where, window.stride[-1], columns)
         columns = columns.reshape(columns.shape[0], *apart, columns.shape[-1])
-        yield n, rows.start * row, products.multiplied(stacked, columns, layer.upper // layer.groups)
+        yield n, rows.start * row, matrix_products.multiplied(stacked, columns, layer.upper // layer.groups)
 
 
 def down(layer: Conv, s: Array, stacked: Array, shape: Shape, out: Shape) -> Array:
@@ -101,9 +101,9 @@ def down(layer: Conv, s: Array, stacked: Array, shape: Shape, out: Shape) -> Arr
         return _correlated_adjoint(window, s, plain(stacked), shape, out)
     matrix = stacked.swapaxes(1, 2)
     lower = np.zeros((*shape[:2], math.prod(shape[2:])), s.dtype)
-    for n, rows in products._blocks(shape[0], out, products._row_bytes(layer.lower, window, out, s.itemsize)):
+    for n, rows in matrix_products._blocks(shape[0], out, matrix_products._row_bytes(layer.lower, window, out, s.itemsize)):
         columns = np.matmul(matrix, s[n, :, :, rows.start * row : rows.stop * row])
-        if products.pointwise(window):
+        if matrix_products.pointwise(window):
             lower[n, :, rows.start * row : rows.stop * row] = columns.reshape(-1, layer.lower, columns.shape[-1])
             continue
         where = table(window, shape[2:], (rows.stop - rows.start, *out[1:]), rows.start)
@@ -125,7 +125,7 @@ def _correlated(window: Window, a: Array, weight: Array, out: Shape) -> Array:
     """The products of a convolution without stride."""
     reach = (out[0], *window.padded(out)[1:])
     z = np.empty((a.shape[0], *weight.shape[:2], math.prod(reach)), a.dtype)
-    loops.correlate(planes(products._zero_padded(a, window, out), 2), weight, _long(window, out), z)
+    loops.correlate(planes(matrix_products._zero_padded(a, window, out), 2), weight, _long(window, out), z)
     inner = z.reshape(*z.shape[:3], *reach)[_corner(out)]
     return np.ascontiguousarray(inner).reshape(*z.shape[:3], math.prod(out))
 
