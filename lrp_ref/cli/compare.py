@@ -13,14 +13,16 @@ import click
 from .. import render
 from ..errors import ExistingFileError, FormatError, ParameterError, missing_extra
 from ..explainer import Explainer
+from ..preprocess import FirstLayer
 from ..propagate.explanation import Explanation
-from . import parsing
+from . import completion, parsing
 from .grouped_help import GroupedCommand
+from .input_warnings import GUESS, input_warnings
 from .network import Network, read_network_to_explain
 from .options import comparing, resources
 from .output import Output
 from .samples import NamedSample, files_of, samples_of
-from .writing import DPI, PICTURES, atomic_write
+from .writing import PICTURES, atomic_write, channels_first, write_figure
 
 #: Features, words or steps whose relevance is printed.
 MOST_ROWS = 60
@@ -29,7 +31,7 @@ _ENTRY = re.compile(r"\s*([\w-]+)\s*(?:\(([^()]*(?:\([^()]*\)[^()]*)*)\))?\s*(?:
 
 
 @click.command(cls=GroupedCommand, short_help="Explain one input by several methods, side by side.")
-@click.argument("model")
+@click.argument("model", shell_complete=completion.models)
 @click.argument("path", type=click.Path(path_type=Path), metavar="INPUT")
 @click.option(
     "--methods", "methods_text", metavar="A,B,…", help='Methods, such as "GradCAM,Occlusion(patch=2)": see `lrp-ref methods`.'
@@ -69,8 +71,9 @@ def compare(
     asked = "predicted" if target is None else parsing.target_of(target, network.labels)
     if isinstance(asked, str) and asked == "all":
         raise ParameterError("a comparison shows one output: --target is predicted, an index, or with --labels a class's name")
+    say = Output(as_json, writes_files=out is not None)
+    _warn(say, network, entry)
     found = {name: explains(entry.sample.arrays, target=asked) for name, explains in columns.items()}
-    say = Output(as_json)
     rows = {name: _about(e) for name, e in found.items()}
     first = next(iter(found.values()))
     say.say(f"{path}: output {rows[next(iter(rows))]['target']}, of value {float(first.value[0]):.4g}")
@@ -144,6 +147,15 @@ def _only_sample(path: Path, network: Network) -> NamedSample:
     return entries[0]
 
 
+def _warn(say: Output, network: Network, entry: NamedSample) -> None:
+    """Say what is suspicious about the input."""
+    sample, first = entry.sample, FirstLayer.of(network.model)
+    for text in input_warnings(network, first, sample.arrays, sample.shown):
+        say.warn(f"{entry.name}: {text}")
+    if sample.shown is not None and network.images.guessed:
+        say.warn(GUESS)
+
+
 def _about(e: Explanation) -> dict[str, Any]:
     """One column, as the document has it."""
     return {
@@ -179,11 +191,12 @@ def _draw(out: Path, force: bool, network: Network, entry: NamedSample, found: d
     if len(first.inputs) != 1:
         raise ParameterError(f"a picture compares maps of one input, and the network has {len(first.inputs)}: leave --out out")
     shown = None if entry.sample.shown is None else [entry.sample.shown]
-    methods = {name: _remembered(e) for name, e in found.items()}
+    last = entry.sample.shown is not None and network.images.preprocessing.layout == "HWC"
+    methods = {name: _remembered(channels_first(e) if last else e) for name, e in found.items()}
     x = entry.sample.arrays[first.inputs[0]]
     figure = render.compare(network.model, x, methods=methods, labels=network.labels, images=shown, title=entry.name)
     with atomic_write(out, force) as part:
-        figure.savefig(part, dpi=DPI)
+        write_figure(figure, part)
 
 
 def _remembered(e: Explanation) -> Callable[..., Explanation]:

@@ -62,8 +62,9 @@ UNSEEN = ("inputs", "out", "force", "as_json", "quiet", "ledger", "threads", "as
 @click.option(
     "--style",
     type=click.Choice(STYLES),
-    help="What a picture shows: input, heatmap and overlay side by side (panels); one of them; the input where it is relevant "
-    "(pattern); or the target, the runner-up (or --contrast K), and their difference (contrast).  [default: panels]",
+    metavar="STYLE",
+    help=f"What a picture shows: {', '.join(STYLES)}. panels: input, heatmap and overlay; pattern: the input where it is "
+    "relevant; contrast: the target, the runner-up (or --contrast K), and their difference.  [default: panels]",
 )
 @click.option("--method", metavar="NAME", help="Explain by another method than LRP; `lrp-ref methods` shows them.")
 @click.option(

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from ..errors import ExistingFileError, FormatError, LrpError, ParameterError
-from ..preprocess import FirstLayer, misfit
+from ..preprocess import FirstLayer
 from ..propagate.explanation import Explanation
 from ..propagate.method import Method
 from ..render import Sheets, html, readings
 from . import codes, digests
 from .coloured_words import add_words, readings_of
+from .input_warnings import GUESS, input_warnings
 from .journal import Journal
 from .network import Network
 from .output import Output
@@ -27,7 +28,6 @@ from .samples import NamedSample, Sample
 from .writing import DPI, Look, atomic_write, write
 
 MOST_WARNINGS = 5
-GUESS = "nothing says how this network wants its images: pixels became 0 to 1, which is a guess (--preprocess says it)"
 MOST_SCORES = 20  # that a journal keeps; of more it keeps the best
 
 
@@ -179,9 +179,7 @@ class ExplainCommand:
     def _explain(self, name: str, sample: Sample, path: Path | None, force: bool | None = None) -> dict[str, Any]:
         """Explain a sample, write the explanation, and return its record."""
         model, arrays = self.network.model, sample.arrays
-        warnings = [text for key, array in arrays.items() if (text := misfit(array, model.domain.get(key)))]
-        if self.first_layer is not None and (text := self.first_layer.misfit(arrays[model.inputs[0]], sample.shown)):
-            warnings.append(text)
+        warnings = input_warnings(self.network, self.first_layer, arrays, sample.shown)
         for warning in warnings:
             self._warn(f"{name}: {warning}")
         if sample.shown is not None and self.network.images.guessed:
@@ -191,7 +189,9 @@ class ExplainCommand:
         self._check_labels(explanation.prediction[0].size)
         if path is not None:
             write(explanation, path, self.force if force is None else force, self._look(explanation, sample))
-        typed = {"contrast": None if self.question.pair else self.question.contrast, "head": self.head}
+        contrast, labels = None if self.question.pair else self.question.contrast, self.network.labels
+        label = labels[contrast] if labels and isinstance(contrast, int) else None
+        typed = {"contrast": contrast, "contrast_label": label, "head": self.head}
         record = typed | record_of(explanation, self.ledger, self.network.labels)
         record |= {"warnings": warnings, "out": None if path is None else str(path)}
         if sample.words is not None:

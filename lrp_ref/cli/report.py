@@ -62,7 +62,8 @@ def question_text(record: dict[str, Any], target: dict[str, Any]) -> str:
         return f"the log-odds of {named}"
     if record["head"] == "probability" and record["contrast"] is None:
         return f"the probability of {named}"
-    against = "" if record["contrast"] is None else f" minus that of output {record['contrast']}"
+    other = record.get("contrast_label")
+    against = "" if record["contrast"] is None else f" minus that of output {record['contrast']}{f' ({other})' if other else ''}"
     return f"the score of {named}{against}"
 
 

@@ -162,12 +162,23 @@ def _write_picture(explanation: Explanation, path: Path, look: Look) -> None:
 
         Image.fromarray(_pixels(explanation, look)).save(path, quality=95, subsampling=0, dpi=(DPI, DPI))
     else:
-        import matplotlib as mpl
+        write_figure(_figure(explanation, look), path)
 
-        # Without the date, and with ids that do not change: the same explanation gives the same file.
-        dated = {"Date": None} if path.suffix == ".svg" else {"CreationDate": None}
-        with mpl.rc_context({"svg.hashsalt": "lrp_ref"}):
-            _figure(explanation, look).savefig(path, dpi=DPI, metadata=dated)
+
+def write_figure(figure: Figure, path: Path) -> None:
+    """Write a figure; the same figure gives the same bytes.
+
+    Parameters
+    ----------
+    figure : of matplotlib
+    path : the file, of one of PICTURES
+    """
+    import matplotlib as mpl
+
+    # Without the date, and with ids that do not change.
+    dated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix)
+    with mpl.rc_context({"svg.hashsalt": "lrp_ref"}):
+        figure.savefig(path, dpi=DPI, metadata=dated)
 
 
 def _pixels(explanation: Explanation, look: Look) -> Array:
@@ -187,11 +198,16 @@ def _figure(explanation: Explanation, look: Look) -> Figure:
 
 
 def _drawn(explanation: Explanation, look: Look) -> Explanation:
-    return _channels_first(explanation) if look.channels_last else explanation
+    return channels_first(explanation) if look.channels_last else explanation
 
 
-def _channels_first(explanation: Explanation) -> Explanation:
-    """The same with the channels of images in front, as pictures take them."""
+def channels_first(explanation: Explanation) -> Explanation:
+    """The same with the channels of images in front, as pictures take them.
+
+    Parameters
+    ----------
+    explanation : of images whose channels are their last axis
+    """
 
     def moved(array: Array) -> Array:
         return np.moveaxis(array, -1, -3)

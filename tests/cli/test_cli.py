@@ -454,7 +454,7 @@ def test_inspect_shows_the_network_even_where_the_composite_refuses_it(tmp_path)
     [
         ("zoo:digitz", 2, "Did you mean 'digits'"),
         ("missing.npz", 3, "missing.npz: the file cannot be read"),
-        ("model.pkl", 3, "files of kind '.pkl' are not read"),
+        ("model.pkl", 3, "a pickle runs what it holds, and is never loaded"),
     ],
 )
 def test_a_model_that_is_not_there_is_one_line(model, code, message):

@@ -152,7 +152,7 @@ def test_targets_are_typed_by_number_or_by_name(three, named):
     contrast = targets_of(three, *named, "--target", "three", "--contrast", "eight")
     assert contrast == ([3], pytest.approx([scores[3] - scores[8]], rel=1e-5))
     text = run("explain", "zoo:digits", three, *named, "--target", "three", "--contrast", "eight").out
-    assert "explained   the score of output 3 (three) minus that of output 8, " in text
+    assert "explained   the score of output 3 (three) minus that of output 8 (eight), " in text
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import lrp_ref
-from lrp_ref import methods, zoo
+from lrp_ref import Model, methods, zoo
+from lrp_ref import layers as L
 from lrp_ref.cli import codes
 from support.cli_runner import run
 
@@ -87,3 +89,16 @@ def test_a_comparison_is_of_one_sample(tmp_path):
     path = tmp_path / "two.npy"
     np.save(path, zoo.digits().images[:2])
     assert "2 samples" in run("compare", "zoo:digits", path, "--methods", "Gradient", code=codes.FILE).err
+
+
+def test_a_comparison_warns_of_inputs_that_do_not_fit_and_draws_channels_last(tmp_path):
+    model = Model.sequential([L.Flatten(), L.Dense(np.linspace(-1, 1, 8 * 9 * 3 * 2).reshape(-1, 2))], input_shape=(8, 9, 3))
+    path = lrp_ref.save(model, tmp_path / "m.npz")
+    Image.fromarray(np.arange(8 * 9 * 3, dtype=np.uint8).reshape(8, 9, 3)).save(tmp_path / "x.bmp")
+    for name in "ab":
+        done = run("compare", path, tmp_path / "x.bmp", "--composites", "epsilon_plus", "-o", tmp_path / f"{name}.svg")
+        assert "which is a guess" in done.err
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+    np.save(tmp_path / "d.npy", 255 * zoo.digits().images[3])
+    wide = ("--low", "0", "--high", "255", "--composites", "epsilon_plus")
+    assert "times as large" in run("compare", "zoo:digits_bn", tmp_path / "d.npy", *wide).err
