@@ -103,6 +103,51 @@ def test_maxima_and_minima_of_two_inputs(layer: L.Layer, numbers: Any) -> None:
     assert (e.at("a").tolist(), e.at("b").tolist()) == numbers
 
 
+def test_of_a_minimum_the_input_that_wins_where_it_is_smaller_takes_the_difference() -> None:
+    """min(2, 5) − min(4, 1) = 1: the reference's winner is the smaller one, and takes 1 of its 4; the other would lose −2."""
+    model = Model((Node("choice", L.Minimum(), ("a", "b")),), inputs=("a", "b")).astype(object)
+    e = DeepLift(model, baseline={"a": fractions([4]), "b": fractions([1])})({"a": fractions([[2]]), "b": fractions([[5]])}, 0)
+    assert (e.at("a").tolist(), e.at("b").tolist()) == ([[0]], [[1]])
+
+
+def test_a_winner_that_does_not_change_hands_on_what_cancels_below() -> None:
+    """max(x1 − x2, −5) at (1, 1) against (0, 0): no difference, (1, −1) below it."""
+    model = Model.sequential(
+        [L.Dense(fractions([[1, 0], [-1, 0]]), fractions([0, -5])), L.Reshape((1, 2)), L.MaxPool(2), L.Flatten()]
+    )
+    assert DeepLift(model)(fractions([[1, 1]])).relevance.tolist() == [[1, -1]]
+
+
+def test_a_unit_that_does_not_change_takes_the_mean_of_both_multipliers() -> None:
+    """CONV-DEEPLIFT-SIGNS: h1 = ReLU(x1 − x2 + 1) stays 1 at (1, 1); z = h1 + 2 x1 − 3 x2 from 1 has Δz⁺ = 2 and Δz⁻ = −3.
+
+    Δy⁺ = ½ (3 − 1 + 0 − 0) = 1 and Δy⁻ = ½ (0 − 1 + 0 − 3) = −2, so m⁺ = ½, m⁻ = 2/3, their mean 7/12:
+    R = (7/12 + 1, −7/12 − 2), which adds up to −1.
+    """
+    first = L.Dense(fractions([[1, 1, 0], [-1, 0, 1]]), fractions([1, 0, 0]))
+    model = Model.sequential([first, L.ReLU(), L.Dense(fractions([[1], [2], [-3]])), L.ReLU()])
+    e = DeepLift(model, rule="reveal-cancel")(fractions([[1, 1]]))
+    assert e.relevance.tolist() == [[Fraction(19, 12), Fraction(-31, 12)]]
+
+
+def test_contributions_are_told_apart_through_layers_that_move_numbers() -> None:
+    """A reshape and a concatenation between the sums and their ReLU change nothing."""
+    first, _, second, last = (node.layer for node in MAX.nodes)
+    nodes = (
+        Node("sums", first, ("input",)),
+        Node("column", L.Reshape((3, 1)), ("sums",)),
+        Node("again", L.Dense(first.weight), ("input",)),
+        Node("column2", L.Reshape((3, 1)), ("again",)),
+        Node("beside", L.Concat(2, 2), ("column", "column2")),
+        Node("relu", L.ReLU(), ("beside",)),
+        Node("flat", L.Flatten(), ("relu",)),
+        Node("half", L.Dense(np.repeat(second.weight / 2, 2, axis=0)), ("flat",)),
+        Node("last", last, ("half",)),
+    )
+    e = DeepLift(Model(nodes), rule="reveal-cancel")(fractions([[2, 1], [1, 3]]))
+    assert e.relevance.tolist() == [[3 * HALF, HALF], [HALF, 5 * HALF]]
+
+
 def test_quotients_are_products_with_a_reciprocal() -> None:
     """a/b at (6, 3), baseline (2, 1): Δ = 0 = ½(1/3 + 1)·4 − ½(6 + 2)·(1 − 1/3) = 8/3 − 8/3."""
     model = Model((Node("quotient", L.Divide(), ("a", "b")),), inputs=("a", "b")).astype(object)

@@ -10,7 +10,7 @@ import pytest
 
 from lrp_ref import Model
 from lrp_ref import layers as L
-from lrp_ref.methods import DeepLift, Shapley
+from lrp_ref.methods import DeepLift, Lime, Shapley
 
 pytestmark = [pytest.mark.peer, pytest.mark.filterwarnings("ignore::UserWarning")]  # Captum warns of the hooks it sets
 
@@ -85,3 +85,38 @@ def test_shapley_values(captum: Any) -> None:
     ours = np.stack([theirs[:, 0][:, groups == g][:, 0] for g in range(4)], axis=1)
     error = 5 * values.standard_error[:, 0].max() + 5e-3
     np.testing.assert_allclose(ours, exact.values[:, 0], atol=error)
+
+
+def test_lime(captum: Any) -> None:
+    """The same 2⁸ samples, the kernel of CONV-LIME, a ridge regression: the same coefficients."""
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed: LIME is NOT compared with Captum's")
+    from captum._utils.models.linear_model import SkLearnRidge
+
+    torch.manual_seed(3)
+    net = nn.Sequential(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 2)).double()
+    x, baseline = torch.randn(1, 8).double(), torch.randn(1, 8).double()
+    masks = iter((np.arange(256)[:, None] >> np.arange(8)) & 1)
+
+    def similarity(original: Any, perturbed: Any, interpretable: Any, **more: Any) -> Any:
+        distance = 1 - np.sqrt(float(interpretable.double().mean()))
+        return torch.tensor([np.sqrt(np.exp(-((distance / 0.25) ** 2)))])
+
+    method = captum.LimeBase(
+        net,
+        SkLearnRidge(alpha=1.0),
+        similarity,
+        lambda original, **more: torch.as_tensor(next(masks))[None].double(),
+        True,
+        lambda sample, original, **more: torch.where(sample > 0, original, baseline),
+        None,
+    )
+    theirs = numbers(method.attribute(x, target=1, n_samples=256))
+    model = Model.sequential(
+        [
+            L.Dense(numbers(net[0].weight).T, numbers(net[0].bias)),
+            L.ReLU(),
+            L.Dense(numbers(net[2].weight).T, numbers(net[2].bias)),
+        ]
+    )
+    ours = Lime(model, baseline=numbers(baseline), samples="all")(numbers(x), 1)
+    np.testing.assert_allclose(ours.relevance, theirs.reshape(1, 8), rtol=1e-5, atol=1e-7)
