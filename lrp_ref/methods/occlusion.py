@@ -16,11 +16,17 @@ from ..errors import ParameterError, ShapeError
 from ..layers.base import Recurrent
 from ..network.model import Model
 from .base import Cost
-from .perturbation import PerturbationMethod, Probe, expanded
+from .perturbation import PerturbationMethod, Probe, expanded, reads_words
 from .replacements import Deletion, mean_over_draws, replacement_of
 
 #: One part of a sample: an index into it.
 Region = Any
+
+#: What is said where the input holds numbers of words (`CONV-OCCLUSION-WORDS`).
+WORDS = (
+    "the input holds numbers of words, and what replaces one is a number of a word, 0 that of row 0: "
+    'replacement="delete" takes words out'
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +102,11 @@ class Occlusion(PerturbationMethod):
         """
         parts, _ = self._parts(self._sample(shape))
         return Cost(1 + len(parts) * getattr(replacement_of(self.replacement), "draws", 1))
+
+    def _cautions(self) -> tuple[str, ...]:
+        if not reads_words(self.model) or isinstance(replacement_of(self.replacement), Deletion):
+            return ()
+        return (WORDS,)
 
     def _parts(self, x: Array) -> tuple[list[Region], tuple[int, ...]]:
         """The parts of a sample, and the axes of space or time."""

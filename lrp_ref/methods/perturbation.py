@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ..arrays import Array, Shape, check_finite, integer, like
 from ..errors import GraphError, NumberTypeError, ParameterError, ShapeError
+from ..layers.base import BaseEmbedding
+from ..network.model import Model
 from ..propagate.explanation import Explanation
 from ..propagate.start import Request
 from .base import ModelMethod
@@ -101,7 +103,12 @@ class PerturbationMethod(ModelMethod):
         answer = self._scorer.answer(x, Request(target, targets, contrast))
         (name,) = answer.inputs
         relevance = self._relevance(Probe(self._scorer, answer, self.batch, self.progress))
-        return self._explained(answer, {name: relevance})
+        e = self._explained(answer, {name: relevance})
+        return replace(e, cautions=(*e.cautions, *self._cautions()))
+
+    def _cautions(self) -> tuple[str, ...]:
+        """What a reader of the map has to know beside what is said of the model."""
+        return ()
 
     @abstractmethod
     def _relevance(self, probe: Probe) -> Array:
@@ -132,6 +139,16 @@ def only_input(model: Any, method: str) -> str:
         raise GraphError(f"{method} is for models of one input; this one has {len(model.inputs)}: {', '.join(model.inputs)}")
     name: str = model.inputs[0]
     return name
+
+
+def reads_words(model: Model) -> bool:
+    """Whether the input holds numbers of words, rows of a table.
+
+    Parameters
+    ----------
+    model : of one input
+    """
+    return any(isinstance(node.layer, BaseEmbedding) for node in model.readers(model.inputs[0]))
 
 
 def expanded(values: Array, sample: Shape) -> Array:

@@ -15,7 +15,7 @@ from ..layers.resize import Resize
 from .base import Cost
 from .draws import check_seed, generator
 from .occlusion import moved_axes
-from .perturbation import PerturbationMethod, Probe, background, expanded
+from .perturbation import PerturbationMethod, Probe, background, expanded, reads_words
 
 #: Cells of a grid whose masks are enumerated at most.
 ENUMERATED = 16
@@ -38,10 +38,11 @@ class RISE(PerturbationMethod):
     ----------
     model : of one input
     masks : how many are drawn; or "all", for grids of at most 16 cells
-    grid : s, or the number of cells along each axis; None: 7, or as many as the input has
+    grid : s, or the number of cells along each axis; None: 7, or as many as the input has;
+        of words as many as there are
     probability : p, that a cell is kept; a rational for rational inputs
     seed : an integer ≥ 0
-    shift : whether masks are cropped at random; masks="all" needs False
+    shift : whether masks are cropped at random; None: they are, but for masks="all" and words, which need False
     divide : "probability" divides by p N, as the paper does; "coverage" by Σ_k M_k(u), cell by cell (`CONV-RISE-DIVISOR`)
     axes : the axes that a mask covers, as of an `Occlusion`
     baseline : b; a number, or an array that broadcasts against one sample
@@ -121,16 +122,28 @@ class RISE(PerturbationMethod):
         alive = covered != like(0, covered)
         return like(np.where(alive, found / np.where(alive, covered, like(1, covered)), like(0, found)), x)
 
+    def _cautions(self) -> tuple[str, ...]:
+        if not reads_words(self.model):
+            return ()
+        return ("the input holds numbers of words: what a mask leaves out becomes the word of the baseline's row",)
+
     def _masks(self, x: Array, axes: tuple[int, ...]) -> Masks:
         extents = tuple(x.shape[axis] for axis in axes)
-        cells = tuple(min(7, extent) for extent in extents) if self.grid is None else integers(self.grid, "RISE.grid")
+        words = reads_words(self.model)
+        most = max(extents) if words else 7
+        cells = tuple(min(most, extent) for extent in extents) if self.grid is None else integers(self.grid, "RISE.grid")
         cells = cells * len(axes) if len(cells) == 1 else cells
         if len(cells) != len(axes):
             raise ParameterError(f"RISE.grid must be an int, or one for each of {len(axes)} axes, found {self.grid!r}")
         if any(c > extent for c, extent in zip(cells, extents, strict=True)):
             raise ShapeError(f"a grid of {cells} cells does not fit an input of {extents} cells along its axes {axes}")
+        if words and (cells != extents or self.shift):
+            raise ParameterError(
+                f"the input holds numbers of words, and a part of a number is another word: grid={extents}, without a shift, "
+                "leaves each word in or out"
+            )
         if not self._enumerated:
-            shift = True if self.shift is None else self.shift
+            shift = not words if self.shift is None else self.shift
             return Masks(x, axes, cells, self.probability, int(self.masks), self.seed, shift)
         if math.prod(cells) > ENUMERATED:
             raise ParameterError(

@@ -419,3 +419,11 @@ def test_which_replacement_a_shift_of_the_input_leaves_alone(shift, replacement,
     ]
     assert (first(x) == second(x + m)).all()
     assert (maps[0] == maps[1]).all() == same
+
+
+def test_of_words_the_replacement_is_a_word_and_the_explanation_says_so():
+    model = Model.sequential([L.Embedding([[5.0], [1.0], [3.0]]), L.Mean(1), L.Dense([[2.0]])])
+    e = methods.Occlusion(model)([[1.0, 2.0]], 0)
+    assert e.relevance.tolist() == [[1.0 - 5.0, 3.0 - 5.0]]
+    assert not methods.Occlusion(model, replacement="delete")([[1.0, 2.0]], 0).cautions
+    assert 'replacement="delete"' in e.cautions[-1]

@@ -173,3 +173,16 @@ def test_by_default_a_grid_has_no_more_cells_than_the_input():
     method = methods.RISE(cnn(), 3, seed=5)
     assert (method(images(1), 0).relevance == methods.RISE(cnn(), 3, (5, 6), seed=5)(images(1), 0).relevance).all()
     assert method.estimate().forward == 4
+
+
+def test_words_are_in_or_out_and_never_parts_of_their_numbers():
+    table, w = np.array([[0.0, 0.0], [1.0, 2.0], [3.0, -1.0]]), np.array([[1.0], [2.0]])
+    model = Model.sequential([L.Embedding(table), L.Mean(1), L.Dense(w)])
+    e = methods.RISE(model, "all", probability=0.5)([[1.0, 2.0]], 0)
+    own = (table @ w)[[1, 2], 0] / 2  # f is linear in the words that are in
+    np.testing.assert_allclose(e.relevance[0], 0.5 * own + 0.5 * own.sum())
+    assert "numbers of words" in e.cautions[-1]
+    assert methods.RISE(model, 8)([[1.0, 2.0]], 0).relevance.shape == (1, 2)
+    for wrong in ({"grid": 1}, {"shift": True}):
+        with pytest.raises(ParameterError, match="another word"):
+            methods.RISE(model, 8, **wrong)([[1.0, 2.0]], 0)
