@@ -17,8 +17,9 @@ from ..layers.base import Layer
 from ..layers.linear import Scale
 from ..layers.shape import Rearrangement
 from ..lazy_dataclass import lazy_dataclass
+from ..network.elements import CONSTANT, Elements, survey
 from ..network.model import Model
-from ..network.squash import CONSTANT, SQUASHES, Elements, Source, shown, survey
+from ..network.squash import SQUASHES, Source, shown
 from .heads import Head, Logit, LogOdds, Probability, Unit
 
 _CHOICES = (

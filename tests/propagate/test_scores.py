@@ -16,7 +16,7 @@ import lrp_ref
 from lrp_ref import Explainer, Model, Node, rules
 from lrp_ref import layers as L
 from lrp_ref.errors import HeadError, RuleError, TargetError
-from lrp_ref.network.squash import CONSTANT, SEVERAL, picks, survey
+from lrp_ref.network.elements import CONSTANT, SEVERAL, picks, survey
 from lrp_ref.propagate.heads import Head, Logit, LogOdds
 from lrp_ref.wrappers import sliding_window
 
