@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, ClassVar
 
@@ -141,37 +141,41 @@ class Shapley(ModelMethod):
                 f"exact Shapley values of {count} groups take 2^{count} evaluations, and {MOST_GROUPS} groups are the most: "
                 "permutations=200 estimates them, and groups= puts features together (an int p: patches of p × p)"
             )
-        numbers = np.arange(2**count)[:, None]
-        worth = self._worth(answer, segments, (numbers >> np.arange(count)) & 1 == 1)
+        players = np.arange(count)
+        worth = self._worth(answer, segments, 2**count, lambda number: (number[:, None] >> players) & 1 == 1)
         return ShapleyValues(exact_values(worth), None, worth[..., -1] - worth[..., 0])
 
     def _sampled(self, answer: Answer, segments: Segments, permutations: int) -> ShapleyValues:
         count = segments.count
         ranks = ranks_of(self.seed, permutations, count)
-        steps = np.arange(max(count - 1, 0))
-        present = (ranks[:, None] <= steps[:, None]).reshape(-1, count)
-        ends = np.broadcast_to(np.array([[False], [True]]), (2, count))
-        worth = self._worth(answer, segments, np.concatenate([ends, present]))
+        steps = max(count - 1, 0)
+
+        def present(number: Array) -> Array:
+            # Nobody, everybody, and then who has come after each step of each order.
+            order, step = np.divmod(number - 2, max(steps, 1))
+            return np.where(number[:, None] < 2, number[:, None] == 1, ranks[order] <= step[:, None])
+
+        worth = self._worth(answer, segments, _paths(permutations, count), present)
         shape = (*worth.shape[:2], permutations, 1)
         none, every = (np.broadcast_to(worth[:, :, None, i : i + 1], shape) for i in (0, 1))
-        between = worth[:, :, 2:].reshape(*worth.shape[:2], permutations, len(steps))
+        between = worth[:, :, 2:].reshape(*worth.shape[:2], permutations, steps)
         gains = np.diff(np.concatenate([none, between, every], axis=-1), axis=-1)[..., :count]
         values, error = mean_of_pairs(np.take_along_axis(gains, ranks[None, None], axis=-1))
         return ShapleyValues(values, error, worth[..., 1] - worth[..., 0])
 
-    def _worth(self, answer: Answer, segments: Segments, present: Array) -> Array:
-        """v of coalitions (M, groups): (N, T, M)."""
+    def _worth(self, answer: Answer, segments: Segments, count: int, present: Callable[[Array], Array]) -> Array:
+        """v of `count` coalitions, (N, T, count); `present` says who is in those of some numbers, (B, groups)."""
         inputs, number = answer.inputs, len(answer.prediction)
         other = input_like(self.baseline, inputs, "baseline")
-        coalition, sample = (part.reshape(-1) for part in np.indices((len(present), number)))
+        coalition, sample = (part.reshape(-1) for part in np.indices((count, number)))
 
         def perturbed(part: slice) -> dict[str, Array]:
             own, absent = ({name: array[sample[part]] for name, array in given.items()} for given in (inputs, other))
-            return segments.mix(present[coalition[part]], own, absent)
+            return segments.mix(present(coalition[part]), own, absent)
 
         size = batch_size(self._scorer, inputs) if self.batch is None else self.batch
         found = self._scorer.over(answer.question, sample, perturbed, size, self.progress)
-        return np.ascontiguousarray(np.moveaxis(found.reshape(len(present), number, found.shape[1]), 0, 2))
+        return np.ascontiguousarray(np.moveaxis(found.reshape(count, number, found.shape[1]), 0, 2))
 
 
 def batch_size(scorer: Scorer, inputs: Mapping[str, Array]) -> int:

@@ -22,6 +22,8 @@ from .segments import Segments, segments_of
 
 #: The most segments whose 2ⁿ samples are all evaluated.
 MOST_SEGMENTS = 16
+#: The most coefficients that a regression is solved for: its equations take 8 n² bytes.
+MOST_COEFFICIENTS = 8192
 #: How many patches there are along an axis by default.
 ACROSS = 8
 
@@ -118,6 +120,10 @@ class Lime(ModelMethod):
 
     def _samples(self, count: int) -> Array:
         """Which segments are there, (samples, segments)."""
+        if count > MOST_COEFFICIENTS:
+            raise ParameterError(
+                f"a regression on {count} segments: {MOST_COEFFICIENTS} are the most; segments= puts elements together"
+            )
         if self.samples != "all":
             drawn = generator(self.seed, 0).integers(0, 2, (int(self.samples) - 1, count))
             return np.concatenate([np.ones((1, count), dtype=bool), drawn == 1])

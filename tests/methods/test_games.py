@@ -214,6 +214,20 @@ def test_random_orders_come_near_and_say_how_near() -> None:
     assert "standard error" in e.remarks[-1]
 
 
+def test_many_features_take_no_table_of_coalitions() -> None:
+    """20 000 features in 2 orders: 40 000 coalitions, whose table alone would be 800 MB."""
+    import tracemalloc
+
+    model = Model.sequential([L.GlobalSumPool(), L.Flatten()])
+    method = Shapley(model, permutations=2, batch=16)
+    x = np.ones((1, 1, 20_000))
+    tracemalloc.start()
+    with pytest.raises(StopIteration):  # after some blocks it is clear what it takes
+        method.replace(progress=lambda done, every: done < 64 or next(iter(())))(x)
+    assert tracemalloc.get_traced_memory()[1] < 100e6
+    tracemalloc.stop()
+
+
 def test_one_pair_has_no_standard_error() -> None:
     assert np.isnan(Shapley(N1, permutations=2).group_values(fractions([[1, 4]])).standard_error).all()
 

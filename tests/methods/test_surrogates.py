@@ -105,6 +105,8 @@ def test_a_kernel_is_not_rational_and_all_samples_are_not_too_many() -> None:
         Lime(LINEAR)(fractions([[1, 2, 3]]))
     with pytest.raises(ParameterError, match=r"2\^17, and 16 segments are the most"):
         Lime(Model.sequential([L.Dense(np.ones((17, 1)))]), samples="all")(np.ones((1, 17)))
+    with pytest.raises(ParameterError, match="9000 segments: 8192 are the most; segments="):
+        Lime(Model.sequential([L.Dense(np.ones((9000, 1)))]))(np.ones((1, 9000)))
     with pytest.raises(ParameterError, match="do not determine"):
         Lime(LINEAR, samples=2, width=None, ridge=0)(fractions([[1, 2, 3]]))
 
