@@ -127,6 +127,23 @@ class Ledger:
         """What all accounts leave over."""
         return self.start - self.relevance - self.bias - self.stabiliser - self.unassigned
 
+    def losses(self, sample: int = 0) -> tuple[tuple[str, str, float], ...]:
+        """Where one sample's relevance (of its first target) stayed: (node, column, amount), the largest |amount| first.
+
+        Columns are "bias", "stabiliser" and "unassigned"; what is 0 is left out. A negative amount was added to what flows on.
+
+        Parameters
+        ----------
+        sample : the index of the sample in the batch
+        """
+        found = []
+        for entry in self.first():
+            for column in ("bias", "stabiliser", "unassigned"):
+                amount = float(getattr(entry.booking, column)[sample])
+                if amount:
+                    found.append((entry.node, column, amount))
+        return tuple(sorted(found, key=lambda loss: -abs(loss[2])))
+
     def growth(self, node: str) -> float:
         """Σ|R| handed on below by `node` over Σ|R| that arrived: the largest ratio over the samples.
 

@@ -110,6 +110,8 @@ def test_files_that_are_not_read_say_how_they_are_exported(name, way):
 
 
 def test_what_is_no_network_is_refused():
+    with pytest.raises(errors.ParameterError, match=r"load reads a file, found Model: lrp_ref.formats.sklearn.load"):
+        lrp_ref.load(MODEL)
     with pytest.raises(errors.ParameterError, match="found int"):
         explain(3, X)
     with pytest.raises(errors.ParameterError, match=r"found str: lrp_ref.load\('a.npz'\) makes one"):

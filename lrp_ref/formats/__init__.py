@@ -42,9 +42,16 @@ def load(path: str | Path, **options: Any) -> Model:
     ------
     FormatError
         Where the file is missing, broken, foreign or of a kind that is not read.
+    ParameterError
+        Where it is no path, or the options are of another format.
     """
     from pathlib import Path  # here, because it costs as much to import as all rules together
 
+    if not isinstance(path, str) and not hasattr(path, "__fspath__"):
+        raise ParameterError(
+            f"load reads a file, found {type(path).__name__}: lrp_ref.formats.sklearn.load(estimator) and "
+            "lrp_ref.formats.torch.load(module, example_input) make models of what is in memory; lrp_ref.explain takes it too"
+        )
     source = Path(path)
     if source.suffix.lower() in _EXPORTS:
         raise FormatError(_EXPORTS[source.suffix.lower()].format(file=source))

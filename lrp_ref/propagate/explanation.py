@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -187,6 +187,45 @@ class Explanation:
             return self.cautions
         return (*self.cautions, *remarks(self.share_arrived, self.value, self.ledger))
 
+    def named(self, feature_names: Sequence[str] = (), class_names: Sequence[str] = ()) -> Explanation:
+        """The explanation with names for the features of its input, and for the elements of its output.
+
+        Parameters
+        ----------
+        feature_names : as many as the only input has features; none: those that it has
+        class_names : as many as the output has elements; none: those that it has
+
+        Raises
+        ------
+        ShapeError
+            Where there is another number of them.
+        GraphError
+            Where features are named and there are several inputs.
+        """
+        from .samples import with_names
+
+        return with_names(self, tuple(map(str, feature_names)), tuple(map(str, class_names)))
+
+    def top(self, count: int = 10, sample: int = 0, target: int = 0) -> tuple[tuple[Any, Any], ...]:
+        """The features of one sample with the largest |R|, each by its name, its number or its place, with its relevance.
+
+        Parameters
+        ----------
+        count : how many
+        sample : which of the batch
+        target : which of several targets, by its place among them
+
+        Raises
+        ------
+        GraphError
+            Where there are several inputs.
+        ParameterError
+            Where there is no such sample or target.
+        """
+        from .tables import top_features
+
+        return top_features(self, count, sample, target)
+
     def coarsen(self, groups: Any, name: str | None = None) -> Array:
         """Relevance summed over groups of features (Montavon et al. 2018, §4.4, pooling).
 
@@ -326,6 +365,9 @@ class Explanation:
             facts += [("Σ R", str(self.total)), ("residual", str(self.residual))] if self.conserves else []
             share = self.share_arrived
             facts += [] if share is None else [("arrived", f"{100 * share} %")]
+        if self.feature_names and len(self):
+            most = ", ".join(f"{name} {float(amount):.3g}" for name, amount in self.top(5))
+            facts += [("largest |R|", most if len(self.value.reshape(-1)) == 1 else f"{most} (of the first)")]
         shapes = ", ".join(f"{name} {self.relevances[name].shape}" for name in self.relevances)
         facts += [("relevance", shapes), ("computed", f"{self.precision}, backend {self.backend}")]
         return [*facts, *(("remark", remark) for remark in self.remarks)]

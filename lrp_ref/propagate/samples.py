@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from ..arrays import Array
 from ..booking import AMOUNTS, COLUMNS
-from ..errors import ParameterError, ShapeError
+from ..errors import GraphError, ParameterError, ShapeError
 from ..ledger import Booking, Entry, Ledger
 from .explanation import Explanation
 
@@ -50,6 +51,30 @@ def _sample_indices(which: Any, count: int) -> Array:
     if chosen.size and not -count <= chosen.min() <= chosen.max() < count:
         raise IndexError(f"there is no sample {which} in an explanation of {count}")
     return chosen % count if count else chosen
+
+
+def with_names(explanation: Explanation, features: tuple[str, ...], classes: tuple[str, ...]) -> Explanation:
+    """An explanation with names, as `Explanation.named` says.
+
+    Parameters
+    ----------
+    explanation : of the features and classes
+    features, classes : their names; none: those that it has
+
+    Raises
+    ------
+    ShapeError, GraphError
+        As `Explanation.named` raises them.
+    """
+    if features and len(explanation.inputs) > 1:
+        raise GraphError(f"names of features are those of the only input, and there are {', '.join(explanation.inputs)}")
+    width = math.prod(explanation.activations[explanation.inputs[0]].shape[1:])
+    for names, size, kind in ((features, width, "features"), (classes, math.prod(explanation.prediction.shape[1:]), "classes")):
+        if names and len(names) != size:
+            raise ShapeError(f"{len(names)} names for {size} {kind}")
+    return replace(
+        explanation, feature_names=features or explanation.feature_names, class_names=classes or explanation.class_names
+    )
 
 
 def join(explanations: Sequence[Explanation]) -> Explanation:

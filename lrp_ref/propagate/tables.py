@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, Shape, is_exact
-from ..errors import GraphError, missing_extra
+from ..errors import GraphError, ParameterError, missing_extra
 from .explanation import Explanation
 
 
@@ -42,6 +42,28 @@ def columns_of(sample: Shape, names: Sequence[str]) -> list[Any]:
     if len(names) == int(np.prod(sample, dtype=np.intp)):
         return list(names)
     return list(range(sample[0])) if len(sample) == 1 else list(np.ndindex(*sample))
+
+
+def top_features(explanation: Explanation, count: int, sample: int, target: int) -> tuple[tuple[Any, Any], ...]:
+    """The features with the largest |R|, as `Explanation.top` says.
+
+    Parameters
+    ----------
+    explanation : of one input
+    count, sample, target : as `Explanation.top` takes them
+
+    Raises
+    ------
+    GraphError, ParameterError
+        As `Explanation.top` raises them.
+    """
+    relevance, shape = explanation.at(input_named(explanation, None)), explanation.value.shape
+    if not (0 <= sample < shape[0] and 0 <= target < (shape[1] if explanation.several else 1)):
+        raise ParameterError(f"there is no sample {sample} with a target number {target} among values of {shape}")
+    one = relevance[sample, target] if explanation.several else relevance[sample]
+    flat, names = one.reshape(-1), columns_of(one.shape, explanation.feature_names)
+    order = np.argsort(-np.abs(flat.astype(np.float64)), kind="stable")[:count]
+    return tuple((names[i], flat[i]) for i in order)
 
 
 def to_pandas(explanation: Explanation, name: str | None = None) -> Any:

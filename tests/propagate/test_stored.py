@@ -140,6 +140,38 @@ def test_files_that_hold_something_else_are_refused(tmp_path):
         Explanation.load(path)
 
 
+def test_features_and_classes_have_names():
+    e = explained(target="all").named(["width", "height"], ["no", "yes"])
+    assert e.top(1, sample=1)[0] == ("width", e.relevance[1, 0, 0])
+    assert [name for name, _ in e.top(sample=0, target=1)] == ["height", "width"]
+    assert "width" in repr(e)
+    assert "largest |R|" in repr(e)
+    assert "yes" in [axes.get_title() for axes in e.plot().axes][1]
+    assert explained().top(1)[0][0] == 1  # without names: the number of the feature
+    for wrong in ({"feature_names": ["a"]}, {"class_names": ["a", "b", "c"]}):
+        with pytest.raises(errors.ShapeError, match=r"names for 2 (features|classes)"):
+            explained().named(**wrong)
+    with pytest.raises(errors.ParameterError, match="no sample 3"):
+        e.top(sample=3)
+
+
+def test_names_are_stored(tmp_path):
+    e = explained().named(["width", "height"], ["no", "yes"])
+    again = Explanation.load(e.save(tmp_path / "e.npz"))
+    assert (again.feature_names, again.class_names) == (("width", "height"), ("no", "yes"))
+    assert e[0].feature_names == ("width", "height")
+
+
+def test_the_ledger_says_where_relevance_stayed():
+    e = explained(object)
+    losses = e.ledger.losses()
+    assert sum(amount for _, _, amount in losses) == pytest.approx(float(e.residual[0]))
+    assert [abs(amount) for _, _, amount in losses] == sorted((abs(amount) for _, _, amount in losses), reverse=True)
+    node, column, amount = losses[0]
+    assert amount == float(getattr(e.ledger[node], column)[0])
+    assert {column for _, column, _ in losses} <= {"bias", "stabiliser", "unassigned"}
+
+
 def test_a_data_frame_has_a_row_for_each_sample_and_target():
     pandas = pytest.importorskip("pandas", reason="pandas is not installed")
     frame = explained().to_pandas()
