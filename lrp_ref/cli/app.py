@@ -63,8 +63,8 @@ class Commands(click.Group):
         except LrpError as error:
             complain(codes.message(error))
             ctx.exit(codes.code_of(error))
-        except KeyboardInterrupt:
-            complain("interrupted")
+        except KeyboardInterrupt as interruption:
+            complain(": ".join(["interrupted", *map(str, interruption.args)]))
             ctx.exit(codes.INTERRUPTED)
         except OSError as error:
             _end_where_nobody_reads(error)

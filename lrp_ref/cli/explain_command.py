@@ -116,12 +116,17 @@ class ExplainCommand:
         if self.page is not None and self.page.exists() and not self.force:
             raise ExistingFileError(f"{self.page} exists; --force overwrites it")
         records: list[dict[str, Any]] = []
+        total = files
         try:
             with self.out.progress("explaining", files) as advance:
                 for entry in entries:
+                    total += entry.more
                     advance(0, entry.more)
                     records.append(self._record(entry, journal))
                     advance(1, 0)
+        except KeyboardInterrupt:
+            more = "" if journal is None else "; the same command goes on with them"
+            raise KeyboardInterrupt(f"{total - len(records)} of {total} inputs are left{more}") from None
         finally:
             # After an interruption, too: what is done is done, and the next run goes on from there.
             self._summary(records, journal)

@@ -427,6 +427,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path, digits, monkeypat
     monkeypatch.setattr("lrp_ref.cli.explain_command.write", interrupted)
     done = run("explain", "zoo:digits", digits, "--out", out, code=codes.INTERRUPTED)
     assert "3 explained" in done.out
+    assert done.err.endswith("lrp-ref: error: interrupted: 7 of 10 inputs are left; the same command goes on with them\n")
     with (tmp_path / "heat.run.jsonl").open("a") as journal:
         journal.write('{"name": "3", "predic')  # as a process that was killed would leave it
     done = run("explain", "zoo:digits", digits, "--out", out)
