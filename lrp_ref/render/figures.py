@@ -196,7 +196,8 @@ def _bars(maps: Sequence[Map], names: Sequence[str] = ()) -> Figure:
         if i == 0 or one.name != maps[i - 1].name:
             panels.append((one.name, "", np.asarray(one.x, dtype=np.float64).reshape(-1), 0.0))
         own = (limit_of(one.relevance) or 1.0) if one.is_difference else limit
-        panels.append(("difference" if one.is_difference else "relevance", one.caption, one.relevance, own))
+        caption = one.caption.replace("\n", " " if one.is_difference else ", ")
+        panels.append(("difference" if one.is_difference else "relevance", caption, one.relevance, own))
     named = len(names) == maps[-1].relevance.size <= _NAMED
     fig = figure(8.0, 1.7 * len(panels) + 0.6 + 0.4 * named, layout="constrained")
     column = fig.subplots(len(panels), 1, squeeze=False)[:, 0]
@@ -204,7 +205,7 @@ def _bars(maps: Sequence[Map], names: Sequence[str] = ()) -> Figure:
         up, down = (_unit(POSITIVE[3]), _unit(NEGATIVE[3])) if most else ("0.45", "0.45")
         _draw(axes, values, up, down, names if axes is column[-1] else ())
         axes.set_ylabel(shorten(printable(name)), **PLAIN)
-        axes.set_title(fill(", ".join(caption.splitlines()), 90), fontsize=10, **PLAIN)
+        axes.set_title(fill(caption, 90), fontsize=10, **PLAIN)
         if most:
             axes.set_ylim(-1.08 * most, 1.08 * most)
         axes.spines[["top", "right"]].set_visible(False)

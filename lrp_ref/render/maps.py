@@ -337,6 +337,7 @@ def caption_of(target: int | None, value: float, prediction: Array, labels: Sequ
     if target is None:
         return f"start with Σ R = {number}"
     name = f"class {target}" if labels is None else shorten(printable(str(labels[target])))
+    name = f"class {name}" if name.isdigit() else name  # classes that are numbers have no other name
     # The log-odds or a contrast is not the score; a softmax at the end shows probabilities as the prediction.
     score = np.isclose(float(prediction.reshape(-1)[target]), value, rtol=1e-4)
     return f"{name}\n{'score' if score else 'value'} {number}"

@@ -120,3 +120,11 @@ def test_one_map_is_drawn_on_axes_of_the_callers(tmp_path):
 
 def test_the_figure_has_the_dots_that_were_asked_for():
     assert of_map(SIGNED).plot(dpi=50).get_dpi() == 50
+
+
+def test_the_contrast_of_vectors_names_the_classes():
+    model = Model.sequential([L.Dense(np.array([[1.0, 2.0], [3.0, -1.0]]))])
+    e = lrp_ref.explain(model, np.ones((1, 2)), targets=(0, 1), rule=rules.Zero()).named(["a", "b"], ["0", "yes"])
+    figure = e.plot(style="contrast")
+    assert [axes.get_title() for axes in figure.axes] == ["", "class 0, score 4", "yes, score 1", "class 0 minus yes"]
+    assert [patch.get_height() for patch in figure.axes[3].patches[:2]] == [0, 4]  # 1 − 2 is a bar down
