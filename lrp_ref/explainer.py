@@ -12,7 +12,8 @@ from .composites import Composite, composite_of, uniform
 from .errors import HeadError, ParameterError, TargetError, unknown
 from .lazy_dataclass import lazy_dataclass
 from .memo import Memo
-from .network.model import COLUMN, Model
+from .network.model import Model
+from .network.table import COLUMN
 from .propagate import versions
 from .propagate.blocks import blocks, reporter
 from .propagate.explanation import Explanation

@@ -13,7 +13,8 @@ from .layers.base import Layer
 from .layers.pooling import Selecting
 from .lazy_dataclass import lazy_dataclass
 from .memo import Memo
-from .network.model import COLUMN, Model, ancestors
+from .network.model import Model, ancestors
+from .network.table import COLUMN
 from .propagate import versions
 from .propagate.footprint import forward_footprint
 from .propagate.forward import last_reads, node_outputs, refuse_values

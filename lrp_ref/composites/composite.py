@@ -22,8 +22,9 @@ from ..layers.selection import Where
 from ..layers.shape import Identity, Pad, Rearrangement
 from ..lazy_dataclass import lazy_dataclass
 from ..names import complaint
-from ..network.model import COLUMN, Domain, Model, Node, ancestors
+from ..network.model import Domain, Model, Node, ancestors
 from ..network.squash import shown
+from ..network.table import COLUMN
 from ..rules import Rule, ZBox
 from .matchers import Matcher, matcher_of
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, Shape, check_finite, fractions, integer, is_exact, unmasked
-from ..errors import GraphError, LrpError, NumberTypeError, ShapeError, unknown
+from ..errors import GraphError, LrpError, NumberTypeError, ShapeError, UnknownNameError, unknown
 
 
 def number_type(dtype: Any) -> np.dtype[Any]:
@@ -109,3 +109,29 @@ def by_input(value: Any, inputs: tuple[str, ...]) -> dict[str, Any]:
     if len(inputs) == 1:
         return {inputs[0]: value}
     raise GraphError(f"expected a mapping from the inputs {', '.join(inputs)}, found {value!r}")
+
+
+def for_inputs(x: Any, inputs: tuple[str, ...]) -> dict[str, Any]:
+    """What there is for each input, from a mapping or, where there is one input, from what there is for it.
+
+    Parameters
+    ----------
+    x : a mapping from the names, or what there is for the only input
+    inputs : the names, all of which are needed
+
+    Raises
+    ------
+    UnknownNameError
+        Where one is missing, or is none.
+    """
+    if isinstance(x, Mapping):
+        for name in x:
+            if name not in inputs:
+                raise unknown("input", name, inputs)
+        missing = [name for name in inputs if name not in x]
+        if missing:
+            raise UnknownNameError(f"the model also needs the input(s) {', '.join(missing)}")
+        return {name: x[name] for name in inputs}
+    if len(inputs) > 1:
+        raise UnknownNameError(f"the model has {len(inputs)} inputs; give a mapping with {', '.join(inputs)}")
+    return {inputs[0]: x}

@@ -11,23 +11,21 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..arrays import Array, Shape, frozen
-from ..errors import DomainError, GraphError, LrpError, ShapeError, UnknownNameError, unknown
+from ..errors import DomainError, GraphError, LrpError, ShapeError, unknown
 from ..forks import cached_property
 from ..layers.base import Layer
 from ..lazy_dataclass import lazy_dataclass
 from ..memo import Memo
 from .domain import Domain
 from .extents import Extents
-from .inputs import by_input, cast_input, number_type, sample_shape
+from .inputs import by_input, cast_input, for_inputs, number_type, sample_shape
 from .shapes import Shapes
+from .table import Row, html_table, node_rows, text_rows
 from .wiring import Node, check_layer, check_names, check_outputs, default_names, ordered, underflow_remarks
 
 __all__ = ["Domain", "Model", "Node", "Trace", "ancestors"]
 
 Found = TypeVar("Found")
-
-#: Names of up to this length set the width of a table's column; longer ones stand out of it.
-COLUMN = 40
 
 
 @lazy_dataclass(frozen=True, eq=False)
@@ -276,7 +274,7 @@ class Model:
         UnknownNameError
             Where an input is missing, or there is none of that name.
         """
-        shapes: dict[str, Shape] = {name: tuple(shape) for name, shape in self._by_input(inputs).items()}
+        shapes: dict[str, Shape] = {name: tuple(shape) for name, shape in for_inputs(inputs, self.inputs).items()}
         for node in self.fitted({name: shape[1:] for name, shape in shapes.items()}).nodes:
             try:
                 shapes[node.name] = node.layer.shape(*(shapes[name] for name in node.inputs))
@@ -296,7 +294,7 @@ class Model:
         ShapeError
             Where a layer does not fit what it reads; the node is named.
         """
-        by_name = {name: tuple(shape) for name, shape in self._by_input(inputs).items()}
+        by_name = {name: tuple(shape) for name, shape in for_inputs(inputs, self.inputs).items()}
         # By the names of the nodes, too: a rewritten model has the memo of the one that it was made from.
         key = ("shapes", tuple(self._named), tuple(shape[1:] for shape in by_name.values()))
         return self.remember(key, lambda: (Shapes({name: shape[1:] for name, shape in self.shapes(by_name).items()}), 0))
@@ -320,22 +318,9 @@ class Model:
     def _cast(self, x: Any) -> dict[str, Array]:
         """`prepare` without the check of the shapes."""
         return {
-            name: cast_input(value, name, self.dtype, name in self.integer_inputs) for name, value in self._by_input(x).items()
+            name: cast_input(value, name, self.dtype, name in self.integer_inputs)
+            for name, value in for_inputs(x, self.inputs).items()
         }
-
-    def _by_input(self, x: Any) -> dict[str, Any]:
-        """What is given for each input, from a mapping or, where there is one input, from what is given for it."""
-        if isinstance(x, Mapping):
-            for name in x:
-                if name not in self.inputs:
-                    raise unknown("input", name, self.inputs)
-            missing = [name for name in self.inputs if name not in x]
-            if missing:
-                raise UnknownNameError(f"the model also needs the input(s) {', '.join(missing)}")
-            return {name: x[name] for name in self.inputs}
-        if len(self.inputs) > 1:
-            raise UnknownNameError(f"the model has {len(self.inputs)} inputs; give a mapping with {', '.join(self.inputs)}")
-        return {self.inputs[0]: x}
 
     def shapes_of(self, arrays: Mapping[str, Array]) -> Shapes:
         """The shape of one sample at every input and node for these inputs, by name.
@@ -429,11 +414,9 @@ class Model:
             return activations[self.outputs[0]]
         return {name: activations[name] for name in self.outputs}
 
-    def rows(self) -> list[tuple[str, str, str, int]]:
+    def rows(self) -> list[Row]:
         """For each node: name, layer, what it reads, how many parameters."""
-        return [
-            (n.name, repr(n.layer), ", ".join(n.inputs), sum(v.size for v in n.layer.parameters.values())) for n in self.nodes
-        ]
+        return node_rows(self.nodes)
 
     def __repr__(self) -> str:
         count = sum({id(n.layer): row[3] for n, row in zip(self.nodes, self.rows(), strict=True)}.values())
@@ -442,18 +425,10 @@ class Model:
             f"  {name}: {self.input_shape.get(name, 'any shape')}, domain {self.domain.get(name, 'unknown')}"
             for name in self.inputs
         ]
-        width = min(COLUMN, max(len(n.name) for n in self.nodes))
-        lines = [f"  {name:<{width}}  {layer}  ← {reads}" for name, layer, reads, _ in self.rows()]
-        return "\n".join([head, *about, *lines])
+        return "\n".join([head, *about, *text_rows(self.rows())])
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        body = "".join(
-            f"<tr><td>{escape(name)}</td><td>{escape(layer)}</td><td>{escape(reads)}</td><td>{count}</td></tr>"
-            for name, layer, reads, count in self.rows()
-        )
-        return f"<table><tr><th>node</th><th>layer</th><th>reads</th><th>parameters</th></tr>{body}</table>"
+        return html_table(self.rows())
 
 
 def ancestors(model: Model, *names: str) -> frozenset[str]:
