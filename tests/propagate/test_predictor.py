@@ -318,13 +318,13 @@ def test_choices_that_there_are_not():
     [
         np.ones((3, 19, 34)),
         np.ones((1, 3, 19, 33)),
-        np.ones((1, 3, 19, 34), int),
+        np.ones((1, 3, 19, 34), np.uint8),
         np.full((1, 3, 19, 34), np.nan),
         {"other": np.ones((1, 3, 19, 34))},
         {},
         "words",
     ],
-    ids=["no batch", "shape", "integers", "not a number", "name", "nothing", "words"],
+    ids=["no batch", "shape", "bytes", "not a number", "name", "nothing", "words"],
 )
 def test_inputs_are_refused_as_the_model_refuses_them(backend, given):
     with pytest.raises(LrpError) as wanted:
