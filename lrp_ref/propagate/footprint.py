@@ -13,7 +13,8 @@ from ..layers.conv import Conv, ConvTranspose
 from ..layers.pooling import Selecting
 from ..rules import LinearRule
 from ..step import Step
-from .plan import Plan, ReferenceStep
+from .plan import Plan
+from .reference_step import ReferenceStep
 
 #: Bytes of one number; a Fraction is a pointer to an object with two integers of its own.
 FRACTION = 120

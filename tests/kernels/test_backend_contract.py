@@ -13,7 +13,7 @@ from lrp_ref import Explainer, Model
 from lrp_ref import layers as L
 from lrp_ref.lazy_dataclass import lazy_dataclass
 from lrp_ref.propagate import plan as plans
-from lrp_ref.propagate.plan import ReferenceStep
+from lrp_ref.propagate.reference_step import ReferenceStep
 from lrp_ref.step import Backend
 
 kernels = pytest.importorskip("lrp_ref.kernels")
