@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -111,7 +111,9 @@ def _mapped(batches: list[Explanation], change: Callable[[list[Array]], Array]) 
     if len(ledgers) == len(batches):
         starts = change([ledger.start for ledger in ledgers])
         changed["ledger"] = Ledger.of(lambda: _settled(ledgers, change), starts, ledgers[0].wiring)
-    return replace(first, **changed)
+    # Of an explanation with more to it, such as the windows of a sliding one, what every explanation has: no array of the
+    # others is known to have an axis of samples.
+    return Explanation(**({field.name: getattr(first, field.name) for field in fields(Explanation)} | changed))
 
 
 def _settled(ledgers: list[Ledger], change: Callable[[list[Array]], Array]) -> tuple[tuple[Entry, ...], Array]:

@@ -60,6 +60,18 @@ def test_samples_are_chosen_as_those_of_an_array():
             e[wrong]
 
 
+def test_a_sample_of_an_explanation_by_windows_has_no_windows_of_other_samples():
+    from lrp_ref import wrappers
+
+    model = Model.sequential([L.Flatten(), L.Dense(np.arange(4.0).reshape(4, 1))], input_shape=(1, 2, 2))
+    x = np.random.default_rng(0).normal(size=(2, 1, 3, 3))
+    whole = wrappers.sliding_window(Explainer(model, rule=rules.Zero()), x, stride=1, window=(2, 2))
+    one = whole[1]
+    assert type(one) is Explanation
+    assert np.array_equal(one.relevance, whole.relevance[1:])
+    assert np.array_equal(one.value, whole.value[1:])
+
+
 def test_it_is_an_array_of_its_relevance():
     e = explained()
     assert np.array_equal(np.asarray(e), e.relevance)
