@@ -30,6 +30,8 @@ from .patterns import ActivationPattern
 from .prediction_difference import PredictionDifference
 from .replacements import Blur, Deletion, Noise, Replacement, Value, data_mean
 from .rise import RISE
+from .signal_patterns import PatternAttribution, PatternNet, Patterns
+from .signals import Deconvnet, ExcitationBackprop, GuidedBackprop
 from .smooth import SmoothGrad
 from .taylor import SimpleTaylor
 
@@ -41,11 +43,14 @@ __all__ = [
     "Blur",
     "ContextualDecomposition",
     "Cost",
+    "Deconvnet",
     "DeepLift",
     "Deletion",
+    "ExcitationBackprop",
     "GradCAM",
     "Gradient",
     "GradientTimesInput",
+    "GuidedBackprop",
     "GuidedGradCAM",
     "Insertion",
     "IntegratedGradients",
@@ -56,6 +61,9 @@ __all__ = [
     "Mutation",
     "Noise",
     "Occlusion",
+    "PatternAttribution",
+    "PatternNet",
+    "Patterns",
     "PredictionDifference",
     "Replacement",
     "Sensitivity",
@@ -80,6 +88,11 @@ METHODS: dict[str, type[ModelMethod]] = {
         SimpleTaylor,
         IntegratedGradients,
         SmoothGrad,
+        Deconvnet,
+        GuidedBackprop,
+        ExcitationBackprop,
+        PatternNet,
+        PatternAttribution,
         Occlusion,
         PredictionDifference,
         RISE,

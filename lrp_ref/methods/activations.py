@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..arrays import Array, Shape, like, positive, total
-from ..booking import Booking
 from ..composites import Composite, Type
 from ..errors import GraphError, ParameterError, ShapeError, unknown
 from ..explainer import Explainer
@@ -24,13 +23,13 @@ from ..layers.normalization import BatchNorm
 from ..layers.pooling import GlobalAvgPool
 from ..layers.resize import Resize
 from ..layers.shape import Flatten, Identity, Reshape
-from ..lazy_dataclass import lazy_dataclass
 from ..network.model import Model, ancestors
 from ..predictor import Predictor
 from ..propagate.explanation import Explanation
 from ..propagate.heads import Unit
 from ..propagate.scores import scores
-from ..rules import Gradient, Rule
+from ..rules import Gradient
+from .backward_rules import GuidedPass
 from .base import Cost, ModelMethod
 from .perturbation import only_input
 from .scoring import with_output
@@ -292,28 +291,6 @@ def enlarged(maps: Array, sample: Shape, method: str) -> Array:
     flat = maps.reshape(math.prod(maps.shape[:2]), *maps.shape[2:])
     large = Resize(to=(1, *sample[1:]), mode="linear").forward(flat)
     return np.array(np.broadcast_to(large.reshape(*maps.shape[:3], *sample[1:]), (*maps.shape[:2], *sample)))
-
-
-@lazy_dataclass(frozen=True)
-class GuidedPass(Rule):
-    r"""Guided backpropagation at a ReLU: of what arrives the positive part flows on, where the ReLU was open.
-
-    .. math:: R_j = [x_j > 0]\, \max(0, R_j)
-    """
-
-    conserves: ClassVar[bool] = False
-    source: ClassVar[str] = "Springenberg et al. 2015"
-    serves: ClassVar[str] = "ReLU"
-    formula: ClassVar[str] = r"R_j = [x_j > 0] \max(0, R_j)"
-
-    def fits(self, layer: Layer) -> bool:
-        return isinstance(layer, ReLU)
-
-    def propagate(
-        self, layer: Layer, inputs: tuple[Array, ...], output: Array, relevance: Array
-    ) -> tuple[tuple[Array, ...], Booking]:
-        lower = layer.vjp(inputs, output, positive(relevance))
-        return lower, Booking.handed_on(relevance, lower, flags=("keeps the positive part alone",))
 
 
 @dataclass(frozen=True, eq=False)
