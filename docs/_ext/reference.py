@@ -24,7 +24,8 @@ def public(module: str, others: tuple[str, ...] = ()) -> list[Any]:
     package = importlib.import_module(".".join(module.split(".")[:2]))
     names = {*package.__all__, *others}
     things = [getattr(package, name, None) or getattr(importlib.import_module(module), name) for name in sorted(names)]
-    inside = [thing for thing in things if thing.__module__ == module or thing.__module__.startswith(f"{module}.")]
+    home = [getattr(thing, "__module__", "") for thing in things]  # a table of a package has none
+    inside = [thing for thing, where in zip(things, home, strict=True) if where == module or where.startswith(f"{module}.")]
     return sorted(inside, key=lambda thing: (thing.__module__, inspect.getsourcelines(thing)[1]))
 
 
