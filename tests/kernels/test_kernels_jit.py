@@ -32,7 +32,8 @@ from lrp_ref.kernels.jit import loops
 from lrp_ref.kernels.jit import matrix_products as around
 from lrp_ref.kernels.jit.conv import JitConv
 from lrp_ref.kernels.jit.passes import WINDOWS
-from lrp_ref.kernels.numpy import passes, products
+from lrp_ref.kernels.numpy import matrix_products as products
+from lrp_ref.kernels.numpy import passes
 from lrp_ref.kernels.numpy.linear import FusedLinear
 from lrp_ref.kernels.numpy.max_pooling import SplitWinners, Winners
 

@@ -159,7 +159,7 @@ def test_wrappers_ask_for_what_was_asked_of_them():
         assert (each.relevance[n] == one.relevance[0]).all()
         assert (several_each.relevance[n, 0] == one.relevance[0]).all()
         alone = explainer(x[n : n + 1], target=place, contrast=(1, 0, 0))
-        assert windows.values[n].tolist() == alone.value.tolist() * 2
+        assert windows.window_values[n].tolist() == alone.value.tolist() * 2
 
 
 def test_the_command_line_asks_for_several_outputs_of_two_axes():

@@ -134,7 +134,7 @@ def test_presets_serve_them_and_close_the_ledger(backend, layer, name):
 
 def test_negative_inputs_of_the_proportional_rule():
     layer, a, R = L.LpPool(2), -np.ones((1, 1, 2, 2)), np.ones((1, 1, 1, 1))
-    with pytest.raises(errors.RuleError, match=r"found negative ones; AverageSurrogate\(Epsilon\(\)\) serves any sign"):
+    with pytest.raises(errors.RuleError, match=r"found negative ones; AverageSurrogate\(Epsilon\(\)\) takes inputs of any sign"):
         rules.Proportional().propagate(layer, (a,), layer.forward(a), R)
     (lower,) = rules.AverageSurrogate(rules.Epsilon()).relevances(layer, (a,), layer.forward(a), R)
     assert lower.sum() == pytest.approx(1)
