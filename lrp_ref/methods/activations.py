@@ -11,12 +11,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..arrays import Array, Shape, like, positive, total
-from ..composites import Composite, Type
 from ..errors import GraphError, ParameterError, ShapeError, unknown
 from ..explainer import Explainer
 from ..forks import cached_property
-from ..layers.activations import ReLU
-from ..layers.base import Elementwise, Layer
+from ..layers.base import Elementwise
 from ..layers.conv import Conv, ConvTranspose
 from ..layers.linear import Add, Dense, Scale
 from ..layers.normalization import BatchNorm
@@ -28,8 +26,7 @@ from ..predictor import Predictor
 from ..propagate.explanation import Explanation
 from ..propagate.heads import Unit
 from ..propagate.scores import scores
-from ..rules import Gradient
-from .backward_rules import GuidedPass
+from .backward_rules import GuidedPass, rectified
 from .base import Cost, ModelMethod
 from .perturbation import only_input
 from .scoring import with_output
@@ -321,8 +318,7 @@ class GuidedGradCAM(GradCAM):
 
     @cached_property
     def _guided(self) -> Explainer:
-        entries = ((Type(ReLU), GuidedPass()), (Type(Layer), Gradient()))
-        return self._pass.replace(composite=Composite(entries, "guided"), keep="input")
+        return self._pass.replace(composite=rectified(GuidedPass(), "guided"), keep="input")
 
     def _combined(self, large: Array, x: Array, asked: Mapping[str, Any]) -> Array:
         guided = self._guided(x, **asked)

@@ -8,13 +8,15 @@ from typing import ClassVar
 import numpy as np
 
 from ..arrays import Array, like, positive
+from ..composites import Composite
+from ..composites.matchers import Type
 from ..layers.activations import ReLU
 from ..layers.base import Layer, Linear
 from ..layers.conv import Conv
 from ..layers.linear import Dense
 from ..lazy_dataclass import lazy_dataclass
 from ..ledger import Booking
-from ..rules import Rule, ZPlus
+from ..rules import Gradient, Rule, ZPlus
 
 
 @lazy_dataclass(frozen=True)
@@ -59,6 +61,17 @@ class GuidedPass(Rule):
     ) -> tuple[tuple[Array, ...], Booking]:
         lower = layer.vjp(inputs, output, positive(relevance))
         return lower, Booking.handed_on(relevance, lower, flags=("keeps the positive part alone",))
+
+
+def rectified(rule: Rule, name: str) -> Composite:
+    """The gradient, but for `rule` at every ReLU.
+
+    Parameters
+    ----------
+    rule : at the ReLUs
+    name : of the composite
+    """
+    return Composite(((Type(ReLU), rule), (Type(Layer), Gradient())), name)
 
 
 @lazy_dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, ClassVar
 
@@ -16,13 +16,11 @@ from ..propagate.explanation import Explanation
 from ..propagate.start import Request
 from .base import Cost, ModelMethod, input_like
 from .draws import check_seed, generator
-from .scoring import Answer, Progress, Scorer
+from .scoring import Answer, Progress
 from .segments import Segments, segments_of
 
 #: The most groups whose 2ⁿ coalitions are all evaluated.
 MOST_GROUPS = 20
-#: Bytes that a batch of perturbed inputs may take, and how many of them are predicted at once at most.
-BATCH_BYTES, BATCH = 2**28, 1024
 
 
 @lazy_dataclass(frozen=True, eq=False)
@@ -173,23 +171,9 @@ class Shapley(ModelMethod):
             own, absent = ({name: array[sample[part]] for name, array in given.items()} for given in (inputs, other))
             return segments.mix(present(coalition[part]), own, absent)
 
-        size = batch_size(self._scorer, inputs) if self.batch is None else self.batch
+        size = self._scorer.batch_size(inputs) if self.batch is None else self.batch
         found = self._scorer.over(answer.question, sample, perturbed, size, self.progress)
         return np.ascontiguousarray(np.moveaxis(found.reshape(count, number, found.shape[1]), 0, 2))
-
-
-def batch_size(scorer: Scorer, inputs: Mapping[str, Array]) -> int:
-    """How many inputs are predicted at once, so that they fit into `BATCH_BYTES`.
-
-    Parameters
-    ----------
-    scorer : of the model
-    inputs : (N, …) each, by name
-    """
-    predictor = scorer._for(inputs).predictor
-    two, three = ({name: (count, *a.shape[1:]) for name, a in inputs.items()} for count in (2, 3))
-    each = predictor.memory_needed(three) - predictor.memory_needed(two)
-    return int(min(max(BATCH_BYTES // max(each, 1), 1), BATCH))
 
 
 def exact_values(worth: Array) -> Array:

@@ -16,7 +16,6 @@ from ..propagate.start import Request
 from .base import Cost, ModelMethod, input_like
 from .draws import check_seed, generator
 from .equations import solve_exactly, undetermined
-from .games import batch_size
 from .scoring import Answer, Progress
 from .segments import Segments, segments_of
 
@@ -144,7 +143,7 @@ class Lime(ModelMethod):
             own, absent = ({name: array[sample[part]] for name, array in given.items()} for given in (inputs, other))
             return segments.mix(present[which[part]], own, absent)
 
-        size = batch_size(self._scorer, inputs) if self.batch is None else self.batch
+        size = self._scorer.batch_size(inputs) if self.batch is None else self.batch
         found = self._scorer.over(answer.question, sample, perturbed, size, self.progress)
         found = np.ascontiguousarray(np.moveaxis(found.reshape(len(present), number, found.shape[1]), 0, 2))
         return found if is_exact(found) else found.astype(np.float64)

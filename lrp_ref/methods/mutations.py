@@ -12,7 +12,6 @@ from ..errors import GraphError, ParameterError, ShapeError
 from ..propagate.explanation import Explanation
 from ..propagate.start import Request
 from .base import Cost, ModelMethod, input_like
-from .games import batch_size
 from .scoring import Answer, Progress
 from .segments import segments_of
 
@@ -34,7 +33,7 @@ class _Addition(ModelMethod):
         """f of `count` changed inputs of each sample less f of the input, (N, T, count)."""
         inputs, number = answer.inputs, len(answer.prediction)
         which, sample = (part.reshape(-1) for part in np.indices((count, number)))
-        size = batch_size(self._scorer, inputs) if self.batch is None else self.batch
+        size = self._scorer.batch_size(inputs) if self.batch is None else self.batch
         found = self._scorer.over(answer.question, sample, lambda part: changed(sample[part], which[part]), size, self.progress)
         scores = np.moveaxis(found.reshape(count, number, found.shape[1]), 0, 2)
         return np.ascontiguousarray(scores - answer.value[:, :, None])

@@ -18,8 +18,8 @@ from ..propagate.start import Request
 from .base import ModelMethod
 from .scoring import Answer, Progress, Scorer
 
-#: Bytes that a block of perturbed inputs may take, and how many of them are predicted at once at most.
-BLOCK_BYTES, BLOCK = 2**28, 256
+#: How many perturbed inputs are predicted at once at most.
+BLOCK = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,15 +60,9 @@ class Probe:
         def inputs(part: slice) -> Mapping[str, Array]:
             return {name: perturb(samples[part], which[part])}
 
-        size = self.block() if self.batch is None else self.batch
+        size = self.scorer.batch_size(self.answer.inputs, BLOCK) if self.batch is None else self.batch
         found = self.scorer.over(self.answer.question, samples, inputs, size, self.progress)
         return np.ascontiguousarray(found.reshape(count, number, found.shape[-1]).swapaxes(0, 1))
-
-    def block(self) -> int:
-        """How many inputs are predicted at once, so that they fit into `BLOCK_BYTES`."""
-        predictor, shape = self.scorer._for(self.answer.inputs).predictor, self.x.shape[1:]
-        each = predictor.memory_needed((3, *shape)) - predictor.memory_needed((2, *shape))
-        return int(min(max(BLOCK_BYTES // max(each, 1), 1), BLOCK))
 
 
 @dataclass(frozen=True, eq=False)

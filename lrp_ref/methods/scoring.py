@@ -19,6 +19,9 @@ from ..propagate.heads import Head
 from ..propagate.scores import Scores, scores
 from ..propagate.start import Question, Request, question_of
 
+#: What inputs that are predicted at once may take.
+BATCH_BYTES = 2**28
+
 #: What is called after each block with the numbers of inputs done and of all.
 Progress = Callable[[int, int], None]
 
@@ -180,6 +183,19 @@ class Scorer:
             if progress is not None:
                 progress(part.stop, len(rows))
         return np.concatenate(parts)
+
+    def batch_size(self, inputs: Mapping[str, Array], most: int = 1024) -> int:
+        """How many inputs are predicted at once, so that they fit into `BATCH_BYTES`.
+
+        Parameters
+        ----------
+        inputs : (N, …) each, by name
+        most : never more than these
+        """
+        predictor = self._for(inputs).predictor
+        two, three = ({name: (count, *a.shape[1:]) for name, a in inputs.items()} for count in (2, 3))
+        each = predictor.memory_needed(three) - predictor.memory_needed(two)
+        return int(min(max(BATCH_BYTES // max(each, 1), 1), most))
 
     def _run(self, arrays: Mapping[str, Array]) -> tuple[_Asked, dict[str, Array]]:
         asked = self._for(arrays)

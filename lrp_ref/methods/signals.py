@@ -22,7 +22,7 @@ from ..network.model import ancestors
 from ..propagate.explanation import Explanation
 from ..propagate.heads import Logit
 from ..rules import ChoiceTakesAll, Gradient, Pass, Rule, WinnerTakesAll, ZPlus
-from .backward_rules import ContrastivePass, DeconvPass, GuidedPass
+from .backward_rules import ContrastivePass, DeconvPass, GuidedPass, rectified
 from .gradients import GradientMethod
 
 
@@ -46,7 +46,7 @@ class RectifiedMethod(GradientMethod):
 
     @cached_property
     def _pass(self) -> Explainer:
-        return self._explainer(Composite(((Type(ReLU), self._rule), (Type(Layer), Gradient())), self.name))
+        return self._explainer(rectified(self._rule, self.name))
 
     def _check(self) -> None:
         if not any(isinstance(layer, ReLU) for layer in self._layers().values()):
